@@ -1,0 +1,1 @@
+"""The jobs of the nightly operator: the only place that knows the order of the zones."""

@@ -1,0 +1,1 @@
+"""Hearabouts: what is trending hereabouts, for people who never told us exactly where they are."""

@@ -1,0 +1,1 @@
+"""PRECISE: positions exist here and nowhere else; nothing from here is written."""

@@ -1,0 +1,86 @@
+"""Every error that Hearabouts raises on purpose, in families by who must act.
+
+::
+
+    RecsysError                   exit  HTTP  who acts
+    ├── InputError                  65   400  whoever delivered the data or sent the request
+    │   └── UnknownPlaceError        2   404  whoever typed the place
+    ├── NotReadyError               75   503  nobody yet: try again later
+    ├── ConsentError                77   403  the listener, who alone can allow it
+    ├── PrivacyBudgetError          77   403  the privacy officer
+    └── SettingsError               78   500  the operator
+
+A message says what was found and what was expected; the hint says what to do. Neither ever holds a position or a
+listener's id: they end in logs, on terminals and in answers.
+"""
+
+from typing import ClassVar
+
+
+class RecsysError(Exception):
+    """The base of the tree.
+
+    Parameters
+    ----------
+    message : str
+        What was found and what was expected.
+    hint : str
+        What to do about it; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+    problem: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(RecsysError):
+    """Data that does not fit the contract of section 3.1, or a request that does not fit 3.4."""
+
+    exit_code = 65
+    status = 400
+    problem = "bad-input"
+
+
+class UnknownPlaceError(InputError):
+    """A place that the atlas does not know."""
+
+    exit_code = 2
+    status = 404
+    problem = "unknown-place"
+
+
+class NotReadyError(RecsysError):
+    """Something else must finish first: another night, or the first snapshot."""
+
+    exit_code = 75
+    status = 503
+    problem = "not-ready"
+
+
+class ConsentError(RecsysError):
+    """The listener did not allow this."""
+
+    exit_code = 77
+    status = 403
+    problem = "consent"
+
+
+class PrivacyBudgetError(RecsysError):
+    """The release would spend privacy that is not there, or was spent already."""
+
+    exit_code = 77
+    status = 403
+    problem = "privacy-budget"
+
+
+class SettingsError(RecsysError):
+    """A setting that is unknown, out of range, or contradicts another."""
+
+    exit_code = 78
+    status = 500
+    problem = "settings"

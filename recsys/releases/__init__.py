@@ -1,0 +1,1 @@
+"""PUBLIC: what leaves the building: noisy counts, and what is derived from them alone."""

@@ -1,0 +1,181 @@
+"""Settings: the commented defaults of hearabouts.toml, overridden by a file, overridden by the environment."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from recsys.errors import SettingsError
+
+DEFAULTS = Path(__file__).with_name("hearabouts.toml")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError('needs at least one country code or region id, or ["*"]')
+    return values
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArrivalsSettings(_Section):
+    """How the night's listens are read and checked."""
+
+    max_bad_share: Share
+
+
+class AtlasSettings(_Section):
+    """Which fixed regions there are, and which of them a release covers."""
+
+    min_population: Count
+    coarsest_resolution: Annotated[int, Field(ge=0, le=6)]
+    finest_resolution: Annotated[int, Field(ge=0, le=6)]  # promise 4: resolution 7 and finer are unrepresentable
+    service_area: Annotated[tuple[str, ...], AfterValidator(_not_empty)]
+    finest: Literal["region", "country"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "AtlasSettings":
+        if self.coarsest_resolution > self.finest_resolution:
+            raise ValueError("coarsest_resolution is finer than finest_resolution")
+        return self
+
+
+class PrivacySettings(_Section):
+    """What one night's release may spend, and what one listener may add."""
+
+    rho_per_night: Annotated[float, Field(gt=0, le=10)]
+    max_tracks: Count
+    max_nights: Annotated[int, Field(ge=1, le=28)]
+    delta: Annotated[float, Field(gt=0, lt=1e-3)]
+
+
+class StoreSettings(_Section):
+    """How long and in how many pieces private contributions are kept."""
+
+    nights: Annotated[int, Field(ge=28)]  # the bound over 28 nights is read from the store
+    buckets: Annotated[int, Field(ge=1, le=4096)]
+
+
+class ChartsSettings(_Section):
+    """What a published chart shows."""
+
+    window_nights: Count
+    size: Annotated[int, Field(ge=1, le=1000)]
+
+
+class ModelsSettings(_Section):
+    """How the global and the regional models are trained and measured."""
+
+    factors: Count
+    regularization: Annotated[float, Field(ge=0)]
+    alpha: Annotated[float, Field(gt=0)]
+    iterations: Count
+    seed: int
+    min_listeners_per_track: Count
+    min_listeners_per_region: Count
+    validation_nights: Count
+    test_nights: Count
+
+
+class ServingSettings(_Section):
+    """Whose tokens the endpoint accepts and how long its lists are."""
+
+    issuer: str
+    audience: str
+    token_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
+    list_size: Count
+
+
+class TrackingSettings(_Section):
+    """Where runs are logged."""
+
+    experiment: str
+
+
+class Settings(BaseSettings):
+    """All settings, resolved and frozen.
+
+    Build it with :func:`load_settings`; sections are documented key by key in ``recsys/hearabouts.toml``.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="HEARABOUTS__", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    arrivals: ArrivalsSettings
+    atlas: AtlasSettings
+    privacy: PrivacySettings
+    store: StoreSettings
+    charts: ChartsSettings
+    models: ModelsSettings
+    serving: ServingSettings
+    tracking: TrackingSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the files."""
+        return env_settings, init_settings
+
+    def flat(self) -> dict[str, Any]:
+        """Return the settings as ``{"privacy.rho_per_night": 0.015, ...}``, in the file's order."""
+        return {
+            f"{section}.{key}": value for section, keys in self.model_dump(mode="json").items() for key, value in keys.items()
+        }
+
+
+def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """Read the defaults, then a settings file, then overrides, then the environment.
+
+    Parameters
+    ----------
+    file : Path, optional
+        A TOML file with any of the keys of ``recsys/hearabouts.toml``.
+    overrides : mapping of section to mapping, optional
+        Values that win over the file, as ``{"charts": {"size": 20}}``.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing or not TOML, or a key is unknown, missing or out of range.
+    """
+    layers = [_read(DEFAULTS), _read(file) if file else {}, overrides or {}]
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, keys in layer.items():
+            if not isinstance(keys, Mapping):
+                raise SettingsError(f"{section!r} stands outside a [section]", hint=_HINT)
+            merged.setdefault(section, {}).update(keys)
+    try:
+        return Settings(**merged)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        raise SettingsError(f"settings do not fit: {problems}", hint=_HINT) from None
+
+
+_HINT = "Every key with its unit and default is in recsys/hearabouts.toml."
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"there is no settings file {file}", hint="Check the path after --settings.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not TOML: {error}", hint=_HINT) from None

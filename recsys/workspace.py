@@ -1,0 +1,189 @@
+"""Where everything of one deployment lies on disk, and how anything gets there whole or not at all."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import InputError, NotReadyError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder of one deployment (section 3.3 of the design).
+
+    Parameters
+    ----------
+    root : Path
+        Created with its private parts (mode 0700, keys 0600) by :meth:`prepare`.
+    """
+
+    root: Path
+
+    @property
+    def private(self) -> Path:
+        """Contributions and models; mode 0700."""
+        return self.root / "private"
+
+    @property
+    def consents(self) -> Path:
+        """The consent log."""
+        return self.root / "consents.db"
+
+    @property
+    def ledger(self) -> Path:
+        """What privacy was spent."""
+        return self.root / "ledger.db"
+
+    @property
+    def releases(self) -> Path:
+        """One folder a night, ``releases/DATE/``."""
+        return self.root / "releases"
+
+    @property
+    def snapshots(self) -> Path:
+        """One folder a published snapshot, ``snapshots/ID/``."""
+        return self.root / "snapshots"
+
+    @property
+    def current(self) -> Path:
+        """The pointer: a file that holds the id of the snapshot to serve."""
+        return self.root / "current"
+
+    def prepare(self) -> "Workspace":
+        """Create the folders and keys that are missing, remove what a crash left half-written, and return self."""
+        for folder in (self.root, self.releases, self.snapshots):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.private.mkdir(mode=0o700, exist_ok=True)
+        self.private.chmod(0o700)
+        return self
+
+    def listener_key(self) -> bytes:
+        """Return the secret (32 bytes, mode 0600) that turns user ids into listeners; made on first use."""
+        return _secret(self.root / "listener.key")
+
+    def token_key(self) -> bytes:
+        """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``."""
+        return _secret(self.root / "token.key")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for one job; a second job gets a NotReadyError (exit 75) at once."""
+        with (self.root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NotReadyError(
+                    f"another job is running on the workspace {self.root}", hint="Wait until it has finished and try again."
+                ) from None
+            yield
+
+
+def listener_of(user_id: str, *, key: bytes) -> str:
+    """Return the listener (32 hex digits) of a user id: a keyed BLAKE2b hash (RFC 7693), useless without the key."""
+    return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).hexdigest()
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``target`` when the block ends well, and vanishes when it does not.
+
+    Files and folders are fsynced before the rename and the parent after it, so that a crash at any moment leaves
+    either no ``target`` or a whole one. An existing ``target`` is replaced.
+
+    References
+    ----------
+    T. Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), on which orders survive a crash.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = target.with_name(f".{target.name}.{secrets.token_hex(4)}.staged")
+    stage.mkdir()
+    try:
+        yield stage
+        for path in [*stage.rglob("*"), stage]:
+            fsync(path)
+        if target.exists():
+            shutil.rmtree(target)
+        stage.rename(target)
+        fsync(target.parent)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the stages that a crash left in a folder."""
+    for stage in folder.glob(".*.staged"):
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a small file so that a reader, or a crash, sees the old content or the new, never a part."""
+    stage = path.with_name(f".{path.name}.{secrets.token_hex(4)}.staged")
+    with os.fdopen(os.open(stage, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    stage.replace(path)
+    fsync(path.parent)
+
+
+def fsync(path: Path) -> None:
+    """Bring a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ``manifest.json``: the facts given, with size and SHA-256 of every other file in the folder."""
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": digest(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    text = json.dumps({**facts, "files": files}, indent=2, ensure_ascii=False, sort_keys=True)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a folder's manifest after checking that every file has the size and digest it names.
+
+    Raises
+    ------
+    InputError
+        If the manifest is missing or unreadable, or a file is missing or differs.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{folder} has no readable {MANIFEST}", hint="Restore the folder from a backup.") from None
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != expected["bytes"] or digest(path) != expected["sha256"]:
+            raise InputError(
+                f"{path} is not the file that was published", hint="Restore the folder from a backup, or publish again."
+            )
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _secret(path: Path) -> bytes:
+    if not path.exists():
+        replace_file(path, secrets.token_bytes(32), mode=0o600)
+    return path.read_bytes()
