@@ -107,7 +107,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="HEARABOUTS__", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="HEARABOUTS__",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     arrivals: ArrivalsSettings
@@ -134,7 +138,9 @@ class Settings(BaseSettings):
     def flat(self) -> dict[str, Any]:
         """Return the settings as ``{"privacy.rho_per_night": 0.015, ...}``, in the file's order."""
         return {
-            f"{section}.{key}": value for section, keys in self.model_dump(mode="json").items() for key, value in keys.items()
+            f"{section}.{key}": value
+            for section, keys in self.model_dump(mode="json").items()
+            for key, value in keys.items()
         }
 
 

@@ -83,7 +83,8 @@ class Workspace:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise NotReadyError(
-                    f"another job is running on the workspace {self.root}", hint="Wait until it has finished and try again."
+                    f"another job is running on the workspace {self.root}",
+                    hint="Wait until it has finished and try again.",
                 ) from None
             yield
 
