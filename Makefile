@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+WORKSPACE ?= workspace
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/.ready: requirements.lock pyproject.toml
+	@echo "Building the environment in .venv (once; some minutes where packages must be downloaded)" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python")'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+.PHONY: nightly
+nightly: .venv/.ready ## run the night on the sample world, ending with charts
+	@$(BIN)/hearabouts nightly --workspace $(WORKSPACE)
+
+.PHONY: serve
+serve: .venv/.ready ## serve the published charts on http://127.0.0.1:8000
+	@$(BIN)/hearabouts serve --workspace $(WORKSPACE)
+
+.PHONY: ui
+ui: .venv/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
+	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+
+.PHONY: test
+test: .venv/.ready ## run the tests
+	@$(BIN)/pytest -n 2
+
+.PHONY: check
+check: .venv/.ready ## style, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: .venv/.ready ## print the measured figures: quality, speed, memory
+	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+.PHONY: sample
+sample: .venv/.ready ## write the sample world anew
+	@$(BIN)/hearabouts sample --to data/sample
+
+.PHONY: lock
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
+
+.PHONY: clean
+clean: ## remove the environment and everything that was computed
+	rm -rf .venv workspace mlruns/mlflow.db mlruns/artifacts
