@@ -1,0 +1,228 @@
+"""What the endpoint answers, as plain values: the command line prints the same."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+import h3
+from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
+
+from recsys.errors import UnknownChartError
+from recsys.serving.place import chain, coarse_cell, place_named, place_of
+from recsys.serving.published import WORLD, Level, Place, Published
+
+POPULAR = "popular"
+
+
+class Centre(TypedDict):
+    """The centre of a place's cell in degrees: public geography, nobody's position."""
+
+    latitude: float
+    longitude: float
+
+
+class Region(TypedDict):
+    """A place of the atlas: a region, a country or the world."""
+
+    id: str
+    name: str
+    country: str | None
+    level: Level
+    parent: str | None
+    centre: Centre
+    population: int
+
+
+class Regions(TypedDict):
+    """Places, the best match first."""
+
+    as_of: str
+    regions: list[Region]
+
+
+class Interval(TypedDict):
+    """Contributing listeners a night, averaged over the chart's nights, with a 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Item(TypedDict):
+    """One line of a chart; ``lift`` is the track's share here over its share in the world."""
+
+    rank: int
+    track_id: str
+    title: str
+    artist: str
+    listeners: Interval
+    lift: float
+    reason: str
+
+
+class Chart(TypedDict):
+    """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it."""
+
+    region: Region
+    scope: Level
+    chart: str
+    as_of: str
+    location_used: bool
+    why: str
+    items: list[Item]
+
+
+class Polygon(TypedDict):
+    """A hexagon, as [longitude, latitude] in degrees; it may run on beyond 180 to stay whole."""
+
+    type: Literal["Polygon"]
+    coordinates: list[list[list[float]]]
+
+
+class Feature(TypedDict):
+    """A region and its hexagon."""
+
+    type: Literal["Feature"]
+    id: str
+    geometry: Polygon
+    properties: Region
+
+
+class FeatureCollection(TypedDict):
+    """Regions as GeoJSON (RFC 7946)."""
+
+    type: Literal["FeatureCollection"]
+    features: list[Feature]
+
+
+def regions_answer(published: Published, *, query: str, limit: int) -> Regions:
+    """Return the places whose name and country hold every word of the query, whatever its accents and case."""
+    found = _search(published.places.values(), query=query)
+    return {"as_of": published.as_of, "regions": [_region(place) for place in found[:limit]]}
+
+
+def regions_geojson(published: Published, *, query: str, limit: int) -> FeatureCollection:
+    """Return what :func:`regions_answer` finds and a map can draw: the regions, as hexagons."""
+    regions = (place for place in published.places.values() if place.level == "region")
+    found = _search(regions, query=query)
+    return {"type": "FeatureCollection", "features": [_feature(place) for place in found[:limit]]}
+
+
+def chart_answer(published: Published, *, place_id: str, chart: str, limit: int) -> Chart:
+    """Return a public chart of a place, or of the nearest larger place that has one.
+
+    Parameters
+    ----------
+    published : Published
+    place_id : str
+        A region, a country or ``world``.
+    chart : str
+        ``popular``, ``rising`` or ``local``.
+    limit : int
+        Items at most.
+
+    Raises
+    ------
+    UnknownPlaceError
+        If the atlas has no such place.
+    UnknownChartError
+        If the snapshot has no such chart, not even for the world.
+    """
+    place = place_named(place_id, published=published)
+    shown, items = _nearest(place, chart=chart, published=published)
+    why = _basis(shown, chart=chart, published=published)
+    if shown != place:
+        why = f"{_label(place)} has no chart of its own, so this is the chart of {_label(shown)}. {why}"
+    return _chart(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+
+
+def trending_answer(published: Published, *, cell: str | None, limit: int) -> Chart:
+    """Return the list of a signed-in listener: of the cell's place, or of the world where there is no cell.
+
+    Parameters
+    ----------
+    published : Published
+    cell : str or None
+        The listener's cell where the listener allows its use at this moment, else None.
+    limit : int
+        Items at most.
+    """
+    place = published.places[WORLD] if cell is None else place_of(coarse_cell(cell), published=published)
+    shown, items = _nearest(place, chart=POPULAR, published=published)
+    if cell is None:
+        because = "Your location was not used, so this is what the whole world listens to."
+    else:
+        because = f"You allow your coarse location to choose this list, and your place is taken to be {_label(place)}."
+    why = f"{because} {_basis(shown, chart=POPULAR, published=published)}"
+    used = cell is not None
+    return _chart(published, place=place, shown=shown, chart=POPULAR, why=why, used=used, items=items[:limit])
+
+
+def _folded(text: str) -> str:
+    """Return a text without accents and case, as the snapshot's search column holds it."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def _search(places: Iterable[Place], *, query: str) -> list[Place]:
+    """Return matches: names that begin with the query first, then places with charts, then the most people."""
+    wanted = _folded(query).strip()
+    words = wanted.split()
+    found = [place for place in places if all(word in place.search for word in words)]
+    return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
+
+
+def _nearest(place: Place, *, chart: str, published: Published) -> tuple[Place, list[Item]]:
+    for ancestor in chain(place, published=published):
+        items = published.items(ancestor.id, chart=chart)
+        if items is not None:
+            return ancestor, items
+    raise UnknownChartError(
+        "there is no such chart in this snapshot", hint=f"Charts are: {', '.join(published.charts)}."
+    )
+
+
+def _chart(
+    published: Published, *, place: Place, shown: Place, chart: str, why: str, used: bool, items: list[Item]
+) -> Chart:
+    return {
+        "region": _region(place),
+        "scope": shown.level,
+        "chart": chart,
+        "as_of": published.as_of,
+        "location_used": used,
+        "why": why,
+        "items": items,
+    }
+
+
+def _region(place: Place) -> Region:
+    return {
+        "id": place.id,
+        "name": place.name,
+        "country": place.country,
+        "level": place.level,
+        "parent": place.parent,
+        "centre": {"latitude": place.latitude, "longitude": place.longitude},
+        "population": place.population,
+    }
+
+
+def _feature(place: Place) -> Feature:
+    ring = [[longitude, latitude] for latitude, longitude in h3.cell_to_boundary(place.id)]
+    # RFC 7946 would cut a hexagon at 180 degrees in two; maps draw it whole when its longitudes simply run on.
+    if max(ring)[0] - min(ring)[0] > 180:
+        ring = [[longitude % 360, latitude] for longitude, latitude in ring]
+    geometry: Polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": _region(place)}
+
+
+def _label(place: Place) -> str:
+    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
+
+
+def _basis(shown: Place, *, chart: str, published: Published) -> str:
+    nights = "night" if published.nights == 1 else f"{published.nights} nights"
+    return (
+        f"{chart.capitalize()} in {_label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}."
+    )

@@ -1,0 +1,80 @@
+"""The examples and error answers that the OpenAPI document shows."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from recsys.serving.problems import MEDIA_TYPE, Problem
+
+_LISBON = {
+    "id": "8539336bfffffff",
+    "name": "Lisbon",
+    "country": "Portugal",
+    "level": "region",
+    "parent": "PT",
+    "centre": {"latitude": 38.73, "longitude": -9.17},
+    "population": 517802,
+}
+
+REGIONS = {"as_of": "2025-06-30", "regions": [_LISBON]}
+
+GEOJSON_REGIONS = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "id": _LISBON["id"],
+            "geometry": {"type": "Polygon", "coordinates": [[[-9.2, 38.8], [-9.3, 38.7], [-9.1, 38.6], [-9.2, 38.8]]]},
+            "properties": _LISBON,
+        }
+    ],
+}
+
+CHART = {
+    "region": _LISBON,
+    "scope": "region",
+    "chart": "popular",
+    "as_of": "2025-06-30",
+    "location_used": False,
+    "why": "Popular in Lisbon, Portugal, by listeners who contribute, over the 7 nights to 2025-06-30.",
+    "items": [
+        {
+            "rank": 1,
+            "track_id": "t000123",
+            "title": "Paper Lanterns",
+            "artist": "The Slow Ferries",
+            "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
+            "lift": 2.31,
+            "reason": "2.3 times as popular here as in the world",
+        }
+    ],
+}
+
+TRENDING = CHART | {
+    "location_used": True,
+    "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. "
+    + str(CHART["why"]),
+}
+
+PROBLEM: Problem = {
+    "type": "/problems/position",
+    "title": "Positions are refused",
+    "status": 400,
+    "detail": "the request carries a position, which is neither needed nor wanted here",
+    "hint": "Send no position at all, or an H3 cell of resolution 5 or coarser as the parameter `cell`.",
+}
+
+_WHEN = {
+    400: "A parameter does not fit, or the request carries a position.",
+    401: "No valid token; whatever is wrong with it, the answer is the same.",
+    404: "There is no such place or chart.",
+    503: "Nothing was published yet, or what was published is not whole.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of error answers by status; ``default`` stands for every other."""
+    described: dict[int | str, str] = {status: _WHEN[status] for status in statuses}
+    described["default"] = "Any other problem."
+    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema(), "example": PROBLEM}}
+    return {status: {"description": when, "content": content} for status, when in described.items()}

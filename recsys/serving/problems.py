@@ -1,0 +1,91 @@
+"""Every refusal and failure as application/problem+json (RFC 9457), with nothing of the request in it."""
+
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from recsys.errors import IdentityError, InputError, RecsysError
+
+MEDIA_TYPE = "application/problem+json"
+
+_TITLES = {
+    "bad-input": "The request does not fit",
+    "position": "Positions are refused",
+    "unknown-place": "Unknown place",
+    "unknown-chart": "Unknown chart",
+    "identity": "Who is asking?",
+    "not-ready": "Not ready yet",
+    "consent": "Not allowed by the listener",
+    "privacy-budget": "No privacy budget",
+    "settings": "Wrong settings",
+    "internal": "Something went wrong here",
+}
+
+
+class Problem(TypedDict):
+    """A problem detail of RFC 9457; ``hint`` says what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str
+
+
+def problem_of(error: RecsysError) -> JSONResponse:
+    """Return the answer to an error; what the server says about itself (status 500 and more) stays in the log."""
+    detail = error.message if error.status < 500 else "The cause is in the server's log."
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, IdentityError) else {}
+    return _answer(error.problem, _TITLES[error.problem], error.status, detail, hint=error.hint, headers=headers)
+
+
+def answer_problems(app: FastAPI, *, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Let an application answer every error with a problem."""
+
+    async def on_error(_: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, RecsysError):
+            raise error
+        if error.status >= 500:
+            log.error("problem", problem=error.problem, reason=error.message)
+        return problem_of(error)
+
+    app.add_exception_handler(RecsysError, on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    """Name the parameters at fault where they are ours, never what was sent."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    unknown = any(each["type"] == "extra_forbidden" for each in found)
+    wrong = sorted({str(each["loc"][-1]) for each in found if each["type"] != "extra_forbidden"})
+    details = [f"{name} does not fit" for name in wrong] + [
+        "there is a parameter that this request does not have"
+    ] * unknown
+    return problem_of(InputError("; ".join(details), hint="The parameters of every request are in /openapi.json."))
+
+
+async def _on_http(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    slug = status.phrase.lower().replace(" ", "-")
+    hint = "All requests are in /openapi.json."
+    return _answer(slug, status.phrase, status, status.description, hint=hint, headers=dict(error.headers or {}))
+
+
+def _answer(slug: str, title: str, status: int, detail: str, *, hint: str, headers: dict[str, str]) -> JSONResponse:
+    problem: Problem = {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": int(status),
+        "detail": detail,
+        "hint": hint,
+    }
+    headers = {"Cache-Control": "no-store", **headers}
+    return JSONResponse(problem, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,246 @@
+"""One published snapshot, verified and opened for reading, and the pointer that says which one it is."""
+
+import json
+import re
+import sqlite3
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import structlog
+
+from recsys.errors import NotReadyError, RecsysError
+from recsys.workspace import Workspace, read_manifest
+
+if TYPE_CHECKING:
+    from recsys.serving.answers import Item
+
+Level = Literal["region", "country", "world"]
+
+WORLD = "world"
+DATABASE = "charts.db"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region, a country or the world, as the snapshot's atlas knows it.
+
+    Parameters
+    ----------
+    id : str
+        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
+    name : str
+    country : str or None
+        Name of the country; None for the world.
+    level : {"region", "country", "world"}
+    parent : str or None
+        The id of the next larger place.
+    latitude, longitude : float
+        Centre in degrees: public geography.
+    population : int
+        People.
+    search : str
+        Name and country, casefolded and without accents.
+    served : bool
+        Whether the place has charts of its own.
+    """
+
+    id: str
+    name: str
+    country: str | None
+    level: Level
+    parent: str | None
+    latitude: float
+    longitude: float
+    population: int
+    search: str
+    served: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """A snapshot that was verified; immutable, and safe to read from many threads.
+
+    Build it with :func:`open_published`. Its file stays readable for as long as somebody holds this object, even when
+    the folder is removed meanwhile.
+
+    Parameters
+    ----------
+    id : str
+    as_of : str
+        The last night behind the charts, as an ISO date.
+    nights : int
+        How many nights are behind the charts.
+    charts : tuple of str
+        Which charts there are.
+    places : mapping of id to Place
+        All places of the atlas, the largest population first.
+    """
+
+    id: str
+    as_of: str
+    nights: int
+    charts: tuple[str, ...]
+    places: Mapping[str, Place]
+    _database: sqlite3.Connection
+
+    def items(self, place_id: str, *, chart: str) -> "list[Item] | None":
+        """Return all ranks of a place's own chart, or None where there is none."""
+        row = self._database.execute(
+            "SELECT items FROM charts WHERE place = ? AND chart = ?", (place_id, chart)
+        ).fetchone()
+        return None if row is None else cast("list[Item]", json.loads(row[0]))
+
+    def country_of(self, cell: str) -> str | None:
+        """Return the id of the country that a cell belongs to by public geography, or None."""
+        row = self._database.execute("SELECT country FROM cells WHERE cell = ?", (cell,)).fetchone()
+        return None if row is None else cast(str, row[0])
+
+
+def open_published(workspace: Workspace) -> Published:
+    """Open the snapshot that the workspace points to.
+
+    Raises
+    ------
+    NotReadyError
+        If nothing was published yet, or what was published is not whole.
+    """
+    try:
+        name = workspace.current.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        raise NotReadyError("no snapshot has been published yet", hint="Run `hearabouts nightly` first.") from None
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise NotReadyError(f"{workspace.current} names no snapshot", hint=_REPUBLISH)
+    return _open(workspace.snapshots / name)
+
+
+class Current:
+    """Follows the workspace's pointer: a new snapshot is picked up by the first request that finds it.
+
+    One thread opens the new snapshot while the others go on with the old one; a request keeps the snapshot it
+    started with. A snapshot that does not verify is not served: the one before goes on, and :meth:`check` says so.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    log : structlog logger
+        Told which snapshot is served from now on, or why a new one is not.
+    """
+
+    def __init__(self, workspace: Workspace, *, log: structlog.typing.FilteringBoundLogger) -> None:
+        self._workspace = workspace
+        self._log = log
+        self._opening = Lock()
+        self._seen = _Seen(pointer=None, published=None, refusal=NotReadyError("nothing was opened yet"))
+
+    def get(self) -> Published:
+        """Return the newest snapshot that verified.
+
+        Raises
+        ------
+        NotReadyError
+            If there is none.
+        """
+        seen = self._follow(again=self._seen.published is None)
+        return seen.published or _raise(seen.refusal)
+
+    def check(self) -> Published:
+        """Return the snapshot that the pointer names.
+
+        Raises
+        ------
+        NotReadyError
+            If there is none or it does not verify, even where an older one is still being served.
+        """
+        seen = self._follow(again=True)
+        return _raise(seen.refusal) if seen.refusal or not seen.published else seen.published
+
+    def _follow(self, *, again: bool) -> "_Seen":
+        seen, pointer = self._seen, _signature(self._workspace.current)
+        if pointer == seen.pointer and not (again and seen.refusal):
+            return seen
+        if not self._opening.acquire(blocking=seen.published is None):
+            return seen
+        try:
+            if self._seen is seen:
+                self._seen = self._look(pointer, before=seen)
+            return self._seen
+        finally:
+            self._opening.release()
+
+    def _look(self, pointer: "_Pointer", *, before: "_Seen") -> "_Seen":
+        try:
+            published = open_published(self._workspace)
+        except NotReadyError as refusal:
+            if pointer != before.pointer:
+                self._log.error("snapshot refused", reason=refusal.message)
+            return _Seen(pointer, before.published, refusal)
+        self._log.info("snapshot", id=published.id)
+        return _Seen(pointer, published, None)
+
+
+_Pointer = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was found behind the pointer, as one value, so that it changes at once for every thread."""
+
+    pointer: _Pointer
+    published: Published | None
+    refusal: NotReadyError | None
+
+
+def _signature(pointer: Path) -> _Pointer:
+    """Return what changes whenever the pointer is replaced: it is a new file each time."""
+    try:
+        found = pointer.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _raise(refusal: NotReadyError | None) -> Published:
+    # A new exception for every request: a shared one would gather the tracebacks of all of them.
+    raise NotReadyError(refusal.message if refusal else "there is no snapshot", hint=refusal.hint if refusal else "")
+
+
+_REPUBLISH = "Restore the folder from a backup, or publish again."
+
+
+def _open(folder: Path) -> Published:
+    try:
+        manifest = read_manifest(folder)
+        return _read(folder, manifest)
+    except (RecsysError, sqlite3.Error, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
+        reason = error.message if isinstance(error, RecsysError) else type(error).__name__
+        raise NotReadyError(f"the snapshot {folder.name} is not whole ({reason})", hint=_REPUBLISH) from None
+
+
+def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
+    if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
+        raise ValueError
+    uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False)  # SQLite itself takes turns (serialized mode)
+    try:
+        charts = tuple(chart for (chart,) in database.execute("SELECT DISTINCT chart FROM charts ORDER BY chart"))
+        nights, places = len(manifest["nights"]), _places(database)
+        published = Published(folder.name, manifest["as_of"], nights, charts, places, database)
+    except BaseException:
+        database.close()
+        raise
+    weakref.finalize(published, database.close)
+    return published
+
+
+def _places(database: sqlite3.Connection) -> dict[str, Place]:
+    names = [field.name for field in fields(Place)]
+    rows = database.execute(f"SELECT {', '.join(names)} FROM places ORDER BY population DESC, id")  # noqa: S608
+    values = (dict(zip(names, row, strict=True)) for row in rows)
+    places = {place["id"]: Place(**place | {"served": bool(place["served"])}) for place in values}
+    if WORLD not in places:
+        raise ValueError
+    return places

@@ -1,0 +1,45 @@
+"""Runs the endpoint, with logs that hold neither a query nor an address."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import uvicorn
+
+from recsys.serving.access import JsonFormatter
+from recsys.serving.api import create_app
+from recsys.settings import Settings
+from recsys.workspace import Workspace
+
+
+def serve(workspace: Workspace, *, settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve a workspace until the process is told to stop; requests under way are finished first.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    settings : Settings
+    host : str
+    port : int
+        0 for a free one; the log says which.
+    """
+    _log_as_json()
+    uvicorn.run(
+        create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC)),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,  # it would hold the query, and so the cell
+        ws="none",  # the refusal of a WebSocket is logged with its query
+        proxy_headers=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn").setLevel(logging.INFO)

@@ -1,0 +1,134 @@
+"""A small published snapshot and a client, for all tests of the endpoint: every name and number is known here."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h3
+import httpx
+from fastapi import FastAPI
+
+from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.serving.api import create_app
+from recsys.serving.identity import mint
+from recsys.settings import Settings
+from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
+
+NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+AS_OF = "2026-10-31"
+
+# Public centres of cities; the cells follow from them.
+LISBON = h3.latlng_to_cell(38.72, -9.14, 5)
+PORTO = h3.cell_to_parent(h3.latlng_to_cell(41.15, -8.61, 5), 4)  # a region of resolution 4, and not served
+SUVA = h3.latlng_to_cell(-18.14, 178.44, 5)
+ALENTEJO = h3.latlng_to_cell(37.9, -7.9, 5)  # in no region; its parent of resolution 4 belongs to Portugal
+OCEAN = h3.latlng_to_cell(0.0, -30.0, 5)
+
+_SCHEMA = """
+CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, parent TEXT, latitude REAL,
+    longitude REAL, population INTEGER, search TEXT, served INTEGER);
+CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
+CREATE TABLE charts (place TEXT, chart TEXT, items TEXT, PRIMARY KEY (place, chart));
+"""
+
+_PLACES = [
+    ("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
+    ("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
+    ("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
+    (LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", 1),
+    (PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", 0),
+    (SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", 0),
+]
+
+
+def items(place: str, *, size: int) -> list[dict[str, Any]]:
+    """The items of a chart, which say where they come from."""
+    return [
+        {
+            "rank": rank,
+            "track_id": f"track-{rank}",
+            "title": f"Song {rank} of {place}",
+            "artist": "The Ünits",
+            "listeners": {"estimate": 100.0 / rank, "low": 90.0 / rank, "high": 110.0 / rank},
+            "lift": 1.5,
+            "reason": "made by hand",
+        }
+        for rank in range(1, size + 1)
+    ]
+
+
+def publish(workspace: Workspace, *, as_of: str = AS_OF, size: int = 100, point: bool = True) -> str:
+    """Write a snapshot with charts of Lisbon, Portugal and the world, and point to it."""
+    name = f"{as_of}-0123abcd"
+    nights = [str(date.fromisoformat(as_of) - timedelta(days=back)) for back in range(6, -1, -1)]
+    with staged(workspace.snapshots / name) as folder:
+        _write_charts(folder / "charts.db", size=size)
+        write_manifest(
+            folder, {"id": name, "as_of": as_of, "nights": nights, "atlas": "a", "settings": "s", "ledger": []}
+        )
+    if point:
+        replace_file(workspace.current, name.encode())
+    return name
+
+
+def decide(
+    workspace: Workspace,
+    user_id: str,
+    state: State,
+    *,
+    purpose: Purpose = Purpose.LOCAL_TRENDS,
+    at: datetime = NOW - timedelta(days=1),
+) -> None:
+    """Let a listener give or withdraw consent."""
+    listener = listener_of(user_id, key=workspace.listener_key())
+    ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, "1")])
+
+
+def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:
+    """The header of a signed-in listener."""
+    return {"Authorization": f"Bearer {mint(user_id, workspace=workspace, settings=settings, now=now)}"}
+
+
+class Client:
+    """A client of the endpoint in this process; the clock can be set."""
+
+    def __init__(self, workspace: Workspace, *, settings: Settings) -> None:
+        self.now = NOW
+        self._workspace, self._settings = workspace, settings
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """Made at the first request, so that its log goes to what captures standard error in the test itself."""
+        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now)
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self.request("GET", url, **options)
+
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return self.all([(method, url, options)])[0]
+
+    def all(self, requests: Iterable[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
+        """Send many requests, one after the other, and return their answers."""
+
+        async def answers() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://hearabouts.test") as client:
+                return [await client.request(method, url, **options) for method, url, options in requests]
+
+        return asyncio.run(answers())
+
+
+def _write_charts(path: Path, *, size: int) -> None:
+    database = sqlite3.connect(path)
+    with database:
+        database.executescript(_SCHEMA)
+        database.executemany(f"INSERT INTO places VALUES ({', '.join('?' * 10)})", _PLACES)
+        database.execute("INSERT INTO cells VALUES (?, 'PT')", (h3.cell_to_parent(ALENTEJO, 4),))
+        charts = [(place, "popular", json.dumps(items(place, size=size))) for place in (LISBON, "PT", "world")]
+        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", charts)
+    database.close()

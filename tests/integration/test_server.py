@@ -1,0 +1,177 @@
+"""A real server on a free port: everything it writes is searched for what must not be there."""
+
+import asyncio
+import base64
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from threading import Event, Thread
+
+import h3
+import httpx
+import pytest
+from edge import LISBON, PORTO, bearer, decide, publish
+
+from recsys.consent import State
+from recsys.settings import Settings
+from recsys.workspace import Workspace, listener_of
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from recsys.serving.server import serve
+from recsys.settings import load_settings
+from recsys.workspace import Workspace
+serve(Workspace(Path(sys.argv[1])), settings=load_settings(), port=0)
+"""
+LATITUDE, LONGITUDE = "38.716671", "-9.133331"
+
+
+class Server:
+    """A server in a process of its own on a free port, and all that it has written."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        command = [sys.executable, "-W", "error", "-c", SCRIPT, str(workspace.root)]
+        self.workspace = workspace
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._lines: list[str] = []
+        self._listens = Event()
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+
+    @cached_property
+    def url(self) -> str:
+        """Where it listens, as its log says."""
+        self._listens.wait(timeout=60)
+        found = re.search(r"http://127\.0\.0\.1:\d+", "".join(self._lines))
+        assert found, "".join(self._lines)
+        return found.group()
+
+    def stop(self, signal_: int = signal.SIGTERM) -> str:
+        """Tell it to stop, and return everything it wrote."""
+        self.process.send_signal(signal_)
+        self.process.wait(timeout=30)
+        self._reader.join(timeout=30)
+        return "".join(self._lines)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
+                if "http://" in line:
+                    self._listens.set()
+        self._listens.set()
+
+
+@pytest.fixture
+def server(workspace: Workspace) -> Iterator[Server]:
+    publish(workspace, as_of="2026-10-01")
+    server = Server(workspace)
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+def raw(server: Server, request: str) -> bytes:
+    """Send bytes that no well-behaved client would send."""
+    port = int(server.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request.replace("\n", "\r\n").encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_nothing_of_a_request_is_written(server: Server, settings: Settings) -> None:
+    now = datetime.now(UTC)  # the server's own clock is the real one
+    decide(server.workspace, "canary-ana", State.GIVEN, at=datetime(2026, 1, 1, tzinfo=UTC))
+    ana = bearer("canary-ana", workspace=server.workspace, settings=settings, now=now)
+    ben = bearer("canary-ben", workspace=server.workspace, settings=settings, now=now)
+    fine = h3.cell_to_center_child(PORTO, 9)
+    bodies = []
+    with httpx.Client(base_url=server.url) as client:
+        near = client.get("/v1/me/trending", params={"cell": PORTO}, headers=ana)
+        assert (near.status_code, near.json()["scope"]) == (200, "country")
+        far = client.get("/v1/me/trending", params={"cell": PORTO}, headers=ben)
+        assert (far.status_code, far.json()["scope"]) == (200, "world")
+        assert "server" not in near.headers
+        bodies.append(far.content)
+        for url, headers, status in [
+            (f"/v1/me/trending?cell={fine}", ana, 400),
+            (f"/v1/me/trending?lat={LATITUDE}&lng={LONGITUDE}", ana, 400),
+            (f"/v1/regions?q={LATITUDE},{LONGITUDE}", {}, 400),
+            (f"/v1/{LATITUDE}/{LONGITUDE}", {}, 400),
+            ("/v1/regions", {"X-Position": f"{LATITUDE},{LONGITUDE}"}, 400),
+            (f"/v1/me/trending?cell={PORTO}", {"Authorization": ana["Authorization"] + "canary"}, 401),
+            (f"/v1/canary?cell={PORTO}", {}, 404),
+        ]:
+            answer = client.get(url, headers=headers)
+            assert answer.status_code == status
+            bodies.append(answer.content)
+    upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n"
+    upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n"
+    for request in (
+        f"GET /v1/me/trending?cell={PORTO} HTTP/1.1\nHost: x\n{upgrade}\n",
+        f"GET /canary?lat={LATITUDE} HTTP/1.1\nHost: x\nHost: y\nContent-Length: canary\n\n",
+        f"CANARY{LATITUDE} /{PORTO} HTTP/1.1\nHost: x\n\n",
+        f"POST /v1/regions HTTP/1.1\nHost: x\nContent-Length: 100\n\n{{'latitude': {LATITUDE}",
+        f"\0{LATITUDE}\n\n",
+    ):
+        bodies.append(raw(server, request))
+    written = server.stop().encode()
+
+    assert server.process.returncode in (0, -signal.SIGTERM)
+    lines = [json.loads(line) for line in written.splitlines()]  # every line is JSON
+    assert sum(line["event"] == "request" for line in lines) >= 10
+    listeners = [listener_of(who, key=server.workspace.listener_key()) for who in ("canary-ana", "canary-ben")]
+    token = ana["Authorization"].split(".")
+    secrets = ["canary", "127.0.0.1", PORTO, fine, LATITUDE, LONGITUDE.lstrip("-"), *listeners, *token[1:]]
+    secrets += [base64.b64encode(b"canary-ana").decode()]
+    for secret in secrets:
+        assert secret.lower() not in (written + b"".join(bodies)).decode().lower().replace(server.url, "")
+
+
+def test_snapshots_are_swapped_without_a_failed_request(server: Server, workspace: Workspace) -> None:
+    nights = [f"2026-10-{day:02d}" for day in range(2, 10)]
+
+    async def ask(client: httpx.AsyncClient, stop: asyncio.Event) -> list[httpx.Response]:
+        answers = []
+        while not stop.is_set():
+            answers.append(await client.get(f"/v1/regions/{LISBON}/charts/popular"))
+        return answers
+
+    async def run() -> list[httpx.Response]:
+        stop = asyncio.Event()
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            asking = [asyncio.create_task(ask(client, stop)) for _ in range(4)]
+            for night in nights:
+                await asyncio.to_thread(publish, workspace, as_of=night)
+                await asyncio.sleep(0.05)
+            last = await client.get("/readyz")
+            stop.set()
+            return [*chain.from_iterable(await asyncio.gather(*asking)), last]
+
+    *answers, last = asyncio.run(run())
+    assert {answer.status_code for answer in answers} == {200}
+    assert last.json()["as_of"] == nights[-1]
+    seen = [answer.json()["as_of"] for answer in answers]
+    assert len(set(seen)) > 3
+    assert set(seen) <= {"2026-10-01", *nights}
+
+
+def test_a_server_without_a_snapshot_is_alive_but_not_ready(tmp_path: Path) -> None:
+    server = Server(Workspace(tmp_path / "new"))
+    try:
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        publish(server.workspace, size=1)
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
+    finally:
+        server.stop(signal.SIGKILL)

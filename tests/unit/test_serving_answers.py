@@ -1,0 +1,97 @@
+"""The lists that the endpoint answers with, and that the command line prints."""
+
+import subprocess
+import sys
+
+import pytest
+from edge import LISBON, OCEAN, PORTO, SUVA, items, publish
+from pydantic import TypeAdapter
+
+from recsys.errors import InputError, UnknownChartError, UnknownPlaceError
+from recsys.serving.answers import Chart, chart_answer, trending_answer
+from recsys.serving.published import Published, open_published
+from recsys.workspace import Workspace
+
+
+@pytest.fixture
+def published(workspace: Workspace) -> Published:
+    publish(workspace, size=5)
+    return open_published(workspace)
+
+
+def test_an_answer_has_the_shape_of_the_contract(published: Published) -> None:
+    answer = chart_answer(published, place_id=LISBON, chart="popular", limit=3)
+    assert list(answer) == ["region", "scope", "chart", "as_of", "location_used", "why", "items"]
+    assert answer["items"] == items(LISBON, size=3)
+    assert answer["region"] == {
+        "id": LISBON,
+        "name": "Lisboa",
+        "country": "Portugal",
+        "level": "region",
+        "parent": "PT",
+        "centre": {"latitude": 38.7, "longitude": -9.1},
+        "population": 500_000,
+    }
+    assert (answer["scope"], answer["chart"], answer["as_of"]) == ("region", "popular", "2026-10-31")
+    assert answer["location_used"] is False
+    assert answer["why"] == "Popular in Lisboa, Portugal, by listeners who contribute, over the 7 nights to 2026-10-31."
+    TypeAdapter(Chart).validate_python(answer, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "scope", "source"),
+    [
+        (LISBON, "region", LISBON),
+        (PORTO, "country", "PT"),
+        ("PT", "country", "PT"),
+        (SUVA, "world", "world"),
+        ("FJ", "world", "world"),
+    ],
+)
+def test_a_place_without_a_chart_gets_its_nearest_larger_places(
+    published: Published, place: str, scope: str, source: str
+) -> None:
+    answer = chart_answer(published, place_id=place, chart="popular", limit=1)
+    assert answer["region"]["id"] == place
+    assert answer["scope"] == scope
+    assert answer["items"][0]["title"] == f"Song 1 of {source}"
+    assert ("has no chart of its own" in answer["why"]) == (place != source)
+
+
+def test_unknown_names_are_told_apart(published: Published) -> None:
+    with pytest.raises(UnknownPlaceError):
+        chart_answer(published, place_id="XX", chart="popular", limit=1)
+    with pytest.raises(UnknownChartError) as refusal:
+        chart_answer(published, place_id="PT", chart="loudest", limit=1)
+    assert refusal.value.hint == "Charts are: popular."
+
+
+def test_a_cell_chooses_the_list_and_is_not_repeated(published: Published) -> None:
+    near = trending_answer(published, cell=LISBON, limit=2)
+    assert near["location_used"] is True
+    assert near["scope"] == "region"
+    assert near["items"] == items(LISBON, size=2)
+    assert "Lisboa" in near["why"]
+
+
+def test_without_a_cell_the_list_is_the_worlds(published: Published) -> None:
+    far = trending_answer(published, cell=None, limit=2)
+    assert far["location_used"] is False
+    assert (far["scope"], far["region"]["id"]) == ("world", "world")
+    assert list(far) == list(trending_answer(published, cell=OCEAN, limit=2))
+
+
+def test_a_malformed_cell_is_refused(published: Published) -> None:
+    with pytest.raises(InputError):
+        trending_answer(published, cell="nowhere", limit=1)
+
+
+def test_answers_need_no_web_framework() -> None:
+    """The command line prints a chart without loading a server, and serving loads no frame or model library."""
+    script = (
+        "import sys, recsys.serving.answers\n"
+        "heavy = {'fastapi', 'starlette', 'uvicorn', 'polars', 'pandas', 'pyarrow', 'implicit', 'sklearn', 'mlflow'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
