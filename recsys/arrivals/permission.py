@@ -1,0 +1,235 @@
+"""PRECISE: keep of each listen what its listener allowed, then and now; the default is no."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from recsys.arrivals import tables
+from recsys.arrivals.tables import Counts, Kind
+from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.schemas import Contributions, Listens, at_border
+from recsys.workspace import listener_of
+
+_TABLE = tables.Table(
+    required={
+        "user_id": Kind.TEXT,
+        "purpose": Kind.TEXT,
+        "state": Kind.TEXT,
+        "at": Kind.INSTANT,
+        "notice_version": Kind.TEXT,
+    }
+)
+_PURPOSES = (Purpose.LOCAL_TRENDS, Purpose.CONTRIBUTE_TRENDS, Purpose.PERSONALISATION)
+_CHUNK = 200_000  # entries read from the log at a time
+_ALLOWED = ("listener", "track_id", "played_at", "latitude", "longitude", "cell", "for_charts", "for_models")
+
+
+@dataclass(frozen=True)
+class ReadConsents:
+    """The good entries of a consents file, and how many rows were set aside.
+
+    Parameters
+    ----------
+    entries : iterator of Entry
+        Read as it is consumed; for :meth:`recsys.consent.ConsentLog.append`.
+    counts : Counts
+        Rows, and bad rows by reason.
+    """
+
+    entries: Iterator[Entry]
+    counts: Counts
+
+    @property
+    def bad(self) -> Mapping[str, int]:
+        """Bad rows by reason."""
+        return self.counts.bad
+
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return self.counts.rows
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """Who allows what at one instant, ``now``, and has allowed it since when; who is not there allows nothing.
+
+    Parameters
+    ----------
+    now : datetime
+        The instant at which the consent log was read.
+    spans : polars.DataFrame
+        ``listener``, ``since``, ``until`` (null: now), ``for_charts``, ``for_models``, ``for_place``: within a span of
+        time every answer is the same, and a flag is true where the purpose was given then *and* is given now. Spans
+        of one listener do not overlap; those that allow nothing are left out.
+    today : polars.DataFrame
+        One row a listener: the same flags, by the state now alone.
+    """
+
+    now: datetime
+    spans: pl.DataFrame
+    today: pl.DataFrame
+
+
+def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConsents:
+    """Check a consents file, and read its good rows as entries of the consent log.
+
+    Parameters
+    ----------
+    source : Path
+        A file or a folder (section 3.1 of the design).
+    key : bytes
+        Turns user ids into listeners (:func:`recsys.workspace.listener_of`).
+    max_bad_share : float
+        Share of rows, 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or more than ``max_bad_share`` of the rows is bad: ``missing_user``,
+        ``unknown_purpose``, ``unknown_state``, ``unparsable_time``, ``missing_notice``.
+    """
+    parsed = [tables.parse(tables.scan(file, table=_TABLE), table=_TABLE) for file in tables.files_of(source)]
+    checked = pl.concat([tables.empty(_TABLE), *parsed]).with_columns(_reason().alias("reason"))
+    counts = tables.count(checked, what=f"consents in {source}", source=source).within(max_bad_share)
+    good = _hashed(checked.filter(pl.col("reason").is_null()), key=key)
+    return ReadConsents(_entries(good, source=source), counts)
+
+
+def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
+    """Read from the consent log who allows what; once a run, for all its nights.
+
+    Parameters
+    ----------
+    log : ConsentLog
+    now : datetime
+        With a time zone; later entries do not count yet.
+    """
+    answers = pl.concat([_answers(log, purpose, now=now) for purpose in _PURPOSES])
+    states = _states(answers)
+    today = states.group_by("listener").agg(pl.col(_PURPOSES).last()).with_columns(_flags(_PURPOSES))
+    lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
+    spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags(_PURPOSES))
+    return Permissions(
+        now,
+        spans.filter(pl.col("for_charts") | pl.col("for_models")).select("listener", "since", "until", *_FLAGS),
+        today.select("listener", *_FLAGS),
+    )
+
+
+def keep_allowed(listens: pl.LazyFrame, *, permissions: Permissions, key: bytes) -> pl.LazyFrame:
+    """Replace users by listeners, and keep of each listen what its listener allowed when it was played and allows now.
+
+    Parameters
+    ----------
+    listens : polars.LazyFrame
+        Schema :class:`recsys.schemas.Listens`.
+    permissions : Permissions
+        From :func:`permissions`.
+    key : bytes
+        Turns user ids into listeners.
+
+    Returns
+    -------
+    polars.LazyFrame
+        ``listener, track_id, played_at, latitude, longitude, cell, for_charts, for_models``. A listen that is for
+        neither is gone; a position is null unless ``local_trends`` or ``contribute_trends`` was given then and is
+        given now. Streams: the spans are held in memory, the listens are not.
+    """
+    named = _hashed(at_border(listens, Listens), key=key)
+    spans = permissions.spans.lazy()
+    # Spans of a listener do not overlap and those that allow nothing are absent: at most one fits, none means no.
+    fitting = named.join(spans, on="listener", how="inner", build_side="force_right").filter(
+        pl.col("played_at") >= pl.col("since"), pl.col("until").is_null() | (pl.col("played_at") < pl.col("until"))
+    )
+    position = [pl.when("for_place").then(name).alias(name) for name in ("latitude", "longitude", "cell")]
+    return fitting.with_columns(position).select(_ALLOWED)
+
+
+def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> pl.LazyFrame:
+    """Apply the consent of now to contributions stored earlier: promise 3, in everything that is derived from them.
+
+    Parameters
+    ----------
+    contributions : polars.LazyFrame
+        Schema :class:`recsys.schemas.Contributions`.
+    permissions : Permissions
+        From :func:`permissions`.
+
+    Returns
+    -------
+    polars.LazyFrame
+        The same schema. ``counted`` needs ``contribute_trends``, ``trained`` needs ``personalisation``, ``part`` needs
+        ``local_trends`` or ``contribute_trends``; a row that is left neither counted nor trained is gone.
+    """
+    stored = at_border(contributions, Contributions)
+    today = stored.join(permissions.today.lazy(), on="listener", how="inner", build_side="force_right")
+    kept = today.with_columns(
+        pl.col("counted") & pl.col("for_charts"),
+        pl.col("trained") & pl.col("for_models"),
+        pl.when("for_place").then("part").alias("part"),
+    )
+    return kept.filter(pl.col("counted") | pl.col("trained")).select(Contributions.column_names())
+
+
+_FLAGS = ("for_charts", "for_models", "for_place")
+
+
+def _flags(purposes: tuple[Purpose, Purpose, Purpose]) -> list[pl.Expr]:
+    local, contribute, personalise = (pl.col(purpose) for purpose in purposes)
+    return [contribute.alias("for_charts"), personalise.alias("for_models"), (local | contribute).alias("for_place")]
+
+
+def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFrame:
+    """Read one purpose's history: the switch's own column tells the answer, the other switches' are null."""
+    schema = {"listener": pl.String, "since": pl.Int64, purpose: pl.Boolean}
+    history = log.history(purpose, until=now)
+    chunks = iter(lambda: list(islice(history, _CHUNK)), [])
+    rows = pl.concat(
+        [pl.DataFrame(schema=schema), *(pl.DataFrame(rows, schema=schema, orient="row") for rows in chunks)]
+    )
+    others = [pl.lit(None, pl.Boolean).alias(other) for other in _PURPOSES if other != purpose]
+    return rows.with_columns(pl.col("since").cast(tables.INSTANT), *others).select("listener", "since", *_PURPOSES)
+
+
+def _states(answers: pl.DataFrame) -> pl.DataFrame:
+    """Turn answers into spans of time with the state of every switch: the last answer, and no before the first."""
+    instants = answers.group_by("listener", "since").agg(pl.col(_PURPOSES).max()).sort("listener", "since")
+    known = pl.col(_PURPOSES).forward_fill().over("listener").fill_null(value=False)
+    until = pl.col("since").shift(-1).over("listener").alias("until")
+    return instants.with_columns(known, until)
+
+
+def _hashed(rows: pl.LazyFrame, *, key: bytes) -> pl.LazyFrame:
+    """Replace ``user_id`` by ``listener``, batch by batch."""
+
+    def hashed(users: pl.Series) -> pl.Series:
+        distinct = users.unique()
+        listeners = pl.Series([listener_of(user, key=key) for user in distinct], dtype=pl.String)
+        return users.replace_strict(distinct, listeners, return_dtype=pl.String)
+
+    listener = pl.col("user_id").map_batches(hashed, return_dtype=pl.String, is_elementwise=True)
+    return rows.with_columns(listener.alias("listener")).drop("user_id")
+
+
+def _reason() -> pl.Expr:
+    checks = {
+        "missing_user": pl.col("user_id").is_null(),
+        "unknown_purpose": ~pl.col("purpose").is_in(list(Purpose)).fill_null(value=False),
+        "unknown_state": ~pl.col("state").is_in(list(State)).fill_null(value=False),
+        "unparsable_time": pl.col("at").is_null(),
+        "missing_notice": pl.col("notice_version").is_null(),
+    }
+    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())
+
+
+def _entries(good: pl.LazyFrame, *, source: Path) -> Iterator[Entry]:
+    columns = good.select("listener", "purpose", "state", "at", "notice_version")
+    with tables.reading(source):
+        for batch in columns.collect_batches():
+            for listener, purpose, state, at, notice in batch.iter_rows():
+                yield Entry(listener, Purpose(purpose), State(state), at, notice)

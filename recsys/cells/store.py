@@ -1,0 +1,249 @@
+"""COARSE: the private store of contributions, by night and listener bucket; erasable and expiring.
+
+``contributions/date=YYYY-MM-DD/bucket=NN.parquet`` below the root, folders 0700 and files 0600. A bucket holds the
+listeners whose hash begins alike, so that a night never needs to be in memory as a whole, and an erasure rewrites one
+small file a night. Empty buckets have no file; a night without contributions is an empty folder.
+"""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recsys.cells.contributions import WINDOW_NIGHTS
+from recsys.errors import InputError, SettingsError
+from recsys.schemas import CoarseListens, Contributions, at_border
+from recsys.settings import StoreSettings
+from recsys.workspace import fsync, replace_file, staged, sweep
+
+Buckets = tuple[int, ...]
+
+_PREFIX_DIGITS = 8
+_BATCH_BYTES = 8 << 20  # of compressed coarse listens: small buckets are worked on together
+_STAGED_ROWS = 20_000  # rows a bucket holds in memory until they are written: larger groups measured 300 MB more
+_SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
+
+
+class Store:
+    """The private store below one folder; jobs that write to it hold the workspace's lock.
+
+    Parameters
+    ----------
+    root : Path
+        ``workspace/private``.
+    settings : StoreSettings
+        How many nights are kept, in how many buckets.
+
+    Raises
+    ------
+    SettingsError
+        If the store was written with another number of buckets.
+    """
+
+    def __init__(self, root: Path, settings: StoreSettings) -> None:
+        self._root = root / "contributions"
+        self._settings = settings
+        self._check_buckets()
+
+    @contextmanager
+    def bucketed(self, coarse: pl.LazyFrame) -> Iterator[Iterator[tuple[Buckets, pl.DataFrame]]]:
+        """Stream a night's coarse listens to a private stage by bucket, and yield them bucket by bucket.
+
+        Parameters
+        ----------
+        coarse : polars.LazyFrame
+            Schema :class:`recsys.schemas.CoarseListens`; read once, never in memory as a whole.
+
+        Yields
+        ------
+        iterator of (buckets, polars.DataFrame)
+            All rows of one bucket, or of several small ones; empty buckets are left out. The stage is deleted when
+            the block ends, however it ends.
+
+        Raises
+        ------
+        InputError
+            If the frame has other columns, or cannot be read to its end.
+        """
+        self._prepare()
+        sweep(self._root)
+        bucket = {"bucket": self._bucket_of(pl.col("listener"))}
+        with _stage(self._root) as stage:
+            try:
+                at_border(coarse, CoarseListens).sink_parquet(
+                    pl.PartitionBy(stage, key=bucket, include_key=False),
+                    row_group_size=_STAGED_ROWS,
+                    maintain_order=False,
+                    mkdir=True,
+                    engine="streaming",
+                )
+            except (PolarsError, OSError):  # whose words may quote a value
+                raise InputError(
+                    "the night's listens cannot be read to their end, or not be staged",
+                    hint="Check the input files and the free space of the workspace's disk.",
+                ) from None
+            yield _batches(stage)
+
+    def write_night(self, night: date, frames: Iterable[tuple[Buckets, pl.DataFrame]]) -> None:
+        """Write a night's contributions, all or nothing; an existing night is replaced.
+
+        Parameters
+        ----------
+        night : date
+        frames : iterable of (buckets, polars.DataFrame)
+            Schema :class:`recsys.schemas.Contributions`; a bucket comes once, as a whole.
+        """
+        self._prepare()
+        with staged(self._folder(night)) as stage:
+            stage.chmod(0o700)
+            for _, frame in frames:
+                for bucket, rows in self._split(at_border(frame, Contributions)):
+                    with os.fdopen(
+                        os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+                    ) as file:
+                        file.write(_bytes(rows))
+
+    def scan(self, nights: Iterable[date] | None = None) -> pl.LazyFrame:
+        """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy."""
+        wanted = self.nights() if nights is None else tuple(nights)
+        return _scan(path for night in wanted for path in self._files(night))
+
+    def nights(self) -> tuple[date, ...]:
+        """Return the nights that are in the store, in order."""
+        return tuple(
+            sorted(date.fromisoformat(folder.name.removeprefix("date=")) for folder in self._root.glob("date=*"))
+        )
+
+    def counted_nights(self, buckets: Buckets, night: date) -> pl.DataFrame:
+        """Return ``listener``, ``night``: when listeners of some buckets counted within 27 nights of a night.
+
+        What was counted stays counted: consent withdrawn later does not give a night back, since its release is out.
+        """
+        near = [other for other in self.nights() if 0 < abs((other - night).days) < WINDOW_NIGHTS]
+        names = {_name(bucket) for bucket in buckets}
+        files = (path for other in near for path in self._files(other) if path.name in names)
+        return _scan(files).filter("counted").select("listener", "night").unique().collect(engine="streaming")
+
+    def expire(self, night: date) -> int:
+        """Delete the nights that are no longer kept once ``night`` is the last; return how many there were."""
+        first = night - timedelta(days=self._settings.nights - 1)
+        old = [other for other in self.nights() if other < first]
+        for other in old:
+            # Renamed first: a crash in between leaves a stage to sweep, not half a night.
+            gone = self._folder(other).rename(self._root / f".{other.isoformat()}.staged")
+            fsync(self._root)
+            shutil.rmtree(gone)
+        return len(old)
+
+    def erase(self, listener: str) -> int:
+        """Rewrite the files of a listener's bucket without the listener, durably; return how many rows there were."""
+        sweep(self._root)
+        (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
+        folders = [self._folder(night) for night in self.nights()]
+        for folder in folders:
+            sweep(folder)  # what an erasure that was cut off left there
+        return sum(_erase(folder / _name(bucket), listener) for folder in folders)
+
+    def _folder(self, night: date) -> Path:
+        return self._root / f"date={night.isoformat()}"
+
+    def _files(self, night: date) -> list[Path]:
+        return sorted(self._folder(night).glob("bucket=*.parquet"))
+
+    def _prepare(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._recorded.exists() or not self.nights():
+            replace_file(self._recorded, json.dumps({"buckets": self._settings.buckets}).encode(), mode=0o600)
+
+    @property
+    def _recorded(self) -> Path:
+        return self._root / "store.json"
+
+    def _check_buckets(self) -> None:
+        if not self._recorded.exists() or not self.nights():
+            return
+        recorded = json.loads(self._recorded.read_text(encoding="utf-8"))["buckets"]
+        if recorded != self._settings.buckets:
+            raise SettingsError(
+                f"the private store has {recorded} buckets, the settings say store.buckets = {self._settings.buckets}",
+                hint=f"Set store.buckets back to {recorded}, or start with an empty workspace.",
+            )
+
+    def _bucket_of(self, listener: pl.Expr) -> pl.Expr:
+        """Return the bucket of a listener (hex digits, evenly spread): its first digits, by the number of buckets."""
+        return listener.str.head(_PREFIX_DIGITS).str.to_integer(base=16) % self._settings.buckets
+
+    def _split(self, frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+        parts = frame.group_by(self._bucket_of(pl.col("listener")).alias("bucket"), maintain_order=True)
+        return sorted(((bucket, rows) for (bucket,), rows in parts), key=lambda part: part[0])
+
+
+@contextmanager
+def _stage(root: Path) -> Iterator[Path]:
+    """Yield a private folder that vanishes when the block ends; after a crash, with the next sweep."""
+    stage = Path(tempfile.mkdtemp(prefix=".coarse.", suffix=".staged", dir=root))  # mode 0700
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage)
+
+
+def _batches(stage: Path) -> Iterator[tuple[Buckets, pl.DataFrame]]:
+    """Read whole buckets, as many small ones together as fit a batch."""
+    sizes = {int(folder.name.removeprefix("bucket=")): _size(folder) for folder in stage.iterdir()}
+    batch: list[int] = []
+    for bucket in sorted(sizes):
+        if batch and sum(sizes[b] for b in (*batch, bucket)) > _BATCH_BYTES:
+            yield tuple(batch), _read(stage, batch)
+            batch = []
+        batch.append(bucket)
+    if batch:
+        yield tuple(batch), _read(stage, batch)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _read(stage: Path, buckets: Iterable[int]) -> pl.DataFrame:
+    files = [path for bucket in buckets for path in sorted((stage / f"bucket={bucket}").iterdir())]
+    return pl.read_parquet(files, hive_partitioning=False, glob=False)
+
+
+def _name(bucket: int) -> str:
+    return f"bucket={bucket:02d}.parquet"
+
+
+def _scan(files: Iterable[Path]) -> pl.LazyFrame:
+    found = list(files)
+    stored = pl.scan_parquet(found, hive_partitioning=False, glob=False) if found else pl.LazyFrame(schema=_SCHEMA)
+    return at_border(stored, Contributions)
+
+
+def _bytes(rows: pl.DataFrame) -> bytes:
+    """Return a file's content, the same for the same rows in whatever order threads delivered them."""
+    content = io.BytesIO()
+    rows.sort("listener", "track_id").write_parquet(content)
+    return content.getvalue()
+
+
+def _erase(path: Path, listener: str) -> int:
+    """Replace a bucket's file by one without the listener, in its rows as in its statistics."""
+    if not path.exists():
+        return 0
+    rows = pl.read_parquet(path, hive_partitioning=False)
+    kept = rows.filter(pl.col("listener") != listener)
+    if kept.is_empty():
+        path.unlink()
+        fsync(path.parent)
+    elif len(kept) < len(rows):
+        replace_file(path, _bytes(kept), mode=0o600)
+    return len(rows) - len(kept)

@@ -1,0 +1,188 @@
+"""Permission: which entries a consents file holds, and what of a listen its listener allowed, then and now."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from arriving import ALL_PURPOSES, KEY, LISBON, NOON, NOW, given, listen, write_listens
+
+from recsys.arrivals.permission import keep_allowed, permissions, read_entries, still_allowed
+from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.errors import InputError
+from recsys.schemas import Contributions, Listens
+from recsys.workspace import listener_of
+
+LOCAL, CHARTS, MODELS = ALL_PURPOSES
+GIVEN, WITHDRAWN = State.GIVEN, State.WITHDRAWN
+ANA = listener_of("ana", key=KEY)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> ConsentLog:
+    return ConsentLog(tmp_path / "consents.db")
+
+
+def listens(*rows: dict[str, object]) -> pl.LazyFrame:
+    schema = {name: column.dtype for name, column in Listens.columns().items()}
+    return pl.DataFrame([{"cell": None, "ms_played": None, **row} for row in rows], schema=schema).lazy()
+
+
+def kept(log: ConsentLog, *rows: dict[str, object]) -> list[tuple[object, ...]]:
+    found = keep_allowed(listens(*rows), permissions=permissions(log, now=NOW), key=KEY).collect()
+    return found.select("listener", "latitude", "longitude", "for_charts", "for_models").rows()
+
+
+@pytest.mark.parametrize(
+    ("purposes", "expected"),
+    [
+        ((), []),
+        ((LOCAL,), []),
+        ((CHARTS,), [(ANA, *LISBON, True, False)]),
+        ((MODELS,), [(ANA, None, None, False, True)]),
+        ((LOCAL, MODELS), [(ANA, *LISBON, False, True)]),
+        ((CHARTS, MODELS), [(ANA, *LISBON, True, True)]),
+        ((Purpose.PARTNER_STATISTICS,), []),
+    ],
+)
+def test_what_is_kept_follows_from_the_purposes(
+    log: ConsentLog, purposes: tuple[Purpose, ...], expected: list[tuple[object, ...]]
+) -> None:
+    log.append(given("ana", *purposes))
+    assert kept(log, listen()) == expected
+
+
+@pytest.mark.parametrize(
+    ("entries", "allowed"),
+    [
+        ([(0, GIVEN)], True),  # at the very instant of the play
+        ([(-1, GIVEN)], False),  # a moment too late for it
+        ([(2, GIVEN), (1, WITHDRAWN)], False),  # not then
+        ([(2, GIVEN), (-1, WITHDRAWN)], False),  # then, but not now
+        ([(2, GIVEN), (-1, WITHDRAWN), (-2, GIVEN)], True),  # then and now again
+        ([(2, WITHDRAWN), (-1, GIVEN)], False),  # now, but not then
+        ([(2, GIVEN), (0, GIVEN)], True),  # once, though two entries speak of it
+        ([(2, GIVEN), (2, WITHDRAWN)], False),  # both at one instant
+        ([(2, GIVEN), (-100, WITHDRAWN)], True),  # the withdrawal lies in the future
+    ],
+)
+def test_allowed_means_at_the_time_of_the_play_and_still_now(
+    log: ConsentLog, entries: list[tuple[int, State]], allowed: bool
+) -> None:
+    log.append(Entry(ANA, CHARTS, state, NOON - timedelta(hours=hours), "1") for hours, state in entries)
+    assert len(kept(log, listen())) == int(allowed)
+
+
+def test_purposes_that_change_at_different_times_are_told_apart(log: ConsentLog) -> None:
+    log.append(
+        [
+            *given("ana", MODELS, days=5),
+            *given("ana", CHARTS, days=3),
+            *given("ana", LOCAL, days=9),
+            *given("ana", LOCAL, days=2, state=WITHDRAWN),
+        ]
+    )
+    plays = [listen(played_at=NOW - timedelta(days=days)) for days in (6, 4, 2.5, 1)]
+    here, nowhere = LISBON, (None, None)
+    assert sorted(kept(log, *plays), key=str) == sorted(
+        [(ANA, *nowhere, False, True), (ANA, *here, True, True), (ANA, *here, True, True)], key=str
+    )
+
+
+def test_of_many_listeners_each_keeps_its_own(log: ConsentLog) -> None:
+    users = [f"user-{i}" for i in range(300)]
+    for user in users[::3]:
+        log.append(given(user, CHARTS))
+    found = kept(log, *[listen(user_id=user) for user in users for _ in range(2)])
+    assert sorted(row[0] for row in found) == sorted(
+        listener_of(user, key=KEY) for user in users[::3] for _ in range(2)
+    )
+
+
+def test_no_user_id_and_no_length_of_a_play_gets_past_permission(log: ConsentLog) -> None:
+    frame = keep_allowed(listens(listen()), permissions=permissions(log, now=NOW), key=KEY)
+    assert set(frame.collect_schema()) == {
+        "listener", "track_id", "played_at", "latitude", "longitude", "cell", "for_charts", "for_models"
+    }  # fmt: skip
+
+
+def contribution(part: str | None, *, counted: bool, trained: bool, listener: str = ANA) -> dict[str, object]:
+    return {
+        "listener": listener, "night": date(2026, 3, 1), "part": part, "track_id": "t1", "plays": 2,
+        "counted": counted, "trained": trained,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("purposes", "expected"),
+    [
+        ((), None),
+        ((LOCAL,), None),
+        ((CHARTS,), ("P1", True, False)),
+        ((MODELS,), (None, False, True)),
+        ((LOCAL, MODELS), ("P1", False, True)),
+        (ALL_PURPOSES, ("P1", True, True)),
+    ],
+)
+def test_stored_contributions_follow_the_state_of_now(
+    log: ConsentLog, purposes: tuple[Purpose, ...], expected: tuple[object, ...] | None
+) -> None:
+    log.append(given("ana", *ALL_PURPOSES, days=40))
+    log.append(given("ana", *(set(ALL_PURPOSES) - set(purposes)), days=1, state=WITHDRAWN))
+    schema = {name: column.dtype for name, column in Contributions.columns().items()}
+    stored = pl.DataFrame([contribution("P1", counted=True, trained=True)], schema=schema).lazy()
+    found = still_allowed(stored, permissions=permissions(log, now=NOW)).collect()
+    assert Contributions.is_valid(found)
+    assert found.select("part", "counted", "trained").rows() == ([] if expected is None else [expected])
+
+
+def test_a_contribution_of_a_listener_without_entries_is_gone(log: ConsentLog) -> None:
+    schema = {name: column.dtype for name, column in Contributions.columns().items()}
+    stored = pl.DataFrame([contribution("P1", counted=True, trained=True)], schema=schema).lazy()
+    assert still_allowed(stored, permissions=permissions(log, now=NOW)).collect().is_empty()
+
+
+def consent(**changes: object) -> dict[str, object]:
+    row = {
+        "user_id": "ana",
+        "purpose": "local_trends",
+        "state": "given",
+        "at": "2026-03-01T00:00:00Z",
+        "notice_version": "1",
+    }
+    return {**row, **changes}
+
+
+@pytest.mark.parametrize("name", ["consents.parquet", "consents.csv", "consents.ndjson"])
+def test_entries_are_read_from_every_format_and_bad_rows_counted_by_reason(name: str, tmp_path: Path) -> None:
+    bad = [
+        consent(user_id=None),
+        consent(purpose="voice"),
+        consent(purpose=None),
+        consent(state="maybe"),
+        consent(at="soon"),
+        consent(notice_version=None),
+    ]
+    source = write_listens(tmp_path / name, [consent(), *bad, consent(user_id="bo", state="withdrawn")])
+    read = read_entries(source, key=KEY, max_bad_share=0.8)
+    assert read.counts.rows == read.rows == 8
+    assert read.bad == {
+        "missing_notice": 1, "missing_user": 1, "unknown_purpose": 2, "unknown_state": 1, "unparsable_time": 1
+    }  # fmt: skip
+    assert {(entry.listener, entry.purpose, entry.state) for entry in read.entries} == {
+        (ANA, LOCAL, GIVEN),
+        (listener_of("bo", key=KEY), LOCAL, WITHDRAWN),
+    }
+
+
+def test_importing_the_same_file_twice_changes_nothing(log: ConsentLog, tmp_path: Path) -> None:
+    source = write_listens(tmp_path / "c.csv", [consent(user_id=f"user-{i}") for i in range(500)])
+    assert [log.append(read_entries(source, key=KEY, max_bad_share=0).entries) for _ in range(2)] == [500, 0]
+
+
+def test_a_file_of_unknown_purposes_is_refused_without_naming_a_user(tmp_path: Path) -> None:
+    source = write_listens(tmp_path / "consents.csv", [consent(purpose="images")] * 3 + [consent()])
+    with pytest.raises(InputError, match=r"3 of 4 rows .* \(3 unknown_purpose\)") as raised:
+        read_entries(source, key=KEY, max_bad_share=0.05)
+    assert raised.value.exit_code == 65
+    assert "ana" not in raised.value.message.replace(str(source), "")

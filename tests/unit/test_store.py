@@ -1,0 +1,201 @@
+"""The private store: by night and bucket, private, whole or not at all, erasable and expiring."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from arriving import NIGHT, coarse
+
+from recsys.cells import store as module
+from recsys.cells.store import Store
+from recsys.errors import InputError, SettingsError
+from recsys.schemas import Contributions
+from recsys.settings import StoreSettings
+
+DAY = timedelta(days=1)
+SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
+LISTENERS = [f"{i:08x}" + "0" * 24 for i in range(64)]  # listener i is in bucket i modulo the number of buckets
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, StoreSettings(nights=35, buckets=8))
+
+
+def contributions(*listeners: str, night: date = NIGHT, counted: bool = True) -> pl.DataFrame:
+    rows = [(who, night, "P1", track, 1, counted, True) for who in listeners for track in ("t2", "t1")]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def write(store: Store, *listeners: str, night: date = NIGHT, counted: bool = True) -> None:
+    store.write_night(night, [((), contributions(*listeners, night=night, counted=counted))] if listeners else [])
+
+
+def files(tmp_path: Path) -> list[str]:
+    return sorted(str(path.relative_to(tmp_path / "contributions")) for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_what_is_written_is_read_again_by_night(store: Store, tmp_path: Path) -> None:
+    write(store, *LISTENERS[:10])
+    write(store, LISTENERS[3], night=NIGHT - DAY)
+    assert store.nights() == (NIGHT - DAY, NIGHT)
+    assert (
+        store.scan([NIGHT])
+        .collect()
+        .sort("listener", "track_id")
+        .equals(contributions(*LISTENERS[:10]).sort("listener", "track_id"))
+    )
+    assert store.scan().collect().height == 22
+    assert Store(tmp_path, StoreSettings(nights=35, buckets=8)).nights() == store.nights()
+
+
+def test_only_buckets_with_contributions_have_a_file(store: Store, tmp_path: Path) -> None:
+    write(store, LISTENERS[1], LISTENERS[9], LISTENERS[6])
+    assert files(tmp_path) == [f"date={NIGHT}/bucket=01.parquet", f"date={NIGHT}/bucket=06.parquet", "store.json"]
+
+
+def test_a_night_without_contributions_is_a_night_all_the_same(store: Store) -> None:
+    write(store)
+    assert store.nights() == (NIGHT,)
+    assert store.scan().collect().schema == SCHEMA
+
+
+def test_bytes_depend_on_rows_and_not_on_their_order(store: Store, tmp_path: Path) -> None:
+    found = []
+    for frame in (contributions(*LISTENERS), contributions(*LISTENERS).reverse()):
+        store.write_night(NIGHT, [((), frame)])
+        found.append([(tmp_path / "contributions" / name).read_bytes() for name in files(tmp_path)])
+    assert found[0] == found[1]
+
+
+def test_everything_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+    write(store, *LISTENERS)
+    with store.bucketed(coarse([(who, "t1", 1) for who in LISTENERS]).lazy()):
+        modes = {
+            (path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "contributions").rglob("date=*/*")
+        }
+        folders = {path.stat().st_mode & 0o777 for path in (tmp_path / "contributions").iterdir() if path.is_dir()}
+    assert modes == {(False, 0o600)}
+    assert folders == {0o700}
+    assert (tmp_path / "contributions").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 1 << 30])
+def test_listens_come_back_in_whole_buckets(store: Store, batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH_BYTES", batch_bytes)
+    rows = [(who, f"t{track}", 1) for who in LISTENERS[:30] for track in range(5)]
+    with store.bucketed(coarse(rows).lazy()) as batches:
+        found = list(batches)
+    assert [buckets for buckets, _ in found] == ([(i,) for i in range(8)] if batch_bytes == 1 else [tuple(range(8))])
+    for buckets, frame in found:
+        assert {LISTENERS.index(who) % 8 for who in frame["listener"]} == set(buckets)
+    assert sorted(pl.concat([frame for _, frame in found]).select("listener", "track_id", "cell").rows()) == sorted(
+        rows
+    )
+
+
+def test_a_night_without_listens_has_no_buckets(store: Store) -> None:
+    with store.bucketed(coarse([]).lazy()) as batches:
+        assert list(batches) == []
+
+
+def test_the_stage_is_gone_however_the_block_ends(store: Store, tmp_path: Path) -> None:
+    staged = coarse([(LISTENERS[0], "t1", 1)]).lazy()
+    with store.bucketed(staged) as batches:
+        write(store, *LISTENERS)  # writing a night meanwhile leaves the stage alone
+        assert len(list(batches)) == 1
+    with pytest.raises(KeyboardInterrupt), store.bucketed(staged):
+        raise KeyboardInterrupt
+    assert {path.name for path in (tmp_path / "contributions").iterdir()} == {f"date={NIGHT}", "store.json"}
+
+
+def test_the_stage_of_a_crash_is_swept_before_the_next_night(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "contributions" / ".coarse.00.staged").mkdir(parents=True)
+    with store.bucketed(coarse([]).lazy()):
+        assert not (tmp_path / "contributions" / ".coarse.00.staged").exists()
+
+
+def test_listens_that_cannot_be_read_to_their_end_are_bad_input_without_a_value(store: Store) -> None:
+    listens = coarse([(LISTENERS[0], "38.7223", 1)]).lazy()
+    broken = listens.with_columns(cell=pl.col("track_id").cast(pl.UInt64))
+    with pytest.raises(InputError, match="cannot be read to their end") as raised, store.bucketed(broken):
+        pass
+    assert "38.7" not in raised.value.message
+    assert raised.value.__suppress_context__
+
+
+def test_a_failure_leaves_the_night_as_it_was(store: Store, tmp_path: Path) -> None:
+    write(store, LISTENERS[0])
+    before = files(tmp_path)
+
+    def failing():
+        yield (0,), contributions(*LISTENERS)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write_night(NIGHT, failing())
+    assert files(tmp_path) == before
+    assert store.scan().collect()["listener"].unique().to_list() == [LISTENERS[0]]
+
+
+def test_a_bucket_that_comes_twice_is_never_overwritten(store: Store) -> None:
+    twice = [((0,), contributions(LISTENERS[0])), ((0,), contributions(LISTENERS[8]))]
+    with pytest.raises(FileExistsError):
+        store.write_night(NIGHT, twice)
+    assert store.nights() == ()
+
+
+def test_counted_nights_are_those_of_the_buckets_within_27_nights(store: Store) -> None:
+    for days in (-28, -27, -1, 0, 27, 28):
+        write(store, LISTENERS[1], LISTENERS[2], night=NIGHT + days * DAY)
+    write(store, LISTENERS[1], night=NIGHT - 2 * DAY, counted=False)
+    found = store.counted_nights((1,), NIGHT).sort("night")
+    assert found.rows() == [(LISTENERS[1], NIGHT + days * DAY) for days in (-27, -1, 27)]
+    assert set(store.counted_nights((1, 2), NIGHT)["listener"]) == {LISTENERS[1], LISTENERS[2]}
+    assert store.counted_nights((5,), NIGHT).is_empty()
+
+
+def test_nights_expire(store: Store, tmp_path: Path) -> None:
+    for days in (36, 35, 34, 0):
+        write(store, LISTENERS[0], night=NIGHT - days * DAY)
+    assert store.expire(NIGHT) == 2
+    assert store.nights() == (NIGHT - 34 * DAY, NIGHT)
+    assert store.expire(NIGHT) == 0
+    assert {path.name for path in (tmp_path / "contributions").iterdir() if path.is_dir()} == {
+        f"date={n}" for n in store.nights()
+    }
+
+
+def test_erasure_removes_a_listener_from_every_byte_and_nobody_else(store: Store, tmp_path: Path) -> None:
+    gone, neighbour, other = LISTENERS[1], LISTENERS[9], LISTENERS[2]
+    for days in range(3):
+        write(store, gone, neighbour, other, night=NIGHT - days * DAY)
+    write(store, gone, night=NIGHT - 3 * DAY)
+    (tmp_path / "contributions" / f"date={NIGHT}" / ".bucket=01.parquet.0000.staged").write_text(gone)
+    untouched = (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns
+    assert store.erase(gone) == 8
+    assert store.erase(gone) == 0
+    assert set(store.scan().collect()["listener"]) == {neighbour, other}
+    assert store.scan().collect().height == 12
+    assert all(gone.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns == untouched
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
+    assert NIGHT - 3 * DAY in store.nights()  # a night whose only listener left was run all the same
+
+
+def test_another_number_of_buckets_is_refused_until_the_store_is_empty(store: Store, tmp_path: Path) -> None:
+    write(store, LISTENERS[0])
+    with pytest.raises(SettingsError, match=r"has 8 buckets, the settings say store.buckets = 16"):
+        Store(tmp_path, StoreSettings(nights=35, buckets=16))
+    store.expire(NIGHT + 99 * DAY)
+    write(Store(tmp_path, StoreSettings(nights=35, buckets=16)), *LISTENERS)
+    assert len(files(tmp_path)) == 17
+
+
+def test_frames_of_other_columns_do_not_cross_the_border(store: Store) -> None:
+    with pytest.raises(InputError, match="latitude"):
+        store.write_night(NIGHT, [((0,), contributions(LISTENERS[0]).with_columns(latitude=1.0))])
+    extra = coarse([(LISTENERS[0], "t1", 1)]).lazy().with_columns(latitude=1.0)
+    with pytest.raises(InputError, match="latitude"), store.bucketed(extra):
+        pass
