@@ -59,7 +59,10 @@ class Contributions(dy.Schema):
 
 
 class RegionCounts(dy.Schema):
-    """PUBLIC: the noisy number of distinct contributing listeners by part of the atlas and candidate track."""
+    """PUBLIC: the noisy number of distinct contributing listeners by place and candidate track.
+
+    ``part`` is a part of the atlas, or a country or the world, which are also counted by themselves.
+    """
 
     part = dy.String(nullable=False)
     track_id = dy.String(nullable=False)

@@ -1,5 +1,6 @@
 """Settings: the commented defaults of hearabouts.toml, overridden by a file, overridden by the environment."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +53,8 @@ class PrivacySettings(_Section):
     """What one night's release may spend, and what one listener may add."""
 
     rho_per_night: Annotated[float, Field(gt=0, le=10)]
+    country_share: Annotated[float, Field(ge=0, le=0.5)]
+    world_share: Annotated[float, Field(ge=0, lt=0.5)]
     max_tracks: Count
     max_nights: Annotated[int, Field(ge=1, le=28)]
     delta: Annotated[float, Field(gt=0, lt=1e-3)]
@@ -78,6 +81,7 @@ class ModelsSettings(_Section):
     regularization: Annotated[float, Field(ge=0)]
     alpha: Annotated[float, Field(gt=0)]
     iterations: Count
+    regional_iterations: Count
     seed: int
     min_listeners_per_track: Count
     min_listeners_per_region: Count
@@ -147,6 +151,11 @@ class Settings(BaseSettings):
             for section, keys in self.model_dump(mode="json").items()
             for key, value in keys.items()
         }
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the settings that decide what is published: those of atlas, privacy and charts."""
+        text = self.model_dump_json(include={"atlas", "privacy", "charts"})
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

@@ -1,0 +1,293 @@
+"""The ledger: what privacy was spent, on what and when; a spend is on disk before its noise exists."""
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import opendp.prelude as dp
+
+from recsys.errors import NotReadyError, PrivacyBudgetError
+from recsys.settings import PrivacySettings
+from recsys.workspace import fsync
+
+NIGHTS_OF_A_BOUND = 28  # privacy.max_nights is "of any 28 nights"
+
+dp.enable_features("contrib")
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What one release costs and what it covers: everything that must be the same when a night is run again.
+
+    Parameters
+    ----------
+    night : date
+    purpose : str
+        ``charts``; a night has one release per purpose.
+    rho : float
+        zCDP budget.
+    sensitivity_squared : float
+        Squared Euclidean norm of what one listener adds at most.
+    tiers : mapping of str to mapping
+        By tier of the release: ``rho``, its share of the budget, and ``sigma_squared`` of the discrete Gaussian noise
+        in every one of its cells.
+    rows : str
+        Digest of the places that the release covers.
+    parameters : mapping
+        Whatever else decides the release, as JSON values.
+    """
+
+    night: date
+    purpose: str
+    rho: float
+    sensitivity_squared: float
+    tiers: Mapping[str, Mapping[str, float]]
+    rows: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Parameters
+    ----------
+    number : int
+        Counts from 1.
+    spend : Spend
+    at : datetime
+        When the spend was committed.
+    release : str or None
+        Digest of the manifest of the release that it paid for; None until that is on disk.
+    """
+
+    number: int
+    spend: Spend
+    at: datetime
+    release: str | None
+
+
+class Ledger:
+    """The durable, append-only ledger in one SQLite file.
+
+    Parameters
+    ----------
+    path : Path
+        The database; created (mode 0600) when missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        fsync(path.parent)
+        self._path = path
+        with self._connected() as connection:
+            connection.executescript(_SCHEMA)
+
+    def commit(self, spend: Spend, *, at: datetime) -> Entry:
+        """Write a spend; when this returns, it is on disk and its noise may be drawn, once.
+
+        A spend that is there already, for a release that never came to exist, is returned as it stands: nothing was
+        published under it, so the first noise to be published is still the only one.
+
+        Raises
+        ------
+        PrivacyBudgetError
+            If this night was released already, or its spend was committed with other parameters.
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            existing = self._find(connection, spend.night, spend.purpose)
+            if existing is None:
+                connection.execute(_INSERT, (*_row(spend), at.isoformat()))
+                return Entry(_last_number(connection), spend, at, None)
+        _refuse_released(existing)
+        _refuse_changed(existing.spend, spend)
+        return existing
+
+    def complete(self, number: int, *, release: str, at: datetime) -> None:
+        """Record the digest of the release that an entry paid for; the same digest again changes nothing.
+
+        Raises
+        ------
+        PrivacyBudgetError
+            If the entry paid for another release.
+        """
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            found = connection.execute("SELECT digest FROM releases WHERE number = ?", (number,)).fetchone()
+            if found is None:
+                connection.execute("INSERT INTO releases VALUES (?, ?, ?)", (number, release, at.isoformat()))
+            elif found[0] != release:
+                raise PrivacyBudgetError(
+                    f"ledger entry {number} paid for another release than this one",
+                    hint="Restore the night's folder under releases/ from a backup.",
+                )
+
+    def find(self, night: date, *, purpose: str) -> Entry | None:
+        """Return the entry of a night and purpose, or None."""
+        with self._connected() as connection:
+            return self._find(connection, night, purpose)
+
+    def entries(self) -> list[Entry]:
+        """Return all entries in the order in which they were committed."""
+        with self._connected() as connection:
+            return [_entry(row) for row in connection.execute(_SELECT + " ORDER BY entries.number")]
+
+    def _find(self, connection: sqlite3.Connection, night: date, purpose: str) -> Entry | None:
+        row = connection.execute(_SELECT + " WHERE night = ? AND purpose = ?", (night.isoformat(), purpose)).fetchone()
+        return None if row is None else _entry(row)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection of its own, commit at the end (fsynced: WAL with synchronous=FULL), and close it."""
+        try:
+            connection = sqlite3.connect(self._path, timeout=5)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                with connection:
+                    yield connection
+            finally:
+                connection.close()
+        except sqlite3.OperationalError as error:
+            raise NotReadyError(
+                f"the ledger {self._path} cannot be used now ({error})",
+                hint="Another process may be writing to it; try again.",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise PrivacyBudgetError(
+                f"the ledger {self._path} cannot be read ({error})",
+                hint="Restore it from a backup: without it nothing may be released.",
+            ) from error
+
+
+def guarantee(rho: float, *, delta: float) -> float:
+    """Return the epsilon of the (epsilon, delta) guarantee that a zCDP budget implies, by opendp's accountant.
+
+    The distance of the drawn noise from an exact discrete Gaussian (:mod:`recsys.releases.noise`) adds less than 2^-90
+    to delta, which is below the resolution of the result.
+
+    Parameters
+    ----------
+    rho : float
+        zCDP budget; budgets of several releases add up.
+    delta : float
+        The probability at which epsilon is stated.
+
+    References
+    ----------
+    M. Bun, T. Steinke, "Concentrated Differential Privacy" (TCC 2016); the tighter conversion is that of C. Canonne,
+    G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020).
+    """
+    space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
+    gaussian = dp.m.make_gaussian(*space, scale=1.0)  # of unit scale: a distance d costs rho = d²/2
+    return float(dp.c.make_zCDP_to_approxDP(gaussian).map(math.sqrt(2 * rho)).epsilon(delta))  # type: ignore[no-untyped-call]
+
+
+def summary(settings: PrivacySettings) -> dict[str, float]:
+    """Return what a listener's data can cost at most, for one night and for any 28, as metrics of a run."""
+    over_time = settings.max_nights * settings.rho_per_night
+    return {
+        "rho_night": settings.rho_per_night,
+        "epsilon_night": guarantee(settings.rho_per_night, delta=settings.delta),
+        f"rho_{NIGHTS_OF_A_BOUND}_nights": over_time,
+        f"epsilon_{NIGHTS_OF_A_BOUND}_nights": guarantee(over_time, delta=settings.delta),
+        "delta": settings.delta,
+    }
+
+
+def _refuse_released(existing: Entry) -> None:
+    if existing.release is not None:
+        raise PrivacyBudgetError(
+            f"the night {existing.spend.night} was released already (ledger entry {existing.number}), but its folder "
+            "is gone or damaged; releasing it again would draw new noise over the same listeners",
+            hint="Restore the night's folder under releases/ from a backup, or do without that night.",
+        )
+
+
+def _refuse_changed(existing: Spend, wanted: Spend) -> None:
+    before, now = _facts(existing), _facts(wanted)
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    if changed:
+        raise PrivacyBudgetError(
+            f"the night {existing.night} has a ledger entry with another {', '.join(changed)}; "
+            "a second spend for the same night would count its listeners twice",
+            hint="Run that night with the settings, atlas and catalogue it was begun with, or do without that night.",
+        )
+
+
+def _facts(spend: Spend) -> dict[str, Any]:
+    """Return everything that decides a release, through JSON, so that what was stored equals what is meant."""
+    facts = {key: value for key, value in vars(spend).items() if key not in {"night", "parameters"}}
+    stored: dict[str, Any] = json.loads(json.dumps({**facts, **spend.parameters}))
+    return stored
+
+
+def _row(spend: Spend) -> tuple[Any, ...]:
+    return (
+        spend.night.isoformat(),
+        spend.purpose,
+        spend.rho,
+        spend.sensitivity_squared,
+        json.dumps(dict(spend.tiers), sort_keys=True),
+        spend.rows,
+        json.dumps(dict(spend.parameters), sort_keys=True),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    number, night, purpose, rho, sensitivity_squared, tiers, rows, parameters, at, release = row
+    spend = Spend(
+        night=date.fromisoformat(night),
+        purpose=purpose,
+        rho=rho,
+        sensitivity_squared=sensitivity_squared,
+        tiers=json.loads(tiers),
+        rows=rows,
+        parameters=json.loads(parameters),
+    )
+    return Entry(number, spend, datetime.fromisoformat(at), release)
+
+
+def _last_number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT max(number) FROM entries").fetchone()[0])
+
+
+# The triggers on insert stop INSERT OR REPLACE, which deletes without asking the triggers on delete.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, night TEXT NOT NULL, purpose TEXT NOT NULL,
+    rho REAL NOT NULL CHECK (rho > 0), sensitivity_squared REAL NOT NULL CHECK (sensitivity_squared > 0),
+    tiers TEXT NOT NULL, rows TEXT NOT NULL, parameters TEXT NOT NULL,
+    at TEXT NOT NULL, UNIQUE (night, purpose)
+);
+CREATE TABLE IF NOT EXISTS releases (
+    number INTEGER PRIMARY KEY REFERENCES entries (number), digest TEXT NOT NULL, at TEXT NOT NULL
+);
+CREATE TRIGGER IF NOT EXISTS entry_unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_kept BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_new BEFORE INSERT ON entries
+WHEN EXISTS (SELECT 1 FROM entries WHERE number = NEW.number OR (night = NEW.night AND purpose = NEW.purpose))
+BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS release_unchanged BEFORE UPDATE ON releases BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS release_kept BEFORE DELETE ON releases BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER IF NOT EXISTS release_new BEFORE INSERT ON releases
+WHEN EXISTS (SELECT 1 FROM releases WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'append only'); END;
+"""
+
+_INSERT = """
+INSERT INTO entries (night, purpose, rho, sensitivity_squared, tiers, rows, parameters, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+_SELECT = """
+SELECT entries.number, night, purpose, rho, sensitivity_squared, tiers, rows, parameters, entries.at, digest
+FROM entries LEFT JOIN releases USING (number)
+"""

@@ -1,0 +1,146 @@
+import math
+import sqlite3
+import stat
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from releasing import NIGHT, NOW, PRIVACY
+
+from recsys.errors import NotReadyError, PrivacyBudgetError
+from recsys.releases.ledger import Ledger, Spend, guarantee, summary
+
+SPEND = Spend(
+    night=NIGHT,
+    purpose="charts",
+    rho=0.015,
+    sensitivity_squared=10.0,
+    tiers={"part": {"rho": 0.015, "sigma_squared": 10 / 0.03}},
+    rows="p",
+    parameters={"atlas": "a", "candidates": 20},
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.db")
+
+
+def test_an_entry_is_on_disk_when_commit_returns(tmp_path: Path, ledger: Ledger) -> None:
+    entry = ledger.commit(SPEND, at=NOW)
+    assert (entry.number, entry.spend, entry.at, entry.release) == (1, SPEND, NOW, None)
+    other = sqlite3.connect(tmp_path / "ledger.db")
+    assert other.execute("SELECT number, night, rho FROM entries").fetchall() == [(1, "2026-10-01", 0.015)]
+    other.close()
+    assert Ledger(tmp_path / "ledger.db").entries() == [entry]
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.commit(SPEND, at=NOW)
+    for file in tmp_path.glob("ledger.db*"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_same_spend_again_is_the_same_entry(ledger: Ledger) -> None:
+    first = ledger.commit(SPEND, at=NOW)
+    assert ledger.commit(SPEND, at=NOW + timedelta(days=1)) == first
+    assert len(ledger.entries()) == 1
+
+
+def test_nights_and_purposes_are_entries_of_their_own(ledger: Ledger) -> None:
+    ledger.commit(SPEND, at=NOW)
+    ledger.commit(replace(SPEND, night=NIGHT + timedelta(days=1)), at=NOW)
+    ledger.commit(replace(SPEND, purpose="partner"), at=NOW)
+    assert [entry.number for entry in ledger.entries()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"rho": 0.02}, "rho"),
+        ({"sensitivity_squared": 9.0}, "sensitivity_squared"),
+        ({"tiers": {"part": {"rho": 0.015, "sigma_squared": 1.0}}}, "tiers"),
+        ({"rows": "q"}, "rows"),
+        ({"parameters": {"atlas": "b", "candidates": 20}}, "atlas"),
+        ({"parameters": {"atlas": "a"}}, "candidates"),
+    ],
+)
+def test_another_spend_for_the_same_night_is_refused(ledger: Ledger, changed: dict[str, object], named: str) -> None:
+    ledger.commit(SPEND, at=NOW)
+    with pytest.raises(PrivacyBudgetError, match=f"another {named};") as refused:
+        ledger.commit(replace(SPEND, **changed), at=NOW)  # type: ignore[arg-type]
+    assert refused.value.exit_code == 77
+    assert refused.value.hint
+    assert [entry.spend for entry in ledger.entries()] == [SPEND]
+
+
+def test_a_night_that_was_released_is_not_paid_for_again(ledger: Ledger) -> None:
+    entry = ledger.commit(SPEND, at=NOW)
+    ledger.complete(entry.number, release="abc", at=NOW)
+    ledger.complete(entry.number, release="abc", at=NOW)
+    assert ledger.find(NIGHT, purpose="charts") == replace(entry, release="abc")
+    with pytest.raises(PrivacyBudgetError, match="released already") as refused:
+        ledger.commit(SPEND, at=NOW)
+    assert "Restore" in refused.value.hint
+    with pytest.raises(PrivacyBudgetError, match="another release"):
+        ledger.complete(entry.number, release="other", at=NOW)
+
+
+COLUMNS = "night, purpose, 0.001, 1, tiers, rows, parameters, at"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET rho = 0.001",
+        "DELETE FROM entries",
+        f"INSERT OR REPLACE INTO entries SELECT number, {COLUMNS} FROM entries",
+        f"INSERT OR REPLACE INTO entries SELECT 9, {COLUMNS} FROM entries",
+        "UPDATE releases SET digest = 'x'",
+        "DELETE FROM releases",
+        "INSERT OR REPLACE INTO releases VALUES (1, 'x', 'y')",
+    ],
+)
+def test_what_was_written_stays(tmp_path: Path, ledger: Ledger, statement: str) -> None:
+    ledger.complete(ledger.commit(SPEND, at=NOW).number, release="abc", at=NOW)
+    before = ledger.entries()
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    with pytest.raises(sqlite3.IntegrityError, match="append only"):
+        connection.execute(statement)
+    connection.close()
+    assert ledger.entries() == before
+
+
+def test_without_a_readable_ledger_nothing_is_spent(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"no database " * 1000)
+    with pytest.raises(PrivacyBudgetError, match="cannot be read"):
+        Ledger(tmp_path / "ledger.db")
+
+
+def test_a_ledger_in_use_is_tried_again_later(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path, timeout: connect(path, timeout=0))
+    with pytest.raises(NotReadyError):
+        ledger.commit(SPEND, at=NOW)
+    other.close()
+
+
+@pytest.mark.parametrize("rho", [0.001, 0.015, 0.18, 1.0])
+def test_epsilon_is_that_of_the_published_conversion(rho: float) -> None:
+    """Canonne, Kamath, Steinke 2020, corollary 13: delta = min over a > 1 of exp((a-1)(a rho-eps))/(a-1) (1-1/a)^a."""
+    epsilon = guarantee(rho, delta=1e-6)
+    a = 1 + np.exp(np.linspace(np.log(1e-3), np.log(1e4), 200_000))
+    log_delta = ((a - 1) * (a * rho - epsilon) - np.log(a - 1) + a * np.log1p(-1 / a)).min()
+    assert log_delta == pytest.approx(math.log(1e-6), abs=1e-3)
+    assert epsilon < rho + 2 * math.sqrt(rho * math.log(1e6))  # the looser bound of Bun and Steinke
+
+
+def test_the_summary_adds_up_the_nights_of_a_month() -> None:
+    found = summary(PRIVACY)
+    assert found["rho_28_nights"] == pytest.approx(12 * 0.015)
+    assert found["epsilon_28_nights"] == guarantee(12 * 0.015, delta=1e-6)
+    assert found["epsilon_night"] < found["epsilon_28_nights"] < 3.3

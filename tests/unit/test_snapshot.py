@@ -1,0 +1,183 @@
+import sqlite3
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from releasing import NIGHT, catalogue, small_atlas
+
+from recsys.errors import InputError, NotReadyError
+from recsys.releases import snapshot
+from recsys.serving.published import open_published
+from recsys.workspace import Workspace, digest
+
+Line = tuple[str, str, int, str, float, float, float, float]
+LINES: list[Line] = [
+    ("world", "popular", 1, "t00", 12_345.67, 12_300.0, 12_400.0, 1.0),
+    ("world", "popular", 2, "t01", 0.04567, 0.0, 1.5, 1.0),
+    ("AA", "popular", 1, "t01", 118.44, 90.0, 150.0, 2.1),
+    ("AA", "popular", 2, "t02", 3.3, 1.0, 9.0, 1.2),
+    ("aa1", "popular", 1, "t00", 1.2, 0.9, 1.4, 0.43),
+]
+
+
+def charts(lines: Sequence[Line] = LINES) -> pl.DataFrame:
+    names = ("place", "chart", "rank", "track_id", "estimate", "low", "high", "lift")
+    return pl.DataFrame(lines, schema=names, schema_overrides={"rank": pl.UInt32}, orient="row")
+
+
+def publish(workspace: Workspace, lines: Sequence[Line] = LINES, *, day: int = 0, tracks: int = 20) -> str:
+    return snapshot.publish(
+        workspace,
+        charts=charts(lines),
+        catalogue=catalogue([f"t{i:02d}" for i in range(tracks)]),
+        atlas=small_atlas(),
+        nights=[NIGHT + timedelta(days=day), NIGHT],
+        settings_digest="settings",
+        ledger_numbers=[2, 1],
+    )
+
+
+def files(folder: Path) -> dict[str, tuple[str, int]]:
+    return {str(path): (digest(path), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_snapshot_holds_what_serving_needs(workspace: Workspace) -> None:
+    name = publish(workspace, day=1)
+    assert name.startswith("2026-10-02-")
+    found = snapshot.current(workspace)
+    assert found.id == name == workspace.current.read_text()
+    facts = {key: found.manifest[key] for key in ("id", "as_of", "atlas", "nights", "settings", "ledger")}
+    assert facts == {
+        "id": name,
+        "as_of": "2026-10-02",
+        "atlas": "small",
+        "nights": ["2026-10-01", "2026-10-02"],
+        "settings": "settings",
+        "ledger": [1, 2],
+    }
+    assert set(found.manifest["files"]) == {"charts.db"}
+
+
+def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
+    publish(workspace)
+    assert snapshot.current(workspace).items("AA", chart="popular")[0] == {
+        "rank": 1,
+        "track_id": "t01",
+        "title": "Song t01",
+        "artist": "Band t01",
+        "listeners": {"estimate": 118.4, "low": 90.0, "high": 150.0},
+        "lift": 2.1,
+        "reason": "About 120 contributing listeners a night here; its share is 2.1 times the world's.",
+    }
+    assert snapshot.current(workspace).items("AA", chart="rising") == []
+    assert snapshot.current(workspace).items("BB", chart="popular") == []
+
+
+def test_the_reasons_claim_no_more_than_the_intervals(workspace: Workspace) -> None:
+    publish(workspace)
+    found = snapshot.current(workspace)
+    reasons = [item["reason"] for place in ("world", "AA", "aa1") for item in found.items(place, chart="popular")]
+    assert reasons == [
+        "About 12,000 contributing listeners a night worldwide, between 12,000 and 12,000 with 95 % certainty.",
+        "Fewer than one contributing listener a night worldwide, between 0 and 2 with 95 % certainty.",
+        "About 120 contributing listeners a night here; its share is 2.1 times the world's.",
+        "About 3 contributing listeners a night here; no clear difference from its share in the world.",
+        "About 1 contributing listener a night here; its share is 0.43 times the world's.",
+    ]
+    assert found.items("world", chart="popular")[1]["listeners"] == {"estimate": 0.0457, "low": 0.0, "high": 1.5}
+
+
+def test_the_tables_are_public_geography(workspace: Workspace) -> None:
+    folder = workspace.snapshots / publish(workspace)
+    database = sqlite3.connect(folder / "charts.db")
+    places = database.execute("SELECT id, name, search, served FROM places ORDER BY id").fetchall()
+    assert ("AA", "Náme AA", "name aa aa", 1) in places
+    assert ("BB", "Náme BB", "name bb bb", 0) in places
+    assert len(places) == len(small_atlas().places)
+    assert database.execute("SELECT * FROM cells").fetchall() == [("84390cbffffffff", "AA")]
+    database.close()
+
+
+def test_serving_can_open_it(workspace: Workspace) -> None:
+    publish(workspace)
+    published = open_published(workspace)
+    assert published.charts == ("popular",)
+    assert published.items("AA", chart="popular") == snapshot.current(workspace).items("AA", chart="popular")
+    assert published.country_of("84390cbffffffff") == "AA"
+
+
+def test_the_same_content_changes_nothing(workspace: Workspace) -> None:
+    first = publish(workspace)
+    before = files(workspace.root)
+    assert publish(workspace) == first
+    assert files(workspace.root) == before
+
+
+@pytest.mark.parametrize("change", ["charts", "night", "titles"])
+def test_other_content_is_another_snapshot(workspace: Workspace, change: str) -> None:
+    first = publish(workspace)
+    second = {
+        "charts": lambda: publish(workspace, LINES[:-1]),
+        "night": lambda: publish(workspace, day=1),
+        "titles": lambda: publish(workspace, tracks=2),
+    }[change]()
+    assert second != first
+    assert snapshot.current(workspace).id == second
+    assert (workspace.snapshots / first).exists()
+
+
+def test_the_bytes_follow_from_the_content(tmp_path: Path) -> None:
+    folders = [Workspace(tmp_path / name).prepare() for name in ("one", "two")]
+    databases = [workspace.snapshots / publish(workspace) / "charts.db" for workspace in folders]
+    assert databases[0].read_bytes() == databases[1].read_bytes()
+
+
+def test_tracks_that_left_the_catalogue_leave_no_gap(workspace: Workspace) -> None:
+    publish(workspace, [("AA", "popular", i + 1, f"t{i:02d}", 9.0 - i, 0.0, 10.0, 1.0) for i in (0, 1, 3, 2)], tracks=3)
+    items = snapshot.current(workspace).items("AA", chart="popular")
+    assert [(item["rank"], item["track_id"]) for item in items] == [(1, "t00"), (2, "t01"), (3, "t02")]
+
+
+def test_the_last_seven_are_kept_and_the_current_one_always(workspace: Workspace) -> None:
+    for day in range(10):
+        newest = publish(workspace, day=day)
+    assert len(list(workspace.snapshots.iterdir())) == 7
+    again = publish(workspace)  # an older night, published again: it is the current one, and stays
+    names = sorted(path.name for path in workspace.snapshots.iterdir())
+    assert len(names) == 7
+    assert {again, newest} <= set(names)
+    assert snapshot.current(workspace).id == again
+
+
+def test_a_damaged_snapshot_is_written_again(workspace: Workspace) -> None:
+    folder = workspace.snapshots / publish(workspace)
+    whole = (folder / "charts.db").read_bytes()
+    (folder / "charts.db").write_bytes(whole[:100])
+    with pytest.raises(InputError):
+        snapshot.current(workspace)
+    publish(workspace)
+    assert (folder / "charts.db").read_bytes() == whole
+
+
+def test_nothing_published_is_not_ready(workspace: Workspace) -> None:
+    with pytest.raises(NotReadyError) as error:
+        snapshot.current(workspace)
+    assert error.value.exit_code == 75
+
+
+def test_input_that_does_not_fit_leaves_the_pointer(workspace: Workspace) -> None:
+    first = publish(workspace)
+    for wrong in ({"charts": charts().with_columns(cell=pl.lit(1))}, {"nights": []}, {"catalogue": charts()}):
+        fitting = {
+            "charts": charts(),
+            "catalogue": catalogue(),
+            "atlas": small_atlas(),
+            "nights": [NIGHT],
+            "settings_digest": "s",
+            "ledger_numbers": [1],
+        }
+        with pytest.raises(InputError):
+            snapshot.publish(workspace, **{**fitting, **wrong})  # type: ignore[arg-type]
+    assert snapshot.current(workspace).id == first
