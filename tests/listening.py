@@ -33,8 +33,8 @@ def world(
 
     How much a listener likes a track is the sum of the track's fame (Zipf), its fame in the part, and the agreement
     of the listener's and the track's genres, where every part hears some tracks as another genre than the world
-    (``local_scenes``: this is what only a regional model can learn). In each part 1 track in 100 surges in the last third
-    of the nights. Part sizes fall geometrically from the first to the last, a 30th of it.
+    (``local_scenes``: this is what only a regional model can learn). In each part 1 track in 100 surges in the last
+    third of the nights. Part sizes fall geometrically from the first to the last, a 30th of it.
     """
     rng = np.random.default_rng(seed)
     fame = -np.log(np.arange(1, tracks + 1)) + rng.normal(0, 0.3, tracks)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.cells.contributions import bound
-from recsys.settings import PrivacySettings
+from recsys.settings import PrivacySettings, load_settings
 
 LISTENERS = ("a" * 32, "0" * 28 + "0003")
 PLAYS = st.lists(
@@ -20,7 +20,7 @@ SCHEMA = {"listener": pl.String, "night": pl.Date}
 
 
 def privacy(max_tracks: int, max_nights: int) -> PrivacySettings:
-    return PrivacySettings(rho_per_night=0.015, max_tracks=max_tracks, max_nights=max_nights, delta=1e-6)
+    return load_settings().privacy.model_copy(update={"max_tracks": max_tracks, "max_nights": max_nights})
 
 
 @given(plays=PLAYS, max_tracks=st.integers(1, 4), charts=st.booleans())

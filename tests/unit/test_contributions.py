@@ -10,7 +10,7 @@ from arriving import KEY, NIGHT, Quarters, coarse
 from recsys.cells.contributions import bound
 from recsys.errors import InputError
 from recsys.schemas import Contributions
-from recsys.settings import PrivacySettings
+from recsys.settings import PrivacySettings, load_settings
 
 ANA, BO = "a" * 32, "b" * 28 + "0001"
 NO_PAST = pl.DataFrame(schema={"listener": pl.String, "night": pl.Date})
@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def privacy(max_tracks: int = 10, max_nights: int = 12) -> PrivacySettings:
-    return PrivacySettings(rho_per_night=0.015, max_tracks=max_tracks, max_nights=max_nights, delta=1e-6)
+    return load_settings().privacy.model_copy(update={"max_tracks": max_tracks, "max_nights": max_nights})
 
 
 def bounded(

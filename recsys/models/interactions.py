@@ -1,0 +1,145 @@
+"""Who played what: listener x track matrices of everyone who allowed it, and the ids behind their rows and columns."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.schemas import Contributions, at_border
+from recsys.settings import ModelsSettings
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """What n listeners played of the m tracks of the vocabulary. Rows and columns are in the order of their ids.
+
+    Parameters
+    ----------
+    listeners : polars.Series
+        (n,) sorted ids; a listener without any track of the vocabulary is not there.
+    tracks : polars.Series
+        (m,) sorted ids.
+    parts : tuple of str
+        (p,) sorted parts that are some listener's home.
+    homes : numpy.ndarray
+        (n,) position of each listener's home in ``parts``; -1 where unknown.
+    confidence : scipy.sparse.csr_array
+        (n, m) float32, ``1 + alpha * log(1 + plays)`` where there were plays.
+    recent : scipy.sparse.csr_array
+        (n, m) float32, nights on which the listener played the track, each halved every half-life up to the last night.
+
+    References
+    ----------
+    Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (ICDM 2008), equation 6 for
+    the logarithmic confidence.
+    """
+
+    listeners: pl.Series = field(repr=False)
+    tracks: pl.Series = field(repr=False)
+    parts: tuple[str, ...]
+    homes: IntArray = field(repr=False)
+    confidence: sparse.csr_array
+    recent: sparse.csr_array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (listeners, tracks)."""
+        return len(self.listeners), len(self.tracks)
+
+    def rows_of(self, part: int | np.integer) -> IntArray:
+        """Return the sorted rows of the listeners whose home is the part at this position."""
+        return np.flatnonzero(self.homes == part)
+
+    def residents(self) -> IntArray:
+        """Return (p,) the number of listeners at home in each part."""
+        return np.bincount(self.homes[self.homes >= 0], minlength=len(self.parts))
+
+
+def gather(contributions: pl.LazyFrame | pl.DataFrame, *, settings: ModelsSettings) -> Interactions:
+    """Return the matrices of all contributions that may be trained on; the same for any order of the rows.
+
+    Parameters
+    ----------
+    contributions : polars.LazyFrame or polars.DataFrame
+        Rows of :class:`~recsys.schemas.Contributions`, of which only ``trained`` ones count.
+    settings : ModelsSettings
+        ``min_listeners_per_track`` decides the vocabulary, ``alpha`` the confidence, ``half_life_nights`` recency.
+    """
+    rows = trained(contributions)
+    tracks = vocabulary(rows, at_least=settings.min_listeners_per_track)
+    known = rows.filter(pl.col("track_id").is_in(tracks.implode()))
+    listeners = known["listener"].unique().sort()
+    parts, homes = _homes(rows, listeners)
+    coded = _coded(known, listeners=listeners, tracks=tracks)
+    shape = (len(listeners), len(tracks))
+    confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
+    confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
+    recency = _recency(coded["night"], half_life=settings.half_life_nights)
+    return Interactions(listeners, tracks, parts, homes, confidence, _matrix(coded, recency, shape=shape))
+
+
+def heard_later(contributions: pl.LazyFrame | pl.DataFrame, *, known: Interactions) -> sparse.csr_array:
+    """Return (n, m) ones where a known listener played a known track in (later) contributions; others are left out."""
+    coded = _coded(trained(contributions), listeners=known.listeners, tracks=known.tracks)
+    later = _matrix(coded, np.ones(len(coded)), shape=known.shape)
+    later.data[:] = 1
+    return later
+
+
+def trained(contributions: pl.LazyFrame | pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose listener allowed training.
+
+    Raises
+    ------
+    InputError
+        If the columns are not those of :class:`~recsys.schemas.Contributions`.
+    """
+    return at_border(contributions.lazy(), Contributions).filter(pl.col("trained")).collect()
+
+
+def vocabulary(rows: pl.DataFrame, *, at_least: int) -> pl.Series:
+    """Return the sorted ids of the tracks that at least so many distinct listeners played."""
+    heard = rows.group_by("track_id").agg(pl.col("listener").n_unique())
+    return heard.filter(pl.col("listener") >= at_least)["track_id"].sort()
+
+
+def nights(rows: pl.DataFrame) -> list[date]:
+    """Return the distinct nights in order."""
+    return rows["night"].unique().sort().to_list()
+
+
+def _homes(rows: pl.DataFrame, listeners: pl.Series) -> tuple[tuple[str, ...], IntArray]:
+    """Find everyone's home: the part with most nights, of those most plays, of those the first in the alphabet."""
+    stays = rows.drop_nulls("part").group_by("listener", "part").agg(pl.col("night").n_unique(), pl.col("plays").sum())
+    stays = stays.sort(["night", "plays", "part"], descending=[True, True, False])
+    home = stays.group_by("listener", maintain_order=True).agg(pl.col("part").first())
+    found = pl.DataFrame({"listener": listeners}).join(home, on="listener", how="left", maintain_order="left")["part"]
+    parts = found.drop_nulls().unique().sort()
+    position = pl.DataFrame({"part": parts, "position": np.arange(len(parts))})
+    placed = found.to_frame().join(position, on="part", how="left", maintain_order="left")["position"]
+    return tuple(parts), placed.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _coded(rows: pl.DataFrame, *, listeners: pl.Series, tracks: pl.Series) -> pl.DataFrame:
+    """Give every contribution its matrix row and column; sorted, so that sums do not depend on the input's order."""
+    row = pl.DataFrame({"listener": listeners, "row": np.arange(len(listeners))})
+    column = pl.DataFrame({"track_id": tracks, "column": np.arange(len(tracks))})
+    coded = rows.join(row, on="listener").join(column, on="track_id")
+    return coded.select("row", "column", "night", "plays").sort("row", "column", "night", "plays")
+
+
+def _recency(nights: pl.Series, *, half_life: float) -> NDArray[np.float64]:
+    age = nights.to_frame("night").select((pl.col("night").max() - pl.col("night")).dt.total_days())
+    return np.asarray(np.exp2(-age.to_series().to_numpy() / half_life))
+
+
+def _matrix(coded: pl.DataFrame, values: NDArray[np.generic], *, shape: tuple[int, int]) -> sparse.csr_array:
+    """Sum the values into (listeners, tracks) float32; the sum is float64, so that plays are counted exactly."""
+    places = (coded["row"].to_numpy().astype(np.int32), coded["column"].to_numpy().astype(np.int32))
+    return sparse.csr_array((values.astype(np.float64), places), shape=shape).astype(np.float32)

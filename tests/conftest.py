@@ -1,0 +1,66 @@
+"""What all tests share."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from commands import Run, runner
+
+from pipelines import tracking
+from recsys.atlas import Atlas, load_atlas
+from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace
+
+NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test must not depend on the developer's environment."""
+    for name in ("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def world_atlas(settings: Settings) -> Atlas:
+    """The real atlas with its defaults: some seconds, once a session."""
+    return load_atlas(settings.atlas)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace").prepare()
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    return lambda: NOW
+
+
+@pytest.fixture(scope="session")
+def mlruns_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store with its tables and nothing in them: a fresh one takes seconds, a copy none."""
+    folder = tmp_path_factory.mktemp("mlruns-template")
+    with tracking.run(folder, experiment="template", name="template", params={}, tags={}):
+        pass
+    return folder
+
+
+@pytest.fixture
+def mlruns(tmp_path: Path, mlruns_template: Path) -> Path:
+    """An MLflow store of the test's own."""
+    return Path(shutil.copytree(mlruns_template, tmp_path / "mlruns"))
+
+
+@pytest.fixture
+def hearabouts(tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command line, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return runner(monkeypatch, capfd)

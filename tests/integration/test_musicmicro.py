@@ -1,0 +1,40 @@
+"""Real listens: a slice of MusicMicro through whole nights, with half of the listeners consenting."""
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from commands import Run
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("HEARABOUTS_DATA", ROOT.parent / "shared" / "data")) / "musicmicro"
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here; HEARABOUTS_DATA names its folder")
+
+
+def consents(listens: pl.DataFrame) -> pl.DataFrame:
+    """Half of the listeners allow everything, since before the first listen."""
+    listeners = listens.select("user_id").unique().sort("user_id").gather_every(2)
+    purposes = pl.DataFrame({"purpose": ["contribute_trends", "personalisation", "local_trends"]})
+    given = pl.lit("2011-11-01T00:00:00Z")
+    return listeners.join(purposes, how="cross").with_columns(
+        state=pl.lit("given"), at=given, notice_version=pl.lit("1")
+    )
+
+
+def test_real_nights_end_with_a_world_chart_that_every_country_falls_back_to(hearabouts: Run, tmp_path: Path) -> None:
+    listens = pl.read_parquet(DATA / "listens.parquet")
+    nights = listens["played_at"].dt.date().unique().sort()[:12]
+    listens.filter(pl.col("played_at").dt.date().is_in(nights.implode())).write_parquet(tmp_path / "listens.parquet")
+    consents(listens).write_csv(tmp_path / "consents.csv")
+    files = ["--listens", "listens.parquet", "--catalogue", DATA / "catalogue.parquet", "--consents", "consents.csv"]
+    settings = ["--settings", ROOT / "examples" / "musicmicro.toml"]
+    done = hearabouts("nightly", *files, *settings)
+    assert done.code == 0, done.err
+    assert done.summary["nights"] == 12
+    assert done.summary["bad_rows"] == {}
+    for place, scope in [("world", "world"), ("Indonesia", "country"), ("Lisbon", "country"), ("Monaco", "country")]:
+        chart = hearabouts("chart", place, "--json", *settings)
+        assert chart.summary["scope"] == scope, chart.err
+        assert len(chart.summary["items"]) == 20

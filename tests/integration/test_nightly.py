@@ -1,0 +1,116 @@
+"""Whole nights by the command line: what they leave, and what running them again does."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import polars as pl
+import pytest
+from commands import Done, Run
+from night import FIRST, TRACKS, night_of, noon, plays, row, write_consents, write_listens, write_world
+
+from recsys.workspace import digest
+
+USERS = [f"user-{number}" for number in range(60)]
+
+
+@pytest.fixture
+def nightly(hearabouts: Run, tmp_path: Path) -> Run:
+    """`hearabouts nightly` on a world of three nights in Portugal."""
+    write_world(tmp_path, nights=3, users=USERS)
+    (tmp_path / "settings.toml").write_text(
+        '[atlas]\nservice_area = ["PT"]\n[privacy]\nrho_per_night = 2.0\n'
+        "[models]\nfactors = 4\nmin_listeners_per_track = 2\nmin_listeners_per_region = 4\n"
+        "validation_nights = 1\ntest_nights = 1\n"
+    )
+
+    def run(*arguments: object) -> Done:
+        files = ("--listens", "listens", "--catalogue", "catalogue.csv", "--consents", "consents.csv")
+        return hearabouts("nightly", *files, "--settings", "settings.toml", *arguments)
+
+    return run
+
+
+def published(folder: Path) -> dict[str, str]:
+    """Everything that left the building, by digest; and the pointer."""
+    files = [
+        *folder.glob("workspace/releases/**/*"),
+        *folder.glob("workspace/snapshots/**/*"),
+        folder / "workspace/current",
+    ]
+    return {str(file.relative_to(folder)): digest(file) for file in files if file.is_file()}
+
+
+def spent(folder: Path) -> float:
+    with sqlite3.connect(folder / "workspace/ledger.db") as connection:
+        return float(connection.execute("SELECT total(rho) FROM entries").fetchone()[0])
+
+
+def test_three_nights_end_with_charts_a_snapshot_and_a_run(nightly: Run, hearabouts: Run, tmp_path: Path) -> None:
+    done = nightly()
+    assert done.code == 0, done.err
+    # 60 listeners play 3 tracks on 3 nights
+    assert (done.summary["nights"], done.summary["rows"], done.summary["bad_rows"]) == (3, 540, {})
+    assert done.summary["through"] == night_of(2).isoformat()
+    assert (tmp_path / "workspace/current").read_text() == done.summary["snapshot"]
+    # half of the listeners are in Lisbon: with a budget of 2 a night the noise is far below them
+    chart = json.loads(hearabouts("chart", "Lisbon", "--json", "--settings", "settings.toml").out)
+    assert {item["track_id"] for item in chart["items"][:3]} == set(TRACKS[:3])
+    assert chart["scope"] == "region"
+    lisbon = sum(sum(user.encode()) % 2 for user in USERS)
+    assert chart["items"][0]["listeners"]["estimate"] == pytest.approx(lisbon, abs=5)
+
+
+def test_a_second_run_changes_no_byte_and_spends_nothing(nightly: Run, tmp_path: Path) -> None:
+    nightly()
+    before, rho = published(tmp_path), spent(tmp_path)
+    assert rho == pytest.approx(3 * 2.0)
+    again = nightly()
+    assert (again.code, again.summary["status"], again.summary["nights"]) == (0, "nothing new", 0)
+    assert (published(tmp_path), spent(tmp_path)) == (before, rho)
+
+
+def test_nights_one_by_one_end_where_all_at_once_do(nightly: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        assert nightly("--through", night_of(number)).summary["nights"] == 1
+    assert sorted(path.name for path in (tmp_path / "workspace/releases").iterdir()) == [
+        night_of(number).isoformat() for number in range(3)
+    ]
+
+
+def test_late_listens_are_counted_and_not_released(nightly: Run, tmp_path: Path) -> None:
+    nightly("--through", night_of(1))
+    before = digest(tmp_path / f"workspace/releases/{FIRST}/counts.parquet")
+    late = plays(FIRST, users=USERS) + [row("user-1", TRACKS[7], noon(FIRST))] * 5
+    write_listens(tmp_path / "listens", FIRST, late)
+    done = nightly()
+    assert (done.summary["nights"], done.summary["late_rows"]) == (1, 5)
+    assert "late rows" in done.err
+    assert digest(tmp_path / f"workspace/releases/{FIRST}/counts.parquet") == before
+
+
+def test_a_dry_run_says_what_would_be_done_and_changes_nothing(nightly: Run, tmp_path: Path) -> None:
+    done = nightly("--dry-run")
+    assert (done.code, done.summary["nights"], done.summary["rho"]) == (0, 3, 6.0)
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_listeners_without_consent_are_in_no_private_file(nightly: Run, tmp_path: Path) -> None:
+    write_consents(tmp_path / "consents.csv", USERS[:10])
+    nightly()
+    kept = pl.concat(pl.read_parquet(file) for file in tmp_path.glob("workspace/private/contributions/**/*.parquet"))
+    assert kept["listener"].n_unique() == 10
+
+
+def test_private_parts_are_private(nightly: Run, tmp_path: Path) -> None:
+    nightly()
+    workspace = tmp_path / "workspace"
+    modes = {name: (workspace / name).stat().st_mode & 0o777 for name in ("private", "listener.key", "consents.db")}
+    assert modes == {"private": 0o700, "listener.key": 0o600, "consents.db": 0o600}
+
+
+def test_no_user_id_is_anywhere_in_the_workspace_or_the_runs(nightly: Run, tmp_path: Path) -> None:
+    done = nightly()
+    files = [*tmp_path.glob("workspace/**/*"), *tmp_path.glob("mlruns/**/*")]
+    assert [file for file in files if file.is_file() and b"user-1" in file.read_bytes()] == []
+    assert "user-1" not in done.out + done.err

@@ -1,0 +1,60 @@
+"""Settings: defaults, files, the environment, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import SettingsError
+from recsys.settings import DEFAULTS, load_settings
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_file_overrides_single_keys(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, "[charts]\nsize = 20\n"))
+    assert (settings.charts.size, settings.charts.window_nights) == (20, load_settings().charts.window_nights)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "0.5")
+    settings = load_settings(written(tmp_path, "[privacy]\nrho_per_night = 0.1\n"))
+    assert (settings.privacy.rho_per_night, settings.privacy.max_tracks) == (0.5, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[privacy]\nrho = 1\n", "privacy.rho"),
+        ("[privacy]\nmax_nights = 29\n", "privacy.max_nights"),
+        ("[atlas]\nfinest_resolution = 7\n", "atlas.finest_resolution"),
+        ("[atlas]\nservice_area = []\n", "atlas.service_area"),
+        ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
+        ("[store]\nnights = 27\n", "store.nights"),
+        ("[weather]\nrain = true\n", "weather"),
+        ("size = 3\n", "size"),
+        ("[charts\n", "TOML"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
+        load_settings(written(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nowhere"):
+        load_settings(tmp_path / "nowhere.toml")
+
+
+def test_flat_keys_are_dotted_and_complete() -> None:
+    flat = load_settings().flat()
+    assert flat["privacy.rho_per_night"] == 0.015
+    assert flat["atlas.service_area"] == ["*"]
+
+
+def test_every_default_is_explained_where_it_stands() -> None:
+    keys = [line for line in DEFAULTS.read_text().splitlines() if "=" in line and not line.startswith(("#", "["))]
+    assert [line for line in keys if "#" not in line] == []
