@@ -40,7 +40,7 @@ check: .venv/.ready ## style, types and layers
 
 .PHONY: bench
 bench: .venv/.ready ## print the measured figures: quality, speed, memory
-	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
 
 .PHONY: sample
 sample: .venv/.ready ## write the sample world anew

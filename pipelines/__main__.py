@@ -1,0 +1,283 @@
+"""The command line: ``hearabouts COMMAND``, one job each."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+
+from pipelines.terminal import chart_table, configure_logging, print_table, say_error, say_where
+from recsys.errors import InputError, RecsysError
+from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.deployment import Sources
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SHOWN = 3  # regions whose charts end a night, beside the world's
+SHOWN_ITEMS = 5
+USAGE = 2
+
+app = App(
+    name="hearabouts",
+    help="What is trending hereabouts, for people who never told us exactly where they are.",
+    help_epilogue=(
+        "Exit codes: 0 done, 2 usage, 65 bad data, 75 try again, 77 consent or budget refused, 78 settings.\n\n"
+        "The last line on standard output is one JSON summary; progress and logs go to standard error."
+    ),
+)
+consents_app = App(name="consents", help="Bring a consent log in.")
+app.command(consents_app)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command takes.
+
+    Parameters
+    ----------
+    workspace
+        Folder of private data, releases and snapshots.
+    settings
+        TOML file over the defaults in recsys/hearabouts.toml.
+    """
+
+    workspace: Path = Path("workspace")
+    settings: Path | None = None
+
+    def opened(self) -> tuple[Workspace, Settings]:
+        """Return the workspace, prepared, and the settings."""
+        return Workspace(self.workspace).prepare(), load_settings(self.settings)
+
+
+COMMON = Common()
+
+
+@app.command
+def nightly(
+    *,
+    through: date | None = None,
+    listens: Path | None = None,
+    consents: Path | None = None,
+    catalogue: Path | None = None,
+    engine: Literal["polars"] = "polars",
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Run every unprocessed night in order, then models, charts, snapshot and the MLflow run.
+
+    Without arguments: on the sample world in data/sample, with its settings.
+
+    Parameters
+    ----------
+    through
+        The last night to run, as YYYY-MM-DD (a UTC day); by default the last that is over.
+    listens
+        A file, a folder of files, or a folder of date=YYYY-MM-DD/ partitions: Parquet, CSV (also .gz) or NDJSON.
+    consents
+        A consents file to import first.
+    catalogue
+        The catalogue file; needed with --listens.
+    engine
+        What computes: Polars on one machine.
+    dry_run
+        Read and check everything, say what would be done, and change nothing.
+    """
+    from pipelines.deployment import Deployment
+    from pipelines.nightly import rehearse, run_nightly
+
+    sources, file = _sources(listens, consents, catalogue, common.settings)
+    deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
+    if dry_run:
+        return rehearse(deployment, through=through)
+    summary = run_nightly(deployment, through=through, engine=engine)
+    _show_charts(deployment.workspace)
+    return summary
+
+
+@app.command
+def chart(
+    place: str,
+    *,
+    chart: Literal["popular", "rising", "local"] = "popular",
+    limit: Annotated[int, Parameter(validator=Number(gte=1))] = 20,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Print a published chart.
+
+    Parameters
+    ----------
+    place
+        A city or country name, a region's id, an H3 cell (its region is used), or world.
+    chart
+        Which chart.
+    limit
+        Items at most.
+    json
+        Print what the endpoint would answer, instead of a table.
+    """
+    from pipelines.chart import published_chart
+
+    answer = published_chart(
+        place, workspace=Workspace(common.workspace), settings=load_settings(common.settings), chart=chart, limit=limit
+    )
+    if json:
+        return dict(answer)
+    print_table(chart_table(answer))
+    return {"place": answer["region"]["id"], "scope": answer["scope"], "chart": chart, "as_of": answer["as_of"]}
+
+
+@app.command
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8000,
+    common: Common = COMMON,
+) -> None:
+    """Serve the published charts over HTTP until interrupted.
+
+    Parameters
+    ----------
+    host
+        Address to listen on.
+    port
+        Port to listen on; 0 for any free one.
+    """
+    from recsys.serving.server import serve as serve_http
+
+    workspace, settings = common.opened()
+    serve_http(workspace, settings=settings, host=host, port=port)
+
+
+@app.command
+def token(user_id: str, *, common: Common = COMMON) -> None:
+    """Print a short-lived token for trying the endpoint, signed with the workspace's own development key.
+
+    Parameters
+    ----------
+    user_id
+        The listener to sign in as.
+    """
+    from recsys.serving.identity import mint
+
+    workspace, settings = common.opened()
+    print(mint(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC)))
+
+
+@app.command
+def sample(
+    *,
+    to: Path = SAMPLE,
+    size: float = 1.0,
+    seed: int = 20261,
+    nights: int = 35,
+    tracks: int = 2_000,
+    last_night: date = date(2026, 10, 4),
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Write a sample world with known truth; the same arguments write the same bytes.
+
+    Parameters
+    ----------
+    to
+        The folder to write; replaced if it is a sample world.
+    size
+        Scales the number of listeners; 1 is about 8,000 a night.
+    seed
+        Of everything random.
+    nights
+        Nights to write.
+    tracks
+        Tracks in the catalogue.
+    last_night
+        The last of the nights, as YYYY-MM-DD.
+    """
+    from pipelines.sample import write_world
+    from recsys.atlas import load_atlas
+
+    atlas = load_atlas(load_settings(common.settings).atlas)
+    summary = write_world(to, atlas=atlas, size=size, seed=seed, nights=nights, tracks=tracks, last_night=last_night)
+    return asdict(summary)
+
+
+@consents_app.command(name="import")
+def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
+    """Append the entries of a consents file to the workspace's log; a second time changes nothing.
+
+    Parameters
+    ----------
+    file
+        Parquet, CSV (also .gz) or NDJSON with user_id, purpose, state, at and notice_version.
+    """
+    from pipelines.consents import import_consents
+
+    workspace, settings = common.opened()
+    with workspace.locked():
+        return import_consents(file, workspace=workspace, settings=settings)
+
+
+def main() -> None:
+    """Run the command line: print the summary as the last line, and exit with the code of what went wrong."""
+    configure_logging()
+    try:
+        summary = app(sys.argv[1:], exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # cyclopts has printed what was wrong
+        sys.exit(USAGE)
+    except RecsysError as error:
+        say_error(error)
+        print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        say_where(error)
+        sys.exit(1)
+    if isinstance(summary, dict):
+        print(_line(summary))
+
+
+def _sources(
+    listens: Path | None, consents: Path | None, catalogue: Path | None, settings: Path | None
+) -> tuple["Sources", Path | None]:
+    """Return what to read and the settings file; without any argument both are the sample's."""
+    from pipelines.deployment import Sources
+
+    if listens is None and consents is None and catalogue is None:
+        sample = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet", SAMPLE / "consents.parquet")
+        return sample, settings or SAMPLE / "settings.toml"
+    if listens is None or catalogue is None:
+        raise InputError(
+            "--listens and --catalogue go together, and one of them is missing",
+            hint="Give both, or neither (and no --consents) for the sample world.",
+        )
+    return Sources(listens, catalogue, consents), settings
+
+
+def _show_charts(workspace: Workspace) -> None:
+    """End the night with what it was for: the world's chart, and those of the liveliest regions of some countries."""
+    from recsys.serving.answers import POPULAR, chart_answer
+    from recsys.serving.published import WORLD, open_published
+
+    published = open_published(workspace)
+    listeners: dict[str, tuple[float, str]] = {}
+    for place in published.places.values():
+        items = published.items(place.id, chart=POPULAR) if place.level == "region" else None
+        if items:
+            first = (items[0]["listeners"]["estimate"], place.id)
+            listeners[str(place.parent)] = max(first, listeners.get(str(place.parent), first))
+    liveliest = [place_id for _, place_id in sorted(listeners.values(), reverse=True)]
+    for place_id in [WORLD, *liveliest[:SHOWN]]:
+        print_table(chart_table(chart_answer(published, place_id=place_id, chart=POPULAR, limit=SHOWN_ITEMS)))
+
+
+def _line(summary: dict[str, Any]) -> str:
+    return json.dumps(summary, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

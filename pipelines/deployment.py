@@ -1,0 +1,82 @@
+"""What every step of a night needs, opened once: workspace, settings, sources, stores."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from recsys.arrivals.catalogue import read_catalogue
+from recsys.arrivals.permission import Permissions, permissions
+from recsys.atlas import Atlas, load_atlas
+from recsys.cells.store import Store
+from recsys.consent import ConsentLog
+from recsys.releases.ledger import Ledger
+from recsys.settings import Settings
+from recsys.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the input lies (section 3.1 of the design).
+
+    Parameters
+    ----------
+    listens, catalogue : Path
+    consents : Path or None
+        A consents file to import first; None where the workspace's own log is complete.
+    """
+
+    listens: Path
+    catalogue: Path
+    consents: Path | None = None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One workspace with its settings and input, at the instant of a run.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    settings : Settings
+    sources : Sources
+    now : datetime
+        With a time zone: what "still allowed now" and "in the future" refer to.
+    """
+
+    workspace: Workspace
+    settings: Settings
+    sources: Sources
+    now: datetime
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """The fixed regions."""
+        return load_atlas(self.settings.atlas)
+
+    @cached_property
+    def catalogue(self) -> pl.DataFrame:
+        """The tracks."""
+        return read_catalogue(self.sources.catalogue)
+
+    @cached_property
+    def consents(self) -> ConsentLog:
+        """The consent log."""
+        return ConsentLog(self.workspace.consents)
+
+    @cached_property
+    def permissions(self) -> Permissions:
+        """Who allows what at the instant of the run; read once, after the consents were imported."""
+        return permissions(self.consents, now=self.now)
+
+    @cached_property
+    def store(self) -> Store:
+        """The private contributions."""
+        return Store(self.workspace.private, self.settings.store)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What privacy was spent."""
+        return Ledger(self.workspace.ledger)

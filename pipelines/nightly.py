@@ -1,0 +1,227 @@
+"""The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from typing import Any
+
+import polars as pl
+
+from pipelines import logbook, tracking
+from pipelines.consents import import_consents, read_consents
+from pipelines.deployment import Deployment
+from pipelines.planning import Plan, plan_nights, remember_rows
+from pipelines.terminal import followed, log, step
+from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.listens import check_share, read_night
+from recsys.arrivals.permission import keep_allowed, still_allowed
+from recsys.arrivals.tables import Counts
+from recsys.cells.contributions import bound
+from recsys.cells.store import Buckets
+from recsys.errors import NotReadyError
+from recsys.models.evaluation import Evaluation, evaluate
+from recsys.releases import charts, counts, snapshot
+from recsys.releases.ledger import summary
+
+
+def run_nightly(deployment: Deployment, *, through: date | None = None, engine: str = "polars") -> dict[str, Any]:
+    """Run all unprocessed nights up to ``through`` in order, and publish what follows from them.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    through : date, optional
+        The last night (UTC day); by default the last that is over.
+    engine : str
+        Named in the run's tags.
+
+    Returns
+    -------
+    dict
+        The summary that the command line prints.
+
+    Raises
+    ------
+    InputError
+        If input is missing or a night's rows do not fit; nights before it stay released, the snapshot unchanged.
+    NotReadyError
+        If another job holds the workspace.
+    """
+    started = time.monotonic()
+    with deployment.workspace.prepare().locked():
+        plan = plan_nights(deployment, through=through)
+        if plan.late:
+            log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
+        imported = _import(deployment)
+        if not plan.due and _is_published(deployment):
+            return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
+        with _tracked(deployment, engine) as run:
+            rows = [run_night(deployment, night) for night in followed(plan.due, "nights")]
+            logbook.log_inputs(run, deployment.sources, nights=plan.due)
+            published = publish(deployment)
+            done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
+            seconds = round(time.monotonic() - started, 1)
+            run.metrics({**_flat(done), "seconds": seconds})
+            logbook.log_privacy(run, deployment, nights=len(plan.due))
+            logbook.log_models(run, published.evaluation, atlas=deployment.atlas, night=published.nights[-1])
+    return done | {"privacy": summary(deployment.settings.privacy), "seconds": seconds}
+
+
+def rehearse(deployment: Deployment, *, through: date | None = None) -> dict[str, Any]:
+    """Read and check everything that a run would, say what it would do, and change nothing."""
+    plan = plan_nights(deployment, through=through)
+    if deployment.sources.consents:
+        read_consents(deployment.sources.consents, key=bytes(32), settings=deployment.settings)
+    rows = [_checked(deployment, night)[1] for night in followed(plan.due, "nights")]
+    rho = round(len(plan.due) * deployment.settings.privacy.rho_per_night, 6)
+    return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows, "rho": rho}
+
+
+def run_night(deployment: Deployment, night: date) -> Counts:
+    """Run one night, from precise listens to its noisy release; return its rows by what became of them.
+
+    Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
+    the same outcome; the release itself is done once.
+    """
+    settings, store, key = deployment.settings, deployment.store, deployment.workspace.listener_key()
+    arrived, tally = _checked(deployment, night)
+    allowed = keep_allowed(arrived, permissions=deployment.permissions, key=key)
+    coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
+    with store.bucketed(coarse) as buckets:
+        store.write_night(night, ((some, _bounded(deployment, night, some, rows)) for some, rows in buckets))
+    remember_rows(deployment.workspace, night, tally)
+    counts.release(
+        store.scan([night]),
+        night=night,
+        candidates=deployment.catalogue["track_id"].to_list(),
+        atlas=deployment.atlas,
+        settings=settings.privacy,
+        ledger=deployment.ledger,
+        releases=deployment.workspace.releases,
+        now=deployment.now,
+    )
+    store.expire(night)
+    return tally
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run put out.
+
+    Parameters
+    ----------
+    snapshot : str
+        Its id.
+    nights : sequence of date
+        The released nights behind the charts, in order.
+    places : int
+        How many places have a chart.
+    evaluation : Evaluation
+        How good the models are.
+    """
+
+    snapshot: str
+    nights: Sequence[date]
+    places: int
+    evaluation: Evaluation
+
+
+def publish(deployment: Deployment) -> Published:
+    """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
+    settings, workspace = deployment.settings, deployment.workspace
+    with step("charts"):
+        nights = counts.released_nights(workspace.releases)[-settings.charts.window_nights :]
+        released = counts.read(workspace.releases, nights)
+        chart = charts.popular(released, atlas=deployment.atlas, settings=settings.charts)
+    with step("models"):
+        allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
+        evaluation = evaluate(allowed, settings=settings.models)
+    with step("snapshot"):
+        id_ = snapshot.publish(
+            workspace,
+            charts=chart,
+            catalogue=deployment.catalogue,
+            atlas=deployment.atlas,
+            nights=released.nights,
+            settings_digest=settings.digest(),
+            ledger_numbers=released.ledger_numbers,
+        )
+    return Published(id_, released.nights, chart["place"].n_unique(), evaluation)
+
+
+def _checked(deployment: Deployment, night: date) -> tuple[pl.LazyFrame, Counts]:
+    """Return a night's good rows, unread, and the tally of all, or stop where too many are bad."""
+    settings = deployment.settings.arrivals
+    checked = read_night(deployment.sources.listens, night, catalogue=deployment.catalogue, now=deployment.now)
+    return checked.listens, check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+
+
+def _bounded(deployment: Deployment, night: date, buckets: Buckets, rows: pl.DataFrame) -> pl.DataFrame:
+    return bound(
+        rows,
+        night=night,
+        atlas=deployment.atlas,
+        past=deployment.store.counted_nights(buckets, night),
+        settings=deployment.settings.privacy,
+        key=deployment.workspace.listener_key(),
+    )
+
+
+def _import(deployment: Deployment) -> dict[str, Any] | None:
+    file = deployment.sources.consents
+    return import_consents(file, workspace=deployment.workspace, settings=deployment.settings) if file else None
+
+
+def _is_published(deployment: Deployment) -> bool:
+    """Tell whether the current snapshot stands on the last released night (a crash may have come between)."""
+    released = counts.released_nights(deployment.workspace.releases)
+    try:
+        facts = snapshot.current(deployment.workspace).manifest
+    except NotReadyError:
+        return False
+    return bool(released) and facts["as_of"] == released[-1].isoformat()
+
+
+def _tracked(deployment: Deployment, engine: str) -> AbstractContextManager[tracking.Run]:
+    settings = deployment.settings
+    return tracking.run(
+        settings.tracking.folder,
+        experiment=settings.tracking.experiment,
+        name=f"nightly {deployment.now:%Y-%m-%d %H:%M}",
+        params=settings.flat(),
+        tags={"hearabouts.version": version("hearabouts"), "engine": engine, "atlas.version": deployment.atlas.version},
+    )
+
+
+def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[str, Any]:
+    evaluation = published.evaluation
+    return {
+        "status": "done",
+        "nights": len(plan.due),
+        "through": published.nights[-1].isoformat(),
+        **_total(rows),
+        "late_rows": plan.late_rows,
+        "places": published.places,
+        "snapshot": published.snapshot,
+        "models": {key: round(value, 4) for key, value in evaluation.metrics.items() if key.endswith(".ndcg_at_10")},
+        "note": evaluation.note,
+    }
+
+
+def _total(rows: Sequence[Counts]) -> dict[str, Any]:
+    """Add up the rows of several nights: read, good, and bad by reason."""
+    bad: Counter[str] = Counter()
+    for tally in rows:
+        bad.update(tally.bad)
+    good = sum(tally.good for tally in rows)
+    return {"rows": good + bad.total(), "good_rows": good, "bad_rows": dict(sorted(bad.items()))}
+
+
+def _flat(done: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of a summary as metrics of the run."""
+    numbers = {key: done[key] for key in ("nights", "rows", "good_rows", "late_rows", "places")}
+    return numbers | {f"bad_rows.{reason}": count for reason, count in done["bad_rows"].items()}

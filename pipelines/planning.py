@@ -1,0 +1,84 @@
+"""Which nights a run has to do, and which rows came too late for theirs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipelines.deployment import Deployment
+from recsys.arrivals import listens
+from recsys.arrivals.tables import Counts
+from recsys.errors import InputError
+from recsys.releases import counts
+from recsys.workspace import Workspace, replace_file
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which nights are due, and how many rows came too late to count.
+
+    Parameters
+    ----------
+    due : tuple of date
+        Nights to run, in order.
+    late : mapping of date to int
+        Rows of nights that are already released, or that lie before one that is.
+    """
+
+    due: tuple[date, ...]
+    late: Mapping[date, int]
+
+    @property
+    def late_rows(self) -> int:
+        """All of them."""
+        return sum(self.late.values())
+
+
+def plan_nights(deployment: Deployment, *, through: date | None = None) -> Plan:
+    """Find the nights that are over, in the input, and later than every released one.
+
+    A night before a released one is never run: the bound of a listener's nights looks back only, and a night that was
+    released without late rows is not released again. Its rows are counted as late.
+
+    Raises
+    ------
+    InputError
+        If the input has no night at all, or not the one that was asked for.
+    """
+    present = listens.nights(deployment.sources.listens, now=deployment.now)
+    _check_asked(present, source=deployment.sources.listens, through=through)
+    last = max(counts.released_nights(deployment.workspace.releases), default=date.min)
+    over = [night for night in sorted(present) if night < deployment.now.date() and night <= (through or date.max)]
+    late = {night: present[night] - _rows_counted(deployment.workspace, night) for night in over if night <= last}
+    return Plan(
+        due=tuple(night for night in over if night > last),
+        late={night: rows for night, rows in late.items() if rows > 0},
+    )
+
+
+def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
+    """Write down how many rows a night had, so that later ones are seen to be late."""
+    file = _record(workspace, night)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    replace_file(file, json.dumps({"rows": tally.rows, "bad": dict(tally.bad)}).encode(), mode=0o600)
+
+
+def _check_asked(present: Mapping[date, int], *, source: Path, through: date | None) -> None:
+    if not present:
+        raise InputError(f"{source} has no night with a listen", hint="Check --listens.")
+    if through and through not in present:
+        raise InputError(
+            f"{source} has no listens of {through}; it has {min(present)} to {max(present)}",
+            hint="Check --through; days are UTC.",
+        )
+
+
+def _rows_counted(workspace: Workspace, night: date) -> int:
+    """Return how many rows a night had when it ran; 0 for a night that never did."""
+    file = _record(workspace, night)
+    return int(json.loads(file.read_text())["rows"]) if file.exists() else 0
+
+
+def _record(workspace: Workspace, night: date) -> Path:
+    return workspace.private / "nights" / f"{night}.json"
