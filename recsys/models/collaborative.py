@@ -283,7 +283,7 @@ class _Pool:
 
 
 def _learned_weights(guess: Blend, interactions: Interactions, later: sparse.csr_array) -> NDArray[np.float64]:
-    """Fit a logistic regression, then climb from there, or from what is better already, to the best NDCG."""
+    """Fit a logistic regression, and climb from there and from two plain guesses to the best NDCG."""
     new = without(later, interactions.confidence)
     learners = np.flatnonzero(np.diff(new.indptr))
     learners = learners[:: max(1, -(-len(learners) // _LEARNERS))]
@@ -293,7 +293,7 @@ def _learned_weights(guess: Blend, interactions: Interactions, later: sparse.csr
     features, there, played = (np.concatenate(column) for column in zip(*pools, strict=True))
     pool = _Pool(features, there, played, np.diff(new.indptr)[learners])
     starts = [_FIRST_GUESS, _GLOBAL_ALONE, *_logistic_weights(pool)]
-    return _climb(max(starts, key=pool.ndcg), pool.ndcg)
+    return max((_climb(start, pool.ndcg) for start in starts), key=pool.ndcg)
 
 
 def _pooled(

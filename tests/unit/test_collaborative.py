@@ -6,6 +6,7 @@ from checkerboard import checkerboard, settings
 from listening import contributions, world
 from scipy import sparse
 
+from recsys.models import collaborative
 from recsys.models.collaborative import (
     UNLEARNED,
     Blend,
@@ -112,15 +113,20 @@ def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:
     np.testing.assert_array_equal(np.sign(scores), [[1, -1], [0, 0], [0, 0]])  # only in P is one more popular
 
 
-def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(board: Interactions) -> None:
+def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(
+    board: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One part's own model alone knows what its listeners lack; the other's puts last what the global one knows."""
+    monkeypatch.setattr(collaborative, "_learned_weights", lambda *_: np.array([1.0, 1, 0, 0]))
     low = np.arange(50)[:, None] < 25
     answers = np.eye(50, dtype=np.float32)
-    homes = np.where(low[:, 0], 0, 1)  # across the colours, so that popularity does not give the answer away
+    homes = np.where(low[:, 0], 0, 1)
     across = Interactions(board.listeners, board.tracks, ("low", "high"), homes, board.confidence, board.recent)
     shared = Factors(np.where(low, 0, answers), answers)
     regional = Regional(shared, np.where(low, answers, -answers), {0: answers, 1: answers}, homes)
-    recipe = learn(across, regional=regional, later=sparse.csr_array(answers), settings=settings(regional_shrinkage=1))
+    recipe = learn(
+        across, regional=regional, later=sparse.csr_array(answers), settings=settings(regional_shrinkage=1)
+    )  # s is 25 / 26: the answer's score in "high" is g - s (g + g), less than 0
     assert recipe.open_gates == {"low"}
 
 
