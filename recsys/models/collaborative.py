@@ -18,6 +18,7 @@ from recsys.settings import ModelsSettings
 FEATURES = ("shared", "own", "popular", "recent")
 _POOL = 100  # best tracks of a listener by the first guess: what the blend learns to put in order
 _LEARNERS = 4000  # listeners the weights are learned from: four numbers need no more
+_FEWEST_LEARNERS = 100  # of fewer, four numbers would learn the noise
 _FIRST_GUESS = np.array([1.0, 1.0, 0.2, 0.2])
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
 _GLOBAL_ALONE = np.array([1.0, 0.0, 0.0, 0.0])
@@ -287,7 +288,7 @@ def _learned_weights(guess: Blend, interactions: Interactions, later: sparse.csr
     new = without(later, interactions.confidence)
     learners = np.flatnonzero(np.diff(new.indptr))
     learners = learners[:: max(1, -(-len(learners) // _LEARNERS))]
-    if not len(learners):
+    if len(learners) < _FEWEST_LEARNERS:
         return _FIRST_GUESS
     pools = [_pooled(guess, interactions, new, rows) for rows in np.array_split(learners, len(learners) // 100 + 1)]
     features, there, played = (np.concatenate(column) for column in zip(*pools, strict=True))

@@ -1,0 +1,55 @@
+"""The README's commands do what it says: those of a terminal, in order, on a smaller sample world."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import polars as pl
+import pytest
+from commands import Run
+
+from pipelines import __main__ as command_line
+from pipelines.sample import write_world
+from recsys.atlas import Atlas
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", README, re.S) for line in block.splitlines()]
+TARGETS = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    named = {target for _, target in re.findall(r"(`|\$ )make ([a-z]+)", README)}
+    assert {"nightly", "test", "serve"} <= named <= set(TARGETS)
+
+
+def test_every_file_that_the_readme_links_exists() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_commands_of_the_readme_run_in_order(
+    hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make nightly` is `hearabouts nightly`; the server and curl are tested in test_server.py."""
+    sample = tmp_path / "data" / "sample"
+    write_world(sample, atlas=world_atlas, size=0.05, nights=14, tracks=300)
+    monkeypatch.setattr(command_line, "SAMPLE", sample)
+    program = ".venv/bin/hearabouts "
+    ran = ["nightly", *(command.removeprefix(program) for command in COMMANDS if command.startswith(program))]
+    assert len(ran) > 4
+    for command in ran:
+        done = hearabouts(*shlex.split(command))
+        assert done.code == 0, (command, done.err)
+        if "--help" not in command:
+            assert json.loads(done.out.splitlines()[-1])
+    assert "nothing new" in hearabouts("nightly").out
+
+
+def test_the_listener_whose_token_the_readme_shows_allows_a_location() -> None:
+    (user,) = set(re.findall(r"hearabouts token (\S+?)\)", README))
+    consents = pl.read_parquet(ROOT / "data/sample/consents.parquet").filter(
+        pl.col("user_id") == user, pl.col("purpose") == "local_trends"
+    )
+    assert consents.sort("at")["state"].to_list()[-1:] == ["given"]
