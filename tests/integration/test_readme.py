@@ -8,10 +8,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from commands import Run
+from edge import Client, bearer
 
 from pipelines import __main__ as command_line
 from pipelines.sample import write_world
 from recsys.atlas import Atlas
+from recsys.settings import load_settings
+from recsys.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,7 +35,7 @@ def test_every_file_that_the_readme_links_exists() -> None:
 def test_the_commands_of_the_readme_run_in_order(
     hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`make nightly` is `hearabouts nightly`; the server and curl are tested in test_server.py."""
+    """`make nightly` is `hearabouts nightly`."""
     sample = tmp_path / "data" / "sample"
     write_world(sample, atlas=world_atlas, size=0.05, nights=14, tracks=300)
     monkeypatch.setattr(command_line, "SAMPLE", sample)
@@ -45,6 +48,21 @@ def test_the_commands_of_the_readme_run_in_order(
         if "--help" not in command:
             assert json.loads(done.out.splitlines()[-1])
     assert "nothing new" in hearabouts("nightly").out
+    answers_to_curl(Workspace(tmp_path / "workspace"))
+
+
+def answers_to_curl(workspace: Workspace) -> None:
+    """Ask the endpoint what the README's curl lines ask; a real server answers in test_server.py."""
+    settings = load_settings()
+    client = Client(workspace, settings=settings)
+    asked = [command for command in COMMANDS if command.startswith("curl ")]
+    assert len(asked) == 3
+    for command in asked:
+        token = re.search(r"hearabouts token (\S+)\)", command)
+        headers = bearer(token[1], workspace=workspace, settings=settings, now=client.now) if token else {}
+        answer = client.get(re.findall(r"'http://127.0.0.1:8000(/[^']*)'", command)[0], headers=headers)
+        assert answer.status_code == 200, command
+        assert answer.json().get("items") or answer.json()["regions"]
 
 
 def test_the_listener_whose_token_the_readme_shows_allows_a_location() -> None:
