@@ -51,5 +51,5 @@ lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
 
 .PHONY: clean
-clean: ## remove the environment and everything that was computed
-	rm -rf .venv workspace mlruns/mlflow.db mlruns/artifacts
+clean: ## remove the environment and caches; never a workspace: its ledger and keys cannot be made again
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from pipelines.terminal import chart_table, configure_logging, print_table, say_error, say_where
-from recsys.errors import InputError, RecsysError
+from recsys.errors import RecsysError, UsageError
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 SHOWN = 3  # regions whose charts end a night, beside the world's
 SHOWN_ITEMS = 5
-USAGE = 2
 
 app = App(
     name="hearabouts",
     help="What is trending hereabouts, for people who never told us exactly where they are.",
     help_epilogue=(
         "Exit codes: 0 done, 2 usage, 65 bad data, 75 try again, 77 consent or budget refused, 78 settings.\n\n"
-        "The last line on standard output is one JSON summary; progress and logs go to standard error."
+        "The last line on standard output is one JSON summary (but `token` prints the token alone); progress and logs "
+        "go to standard error."
     ),
 )
 consents_app = App(name="consents", help="Bring a consent log in.")
@@ -167,6 +167,8 @@ def token(user_id: str, *, common: Common = COMMON) -> None:
     """
     from recsys.serving.identity import mint
 
+    if not user_id:
+        raise UsageError("the user id is empty", hint="Name the listener to sign in as.")
     workspace, settings = common.opened()
     print(mint(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC)))
 
@@ -228,14 +230,16 @@ def main() -> None:
     configure_logging()
     try:
         summary = app(sys.argv[1:], exit_on_error=False, result_action="return_value")
-    except CycloptsError:  # cyclopts has printed what was wrong
-        sys.exit(USAGE)
+    except CycloptsError as error:  # which cyclopts has shown on standard error
+        print(_line({"status": "failed", "problem": UsageError.problem, "message": str(error), "hint": "Try --help."}))
+        sys.exit(UsageError.exit_code)
     except RecsysError as error:
         say_error(error)
         print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
         sys.exit(error.exit_code)
     except Exception as error:
         say_where(error)
+        print(_line({"status": "failed", "problem": "unforeseen", "message": type(error).__name__, "hint": ""}))
         sys.exit(1)
     if isinstance(summary, dict):
         print(_line(summary))
@@ -251,7 +255,7 @@ def _sources(
         sample = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet", SAMPLE / "consents.parquet")
         return sample, settings or SAMPLE / "settings.toml"
     if listens is None or catalogue is None:
-        raise InputError(
+        raise UsageError(
             "--listens and --catalogue go together, and one of them is missing",
             hint="Give both, or neither (and no --consents) for the sample world.",
         )
@@ -268,7 +272,7 @@ def _show_charts(workspace: Workspace) -> None:
     for place in published.places.values():
         items = published.items(place.id, chart=POPULAR) if place.level == "region" else None
         if items:
-            first = (items[0]["listeners"]["estimate"], place.id)
+            first = (items[0]["listeners"]["low"], place.id)  # surely so many: noise alone must not choose
             listeners[str(place.parent)] = max(first, listeners.get(str(place.parent), first))
     liveliest = [place_id for _, place_id in sorted(listeners.values(), reverse=True)]
     for place_id in [WORLD, *liveliest[:SHOWN]]:

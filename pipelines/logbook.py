@@ -1,6 +1,7 @@
 """What of a night goes to MLflow: settings, numbers, a table and a map by region; nothing about a listener."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -26,11 +27,20 @@ def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
         run.dataset("consents", digest(sources.consents))
 
 
-def log_privacy(run: Run, deployment: Deployment, *, nights: int) -> None:
-    """Log what this run spent, and what that guarantees to a listener."""
-    spent = nights * deployment.settings.privacy.rho_per_night
-    guarantees = summary(deployment.settings.privacy)
-    run.metrics({"privacy.rho_spent": spent, **{f"privacy.{key}": value for key, value in guarantees.items()}})
+@contextmanager
+def spending(run: Run, deployment: Deployment) -> Iterator[None]:
+    """Log by the ledger what the block spent, also when it fails, what was spent in all, and what that guarantees."""
+    before = _spent(deployment)
+    try:
+        yield
+    finally:
+        total = _spent(deployment)
+        guarantees = {f"privacy.{key}": value for key, value in summary(deployment.settings.privacy).items()}
+        run.metrics({"privacy.rho_spent": total - before, "privacy.rho_spent_in_all": total, **guarantees})
+
+
+def _spent(deployment: Deployment) -> float:
+    return sum(entry.spend.rho for entry in deployment.ledger.entries())
 
 
 def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -> None:

@@ -15,14 +15,14 @@ from pipelines import logbook, tracking
 from pipelines.consents import import_consents, read_consents
 from pipelines.deployment import Deployment
 from pipelines.planning import Plan, plan_nights, remember_rows
-from pipelines.terminal import followed, log, step
+from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import check_share, read_night
 from recsys.arrivals.permission import keep_allowed, still_allowed
 from recsys.arrivals.tables import Counts
 from recsys.cells.contributions import bound
 from recsys.cells.store import Buckets
-from recsys.errors import NotReadyError
+from recsys.errors import InputError, NotReadyError
 from recsys.models.evaluation import Evaluation, evaluate
 from recsys.releases import charts, counts, snapshot
 from recsys.releases.ledger import summary
@@ -54,19 +54,20 @@ def run_nightly(deployment: Deployment, *, through: date | None = None, engine: 
     started = time.monotonic()
     with deployment.workspace.prepare().locked():
         plan = plan_nights(deployment, through=through)
+        counts.confirm(deployment.workspace.releases, ledger=deployment.ledger, now=deployment.now)
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(deployment)
         if not plan.due and _is_published(deployment):
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
         with _tracked(deployment, engine) as run:
-            rows = [run_night(deployment, night) for night in followed(plan.due, "nights")]
+            with logbook.spending(run, deployment):
+                rows = [run_night(deployment, night) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, deployment.sources, nights=plan.due)
             published = publish(deployment)
             done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds": seconds})
-            logbook.log_privacy(run, deployment, nights=len(plan.due))
             logbook.log_models(run, published.evaluation, atlas=deployment.atlas, night=published.nights[-1])
     return done | {"privacy": summary(deployment.settings.privacy), "seconds": seconds}
 
@@ -76,9 +77,14 @@ def rehearse(deployment: Deployment, *, through: date | None = None) -> dict[str
     plan = plan_nights(deployment, through=through)
     if deployment.sources.consents:
         read_consents(deployment.sources.consents, key=bytes(32), settings=deployment.settings)
+    tracks, parts = deployment.catalogue.height, len(deployment.atlas.parts)
     rows = [_checked(deployment, night)[1] for night in followed(plan.due, "nights")]
     rho = round(len(plan.due) * deployment.settings.privacy.rho_per_night, 6)
-    return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows, "rho": rho}
+    return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows} | {
+        "tracks": tracks,
+        "parts": parts,
+        "rho": rho,
+    }
 
 
 def run_night(deployment: Deployment, night: date) -> Counts:
@@ -105,6 +111,7 @@ def run_night(deployment: Deployment, night: date) -> Counts:
         now=deployment.now,
     )
     store.expire(night)
+    tell("night released", night=night.isoformat(), rows=tally.rows, bad_rows=tally.rows - tally.good)
     return tally
 
 
@@ -177,13 +184,18 @@ def _import(deployment: Deployment) -> dict[str, Any] | None:
 
 
 def _is_published(deployment: Deployment) -> bool:
-    """Tell whether the current snapshot stands on the last released night (a crash may have come between)."""
+    """Tell whether the current snapshot is whole and stands on the last released night and the present settings.
+
+    A crash may have come between release and snapshot. Under another atlas nothing can be published before a night is
+    released under it.
+    """
     released = counts.released_nights(deployment.workspace.releases)
     try:
         facts = snapshot.current(deployment.workspace).manifest
-    except NotReadyError:
+    except (NotReadyError, InputError):
         return False
-    return bool(released) and facts["as_of"] == released[-1].isoformat()
+    alike = facts["settings"] == deployment.settings.digest() or facts["atlas"] != deployment.atlas.version
+    return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
 def _tracked(deployment: Deployment, engine: str) -> AbstractContextManager[tracking.Run]:

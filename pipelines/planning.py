@@ -44,7 +44,7 @@ def plan_nights(deployment: Deployment, *, through: date | None = None) -> Plan:
     Raises
     ------
     InputError
-        If the input has no night at all, or not the one that was asked for.
+        If the input has no night at all, or none up to the one that was asked for.
     """
     present = listens.nights(deployment.sources.listens, now=deployment.now)
     _check_asked(present, source=deployment.sources.listens, through=through)
@@ -67,9 +67,9 @@ def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
 def _check_asked(present: Mapping[date, int], *, source: Path, through: date | None) -> None:
     if not present:
         raise InputError(f"{source} has no night with a listen", hint="Check --listens.")
-    if through and through not in present:
+    if through and through < min(present):
         raise InputError(
-            f"{source} has no listens of {through}; it has {min(present)} to {max(present)}",
+            f"{source} has no listens up to {through}; it begins on {min(present)}",
             hint="Check --through; days are UTC.",
         )
 

@@ -44,6 +44,12 @@ def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
         yield from progress.track(items, description=what)
 
 
+def tell(what: str, **facts: object) -> None:
+    """Log what was done where no progress is shown: in a pipe."""
+    if not progress_console.is_terminal:
+        log.info(what, **facts)
+
+
 @contextmanager
 def step(what: str) -> Iterator[None]:
     """Show on a terminal that something is going on; log it in a pipe."""
@@ -52,7 +58,7 @@ def step(what: str) -> Iterator[None]:
             yield
         progress_console.print(f"[green]✓[/] {what}")
     else:
-        log.info(what)
+        tell(what)
         yield
 
 

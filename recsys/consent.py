@@ -117,7 +117,7 @@ class ConsentLog:
         except sqlite3.OperationalError as error:
             raise NotReadyError(
                 f"the consent log {self._path} cannot be used now ({error})",
-                hint="Another process may be writing to it; try again.",
+                hint="Another job may be writing to it; try again.",
             ) from error
         finally:
             connection.close()

@@ -4,6 +4,7 @@
 
     RecsysError                   exit  HTTP  who acts
     ├── InputError                  65   400  whoever delivered the data or sent the request
+    │   ├── UsageError               2   400  whoever typed the command
     │   ├── UnknownPlaceError        2   404  whoever typed the place
     │   ├── UnknownChartError        2   404  whoever typed the chart
     │   └── PositionError           65   400  whoever wrote the client that sends positions
@@ -47,6 +48,13 @@ class InputError(RecsysError):
     exit_code = 65
     status = 400
     problem = "bad-input"
+
+
+class UsageError(InputError):
+    """Arguments that do not go together."""
+
+    exit_code = 2
+    problem = "usage"
 
 
 class UnknownPlaceError(InputError):

@@ -1,6 +1,7 @@
 """Settings: the commented defaults of hearabouts.toml, overridden by a file, overridden by the environment."""
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from recsys.errors import SettingsError
 
 DEFAULTS = Path(__file__).with_name("hearabouts.toml")
+
+_PREFIX = "HEARABOUTS__"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -118,7 +121,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="HEARABOUTS__",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
     )
@@ -180,6 +183,7 @@ def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[s
             if not isinstance(keys, Mapping):
                 raise SettingsError(f"{section!r} stands outside a [section]", hint=_HINT)
             merged.setdefault(section, {}).update(keys)
+    _check_environment(merged)
     try:
         return Settings(**merged)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -197,5 +201,17 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError(f"there is no settings file {file}", hint="Check the path after --settings.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not TOML: {error}", hint=_HINT) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{file} cannot be read ({error.strerror})", hint="Check the path after --settings."
+        ) from None
+
+
+def _check_environment(known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a variable that looks like a setting and is none: pydantic-settings would ignore it."""
+    names = {f"{_PREFIX}{section}__{key}".upper() for section, keys in known.items() for key in keys}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in names)
+    if unknown:
+        raise SettingsError(f"the environment sets {', '.join(unknown)}, which is no setting", hint=_HINT)

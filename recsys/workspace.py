@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import InputError, NotReadyError
+from recsys.errors import InputError, NotReadyError, SettingsError
 
 MANIFEST = "manifest.json"
 
@@ -61,10 +61,15 @@ class Workspace:
 
     def prepare(self) -> "Workspace":
         """Create the folders that are missing, and return self."""
-        for folder in (self.root, self.releases, self.snapshots):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.private.mkdir(mode=0o700, exist_ok=True)
-        self.private.chmod(0o700)
+        try:
+            for folder in (self.root, self.releases, self.snapshots):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.private.mkdir(mode=0o700, exist_ok=True)
+            self.private.chmod(0o700)
+        except OSError as error:
+            raise SettingsError(
+                f"the workspace {self.root} cannot be used ({error.strerror})", hint="Name a folder after --workspace."
+            ) from None
         return self
 
     def listener_key(self) -> bytes:

@@ -156,6 +156,27 @@ def release(
     return folder
 
 
+def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
+    """Record in the ledger the releases that a crash left unrecorded, so that none of them can be drawn again.
+
+    Parameters
+    ----------
+    releases : Path
+        The folder of all releases.
+    ledger : Ledger
+    now : datetime
+
+    Raises
+    ------
+    InputError
+        If such a release is damaged.
+    """
+    for entry in ledger.entries():
+        folder = releases / entry.spend.night.isoformat()
+        if entry.release is None and entry.spend.purpose == PURPOSE and folder.exists():
+            _released_before(folder, night=entry.spend.night, ledger=ledger, now=now)
+
+
 def released_nights(releases: Path) -> list[date]:
     """Return the nights that were released, in order."""
     return sorted(date.fromisoformat(path.parent.name) for path in releases.glob(f"[0-9]*/{MANIFEST}"))

@@ -158,7 +158,7 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise NotReadyError(
                 f"the ledger {self._path} cannot be used now ({error})",
-                hint="Another process may be writing to it; try again.",
+                hint="Another job may be writing to it; try again.",
             ) from error
         except sqlite3.DatabaseError as error:
             raise PrivacyBudgetError(

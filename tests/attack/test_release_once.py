@@ -161,3 +161,21 @@ def test_noise_of_nights_is_independent(tmp_path: Path) -> None:
     ]
     assert (tables[0]["listeners"] != tables[1]["listeners"]).sum() > 100  # of 160; one in fifty agrees by chance
     assert [entry.at for entry in Ledger(tmp_path / "ledger.db").entries()] == [NOW, NOW]
+
+
+def test_a_crash_before_the_ledger_knew_does_not_let_a_night_be_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crashing, pytest.raises(KeyboardInterrupt):
+        crashing.setattr(Ledger, "complete", crash)
+        released(contributed(ROWS), tmp_path)
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert [entry.release for entry in ledger.entries()] == [None]
+    counts.confirm(tmp_path / "releases", ledger=ledger, now=NOW)
+    assert None not in [entry.release for entry in ledger.entries()]
+    shutil.rmtree(tmp_path / "releases")
+    with pytest.raises(PrivacyBudgetError, match="released already"):
+        released(contributed(ROWS), tmp_path)

@@ -115,10 +115,49 @@ def test_a_second_night_at_the_same_time_is_asked_to_try_again(nightly: Run, tmp
     assert nightly().code == 0
 
 
-def test_a_night_that_is_not_there_is_named(nightly: Run) -> None:
-    done = nightly("--through", "2031-01-01")
+def test_a_night_before_the_first_is_refused(nightly: Run) -> None:
+    done = nightly("--through", "2001-01-01")
     assert done.code == 65
-    assert "2031-01-01" in done.summary["message"]
+    assert "2001-01-01" in done.summary["message"]
+
+
+def test_up_to_a_later_date_all_nights_run(nightly: Run) -> None:
+    assert nightly("--through", "2031-01-01").summary["nights"] == 1
+
+
+def test_a_damaged_snapshot_is_published_again(nightly: Run, hearabouts: Run, tmp_path: Path) -> None:
+    nightly()
+    (database,) = tmp_path.glob(f"workspace/snapshots/{(tmp_path / 'workspace/current').read_text()}/charts.db")
+    database.write_bytes(database.read_bytes()[:-1])
+    assert hearabouts("chart", "Lisbon", "--settings", "settings.toml").code == 75
+    assert nightly().summary["status"] == "done"
+    assert hearabouts("chart", "Lisbon", "--settings", "settings.toml").code == 0
+
+
+def test_changed_chart_settings_are_published_without_a_new_night(nightly: Run, tmp_path: Path) -> None:
+    nightly()
+    (tmp_path / "settings.toml").write_text(SETTINGS + "[charts]\nsize = 5\n")
+    done = nightly()
+    assert (done.summary["status"], done.summary["nights"]) == ("done", 0)
+    assert nightly().summary["status"] == "nothing new"
+
+
+def test_no_message_repeats_a_position(nightly: Run, hearabouts: Run) -> None:
+    done = hearabouts("chart", "38.7223,-9.1393", "--settings", "settings.toml")
+    assert done.code == 2
+    assert "38.7" not in done.out + done.err
+
+
+@pytest.mark.parametrize("spoiled", ["settings.toml", "workspace"])
+def test_a_path_of_the_wrong_kind_is_named(hearabouts: Run, tmp_path: Path, spoiled: str) -> None:
+    wrong = {"settings.toml": tmp_path, "workspace": tmp_path / "file"}
+    (tmp_path / "file").touch()
+    option = "--settings" if spoiled == "settings.toml" else "--workspace"
+    assert hearabouts("nightly", option, wrong[spoiled]).code == 78
+
+
+def test_consents_alone_are_a_wrong_usage(hearabouts: Run) -> None:
+    assert hearabouts("nightly", "--consents", "x.csv").code == 2
 
 
 def test_wrong_settings_stop_with_78(nightly: Run, tmp_path: Path) -> None:
@@ -133,9 +172,12 @@ def test_changed_atlas_settings_do_not_lose_the_snapshot(nightly: Run, tmp_path:
     assert nightly().code == 0
 
 
-@pytest.mark.parametrize("arguments", [["nightly", "--nonsense"], ["chart"], ["chart", "x", "--limit", "0"], ["dance"]])
+@pytest.mark.parametrize(
+    "arguments", [["nightly", "--nonsense"], ["chart"], ["token", ""], ["chart", "x", "--limit", "0"], ["dance"]]
+)
 def test_wrong_usage_stops_with_2(hearabouts: Run, arguments: list[str]) -> None:
-    assert hearabouts(*arguments).code == 2
+    done = hearabouts(*arguments)
+    assert (done.code, done.summary["problem"]) == (2, "usage")
 
 
 def test_an_unknown_place_stops_with_2_and_suggests(nightly: Run, hearabouts: Run) -> None:

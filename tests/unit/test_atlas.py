@@ -79,12 +79,15 @@ def test_an_unknown_country_in_the_service_area_is_refused() -> None:
         narrowed(service_area=["PT", "XX"])
 
 
-@pytest.mark.parametrize("text", ["Lisboa", "lisbon", "LISSABON", "85393363fffffff"])
+@pytest.mark.parametrize("text", ["Lisboa", "lisbon", "LISSABON", "85393363fffffff", "Lisbon, Portugal", "lisboa, pt"])
 def test_places_are_found_as_people_type_them(world_atlas: Atlas, text: str) -> None:
     assert world_atlas.find(text).name == "Lisbon"
 
 
-@pytest.mark.parametrize(("text", "found"), [("pt", "PT"), ("Portugal", "PT"), ("world", "world"), ("World", "world")])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("pt", "PT"), ("Portugal", "PT"), ("world", "world"), ("World", "world"), ("UK", "GB"), ("usa", "US")],
+)
 def test_countries_and_the_world_are_found(world_atlas: Atlas, text: str, found: str) -> None:
     assert world_atlas.find(text).id == found
 

@@ -44,6 +44,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path, text: str, named: str) -> No
         load_settings(written(tmp_path, text))
 
 
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEARABOUTS__PRIVCY__RHO_PER_NIGHT", "1")
+    with pytest.raises(SettingsError, match="PRIVCY"):
+        load_settings()
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nowhere"):
         load_settings(tmp_path / "nowhere.toml")
