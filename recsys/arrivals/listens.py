@@ -4,10 +4,11 @@ The days of a folder of ``date=YYYY-MM-DD/`` partitions are the partitions' name
 its night, and a row of another day is bad. In flat input (a file, or a folder of files) a row belongs to the UTC day of
 its ``played_at``. A row without such a day (its time is missing, unparsable or in the future) is counted with the
 **last night of the input that is over**; where there is none, with yesterday. So every row is counted exactly once.
+Since such rows come from many nights, they are judged as a share of all rows of the input.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -44,11 +45,14 @@ class CheckedNight:
         Where the rows come from, for messages.
     rows : polars.LazyFrame
         The columns of :class:`recsys.schemas.Listens` and ``reason``.
+    rows_of_input : int or None
+        All rows of a flat input; None where the input has partitions.
     """
 
     night: date
     source: Path
     rows: pl.LazyFrame
+    rows_of_input: int | None = None
 
     @property
     def listens(self) -> pl.LazyFrame:
@@ -64,7 +68,8 @@ class CheckedNight:
         InputError
             If a file turns out to be damaged.
         """
-        return tables.count(self.rows, what=f"listens of {self.night} in {self.source}", source=self.source)
+        counts = tables.count(self.rows, what=f"listens of {self.night} in {self.source}", source=self.source)
+        return replace(counts, rows_of_input=self.rows_of_input)
 
 
 def nights(source: Path, *, now: datetime) -> dict[date, int]:
@@ -122,7 +127,7 @@ def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datet
     known = catalogue.lazy().select("track_id", known=True)
     checked = rows.join(known, on="track_id", how="left", build_side="force_right")
     checked = checked.with_columns(_reason(night, now=now).alias("reason")).drop("known")
-    return CheckedNight(night, source, checked)
+    return CheckedNight(night, source, checked, None if partitions else sum(nights(source, now=now).values()))
 
 
 def check_share(counts: Counts, *, max_bad_share: float) -> Counts:

@@ -58,6 +58,9 @@ class TableFile:
     modified: int
 
 
+DAYLESS = ("unparsable_time", "future_time")  # why a row of a flat input belongs to no night
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many rows there were, and how many were set aside, by reason.
@@ -69,11 +72,15 @@ class Counts:
     rows : int
     bad : mapping of reason to int
         A bad row has one reason: the first that applies.
+    rows_of_input : int or None
+        Where these are the rows of one night of a flat input: all rows of it. Rows without a day are then those of
+        many nights, and are judged as a share of all.
     """
 
     what: str
     rows: int
     bad: Mapping[str, int]
+    rows_of_input: int | None = None
 
     @property
     def good(self) -> int:
@@ -83,7 +90,10 @@ class Counts:
     @property
     def bad_share(self) -> float:
         """Share of rows that do not fit, 0 to 1; 0 where there is no row."""
-        return (self.rows - self.good) / self.rows if self.rows else 0.0
+        if not self.rows:
+            return 0.0
+        dayless = sum(self.bad.get(reason, 0) for reason in DAYLESS) if self.rows_of_input else 0
+        return (sum(self.bad.values()) - dayless) / self.rows + dayless / (self.rows_of_input or self.rows)
 
     @property
     def by_reason(self) -> str:

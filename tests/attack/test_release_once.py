@@ -169,9 +169,10 @@ def test_a_crash_before_the_ledger_knew_does_not_let_a_night_be_drawn_again(
     def crash(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as crashing, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as crashing:
         crashing.setattr(Ledger, "complete", crash)
-        released(contributed(ROWS), tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            released(contributed(ROWS), tmp_path)
     ledger = Ledger(tmp_path / "ledger.db")
     assert [entry.release for entry in ledger.entries()] == [None]
     counts.confirm(tmp_path / "releases", ledger=ledger, now=NOW)

@@ -266,3 +266,15 @@ def test_now_in_another_zone_is_the_same_instant(tmp_path: Path) -> None:
     source = write_listens(tmp_path / "listens.parquet", [listen(played_at=NOW)])
     elsewhere = NOW.astimezone(timezone(timedelta(hours=-11)))
     assert nights(source, now=elsewhere) == {NOW.date(): 1}
+
+
+def test_rows_without_a_day_are_a_share_of_the_whole_flat_input(tmp_path: Path) -> None:
+    # 10 nights of 20 rows, and 8 rows without a day: 8 of 208 in all, but 8 of 28 of the last night
+    rows = [listen(played_at=NOON - back * DAY) for back in range(10) for _ in range(20)]
+    source = write_listens(tmp_path / "listens.csv", [*rows, *[listen(played_at=None)] * 8])
+    counts = read(source).counts()
+    assert (counts.rows, counts.bad) == (28, {"unparsable_time": 8})
+    assert counts.bad_share == pytest.approx(8 / 208)
+    assert check_share(counts, max_bad_share=0.05) is counts
+    with pytest.raises(InputError):
+        check_share(counts, max_bad_share=0.03)
