@@ -15,6 +15,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _TITLES = {
     "bad-input": "The request does not fit",
+    "usage": "Arguments do not go together",
     "position": "Positions are refused",
     "unknown-place": "Unknown place",
     "unknown-chart": "Unknown chart",
