@@ -91,6 +91,4 @@ def _experiment(name: str, artifacts: Path) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # The page opens on metrics and artifacts: it takes runs that log tables for those of a chat model otherwise.
-    kind = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(name, artifact_location=artifacts.resolve().as_uri(), tags=kind))
+    return str(client.create_experiment(name, artifact_location=artifacts.resolve().as_uri()))
