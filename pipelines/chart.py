@@ -2,11 +2,12 @@
 
 import h3
 
-from recsys.atlas import load_atlas, searchable
+from recsys.atlas import load_atlas
 from recsys.serving.answers import Chart, chart_answer
 from recsys.serving.place import place_of
 from recsys.serving.published import Published, open_published
 from recsys.settings import AtlasSettings, Settings
+from recsys.spelling import searchable
 from recsys.workspace import Workspace
 
 

@@ -52,6 +52,11 @@ class Deployment:
     now: datetime
 
     @cached_property
+    def listener_key(self) -> bytes:
+        """The secret that turns user ids into listeners; read once, and not for every bucket of every night."""
+        return self.workspace.listener_key()
+
+    @cached_property
     def atlas(self) -> Atlas:
         """The fixed regions."""
         return load_atlas(self.settings.atlas)

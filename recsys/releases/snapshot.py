@@ -13,9 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from recsys.atlas import WORLD, Atlas, Place, searchable
+from recsys.atlas import WORLD, Atlas, Place
 from recsys.errors import InputError, NotReadyError
 from recsys.schemas import Catalogue, Chart, at_border
+from recsys.spelling import searchable
 from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
 
 CHARTS = "charts.db"

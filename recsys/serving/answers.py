@@ -1,6 +1,5 @@
 """What the endpoint answers, as plain values: the command line prints the same."""
 
-import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
@@ -10,6 +9,7 @@ from typing_extensions import TypedDict  # pydantic, which documents these, need
 from recsys.errors import UnknownChartError
 from recsys.serving.place import chain, coarse_cell, place_named, place_of
 from recsys.serving.published import WORLD, Level, Place, Published
+from recsys.spelling import searchable
 
 POPULAR = "popular"
 
@@ -158,15 +158,9 @@ def trending_answer(published: Published, *, cell: str | None, limit: int) -> Ch
     return _chart(published, place=place, shown=shown, chart=POPULAR, why=why, used=used, items=items[:limit])
 
 
-def _folded(text: str) -> str:
-    """Return a text without accents and case, as the snapshot's search column holds it."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-
-
 def _search(places: Iterable[Place], *, query: str) -> list[Place]:
     """Return matches: names that begin with the query first, then places with charts, then the most people."""
-    wanted = _folded(query).strip()
+    wanted = searchable(query)
     words = wanted.split()
     found = [place for place in places if all(word in place.search for word in words)]
     return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
