@@ -143,15 +143,6 @@ def test_a_track_that_was_a_candidate_for_fewer_nights_counts_per_night() -> Non
     assert of(chart, "CC")["estimate"][:2].to_numpy() == pytest.approx([1e5, 5e4], rel=0.01)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    sums = np.outer(np.ones(8), 3000 * ZIPF) + noise((8, 200))
-    whole = popular(sums)
-    monkeypatch.setattr(charts, "_BLOCK", 200)
-    blocks = popular(sums)
-    assert blocks.select(pl.exclude("estimate", "lift")).equals(whole.select(pl.exclude("estimate", "lift")))
-    assert blocks["estimate"].to_numpy() == pytest.approx(whole["estimate"].to_numpy(), rel=1e-5)
-
-
 def test_another_atlas_is_not_ready() -> None:
     released = window(np.zeros((8, 200)), atlas=small_atlas())
     with pytest.raises(NotReadyError, match="another atlas"):
