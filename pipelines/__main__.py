@@ -150,10 +150,11 @@ def serve(
     port
         Port to listen on; 0 for any free one.
     """
+    from pipelines.held import held_in
     from recsys.serving.server import serve as serve_http
 
     workspace, settings = common.opened()
-    serve_http(workspace, settings=settings, host=host, port=port)
+    serve_http(workspace, settings=settings, held=held_in(workspace, settings=settings), host=host, port=port)
 
 
 @app.command
@@ -171,6 +172,25 @@ def token(user_id: str, *, common: Common = COMMON) -> None:
         raise UsageError("the user id is empty", hint="Name the listener to sign in as.")
     workspace, settings = common.opened()
     print(mint(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC)))
+
+
+@app.command
+def forget(user_id: str, *, common: Common = COMMON) -> dict[str, Any]:
+    """Erase everything held about a listener, at once; released charts are anonymous and stay.
+
+    What the input of later nights still holds comes back with them: erase it there first.
+
+    Parameters
+    ----------
+    user_id
+        The listener to forget; one who was never seen is forgotten in the same way.
+    """
+    from pipelines.forget import forget
+
+    if not user_id:
+        raise UsageError("the user id is empty", hint="Name the listener to forget.")
+    workspace, settings = common.opened()
+    return forget(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC))
 
 
 @app.command

@@ -11,7 +11,7 @@ from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.atlas import Atlas, load_atlas
 from recsys.cells.store import Store
-from recsys.consent import ConsentLog
+from recsys.consent import ConsentLog, consent_log
 from recsys.releases.ledger import Ledger
 from recsys.settings import Settings
 from recsys.workspace import Workspace
@@ -69,7 +69,7 @@ class Deployment:
     @cached_property
     def consents(self) -> ConsentLog:
         """The consent log."""
-        return ConsentLog(self.workspace.consents)
+        return consent_log(self.workspace, settings=self.settings.consents)
 
     @cached_property
     def permissions(self) -> Permissions:

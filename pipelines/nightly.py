@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +14,7 @@ import polars as pl
 from pipelines import logbook, tracking
 from pipelines.consents import import_consents, read_consents
 from pipelines.deployment import Deployment
+from pipelines.forget import forgetting
 from pipelines.planning import Plan, plan_nights, remember_rows
 from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
@@ -52,12 +53,13 @@ def run_nightly(deployment: Deployment, *, through: date | None = None, engine: 
         If another job holds the workspace.
     """
     started = time.monotonic()
-    with deployment.workspace.prepare().locked():
+    with deployment.workspace.prepare().locked(), _forgetting(deployment) as forget_all:
         plan = plan_nights(deployment, through=through)
         counts.confirm(deployment.workspace.releases, ledger=deployment.ledger, now=deployment.now)
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(deployment)
+        forget_all()  # after the import, which may hold them still
         if not plan.due and _is_published(deployment):
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
         with _tracked(deployment, engine) as run:
@@ -181,6 +183,10 @@ def _bounded(deployment: Deployment, night: date, buckets: Buckets, rows: pl.Dat
 def _import(deployment: Deployment) -> dict[str, Any] | None:
     file = deployment.sources.consents
     return import_consents(file, workspace=deployment.workspace, settings=deployment.settings) if file else None
+
+
+def _forgetting(deployment: Deployment) -> AbstractContextManager[Callable[[], int]]:
+    return forgetting(deployment.consents, store=deployment.store)
 
 
 def _is_published(deployment: Deployment) -> bool:

@@ -1,17 +1,22 @@
-"""The consent log: who allowed what, since when; the default is no."""
+"""The consent log: who allowed what, since when, by which notice and which way; the default is no."""
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
-from recsys.errors import NotReadyError
+import sqlalchemy as sa
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from recsys.consent_tables import ENTRIES, IMPORTED, instant_of, microseconds, not_erased, prepare
+from recsys.database import Database
+from recsys.erasure import Erasures
+from recsys.settings import ConsentsSettings
+from recsys.workspace import Workspace
+
+_PIECE = 10_000  # entries that are written at a time
 
 
 class Purpose(StrEnum):
@@ -22,12 +27,26 @@ class Purpose(StrEnum):
     PERSONALISATION = "personalisation"
     PARTNER_STATISTICS = "partner_statistics"
 
+    @property
+    def explained(self) -> str:
+        """What the listener allows, in the listener's words."""
+        return _EXPLAINED[self]
+
 
 class State(StrEnum):
     """The two words in which giving and withdrawing differ."""
 
     GIVEN = "given"
     WITHDRAWN = "withdrawn"
+
+
+class Channel(StrEnum):
+    """Which way a decision came."""
+
+    API = "api"  # a request of the app
+    PAGE = "page"  # a request of our own page, as the browser says
+    GPC = "gpc"  # the browser's Global Privacy Control
+    IMPORT = "import"  # a consents file
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ class Entry:
         When the listener decided, with a time zone.
     notice_version : str
         Which text the listener was shown.
+    channel : Channel
+        Which way the decision came.
     """
 
     listener: str
@@ -51,98 +72,235 @@ class Entry:
     state: State
     at: datetime
     notice_version: str
+    channel: Channel = Channel.IMPORT
 
 
-class ConsentLog:
-    """The durable, append-only log in one SQLite file; the latest entry at an instant is the state.
-
-    Of two entries of the same instant the withdrawal wins: in doubt the answer is no. Appending the same entry twice
-    changes nothing. Entries cannot be changed or removed, except by :meth:`forget`.
+@dataclass(frozen=True)
+class Standing:
+    """How one switch of a listener stands at an instant.
 
     Parameters
     ----------
-    path : Path
-        The database; created (mode 0600) when missing.
+    state : State
+        ``given`` only where the last decision was to give, under a notice that is in force.
+    last : Entry or None
+        The last decision; None where there was none.
+    asks_again : bool
+        Whether the last decision was to give, under a notice that is not in force any more.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)
-        self._path = path
-        with self._connected() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+    state: State
+    last: Entry | None
+    asks_again: bool
 
-    def append(self, entries: Iterable[Entry]) -> int:
-        """Add entries in one transaction that is on disk when this returns; return how many were new."""
-        rows = ((e.listener, e.purpose.value, e.state.value, _microseconds(e.at), e.notice_version) for e in entries)
-        with self._connected() as connection:
-            before = connection.total_changes
-            connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?)", rows)
-            return connection.total_changes - before
+
+class ConsentLog:
+    """The durable, append-only log; the latest entry at an instant is the state.
+
+    Of two entries of the same instant the withdrawal wins: in doubt the answer is no. Appending the same entry twice
+    changes nothing. Entries cannot be changed or removed, except by an erasure that the listener asked for
+    (:attr:`erasures`); from that moment no entry of before counts.
+
+    Parameters
+    ----------
+    place : Path or str
+        A SQLite file, created (mode 0600) when missing, or the URL of a PostgreSQL database.
+    notices : collection of str, optional
+        The versions of the notice that are in force: what was given under another one is no consent, neither in
+        serving nor for a night. By default every version is.
+
+    Raises
+    ------
+    SettingsError
+        If the URL does not fit.
+    NotReadyError
+        If the database cannot be used now; every method may raise it.
+    """
+
+    def __init__(self, place: Path | str, *, notices: Collection[str] | None = None) -> None:
+        self._database = Database(place)
+        prepare(self._database)
+        self._notices = notices
+        self._insert = self._database.insert_new(ENTRIES)
+        self._imported = self._database.insert_new(IMPORTED)
+        self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
+        self._latest, self._of = self._database.compiled(_latest(notices)), self._database.compiled(_all_of_one())
+        self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+
+    @property
+    def erasures(self) -> Erasures:
+        """The erasures that were asked for."""
+        return Erasures(self._database)
+
+    def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
+        """Add entries, on disk when this returns; return how many were new.
+
+        They are written piece by piece, so that nobody who decides meanwhile has to wait for all of them; after a crash
+        the same entries can be added again.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+        digest : str, optional
+            Of the file that they come from. A file that was imported already is not read again: it would bring back
+            whom it still holds, and who was erased since.
+        """
+        if digest and self._database.read(self._is_imported, {"digest": digest}):
+            return 0
+        rows, new = map(_row, entries), 0
+        while piece := list(islice(rows, _PIECE)):
+            with self._database.writing() as connection:
+                new += connection.exec_driver_sql(self._insert, piece).rowcount
+        if digest:
+            with self._database.writing() as connection:
+                connection.exec_driver_sql(self._imported, {"digest": digest})
+        return new
+
+    def decide(self, entry: Entry) -> bool:
+        """Add one decision unless the log says the same already; return whether it was new.
+
+        A withdrawal stands against everything that was given, also where another server's clock or an imported log
+        dated it later: it is entered at each of those instants too, where it wins.
+        """
+        if not _missing(self.entries(entry.listener), entry):  # most often, and without keeping others from writing
+            return False
+        with self._database.deciding(entry.listener) as connection:
+            rows = connection.exec_driver_sql(self._of, {"listener": entry.listener}).all()
+            missing = _missing(_entries(rows), entry)
+            if missing:
+                connection.exec_driver_sql(self._insert, [_row(each) for each in missing])
+        return bool(missing)
 
     def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
-        """Tell whether the listener's latest entry for a purpose, no later than ``at``, is ``given``."""
-        with self._connected() as connection:
-            row = connection.execute(_LATEST, (listener, purpose.value, _microseconds(at))).fetchone()
-        return row is not None and row[0] == State.GIVEN
+        """Tell whether the listener's latest entry for a purpose, no later than ``at``, is ``given`` and in force."""
+        asked = {"listener": listener, "purpose": purpose.value, "until": microseconds(at), **self._accepted}
+        ((given,),) = self._database.read(self._latest, asked)
+        return bool(given)
+
+    def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
+        """Return how every switch of a listener stands, by the entries no later than ``at``."""
+        last: dict[Purpose, list[Entry]] = {purpose: [] for purpose in Purpose}
+        past = (entry for entry in self.entries(listener) if entry.at <= at)
+        for (purpose, _), entries in groupby(past, key=lambda entry: (entry.purpose, entry.at)):
+            last[purpose] = list(entries)
+        return {purpose: self._standing(entries) for purpose, entries in last.items()}
+
+    def entries(self, listener: str) -> list[Entry]:
+        """Return all entries of a listener by purpose and time; of one instant the one that counts comes last."""
+        return _entries(self._database.read(self._of, {"listener": listener}))
 
     def history(self, purpose: Purpose, *, until: datetime) -> Iterator[tuple[str, int, bool]]:
-        """Yield ``(listener, at in microseconds since 1970 UTC, given)`` of a purpose up to an instant.
+        """Yield ``(listener, at in microseconds since 1970 UTC, given and in force)`` of a purpose up to an instant.
 
         Entries come in the order of listener and time; of one instant only the one that counts is there.
         """
-        with self._connected() as connection:
-            for listener, at, withdrawn in connection.execute(_HISTORY, (purpose.value, _microseconds(until))):
-                yield listener, at, not withdrawn
+        asked = {"purpose": purpose.value, "until": microseconds(until), **self._accepted}
+        for listener, at, given in self._database.stream(self._history, asked):
+            yield listener, at, bool(given)
 
-    def forget(self, listener: str) -> int:
-        """Erase every entry of one listener, the file's free pages included; return how many there were."""
-        with self._connected() as connection:
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("DROP TRIGGER kept")
-            erased = connection.execute("DELETE FROM entries WHERE listener = ?", (listener,)).rowcount
-            connection.executescript(_SCHEMA)
-            connection.commit()
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return erased
+    def _standing(self, last: Sequence[Entry]) -> Standing:
+        """Return how a switch stands after the entries of its last instant, of which there may be several."""
+        if not last:
+            return Standing(State.WITHDRAWN, None, asks_again=False)
+        in_force = all(self._in_force(entry.state, entry.notice_version) for entry in last)
+        given = last[-1].state == State.GIVEN  # a withdrawal comes after what was given at the same instant
+        return Standing(State.GIVEN if in_force else State.WITHDRAWN, last[-1], asks_again=given and not in_force)
 
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """Open a connection of its own (SQLite's are cheap), commit at the end, and close it."""
-        connection = sqlite3.connect(self._path, timeout=5)
-        try:
-            connection.execute("PRAGMA synchronous = FULL")
-            with connection:
-                yield connection
-        except sqlite3.OperationalError as error:
-            raise NotReadyError(
-                f"the consent log {self._path} cannot be used now ({error})",
-                hint="Another job may be writing to it; try again.",
-            ) from error
-        finally:
-            connection.close()
+    def _in_force(self, state: str, notice: str) -> bool:
+        return state == State.GIVEN and (self._notices is None or notice in self._notices)
 
 
-def _microseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MICROSECOND
+def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
+    """Open the log of a deployment: the workspace's own file, or the database that the settings name.
+
+    Raises
+    ------
+    SettingsError, NotReadyError
+        As :class:`ConsentLog` does.
+    """
+    return ConsentLog(settings.url.get_secret_value() or workspace.consents, notices=settings.in_force)
 
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    listener TEXT NOT NULL, purpose TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('given', 'withdrawn')),
-    at INTEGER NOT NULL, notice_version TEXT NOT NULL,
-    PRIMARY KEY (listener, purpose, at, state, notice_version)
-) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END;
-CREATE TRIGGER IF NOT EXISTS kept BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END;
-"""
+def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
+    """Return what a decision adds to a listener's entries: nothing where they say the same already."""
+    held = [entry for entry in held if entry.purpose == decided.purpose]
+    past = [entry for entry in held if entry.at <= decided.at]
+    last = [entry for entry in past if entry.at == past[-1].at]
+    if decided.state == State.GIVEN:
+        same = all((e.state, e.notice_version) == (decided.state, decided.notice_version) for e in last)
+        return [] if last and same else [decided]
+    later = {entry.at for entry in held if entry.at > decided.at and entry.state == State.GIVEN}
+    later -= {entry.at for entry in held if entry.state == State.WITHDRAWN}
+    withdrawn = any(entry.state == State.WITHDRAWN for entry in last)
+    return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
 
-# 'withdrawn' sorts after 'given', so that it is the later of two entries of one instant.
-_LATEST = """
-SELECT state FROM entries WHERE listener = ? AND purpose = ? AND at <= ? ORDER BY at DESC, state DESC LIMIT 1
-"""
 
-_HISTORY = """
-SELECT listener, at, max(state) = 'withdrawn' FROM entries WHERE purpose = ? AND at <= ?
-GROUP BY listener, at ORDER BY listener, at
-"""
+def _row(entry: Entry) -> dict[str, str | int]:
+    return {
+        "listener": entry.listener,
+        "purpose": entry.purpose.value,
+        "at": microseconds(entry.at),
+        "state": entry.state.value,
+        "notice_version": entry.notice_version,
+        "channel": entry.channel.value,
+    }
+
+
+def _entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
+    return [
+        Entry(listener, Purpose(purpose), State(state), instant_of(at), notice, Channel(channel))
+        for listener, purpose, at, state, notice, channel in rows
+    ]
+
+
+def _latest(notices: Collection[str] | None) -> sa.Select[Any]:
+    """Select whether one listener's last answer for one purpose is yes.
+
+    It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
+    """
+    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == _given("purpose"))
+    past = sa.select(sa.func.max(ENTRIES.c.at)).where(*of_this, ENTRIES.c.at <= _given("until"), not_erased())
+    return sa.select(_yes(notices)).where(*of_this, ENTRIES.c.at == past.correlate(None).scalar_subquery())
+
+
+def _all_of_one() -> sa.Select[Any]:
+    of_one = sa.select(ENTRIES).where(ENTRIES.c.listener == _given("listener"), not_erased())
+    return of_one.order_by(ENTRIES.c.purpose, ENTRIES.c.at, ENTRIES.c.state, ENTRIES.c.notice_version)
+
+
+def _history(notices: Collection[str] | None) -> sa.Select[Any]:
+    """Select everybody's answers for one purpose, one an instant."""
+    past = (ENTRIES.c.purpose == _given("purpose"), ENTRIES.c.at <= _given("until"), not_erased())
+    at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
+    return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:
+    """Return 1 where every entry of an instant is a yes that is in force, else 0."""
+    yes = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
+    if notices is not None:
+        accepted = (ENTRIES.c.notice_version == _given(name) for name in _named(notices))
+        yes = sa.and_(yes, sa.or_(sa.false(), *accepted))
+    return sa.func.min(sa.case((yes, _constant("1")), else_=_constant("0")))
+
+
+def _given(name: str) -> sa.BindParameter[Any]:
+    """Return a parameter that stands in the compiled query by its name."""
+    return sa.bindparam(name)
+
+
+def _constant(text: str) -> sa.ColumnElement[Any]:
+    """Return a constant that stands in the compiled query as it is, and is no parameter."""
+    return sa.literal_column(text)
+
+
+def _named(notices: Collection[str] | None) -> dict[str, str]:
+    return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
+
+
+_EXPLAINED = {
+    Purpose.LOCAL_TRENDS: "Use my coarse location to choose what I see.",
+    Purpose.CONTRIBUTE_TRENDS: "Let my plays count in the charts of my region.",
+    Purpose.PERSONALISATION: "Let my plays train recommendations for me.",
+    Purpose.PARTNER_STATISTICS: "Let my plays count in the file for partners.",
+}

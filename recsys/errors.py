@@ -7,10 +7,14 @@
     │   ├── UsageError               2   400  whoever typed the command
     │   ├── UnknownPlaceError        2   404  whoever typed the place
     │   ├── UnknownChartError        2   404  whoever typed the chart
+    │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
+    │   ├── UnknownReceiptError     65   404  whoever holds the receipt
     │   └── PositionError           65   400  whoever wrote the client that sends positions
     ├── IdentityError               77   401  the listener, who must sign in
     ├── NotReadyError               75   503  nobody yet: try again later
     ├── ConsentError                77   403  the listener, who alone can allow it
+    │   ├── StaleNoticeError        77   409  the client, which shows the notice of today and asks again
+    │   └── OptedOutError           77   409  the listener, whose browser says no to partners
     ├── PrivacyBudgetError          77   403  the privacy officer
     └── SettingsError               78   500  the operator
 
@@ -73,6 +77,20 @@ class UnknownChartError(InputError):
     problem = "unknown-chart"
 
 
+class UnknownPurposeError(InputError):
+    """A purpose that nobody can allow."""
+
+    status = 404
+    problem = "unknown-purpose"
+
+
+class UnknownReceiptError(InputError):
+    """A receipt that was never given out."""
+
+    status = 404
+    problem = "unknown-receipt"
+
+
 class PositionError(InputError):
     """A request that carries a latitude, a longitude, or a cell finer than may be received."""
 
@@ -101,6 +119,20 @@ class ConsentError(RecsysError):
     exit_code = 77
     status = 403
     problem = "consent"
+
+
+class StaleNoticeError(ConsentError):
+    """Consent under another notice than the present one."""
+
+    status = 409
+    problem = "stale-notice"
+
+
+class OptedOutError(ConsentError):
+    """Consent in a request whose own signal says the opposite."""
+
+    status = 409
+    problem = "opted-out"
 
 
 class PrivacyBudgetError(RecsysError):

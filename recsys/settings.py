@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from recsys.errors import SettingsError
@@ -34,6 +34,21 @@ class ArrivalsSettings(_Section):
     """How the night's listens are read and checked."""
 
     max_bad_share: Share
+
+
+class ConsentsSettings(_Section):
+    """Where the consent log is, whose it is, and under which notice a consent is in force."""
+
+    url: SecretStr  # it holds a password: never logged, and so not shown by Settings.flat either
+    notice_version: Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+    earlier_notices: Mapping[str, tuple[str, ...]]
+    controller: Annotated[str, Field(min_length=1)]
+    contact: Annotated[str, Field(min_length=1)]
+
+    @property
+    def in_force(self) -> frozenset[str]:
+        """The versions of the notice under which a consent counts."""
+        return frozenset((self.notice_version, *self.earlier_notices.get(self.notice_version, ())))
 
 
 class AtlasSettings(_Section):
@@ -127,6 +142,7 @@ class Settings(BaseSettings):
     )
 
     arrivals: ArrivalsSettings
+    consents: ConsentsSettings
     atlas: AtlasSettings
     privacy: PrivacySettings
     store: StoreSettings

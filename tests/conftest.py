@@ -1,12 +1,13 @@
 """What all tests share."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from commands import Run, runner
+from databases import Cluster, cluster
 
 from pipelines import tracking
 from recsys.atlas import Atlas, load_atlas
@@ -37,6 +38,21 @@ def world_atlas(settings: Settings) -> Atlas:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace").prepare()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server, for the session."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a consent log can be, empty: a SQLite file, and a PostgreSQL database."""
+    if request.param == "sqlite":
+        return tmp_path / "consents.db"
+    return str(request.getfixturevalue("postgresql").new_database())
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from recsys.consent import ConsentLog, Entry, Purpose, State
 from recsys.serving.api import create_app
 from recsys.serving.identity import mint
+from recsys.serving.rights import Held
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
 
@@ -83,10 +84,11 @@ def decide(
     *,
     purpose: Purpose = Purpose.LOCAL_TRENDS,
     at: datetime = NOW - timedelta(days=1),
+    notice: str = "2026-09",
 ) -> None:
-    """Let a listener give or withdraw consent."""
+    """Let a listener give or withdraw consent, by default under the notice of the settings."""
     listener = listener_of(user_id, key=workspace.listener_key())
-    ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, "1")])
+    ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, notice)])
 
 
 def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:
@@ -97,14 +99,14 @@ def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
 class Client:
     """A client of the endpoint in this process; the clock can be set."""
 
-    def __init__(self, workspace: Workspace, *, settings: Settings) -> None:
+    def __init__(self, workspace: Workspace, *, settings: Settings, held: Held | None = None) -> None:
         self.now = NOW
-        self._workspace, self._settings = workspace, settings
+        self._workspace, self._settings, self._held = workspace, settings, held
 
     @cached_property
     def app(self) -> FastAPI:
         """Made at the first request, so that its log goes to what captures standard error in the test itself."""
-        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now)
+        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now, held=self._held)
 
     def get(self, url: str, **options: Any) -> httpx.Response:
         return self.request("GET", url, **options)

@@ -143,14 +143,29 @@ class Store:
             shutil.rmtree(gone)
         return len(old)
 
+    def rows_of(self, listener: str) -> Iterator[pl.DataFrame]:
+        """Yield all rows of one listener, file by file; a night that expires meanwhile is left out.
+
+        As many files are read for a listener who was never seen.
+        """
+        for path in self._files_of(listener):
+            try:
+                yield pl.read_parquet(path, hive_partitioning=False).filter(pl.col("listener") == listener)
+            except FileNotFoundError:
+                continue
+
     def erase(self, listener: str) -> int:
         """Rewrite the files of a listener's bucket without the listener, durably; return how many rows there were."""
         sweep(self._root)
+        files = self._files_of(listener)
+        for path in files:
+            sweep(path.parent)  # what an erasure that was cut off left there
+        return sum(_erase(path, listener) for path in files)
+
+    def _files_of(self, listener: str) -> list[Path]:
+        """Return every file that may hold a listener: the same for an export as for an erasure."""
         (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
-        folders = [self._folder(night) for night in self.nights()]
-        for folder in folders:
-            sweep(folder)  # what an erasure that was cut off left there
-        return sum(_erase(folder / _name(bucket), listener) for folder in folders)
+        return [self._folder(night) / _name(bucket) for night in self.nights()]
 
     def _folder(self, night: date) -> Path:
         return self._root / f"date={night.isoformat()}"

@@ -7,13 +7,13 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request, Security
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 
-from recsys.consent import ConsentLog, Purpose
+from recsys.consent import ConsentLog, Purpose, consent_log
 from recsys.errors import InputError
+from recsys.serving import consents, rights
 from recsys.serving.access import AccessLog, json_log
 from recsys.serving.answers import (
     Chart,
@@ -25,25 +25,26 @@ from recsys.serving.answers import (
 )
 from recsys.serving.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, problems
 from recsys.serving.guard import Guard
-from recsys.serving.identity import verify
+from recsys.serving.listener import Token, signed_in
 from recsys.serving.place import coarse_cell
 from recsys.serving.problems import answer_problems
 from recsys.serving.published import Current
+from recsys.serving.rights import Held
 from recsys.settings import Settings
-from recsys.workspace import Workspace, listener_of
+from recsys.workspace import Workspace
 
 GEOJSON = "application/geo+json"
 
 _router = APIRouter()
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Signed, with `iss`, `aud`, `sub` and `exp`.")
-Token = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 Limit = Annotated[
     int | None, Query(ge=1, description="How many at most; see the settings for the default and the most.")
 ]
 
 
-def create_app(workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime]) -> FastAPI:
+def create_app(
+    workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], held: Held | None = None
+) -> FastAPI:
     """Return the application that serves a workspace.
 
     Resources live under ``/v1``; ``/healthz``, ``/readyz`` and ``/openapi.json`` do not, as probes and tools look for
@@ -56,6 +57,8 @@ def create_app(workspace: Workspace, *, settings: Settings, clock: Callable[[], 
     settings : Settings
     clock : callable
         Returns the present, with a time zone: tokens expire and consents count by it.
+    held : Held, optional
+        Reads what the private store holds about a listener; without it ``GET /v1/me/data`` answers 503.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
@@ -72,11 +75,13 @@ def create_app(workspace: Workspace, *, settings: Settings, clock: Callable[[], 
         settings=settings,
         clock=clock,
         current=Current(workspace, log=log),
-        consents=ConsentLog(workspace.consents),
+        consents=consent_log(workspace, settings=settings.consents),
         listener_key=workspace.listener_key(),
         token_key=workspace.token_key(),
+        held=held,
     )
-    app.include_router(_router)
+    for router in (_router, consents.router, rights.router):
+        app.include_router(router)
     answer_problems(app, log=log)
     app.add_middleware(Guard)
     app.add_middleware(AccessLog, log=log)  # the last one added is the outermost
@@ -97,6 +102,8 @@ class Endpoint:
         Read at every request of a listener, never remembered.
     listener_key, token_key : bytes
         What turns a user id into a listener, and what tokens are signed with.
+    held : Held or None
+        Reads what is stored about a listener.
     """
 
     settings: Settings
@@ -105,6 +112,7 @@ class Endpoint:
     consents: ConsentLog
     listener_key: bytes
     token_key: bytes
+    held: Held | None
 
     def items(self, limit: int | None) -> int:
         """Return how many items a list gets."""
@@ -114,10 +122,6 @@ class Endpoint:
         """Return how many places an answer gets."""
         serving = self.settings.serving
         return _within(limit, usual=serving.list_size, most=serving.max_regions)
-
-    def allowed(self, user_id: str, *, purpose: Purpose, now: datetime) -> bool:
-        """Tell whether the listener allows a purpose at this moment."""
-        return self.consents.allows(listener_of(user_id, key=self.listener_key), purpose, at=now)
 
 
 class _Parameters(BaseModel):
@@ -210,12 +214,10 @@ def trending(request: Request, query: Annotated[TrendingParameters, Query()], to
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     """
     endpoint, limit = _endpoint(request), _endpoint(request).items(query.limit)
-    now = endpoint.clock()
-    credentials = token.credentials if token else None
-    user_id = verify(credentials, key=endpoint.token_key, settings=endpoint.settings, now=now)
+    who = signed_in(request, token)
     cell = None if query.cell is None else coarse_cell(query.cell)
     # Read for every listener and every request, used or not, so that all of them take the same steps.
-    allowed = endpoint.allowed(user_id, purpose=Purpose.LOCAL_TRENDS, now=now)
+    allowed = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)
     answer = trending_answer(endpoint.current.get(), cell=cell if allowed else None, limit=limit)
     request.state.scope = answer["scope"]
     return JSONResponse(answer)

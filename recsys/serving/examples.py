@@ -67,7 +67,8 @@ PROBLEM: Problem = {
 _WHEN = {
     400: "A parameter does not fit, or the request carries a position.",
     401: "No valid token; whatever is wrong with it, the answer is the same.",
-    404: "There is no such place or chart.",
+    404: "There is no such place, chart, purpose or receipt.",
+    409: "The notice has changed since it was shown, or the browser's own signal says no.",
     503: "Nothing was published yet, or what was published is not whole.",
 }
 

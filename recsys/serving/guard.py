@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import InputError, PositionError, RecsysError
@@ -29,9 +30,10 @@ class Guard:
 
 
 def refusal_of(scope: Scope) -> RecsysError | None:
-    """Return why a request is refused, or None: a position in its path, query or headers, or any body at all.
+    """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
-    No request of this endpoint has a body, so that one is refused unread.
+    One request of this endpoint has a body, a few words long, which is looked at where it is read: `PUT` of a switch.
+    Any other body is refused unread.
     """
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -41,9 +43,20 @@ def refusal_of(scope: Scope) -> RecsysError | None:
         or any(mentions_position(value) for _, value in headers)
     ):
         return PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
-    if _has_body(headers):
+    if _has_body(headers) and not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
         return InputError("the request has a body", hint="Send the request without a body.")
+    if _has_body(headers) and not _is_short(headers):
+        return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
     return None
+
+
+def without_parameters(request: Request) -> None:
+    """Refuse any parameter, where a request has none: a coordinate would come under any name."""
+    if request.query_params:
+        raise InputError(
+            "there is a parameter that this request does not have",
+            hint="The parameters of every request are in /openapi.json.",
+        )
 
 
 def _has_body(headers: Iterable[tuple[str, str]]) -> bool:
@@ -52,4 +65,11 @@ def _has_body(headers: Iterable[tuple[str, str]]) -> bool:
     )
 
 
+def _is_short(headers: Iterable[tuple[str, str]]) -> bool:
+    lengths = [value for name, value in headers if name in ("content-length", "transfer-encoding")]
+    return all(length.isascii() and length.isdigit() and int(length) <= _SHORT for length in lengths)
+
+
+_WITH_BODY = "/v1/me/consents/"
+_SHORT = 1024
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

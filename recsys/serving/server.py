@@ -10,17 +10,27 @@ import uvicorn
 from recsys.errors import NotReadyError
 from recsys.serving.access import JsonFormatter
 from recsys.serving.api import create_app
+from recsys.serving.rights import Held
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
 
-def serve(workspace: Workspace, *, settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    workspace: Workspace,
+    *,
+    settings: Settings,
+    held: Held | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+) -> None:
     """Serve a workspace until told to stop; requests under way are finished first.
 
     Parameters
     ----------
     workspace : Workspace
     settings : Settings
+    held : Held, optional
+        Reads what the private store holds about a listener.
     host : str
     port : int
         0 for a free one; the log says which.
@@ -28,7 +38,7 @@ def serve(workspace: Workspace, *, settings: Settings, host: str = "127.0.0.1", 
     _log_as_json()
     _check_free(host, port)
     uvicorn.run(
-        create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC)),
+        create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), held=held),
         host=host,
         port=port,
         log_config=None,

@@ -190,17 +190,24 @@ def test_the_openapi_document_describes_every_request_with_examples(client: Clie
         "/v1/regions",
         "/v1/regions/{id}/charts/{chart}",
         "/v1/me/trending",
+        "/v1/me/consents",
+        "/v1/me/consents/{purpose}",
+        "/v1/me/consents/receipts",
+        "/v1/me/data",
+        "/v1/me/data/erasures/{receipt}",
+        "/.well-known/gpc.json",
         "/healthz",
         "/readyz",
     }
-    for path, methods in document["paths"].items():
-        (operation,) = methods.values()
+    operations = [(path, one) for path, methods in document["paths"].items() for one in methods.values()]
+    for path, operation in operations:
         assert operation["summary"], path
         assert operation["description"], path
         assert "422" not in operation["responses"], path
         assert all(parameter["description"] for parameter in operation.get("parameters", ())), path
         if path.startswith("/v1"):
-            assert "example" in operation["responses"]["200"]["content"]["application/json"], path
+            answers = [found for status, found in operation["responses"].items() if status in {"200", "202"}]
+            assert all("example" in content for found in answers for content in found["content"].values()), path
     assert document["paths"]["/v1/me/trending"]["get"]["security"]
 
 

@@ -1,0 +1,253 @@
+"""One database behind the consent log: a SQLite file by default, PostgreSQL where one machine is not enough.
+
+Both are used in the same way: statements are written once, in SQLAlchemy Core, and compiled once; a reading takes a
+pooled connection for one statement, a writing is one transaction that is on disk when it ends.
+"""
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recsys.errors import NotReadyError, SettingsError
+
+Values = Mapping[str, Any]
+
+_PATIENCE = 5  # seconds that one writer waits for another
+_PIECE = 10_000  # rows that PostgreSQL sends at a time of a long answer
+
+
+class Database:
+    """A SQLite file or a PostgreSQL database, safe to share between threads; a forked process gets connections anew.
+
+    Parameters
+    ----------
+    place : Path or str
+        A path is a SQLite file, created (mode 0600) when missing; a text is a PostgreSQL URL.
+
+    Raises
+    ------
+    SettingsError
+        If the URL is none, or names a database that is not PostgreSQL, or its driver is not installed.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.name = str(place) if isinstance(place, Path) else "in PostgreSQL"
+        self._engine = _sqlite(place) if isinstance(place, Path) else _postgresql(place)
+        self._failures = (sa.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
+        weakref.finalize(self, self._engine.dispose)
+        _forget_when_forked(self._engine)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether this is PostgreSQL, and not SQLite."""
+        return self._engine.dialect.name == "postgresql"
+
+    def compiled(self, statement: sa.ClauseElement) -> str:
+        """Return a statement in the words of this database; parameters stay named."""
+        return str(statement.compile(dialect=self._engine.dialect))
+
+    def insert_new(self, table: sa.Table) -> str:
+        """Return the statement that adds a row unless its primary key is there already."""
+        insert: Any = (postgresql if self.is_postgresql else sqlite).insert(table)
+        return self.compiled(insert.on_conflict_do_nothing())
+
+    def read(self, query: str, values: Values) -> list[tuple[Any, ...]]:
+        """Return all rows of one compiled query, in a transaction of its own.
+
+        Raises
+        ------
+        NotReadyError
+            If the database cannot be used now.
+        """
+        try:
+            return self._read(query, values)
+        except self._failures as error:
+            # A server that was restarted leaves all pooled connections as dead as this one.
+            if not (self.is_postgresql and isinstance(error, self._engine.dialect.loaded_dbapi.OperationalError)):
+                raise self._refusal(error) from None
+        self._engine.dispose()
+        with self._asked():
+            return self._read(query, values)
+
+    def stream(self, query: str, values: Values) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of one compiled query that may be longer than memory.
+
+        Raises
+        ------
+        NotReadyError
+            If the database cannot be used now.
+        """
+        with self._asked(), closing(self._engine.raw_connection()) as connection:
+            driver: Any = connection.driver_connection
+            if self.is_postgresql:
+                with driver.transaction(), driver.cursor(name="stream") as cursor:
+                    cursor.itersize = _PIECE
+                    yield from cursor.execute(query, values)
+            else:
+                with closing(driver.execute(query, values)) as cursor:
+                    yield from cursor
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Open a transaction that is on disk when the block ends, and undone when it fails.
+
+        Raises
+        ------
+        NotReadyError
+            If the database cannot be used now.
+        """
+        with self._asked(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def deciding(self, subject: str) -> Iterator[sa.Connection]:
+        """Open a transaction as :meth:`writing` does; no other of the same subject runs until it has ended."""
+        with self.writing() as connection:
+            if self.is_postgresql:  # SQLite has one writer at a time in any case
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(subject))))
+            yield connection
+
+    def scrub(self, table: sa.Table) -> None:
+        """Bring what was deleted from a table off the disk, as far as the database can.
+
+        SQLite overwrites what it deletes, and its log of writes is emptied here. PostgreSQL is told to vacuum; what its
+        log of writes and its backups hold is for whoever operates it.
+
+        Raises
+        ------
+        NotReadyError
+            If somebody is still reading what was deleted; it is deleted all the same.
+        """
+        if self.is_postgresql:
+            with self._asked(), closing(self._engine.raw_connection()) as connection:
+                connection.cursor().execute(f"VACUUM {table.name}")
+            return
+        ((busy, *_),) = self.read("PRAGMA wal_checkpoint(TRUNCATE)", {})
+        if busy:
+            raise NotReadyError(f"the consent log {self.name} is being read", hint="Try again.")
+
+    def _read(self, query: str, values: Values) -> list[tuple[Any, ...]]:
+        connection = self._engine.raw_connection()
+        try:
+            cursor: Any = connection.cursor()
+            rows: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()  # all: an open cursor is a lock
+        except BaseException:
+            connection.invalidate()
+            raise
+        connection.close()  # back to the pool
+        return rows
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Turn every failure of the database into one error, without values, addresses or passwords."""
+        try:
+            yield
+        except self._failures as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: Exception) -> NotReadyError:
+        cause = getattr(error, "orig", None) or error
+        said = str(cause) if isinstance(cause, sqlite3.Error) else type(cause).__name__
+        return NotReadyError(
+            f"the consent log {self.name} cannot be used now ({said})",
+            hint="Another job may be writing to it; try again.",
+        )
+
+
+def _sqlite(path: Path) -> sa.Engine:
+    path.touch(mode=0o600)
+    uri = f"file:{quote(str(path.resolve()))}?mode=rw"  # never created again: an empty log would be nobody's
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        for pragma in ("synchronous = FULL", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, paramstyle="named", **_POOL)
+    _follow_file(engine, path)
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    with engine.connect() as connection:
+        connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+    return engine
+
+
+def _postgresql(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        known = parsed.get_backend_name() == "postgresql"
+        # Autocommit: a reading needs no transaction, and so no second round trip; a writing begins its own.
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed, connect_args={"autocommit": True, "connect_timeout": _PATIENCE}, **_POOL)
+    except sa.exc.ArgumentError:
+        raise SettingsError("consents.url is not the URL of a database", hint=_URL_HINT) from None
+    except ImportError:
+        raise SettingsError(
+            "consents.url names PostgreSQL, whose driver is not installed", hint="Install `hearabouts[postgres]`."
+        ) from None
+    if not known:
+        raise SettingsError("consents.url names another database than PostgreSQL", hint=_URL_HINT)
+    _begin_with(engine, "BEGIN", "SET LOCAL synchronous_commit = on")
+    return engine
+
+
+_URL_HINT = "Expected postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for the SQLite file of the workspace."
+
+_POOL: dict[str, Any] = {
+    "pool_size": 8,
+    "max_overflow": 32,  # with the threads of one server process in mind, which are 40
+    "pool_timeout": _PATIENCE,
+    "pool_use_lifo": True,
+    "pool_reset_on_return": None,  # nothing is left to reset: a reading has no transaction, a writing ends its own
+    "hide_parameters": True,
+}
+
+
+def _begin_with(engine: sa.Engine, *statements: str) -> None:
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def _follow_file(engine: sa.Engine, path: Path) -> None:
+    """Let no connection outlive its file: a log that was replaced or removed would go on being served for ever."""
+
+    @sa.event.listens_for(engine, "connect")
+    def remember(_: object, record: Any) -> None:
+        record.info["file"] = _identity(path)
+
+    @sa.event.listens_for(engine, "checkout")
+    def compare(_: object, record: Any, __: object) -> None:
+        if record.info["file"] != _identity(path):
+            raise sa.exc.DisconnectionError
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - at every reading: half the time of Path.stat
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _forget_when_forked(engine: sa.Engine) -> None:
+    """Let a forked process open connections of its own, and leave its parent's alone."""
+    reference = weakref.ref(engine)
+
+    def forget() -> None:
+        inherited = reference()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)

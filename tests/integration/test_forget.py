@@ -1,0 +1,174 @@
+"""Promise 7: erasure is exact; after it everything is as it would have been without that listener."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import polars as pl
+import pytest
+import structlog
+from commands import Run
+from edge import Client, bearer
+from night import NOW, deployed, night_of, plays, small_settings, write_consents, write_listens, write_world
+
+from pipelines import deployment as module
+from pipelines.forget import forget
+from pipelines.held import held_in
+from pipelines.nightly import run_nightly
+from recsys.consent import ConsentLog, Purpose, consent_log
+from recsys.errors import InputError, NotReadyError
+from recsys.settings import Settings
+from recsys.workspace import Workspace, listener_of
+
+USERS = [f"user-{number}" for number in range(12)]
+ANA = "canary-ana"
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> None:
+    """A command that ran in another test has left its log pointing to what that test captured."""
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def quick(mlruns: Path) -> Settings:
+    return small_settings(mlruns)
+
+
+def world(folder: Path, settings: Settings, users: list[str], *, key: bytes) -> module.Deployment:
+    """A world in which some users play for two nights, and in which everybody has the same listener as in another."""
+    deployment = deployed(folder, write_world(folder / "in", users=users), settings)
+    deployment.workspace.prepare()
+    (deployment.workspace.root / "listener.key").write_bytes(key)
+    return deployment
+
+
+def again(deployment: module.Deployment, *, days: int = 1) -> module.Deployment:
+    """The next run: everything is opened anew, some days later."""
+    return module.Deployment(
+        deployment.workspace, deployment.settings, deployment.sources, deployment.now + timedelta(days=days)
+    )
+
+
+def private_bytes(workspace: Workspace) -> dict[str, bytes]:
+    """Every private file but the nights' tallies, which say how many rows the input had."""
+    files = [path for path in workspace.private.rglob("*") if path.is_file() and path.parent.name != "nights"]
+    return {str(path.relative_to(workspace.private)): path.read_bytes() for path in files}
+
+
+def holders(folder: Path, *needles: str) -> list[str]:
+    """The files below a folder whose bytes hold any of some texts."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path) for path in files if any(needle.encode() in path.read_bytes() for needle in needles)]
+
+
+def client_of(deployment: module.Deployment) -> Client:
+    workspace, settings = deployment.workspace, deployment.settings
+    client = Client(workspace, settings=settings, held=held_in(workspace, settings=settings))
+    client.now = deployment.now + timedelta(minutes=5)
+    return client
+
+
+def ask(client: Client, method: str, url: str, deployment: module.Deployment, who: str = ANA) -> httpx.Response:
+    token = bearer(who, workspace=deployment.workspace, settings=deployment.settings, now=client.now)
+    return client.request(method, url, headers=token)
+
+
+def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: Settings) -> None:
+    key = bytes(range(32))
+    with_ana = world(tmp_path / "with", quick, [*USERS, ANA], key=key)
+    without = world(tmp_path / "without", quick, USERS, key=key)
+    for deployment in (with_ana, without):
+        run_nightly(deployment)
+    listener = listener_of(ANA, key=key)
+    client = client_of(with_ana)
+
+    lines = [json.loads(line) for line in ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()]
+    contributions = [line for line in lines if line["kind"] == "contribution"]
+    assert sorted((line["night"], line["track_id"], line["plays"]) for line in contributions) == sorted(
+        (str(night_of(number)), f"track-{track:02}", 1) for number in range(2) for track in range(3)
+    )
+    assert {line["region"] for line in contributions} <= set(with_ana.atlas.places)
+    assert all({"contribute_trends", "personalisation"} <= {*line["used_for"]} for line in contributions)
+    assert sum(line["kind"] == "consent" for line in lines) == 3
+
+    receipt = ask(client, "DELETE", "/v1/me/data", with_ana).headers["location"]
+    assert client.get(receipt).json()["state"] == "pending"
+    assert len(ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()) == 2
+
+    assert run_nightly(again(with_ana))["status"] == "nothing new"  # which finds the same consents file once more
+    assert client.get(receipt).json()["state"] == "done"
+    assert private_bytes(with_ana.workspace) == private_bytes(without.workspace)
+    assert holders(with_ana.workspace.root, listener, ANA) == []
+    assert len(ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()) == 2
+
+    rest = run_nightly(with_next_night(again(with_ana, days=2), users=USERS))
+    other = run_nightly(with_next_night(again(without, days=2), users=USERS))
+    assert rest["models"] == other["models"]
+    assert private_bytes(with_ana.workspace) == private_bytes(without.workspace)
+    assert holders(with_ana.workspace.root, listener, ANA) == []
+
+
+def with_next_night(deployment: module.Deployment, *, users: list[str]) -> module.Deployment:
+    write_listens(deployment.sources.listens, night_of(2), plays(night_of(2), users=users))
+    return deployment
+
+
+def test_the_command_forgets_at_once_and_says_nothing_of_whom(hearabouts: Run, tmp_path: Path, quick: Settings) -> None:
+    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(deployment)
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[store]\nbuckets = 4\n")
+    for who in (ANA, "never-seen", ANA):
+        done = hearabouts("forget", who, "--workspace", deployment.workspace.root, "--settings", settings)
+        assert (done.code, done.summary["state"]) == (0, "done")
+        assert who not in done.out + done.err
+    assert holders(deployment.workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
+    empty = hearabouts("forget", "", "--workspace", deployment.workspace.root)
+    assert empty.code == 2
+
+
+def test_input_that_does_not_fit_keeps_nobody_from_being_forgotten(tmp_path: Path, quick: Settings) -> None:
+    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(deployment)
+    log, listener = ConsentLog(deployment.workspace.consents), listener_of(ANA, key=bytes(32))
+    receipt = log.erasures.ask(listener, at=NOW + timedelta(minutes=1))
+    deployment.sources.catalogue.unlink()
+    (deployment.sources.consents or tmp_path).write_text("user_id\nx\n")
+    with pytest.raises(InputError):
+        run_nightly(again(deployment))
+    assert log.erasures.is_done(receipt)
+    assert holders(deployment.workspace.root, listener) == []
+
+
+def test_while_another_job_runs_the_erasure_waits_but_counts(tmp_path: Path, quick: Settings) -> None:
+    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(deployment)
+    workspace, log = deployment.workspace, ConsentLog(deployment.workspace.consents)
+    listener, now = listener_of(ANA, key=bytes(32)), NOW + timedelta(minutes=1)
+    assert log.allows(listener, Purpose.LOCAL_TRENDS, at=now)
+    with workspace.locked(), pytest.raises(NotReadyError):
+        forget(ANA, workspace=workspace, settings=quick, now=now)
+    assert not log.allows(listener, Purpose.LOCAL_TRENDS, at=now)
+    run_nightly(again(deployment))
+    assert log.erasures.pending() == []
+    assert deployment.store.scan().filter(pl.col("listener") == listener).collect().is_empty()
+
+
+def test_the_night_and_the_endpoint_agree_on_a_new_notice(tmp_path: Path, mlruns: Path) -> None:
+    """Half of the users gave under a notice that is not in force: no play of theirs gets into the store."""
+    settings = small_settings(mlruns, consents={"notice_version": "2027-01"})
+    sources = write_world(tmp_path / "in", users=USERS)
+    later = write_consents(tmp_path / "later.csv", USERS[:6]).read_text()
+    later = later.replace(",2026-09\n", ",2027-01\n").replace("T12:00", "T13:00")  # what they gave again, an hour later
+    assert sources.consents is not None
+    sources.consents.write_text(sources.consents.read_text() + "\n".join(later.splitlines()[1:]) + "\n")
+    deployment = deployed(tmp_path, sources, settings)
+    summary = run_nightly(deployment)
+    assert summary["consents"]["other_notices"] == 36
+    key, log = deployment.workspace.listener_key(), consent_log(deployment.workspace, settings=settings.consents)
+    allowed = {user for user in USERS if log.allows(listener_of(user, key=key), Purpose.CONTRIBUTE_TRENDS, at=NOW)}
+    stored = set(deployment.store.scan().collect()["listener"])
+    assert stored == {listener_of(user, key=key) for user in allowed}
+    assert 0 < len(allowed) < len(USERS)

@@ -1,0 +1,90 @@
+"""Whatever is decided, in whatever order it is written: both databases say what a few lines of Python say."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recsys.consent import Channel, ConsentLog, Entry, Purpose, State
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+INSTANTS = [T0 + timedelta(microseconds=number) for number in range(5)]
+NOTICES = ["1", "2", "3"]
+PURPOSES = [Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION]
+
+Decision = tuple[int, Purpose, State, datetime, str, Channel]
+
+decisions = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(PURPOSES),
+        st.sampled_from(State),
+        st.sampled_from(INSTANTS),
+        st.sampled_from(NOTICES),
+        st.sampled_from(Channel),
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path_factory.mktemp("log") / "consents.db"
+    return str(request.getfixturevalue("postgresql").new_database())
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[int]:
+    """Listeners of their own for every example: a log cannot be emptied."""
+    return count()
+
+
+def allowed(rows: list[Decision], who: int, purpose: Purpose, at: datetime, notices: set[str]) -> bool:
+    """The rule, word for word: the latest instant counts, and every entry of it must be a yes that is in force."""
+    past = [row for row in rows if row[0] == who and row[1] == purpose and row[3] <= at]
+    last = [row for row in past if row[3] == max(row[3] for row in past)]
+    return bool(last) and all(row[2] == State.GIVEN and row[4] in notices for row in last)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=decisions,
+    shuffled=st.randoms(use_true_random=False),
+    cuts=st.lists(st.integers(0, 12), max_size=3),
+    notices=st.sets(st.sampled_from(NOTICES)),
+)
+def test_any_order_and_any_pieces_give_the_same_state(
+    place: Path | str, names: Iterator[int], rows: list[Decision], shuffled: object, cuts: list[int], notices: set[str]
+) -> None:
+    log, prefix = ConsentLog(place, notices=notices), f"{next(names):08x}"
+    entries = [Entry(f"{prefix}{who}", *rest) for who, *rest in rows]
+    shuffled.shuffle(entries)  # type: ignore[attr-defined]
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(entries)], strict=True):
+        log.append(entries[start:end])
+    for who in range(3):
+        for at in INSTANTS:
+            expected = {purpose: allowed(rows, who, purpose, at, notices) for purpose in PURPOSES}
+            standings = log.standings(f"{prefix}{who}", at=at)
+            assert {purpose: log.allows(f"{prefix}{who}", purpose, at=at) for purpose in PURPOSES} == expected
+            assert {purpose: standings[purpose].state == State.GIVEN for purpose in PURPOSES} == expected
+    for purpose in PURPOSES:
+        told = [(who, given_) for who, _, given_ in log.history(purpose, until=INSTANTS[-1]) if who.startswith(prefix)]
+        points = sorted({(who, at) for who, purpose_, _, at, *_ in rows if purpose_ == purpose})
+        assert told == [(f"{prefix}{who}", allowed(rows, who, purpose, at, notices)) for who, at in points]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=decisions)
+def test_after_a_withdrawal_nothing_that_is_known_can_allow_it(
+    place: Path | str, names: Iterator[int], rows: list[Decision]
+) -> None:
+    log, prefix = ConsentLog(place), f"{next(names):08x}"
+    log.append(Entry(f"{prefix}{who}", *rest) for who, *rest in rows)
+    log.decide(Entry(f"{prefix}0", PURPOSES[0], State.WITHDRAWN, INSTANTS[2], "2"))
+    assert not any(log.allows(f"{prefix}0", PURPOSES[0], at=at) for at in INSTANTS[2:])
+    assert not log.decide(Entry(f"{prefix}0", PURPOSES[0], State.WITHDRAWN, INSTANTS[2], "3"))

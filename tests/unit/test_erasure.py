@@ -1,0 +1,121 @@
+"""Erasures: nothing of before counts from the moment one was asked for, and what stays names nobody."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import psycopg
+
+from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.errors import NotReadyError
+
+ANA, BO = "a" * 32, "b" * 32
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LOCAL = Purpose.LOCAL_TRENDS
+
+
+@pytest.fixture
+def log(place: Path | str) -> ConsentLog:
+    log = ConsentLog(place)
+    log.append(Entry(who, LOCAL, State.GIVEN, T0 + hours * HOUR, "1") for who in (ANA, BO) for hours in range(50))
+    return log
+
+
+def test_from_the_moment_it_is_asked_for_nothing_is_known(log: ConsentLog) -> None:
+    log.erasures.ask(ANA, at=T0 + 60 * HOUR)
+    later = T0 + 61 * HOUR
+    assert not log.allows(ANA, LOCAL, at=later)
+    assert log.entries(ANA) == []
+    assert {who for who, _, _ in log.history(LOCAL, until=later)} == {BO}
+    assert log.standings(ANA, at=later) == log.standings("c" * 32, at=later)
+    assert log.allows(BO, LOCAL, at=later)
+
+
+def test_what_is_imported_of_before_does_not_count_and_what_is_decided_afterwards_does(log: ConsentLog) -> None:
+    asked = T0 + 60 * HOUR
+    receipt = log.erasures.ask(ANA, at=asked)
+    old, new = (Entry(ANA, LOCAL, State.GIVEN, at, "1") for at in (asked, asked + HOUR))
+    assert log.append([old]) == 1
+    assert not log.allows(ANA, LOCAL, at=asked + 9 * HOUR)
+    assert log.entries(ANA) == []
+    assert {who for who, _, _ in log.history(LOCAL, until=asked + 9 * HOUR)} == {BO}
+    assert log.decide(new)
+    assert log.allows(ANA, LOCAL, at=asked + 9 * HOUR)
+    log.erasures.finish(receipt)
+    assert log.entries(ANA) == [new]
+
+
+def test_it_is_pending_until_it_is_done(log: ConsentLog) -> None:
+    receipt = log.erasures.ask(ANA, at=T0)
+    assert log.erasures.pending() == [(receipt, ANA)]
+    assert (log.erasures.is_done(receipt), log.erasures.concerns(ANA)) == (False, True)
+    log.erasures.finish(receipt)
+    assert log.erasures.pending() == []
+    assert (log.erasures.is_done(receipt), log.erasures.concerns(ANA)) == (True, False)
+    log.erasures.finish(receipt)  # again changes nothing
+    assert log.erasures.is_done("another") is None
+    assert log.erasures.ask(ANA, at=T0 + HOUR) != receipt
+
+
+def test_who_was_never_seen_is_forgotten_in_the_same_way(log: ConsentLog) -> None:
+    receipt = log.erasures.ask("c" * 32, at=T0)
+    assert log.erasures.is_done(receipt) is False
+    log.erasures.finish(receipt)
+    assert log.erasures.is_done(receipt) is True
+
+
+def test_asking_again_is_the_same_erasure_up_to_the_later_instant(log: ConsentLog) -> None:
+    receipts = {log.erasures.ask(ANA, at=T0 + hours * HOUR) for hours in (60, 70, 65)}
+    assert len(receipts) == 1
+    log.append([Entry(ANA, LOCAL, State.GIVEN, T0 + hours * HOUR, "1") for hours in (70, 71)])
+    log.erasures.finish(*receipts)
+    assert [entry.at for entry in log.entries(ANA)] == [T0 + 71 * HOUR]
+
+
+def test_receipts_are_drawn_and_tell_nothing(log: ConsentLog) -> None:
+    receipts = [log.erasures.ask(f"{number:032x}", at=T0) for number in range(20)]
+    for receipt in receipts:
+        log.erasures.finish(receipt)
+    again = [log.erasures.ask(f"{number:032x}", at=T0) for number in range(20)]
+    assert len({*receipts, *again}) == 40
+    assert {len(receipt) for receipt in receipts} == {32}
+
+
+def test_a_listener_is_gone_from_every_byte(tmp_path: Path) -> None:
+    log = ConsentLog(tmp_path / "consents.db")
+    log.append(Entry(who, LOCAL, State.GIVEN, T0 + hours * HOUR, "1") for who in (ANA, BO) for hours in range(50))
+    receipt = log.erasures.ask(ANA, at=T0)
+    assert any(ANA.encode() in path.read_bytes() for path in tmp_path.iterdir())  # the list of what is to be done
+    log.erasures.finish(receipt)
+    assert all(ANA.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+    assert log.allows(BO, LOCAL, at=T0)
+
+
+def test_it_is_not_done_while_somebody_reads_what_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.database._PATIENCE", 0)
+    log = ConsentLog(tmp_path / "consents.db")
+    log.append(Entry(ANA, LOCAL, State.GIVEN, T0 + hours * HOUR, "1") for hours in range(50))
+    reading = log.history(LOCAL, until=T0 + 99 * HOUR)
+    next(reading)
+    receipt = log.erasures.ask(ANA, at=T0 + 99 * HOUR)
+    with pytest.raises(NotReadyError, match="being read"):
+        log.erasures.finish(receipt)
+    assert log.erasures.is_done(receipt) is False
+    assert log.erasures.pending() == [(receipt, None)]  # only the disk still knows whom it was about
+    reading.close()
+    log.erasures.finish(receipt)
+    assert log.erasures.is_done(receipt) is True
+    assert all(ANA.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_in_postgresql_no_table_holds_the_listener(postgresql: Any) -> None:
+    url = postgresql.new_database()
+    log = ConsentLog(url)
+    log.append([Entry(ANA, LOCAL, State.GIVEN, T0, "1")])
+    log.erasures.finish(log.erasures.ask(ANA, at=T0))
+    with psycopg.connect(url) as connection:
+        rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("entries", "erasures")]
+    assert ANA not in str(rows)
+    assert len(rows[1]) == 1
