@@ -39,8 +39,8 @@ check: .venv/.ready ## style, types and layers
 	@$(BIN)/lint-imports
 
 .PHONY: bench
-bench: .venv/.ready ## print the measured figures: quality, speed, memory
-	@for bench in tests/bench/bench_*.py; do echo "== $$bench"; PYTHONPATH=tests $(BIN)/python $$bench || exit 1; done
+bench: .venv/.ready ## print the measured figures and keep them in MLflow (BENCH="charts cities" for some)
+	@PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(BENCH)
 
 .PHONY: sample
 sample: .venv/.ready ## write the sample world anew

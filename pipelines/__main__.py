@@ -32,7 +32,9 @@ app = App(
     ),
 )
 consents_app = App(name="consents", help="Bring a consent log in.")
+privacy_app = App(name="privacy", help="Tell and check what privacy was spent.")
 app.command(consents_app)
+app.command(privacy_app)
 
 
 @Parameter(name="*")
@@ -67,6 +69,7 @@ def nightly(
     consents: Path | None = None,
     catalogue: Path | None = None,
     engine: Literal["polars"] = "polars",
+    skip: Annotated[tuple[date, ...], Parameter(negative="")] = (),
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     common: Common = COMMON,
 ) -> dict[str, Any]:
@@ -86,6 +89,8 @@ def nightly(
         The catalogue file; needed with --listens.
     engine
         What computes: Polars on one machine.
+    skip
+        A night to leave out for good, as YYYY-MM-DD: one that cannot be finished. May be given several times.
     dry_run
         Read and check everything, say what would be done, and change nothing.
     """
@@ -95,8 +100,8 @@ def nightly(
     sources, file = _sources(listens, consents, catalogue, common.settings)
     deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
     if dry_run:
-        return rehearse(deployment, through=through)
-    summary = run_nightly(deployment, through=through, engine=engine)
+        return rehearse(deployment, through=through, skip=skip)
+    summary = run_nightly(deployment, through=through, skip=skip, engine=engine)
     _show_charts(deployment.workspace)
     return summary
 
@@ -132,6 +137,49 @@ def chart(
         return dict(answer)
     print_table(chart_table(answer))
     return {"place": answer["region"]["id"], "scope": answer["scope"], "chart": chart, "as_of": answer["as_of"]}
+
+
+@app.command
+def partner(
+    *,
+    from_: Annotated[date, Parameter(name="--from")],
+    to: date,
+    out: Path | None = None,
+    consents: Path | None = None,
+    catalogue: Path | None = None,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Make the partner file of a period: noisy numbers of those listeners alone who allow partner statistics.
+
+    Without a catalogue: of the sample world, with its consents and settings. A night is in one partner file at most;
+    the same period again gives the same file and spends nothing.
+
+    Parameters
+    ----------
+    from_
+        The first night, as YYYY-MM-DD (a UTC day).
+    to
+        The last night.
+    out
+        Copy the file to this folder; it stays in WORKSPACE/partner/FROM_TO as well.
+    consents
+        A consents file to import first.
+    catalogue
+        The catalogue file: which tracks to count, and what they are called.
+    """
+    from pipelines.deployment import Deployment, Sources
+    from pipelines.partner import run_partner
+    from recsys.releases.partner import Period
+
+    sample = catalogue is None and consents is None
+    sources = Sources(
+        listens=SAMPLE / "listens",
+        catalogue=catalogue or SAMPLE / "catalogue.parquet",
+        consents=SAMPLE / "consents.parquet" if sample else consents,
+    )
+    file = common.settings or (SAMPLE / "settings.toml" if sample else None)
+    deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
+    return run_partner(deployment, period=Period(from_, to), out=out)
 
 
 @app.command
@@ -245,6 +293,35 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
         return import_consents(file, workspace=workspace, settings=settings)
 
 
+@privacy_app.command
+def report(*, common: Common = COMMON) -> dict[str, Any]:
+    """Print what privacy was spent and may be spent, by purpose and two accountants, and what that means."""
+    from pipelines.privacy import privacy_report, report_table
+
+    found = privacy_report(Workspace(common.workspace), settings=load_settings(common.settings))
+    print_table(report_table(found))
+    return found.as_json()
+
+
+@privacy_app.command
+def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
+    """Recompute every figure of a partner file, or of a night's release, and compare it with the ledger.
+
+    Parameters
+    ----------
+    folder
+        A folder that `hearabouts partner` wrote, or WORKSPACE/releases/DATE.
+    """
+    from pipelines.privacy import checks_table, verified
+    from recsys.releases.verification import confirm
+
+    workspace = Workspace(common.workspace)
+    checks = verified(folder, workspace=workspace)
+    print_table(checks_table(checks, folder=folder, workspace=workspace))
+    confirm(checks)
+    return {"status": "done", "folder": str(folder), "checks": len(checks), "broken": 0}
+
+
 def main() -> None:
     """Run the command line: print the summary as the last line, and exit with the code of what went wrong."""
     configure_logging()
@@ -283,8 +360,8 @@ def _sources(
 
 
 def _show_charts(workspace: Workspace) -> None:
-    """End the night with what it was for: the world's chart, and those of the liveliest regions of some countries."""
-    from recsys.serving.answers import POPULAR, chart_answer
+    """End the night with what it was for: what is popular in the world and in the liveliest regions, and what rises."""
+    from recsys.serving.answers import POPULAR, RISING, chart_answer
     from recsys.serving.published import WORLD, open_published
 
     published = open_published(workspace)
@@ -294,9 +371,11 @@ def _show_charts(workspace: Workspace) -> None:
         if items:
             first = (items[0]["listeners"]["low"], place.id)  # surely so many: noise alone must not choose
             listeners[str(place.parent)] = max(first, listeners.get(str(place.parent), first))
-    liveliest = [place_id for _, place_id in sorted(listeners.values(), reverse=True)]
-    for place_id in [WORLD, *liveliest[:SHOWN]]:
-        print_table(chart_table(chart_answer(published, place_id=place_id, chart=POPULAR, limit=SHOWN_ITEMS)))
+    liveliest = [place_id for _, place_id in sorted(listeners.values(), reverse=True)][:SHOWN]
+    shown = [(WORLD, POPULAR), *((place_id, POPULAR) for place_id in liveliest), (WORLD, RISING)]
+    shown += [(place_id, RISING) for place_id in liveliest if published.items(place_id, chart=RISING)]
+    for place_id, chart in shown:
+        print_table(chart_table(chart_answer(published, place_id=place_id, chart=chart, limit=SHOWN_ITEMS)))
 
 
 def _line(summary: dict[str, Any]) -> str:

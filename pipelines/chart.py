@@ -21,7 +21,7 @@ def published_chart(text: str, *, workspace: Workspace, settings: Settings, char
     workspace : Workspace
     settings : Settings
     chart : str
-        ``popular``.
+        ``popular``, ``rising`` or ``local``.
     limit : int
         Items at most.
 

@@ -13,7 +13,7 @@ from pipelines.maps import draw_map
 from pipelines.tracking import Run
 from recsys.atlas import Atlas
 from recsys.models.evaluation import Evaluation
-from recsys.releases.ledger import summary
+from recsys.releases.accounting import summary
 from recsys.workspace import digest
 
 COLOURED_BY = "blend.ndcg_at_10"

@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import polars as pl
 
 from pipelines import logbook, tracking
+from pipelines.audit import audit_release
 from pipelines.consents import import_consents, read_consents
 from pipelines.deployment import Deployment
 from pipelines.forget import forgetting
-from pipelines.planning import Plan, plan_nights, remember_rows
+from pipelines.planning import Plan, leave_out, plan_nights, remember_rows
 from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import check_share, read_night
@@ -26,10 +28,15 @@ from recsys.cells.store import Buckets
 from recsys.errors import InputError, NotReadyError
 from recsys.models.evaluation import Evaluation, evaluate
 from recsys.releases import charts, counts, snapshot
-from recsys.releases.ledger import summary
+from recsys.releases.accounting import summary
+from recsys.releases.audit import Finding
+from recsys.releases.candidates import Candidates, candidates_for
+from recsys.releases.history import with_history
 
 
-def run_nightly(deployment: Deployment, *, through: date | None = None, engine: str = "polars") -> dict[str, Any]:
+def run_nightly(
+    deployment: Deployment, *, through: date | None = None, skip: Sequence[date] = (), engine: str = "polars"
+) -> dict[str, Any]:
     """Run all unprocessed nights up to ``through`` in order, and publish what follows from them.
 
     Parameters
@@ -37,6 +44,8 @@ def run_nightly(deployment: Deployment, *, through: date | None = None, engine: 
     deployment : Deployment
     through : date, optional
         The last night (UTC day); by default the last that is over.
+    skip : sequence of date
+        Nights to leave out for good.
     engine : str
         Named in the run's tags.
 
@@ -51,10 +60,13 @@ def run_nightly(deployment: Deployment, *, through: date | None = None, engine: 
         If input is missing or a night's rows do not fit; nights before it stay released, the snapshot unchanged.
     NotReadyError
         If another job holds the workspace.
+    PrivacyBudgetError
+        If the audit of the release code fails: then nothing is drawn, spent or published.
     """
     started = time.monotonic()
     with deployment.workspace.prepare().locked(), _forgetting(deployment) as forget_all:
-        plan = plan_nights(deployment, through=through)
+        plan = plan_nights(deployment, through=through, skip=skip)
+        leave_out(deployment.workspace, skip)
         counts.confirm(deployment.workspace.releases, ledger=deployment.ledger, now=deployment.now)
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
@@ -63,20 +75,22 @@ def run_nightly(deployment: Deployment, *, through: date | None = None, engine: 
         if not plan.due and _is_published(deployment):
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
         with _tracked(deployment, engine) as run:
+            audited = _audit(deployment, run)
             with logbook.spending(run, deployment):
                 rows = [run_night(deployment, night) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, deployment.sources, nights=plan.due)
             published = publish(deployment)
             done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
+            done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds": seconds})
             logbook.log_models(run, published.evaluation, atlas=deployment.atlas, night=published.nights[-1])
     return done | {"privacy": summary(deployment.settings.privacy), "seconds": seconds}
 
 
-def rehearse(deployment: Deployment, *, through: date | None = None) -> dict[str, Any]:
+def rehearse(deployment: Deployment, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
     """Read and check everything that a run would, say what it would do, and change nothing."""
-    plan = plan_nights(deployment, through=through)
+    plan = plan_nights(deployment, through=through, skip=skip)
     if deployment.sources.consents:
         read_consents(deployment.sources.consents, key=bytes(32), settings=deployment.settings)
     tracks, parts = deployment.catalogue.height, len(deployment.atlas.parts)
@@ -105,7 +119,7 @@ def run_night(deployment: Deployment, night: date) -> Counts:
     counts.release(
         store.scan([night]),
         night=night,
-        candidates=deployment.catalogue["track_id"].to_list(),
+        candidates=_candidates(deployment, night),
         atlas=deployment.atlas,
         settings=settings.privacy,
         ledger=deployment.ledger,
@@ -143,23 +157,37 @@ def publish(deployment: Deployment) -> Published:
     """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
     settings, workspace = deployment.settings, deployment.workspace
     with step("charts"):
-        nights = counts.released_nights(workspace.releases)[-settings.charts.window_nights :]
-        released = counts.read(workspace.releases, nights)
-        chart = charts.popular(released, atlas=deployment.atlas, settings=settings.charts)
+        nights = counts.released_nights(workspace.releases)
+        found = _charts(deployment, nights)
+        released = counts.read(workspace.releases, nights[-settings.charts.window_nights :])
     with step("models"):
         allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
         evaluation = evaluate(allowed, settings=settings.models)
     with step("snapshot"):
         id_ = snapshot.publish(
             workspace,
-            charts=chart,
+            charts=found,
             catalogue=deployment.catalogue,
             atlas=deployment.atlas,
             nights=released.nights,
             settings_digest=settings.digest(),
             ledger_numbers=released.ledger_numbers,
         )
-    return Published(id_, released.nights, chart["place"].n_unique(), evaluation)
+    return Published(id_, released.nights, found.lines["place"].n_unique(), evaluation)
+
+
+def _charts(deployment: Deployment, nights: Sequence[date]) -> charts.Charts:
+    """Return the charts of the last released night, with where its tracks were the night before."""
+    workspace, settings, atlas = deployment.workspace, deployment.settings, deployment.atlas
+    known = deployment.catalogue.drop_nulls("released")
+    draw = partial(
+        charts.draw,
+        partial(counts.read, workspace.releases),
+        atlas=atlas,
+        born=dict(known.select("track_id", "released").iter_rows()),
+        settings=settings.charts,
+    )
+    return with_history(nights, draw=draw, folder=workspace.charts, version=f"{settings.digest()} {atlas.version}")
 
 
 def _checked(deployment: Deployment, night: date) -> tuple[pl.LazyFrame, Counts]:
@@ -167,6 +195,16 @@ def _checked(deployment: Deployment, night: date) -> tuple[pl.LazyFrame, Counts]
     settings = deployment.settings.arrivals
     checked = read_night(deployment.sources.listens, night, catalogue=deployment.catalogue, now=deployment.now)
     return checked.listens, check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+
+
+def _candidates(deployment: Deployment, night: date) -> Candidates:
+    return candidates_for(
+        night,
+        catalogue=deployment.catalogue,
+        releases=deployment.workspace.releases,
+        atlas=deployment.atlas,
+        settings=deployment.settings.candidates,
+    )
 
 
 def _bounded(deployment: Deployment, night: date, buckets: Buckets, rows: pl.DataFrame) -> pl.DataFrame:
@@ -202,6 +240,15 @@ def _is_published(deployment: Deployment) -> bool:
         return False
     alike = facts["settings"] == deployment.settings.digest() or facts["atlas"] != deployment.atlas.version
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
+
+
+def _audit(deployment: Deployment, run: tracking.Run) -> Finding:
+    """Audit the release code before it draws anything: noise that was too small could not be taken back."""
+    with step("audit"):
+        finding = audit_release(deployment.settings)
+    run.metrics({f"privacy.audit.{key}": value for key, value in finding.metrics().items()})
+    finding.confirm()
+    return finding
 
 
 def _tracked(deployment: Deployment, engine: str) -> AbstractContextManager[tracking.Run]:

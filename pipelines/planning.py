@@ -1,17 +1,19 @@
 """Which nights a run has to do, and which rows came too late for theirs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from pipelines.deployment import Deployment
 from recsys.arrivals import listens
 from recsys.arrivals.tables import Counts
-from recsys.errors import InputError
+from recsys.errors import InputError, UsageError
 from recsys.releases import counts
 from recsys.workspace import Workspace, replace_file
+
+_LEFT_OUT = ".skipped"
 
 
 @dataclass(frozen=True)
@@ -35,26 +37,48 @@ class Plan:
         return sum(self.late.values())
 
 
-def plan_nights(deployment: Deployment, *, through: date | None = None) -> Plan:
+def plan_nights(deployment: Deployment, *, through: date | None = None, skip: Collection[date] = ()) -> Plan:
     """Find the nights that are over, in the input, and later than every released one.
 
     A night that is released, or lies before one that is, is not run again: late listens wait for nobody. Their rows are
-    counted as late.
+    counted as late. A night that was ever asked to be left out is neither run nor late.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    through : date, optional
+        The last night to run.
+    skip : collection of date
+        Nights to leave out; :func:`leave_out` makes that last.
 
     Raises
     ------
     InputError
         If the input has no night at all, or none up to the one that was asked for.
+    UsageError
+        If a night to leave out was released already, or is not in the input.
     """
     present = listens.nights(deployment.sources.listens, now=deployment.now)
     _check_asked(present, source=deployment.sources.listens, through=through)
-    last = max(counts.released_nights(deployment.workspace.releases), default=date.min)
-    over = [night for night in sorted(present) if night < deployment.now.date() and night <= (through or date.max)]
+    released = counts.released_nights(deployment.workspace.releases)
+    _check_left_out(skip, present=present, released=released)
+    gone = {*skip, *_left_out(deployment.workspace)}
+    last = max(released, default=date.min)
+    until = min(deployment.now.date() - timedelta(days=1), through or date.max)
+    over = [night for night in sorted(present) if night <= until and night not in gone]
     late = {night: present[night] - _rows_counted(deployment.workspace, night) for night in over if night <= last}
     return Plan(
         due=tuple(night for night in over if night > last),
         late={night: rows for night, rows in late.items() if rows > 0},
     )
+
+
+def leave_out(workspace: Workspace, nights: Iterable[date]) -> None:
+    """Write down which nights are left out for good: no later run tries them again."""
+    for night in nights:
+        file = _mark(workspace, night)
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(file, b"", mode=0o600)
 
 
 def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
@@ -72,6 +96,22 @@ def _check_asked(present: Mapping[date, int], *, source: Path, through: date | N
             f"{source} has no listens up to {through}; it begins on {min(present)}",
             hint="Check --through; days are UTC.",
         )
+
+
+def _check_left_out(skip: Iterable[date], *, present: Mapping[date, int], released: Collection[date]) -> None:
+    for night in sorted(skip):
+        if night in released:
+            raise UsageError(f"the night {night} was released already", hint="Leave --skip for that night away.")
+        if night not in present:
+            raise UsageError(f"the input has no night {night} to leave out", hint="Check --skip; days are UTC.")
+
+
+def _left_out(workspace: Workspace) -> set[date]:
+    return {date.fromisoformat(file.stem) for file in (workspace.private / "nights").glob(f"*{_LEFT_OUT}")}
+
+
+def _mark(workspace: Workspace, night: date) -> Path:
+    return workspace.private / "nights" / f"{night}{_LEFT_OUT}"
 
 
 def _rows_counted(workspace: Workspace, night: date) -> int:

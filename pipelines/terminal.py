@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.errors import RecsysError
-from recsys.serving.answers import Chart, Item
+from recsys.serving.answers import RISING, Chart, Item
 
 Thing = TypeVar("Thing")
 
@@ -78,7 +78,7 @@ def say_where(error: Exception) -> None:
 
 
 def chart_table(answer: Chart) -> Table:
-    """Return the answer of the endpoint for one chart as a table of ranks, titles, artists and intervals."""
+    """Return the answer of the endpoint for one chart as a table: ranks and their moves, titles, and intervals."""
     region = answer["region"]
     where = f"{region['name']}, {region['country']}" if region["level"] == "region" else region["name"]
     title = f"{answer['chart'].capitalize()} · {where} · {answer['as_of']}"
@@ -92,13 +92,15 @@ def chart_table(answer: Chart) -> Table:
     )
     for name, justify in (
         ("#", "right"),
+        ("was", "right"),
+        ("nights", "right"),
         ("title", "left"),
         ("artist", "left"),
         ("listeners a night", "right"),
-        ("95 % interval", "right"),
         ("lift", "right"),
+        *([("", "left")] if answer["chart"] == RISING else []),
     ):
-        table.add_column(name, justify=justify, no_wrap=name == "#", overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name in {"#", "was"}, overflow="fold")  # type: ignore[arg-type]
     for item in answer["items"]:
         table.add_row(*_chart_row(item))
     return table
@@ -113,16 +115,26 @@ def print_table(table: Table) -> None:
 
 
 def _chart_row(item: Item) -> Iterable[str]:
-    listeners = item["listeners"]
-    interval = f"{_number(listeners['low'])} – {_number(listeners['high'])}"
+    listeners, lift = item["listeners"], item["lift_interval"]
     return (
         str(item["rank"]),
+        _move(item),
+        str(item["nights_on_chart"]),
         item["title"],
         item["artist"],
-        _number(listeners["estimate"]),
-        interval,
-        f"{item['lift']:.1f}×",
+        f"{_number(listeners['estimate'])} ({_number(listeners['low'])} – {_number(listeners['high'])})",
+        f"{_number(item['lift'])}× ({_number(lift['low'])} – {_number(lift['high'])})",
+        *([item["kind"]] if "kind" in item else []),
     )
+
+
+def _move(item: Item) -> str:
+    """Return where a track came from: an arrow and its rank of the night before, or that it is new."""
+    previous = item["previous_rank"]
+    if previous == "new":
+        return "new"
+    arrow = "=" if previous == item["rank"] else "↑" if previous > item["rank"] else "↓"
+    return f"{arrow} {previous}"
 
 
 def _number(value: float) -> str:

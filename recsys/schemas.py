@@ -30,13 +30,16 @@ class CoarseListens(dy.Schema):
     """COARSE: one play by a keyed-hash listener in an H3 cell of the finest allowed resolution.
 
     ``cell`` is null where no position came or none may be used; ``for_charts`` and ``for_models`` say which purpose
-    the listener allowed, at the time of the play and now. A row that is for neither does not exist.
+    the listener allowed, at the time of the play and now. ``partner_cell`` is the same cell where the listener allowed
+    partner statistics: a column of its own, so that nothing else can see a place by that permission. A row that is for
+    none of the three does not exist.
     """
 
     listener = dy.String(nullable=False)
     night = dy.Date(nullable=False)
     track_id = dy.String(nullable=False)
     cell = dy.UInt64(nullable=True)
+    partner_cell = dy.UInt64(nullable=True)
     for_charts = dy.Bool(nullable=False)
     for_models = dy.Bool(nullable=False)
 
@@ -46,7 +49,8 @@ class Contributions(dy.Schema):
 
     ``part`` is the part of the atlas (a region, or a country's remainder) the listener is counted in that night;
     null where unknown. ``counted`` rows are bounded: one part a night, at most ``privacy.max_tracks`` tracks, at most
-    ``privacy.max_nights`` nights of any 28. ``trained`` rows may be used to train models.
+    ``privacy.max_nights`` nights of any 28 and ``privacy.max_nights_per_year`` of any 365. ``trained`` rows may be used
+    to train models. ``partner_part`` is the part in which a partner file may count the row; null where none may.
     """
 
     listener = dy.String(nullable=False)
@@ -56,34 +60,71 @@ class Contributions(dy.Schema):
     plays = dy.UInt32(nullable=False)
     counted = dy.Bool(nullable=False)
     trained = dy.Bool(nullable=False)
+    partner_part = dy.String(nullable=True)
 
 
 class RegionCounts(dy.Schema):
-    """PUBLIC: the noisy number of distinct contributing listeners by place and candidate track.
+    """PUBLIC: the noisy number of distinct contributing listeners by place and track.
 
-    ``part`` is a part of the atlas, or a country or the world, which are also counted by themselves.
+    ``part`` is a part of the atlas, or a country or the world, which are also counted by themselves. Where
+    ``candidate`` is false, the count was written because it stood out of the noise: it is too large, and estimates
+    nothing.
     """
 
     part = dy.String(nullable=False)
     track_id = dy.String(nullable=False)
     listeners = dy.Int32(nullable=False)
+    candidate = dy.Bool(nullable=False)
 
 
 class Chart(dy.Schema):
     """PUBLIC: one line of one chart of one place.
 
-    ``estimate``, ``low`` and ``high`` are contributing listeners a night, averaged over the window, with a 95 %
-    interval; ``lift`` is the track's share here over its share in the world.
+    ``estimate``, ``low`` and ``high`` are contributing listeners a night, averaged over the last ``nights``, with a
+    95 % interval. ``lift``, ``lift_low`` and ``lift_high`` are the same for how much more that is than what the chart
+    compares with: popular: the track's share here over its share in the world; rising: its own past here; local: its
+    share in the rest of the world. ``kind`` of a rising track is ``mover``, or ``debut`` where it has no past here.
+    ``previous_rank`` is the rank of the night before, null where the track is new, and ``nights_on_chart`` counts the
+    nights in a row, this one included.
     """
 
     place = dy.String(nullable=False)
     chart = dy.String(nullable=False)
     rank = dy.UInt32(nullable=False)
+    previous_rank = dy.UInt32(nullable=True)
+    nights_on_chart = dy.UInt32(nullable=False)
     track_id = dy.String(nullable=False)
     estimate = dy.Float64(nullable=False)
     low = dy.Float64(nullable=False)
     high = dy.Float64(nullable=False)
     lift = dy.Float64(nullable=False)
+    lift_low = dy.Float64(nullable=False)
+    lift_high = dy.Float64(nullable=False)
+    kind = dy.String(nullable=True)
+    nights = dy.UInt32(nullable=False)
+
+
+class Ranks(dy.Schema):
+    """PUBLIC: what the next night's charts need to know of a line of this night's."""
+
+    place = dy.String(nullable=False)
+    chart = dy.String(nullable=False)
+    track_id = dy.String(nullable=False)
+    rank = dy.UInt32(nullable=False)
+    nights_on_chart = dy.UInt32(nullable=False)
+
+
+class PartnerTrends(dy.Schema):
+    """PUBLIC: one line of a partner file: about how many consenting listeners of a place played a track."""
+
+    place = dy.String(nullable=False)
+    name = dy.String(nullable=False)
+    country = dy.String(nullable=True)
+    level = dy.String(nullable=False)
+    track_id = dy.String(nullable=False)
+    title = dy.String(nullable=False)
+    artist = dy.String(nullable=False)
+    listeners = dy.Int32(nullable=False)
 
 
 class Catalogue(dy.Schema):

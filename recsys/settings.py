@@ -26,6 +26,12 @@ def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    if not values or list(values) != sorted(set(values)):
+        raise ValueError("needs at least one number of nights, each larger than the one before")
+    return values
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +81,37 @@ class PrivacySettings(_Section):
     world_share: Annotated[float, Field(ge=0, lt=0.5)]
     max_tracks: Count
     max_nights: Annotated[int, Field(ge=1, le=28)]
+    max_nights_per_year: Annotated[int, Field(ge=1, le=365)]
     delta: Annotated[float, Field(gt=0, lt=1e-3)]
+
+
+class CandidatesSettings(_Section):
+    """Which tracks a release counts where, whatever the noise."""
+
+    core: Count
+    own: Annotated[int, Field(ge=0)]
+    released: Annotated[int, Field(ge=0)]
+    released_nights: Annotated[int, Field(ge=0)]
+    newcomers: Annotated[float, Field(gt=0)]
+    newcomer_nights: Count
+    past_nights: Annotated[int, Field(ge=1, le=255)]
+
+    @model_validator(mode="after")
+    def _remembered(self) -> "CandidatesSettings":
+        if self.newcomer_nights > self.past_nights:
+            raise ValueError("newcomer_nights is more than past_nights")
+        return self
+
+
+class PartnerSettings(_Section):
+    """What one partner file may spend, whom it counts, and which rows it may hold."""
+
+    rho: Annotated[float, Field(gt=0, le=10)]
+    max_tracks: Count
+    min_nights: Count
+    min_listeners: Annotated[int, Field(ge=2)]
+    threshold_delta: Annotated[float, Field(gt=0, lt=1e-6)]
+    rounding: Count
 
 
 class StoreSettings(_Section):
@@ -90,6 +126,10 @@ class ChartsSettings(_Section):
 
     window_nights: Count
     size: Annotated[int, Field(ge=1, le=1000)]
+    false_discovery_rate: Annotated[float, Field(gt=0, lt=1)]
+    rising_nights: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], AfterValidator(_ascending)]
+    past_weeks: Count
+    min_past_nights: Count
 
 
 class ModelsSettings(_Section):
@@ -145,7 +185,9 @@ class Settings(BaseSettings):
     consents: ConsentsSettings
     atlas: AtlasSettings
     privacy: PrivacySettings
+    candidates: CandidatesSettings
     store: StoreSettings
+    partner: PartnerSettings
     charts: ChartsSettings
     models: ModelsSettings
     serving: ServingSettings
@@ -172,8 +214,8 @@ class Settings(BaseSettings):
         }
 
     def digest(self) -> str:
-        """Return the SHA-256 of the settings that decide what is published: those of atlas, privacy and charts."""
-        text = self.model_dump_json(include={"atlas", "privacy", "charts"})
+        """Return the SHA-256 of what decides what is published: settings of atlas, privacy, candidates and charts."""
+        text = self.model_dump_json(include={"atlas", "privacy", "candidates", "charts"})
         return hashlib.sha256(text.encode()).hexdigest()
 
 

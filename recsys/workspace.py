@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "releases"
 
     @property
+    def charts(self) -> Path:
+        """Ranks of the last nights, one file a night, ``charts/DATE.parquet``; derived, and derived again if lost."""
+        return self.root / "charts"
+
+    @property
     def snapshots(self) -> Path:
         """One folder a published snapshot, ``snapshots/ID/``."""
         return self.root / "snapshots"
@@ -62,7 +67,7 @@ class Workspace:
     def prepare(self) -> "Workspace":
         """Create the folders that are missing, and return self."""
         try:
-            for folder in (self.root, self.releases, self.snapshots):
+            for folder in (self.root, self.releases, self.charts, self.snapshots):
                 folder.mkdir(parents=True, exist_ok=True)
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
@@ -97,7 +102,7 @@ class Workspace:
                     f"another job is running on the workspace {self.root}",
                     hint="Wait until it has finished and try again.",
                 ) from None
-            for folder in (self.root, self.private, self.releases, self.snapshots):
+            for folder in (self.root, self.private, self.releases, self.charts, self.snapshots):
                 sweep(folder)
             yield
 

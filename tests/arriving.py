@@ -81,11 +81,17 @@ def arrived(
 
 
 def coarse(
-    rows: Iterable[tuple[str, str, int | None]], *, night: date = NIGHT, charts: bool = True, models: bool = True
+    rows: Iterable[tuple[str, str, int | None]],
+    *,
+    night: date = NIGHT,
+    charts: bool = True,
+    models: bool = True,
+    partner: bool = False,
 ) -> pl.DataFrame:
     """Coarse listens written by hand as (listener, track, cell)."""
     frame = pl.DataFrame(
         list(rows), schema={"listener": pl.String, "track_id": pl.String, "cell": pl.UInt64}, orient="row"
     )
     flags = {"night": pl.lit(night), "for_charts": pl.lit(charts), "for_models": pl.lit(models)}
-    return frame.with_columns(**flags).select(CoarseListens.column_names())
+    partner_cell = pl.when(partner).then("cell")
+    return frame.with_columns(**flags, partner_cell=partner_cell).select(CoarseListens.column_names())

@@ -1,18 +1,21 @@
-"""What all tests share."""
+"""What all tests share; it imports MLflow and the command line only where a test needs them, which takes seconds."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from commands import Run, runner
+import structlog
 from databases import Cluster, cluster
 
-from pipelines import tracking
 from recsys.atlas import Atlas, load_atlas
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
+
+if TYPE_CHECKING:
+    from commands import Run
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
@@ -22,6 +25,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not depend on the developer's environment."""
     for name in ("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_from_before() -> Iterator[None]:
+    """The command line sends log lines to the standard error of its test, which the next test closes."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +73,8 @@ def clock() -> Callable[[], datetime]:
 @pytest.fixture(scope="session")
 def mlruns_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables and nothing in them: a fresh one takes seconds, a copy none."""
+    from pipelines import tracking  # noqa: PLC0415
+
     folder = tmp_path_factory.mktemp("mlruns-template")
     with tracking.run(folder, experiment="template", name="template", params={}, tags={}):
         pass
@@ -76,7 +88,26 @@ def mlruns(tmp_path: Path, mlruns_template: Path) -> Path:
 
 
 @pytest.fixture
-def hearabouts(tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def hearabouts(
+    tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> "Run":
     """The command line, in a folder of the test's own."""
+    from commands import runner  # noqa: PLC0415
+
     monkeypatch.chdir(tmp_path)
     return runner(monkeypatch, capfd)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the score of the privacy mutations (tests/mutations.py) where they were tried."""
+    tried = [
+        report.outcome
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if "test_the_fault_is_noticed" in report.nodeid
+    ]
+    if tried:
+        noticed = tried.count("passed")
+        terminalreporter.write_line(
+            f"privacy mutations: {noticed} of {len(tried)} noticed ({noticed / len(tried):.0%})"
+        )

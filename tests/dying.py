@@ -18,9 +18,10 @@ import numpy as np
 from releasing import NIGHT, catalogue, contributed, released, small_atlas, window
 
 from recsys.releases import charts, snapshot
-from recsys.settings import ChartsSettings
+from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
+CHARTS = load_settings(overrides={"charts": {"size": 10}}).charts
 ROWS = [(f"listener {i}", "aa1", f"t{i % 3:02d}") for i in range(30)]
 WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
 
@@ -31,7 +32,7 @@ def publish(root: Path, *, day: int = 1) -> str:
     table = window(np.full((8, 20), 100 * (day + 1)), atlas=atlas, tracks=catalogue()["track_id"].to_list())
     return snapshot.publish(
         Workspace(root),
-        charts=charts.popular(table, atlas=atlas, settings=ChartsSettings(window_nights=7, size=10)),
+        charts=charts.Charts(charts.popular(table, atlas=atlas, settings=CHARTS), (charts.POPULAR,)),
         catalogue=catalogue(),
         atlas=atlas,
         nights=[NIGHT + timedelta(days=day)],

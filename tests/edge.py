@@ -52,11 +52,15 @@ def items(place: str, *, size: int) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
+            "previous_rank": "new" if rank == 2 else rank + 1,
+            "nights_on_chart": rank,
             "track_id": f"track-{rank}",
             "title": f"Song {rank} of {place}",
             "artist": "The Ünits",
             "listeners": {"estimate": 100.0 / rank, "low": 90.0 / rank, "high": 110.0 / rank},
             "lift": 1.5,
+            "lift_interval": {"low": 1.2, "high": 1.9},
+            "nights": 7,
             "reason": "made by hand",
         }
         for rank in range(1, size + 1)

@@ -87,4 +87,5 @@ def _contributions(frame: pl.DataFrame, *, trained: bool) -> pl.DataFrame:
         night=pl.lit(FIRST_NIGHT) + pl.col("night").cast(pl.Int64) * timedelta(days=1),
         counted=pl.lit(True),
         trained=pl.lit(trained),
+        partner_part=None,
     ).select(pl.col(name).cast(kind) for name, kind in types.items())

@@ -1,7 +1,7 @@
 """A small atlas and the frames of a release, for tests: every number is known here."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys.atlas import WORLD, Atlas, Level, Place
 from recsys.releases import counts
+from recsys.releases.candidates import Candidates
 from recsys.releases.counts import Released
 from recsys.releases.ledger import Ledger
 from recsys.schemas import Catalogue, Contributions
@@ -41,11 +42,13 @@ def small_atlas(*service_area: str, version: str = "small") -> Atlas:
 
 
 def contributed(
-    rows: Iterable[tuple[str, str | None, str]], *, night: date = NIGHT, counted: bool = True
+    rows: Iterable[tuple[str, str | None, str]], *, night: date = NIGHT, counted: bool = True, partner: bool = False
 ) -> pl.LazyFrame:
     """Contributions of listeners, each by part and track."""
     schema = {name: column.dtype for name, column in Contributions.columns().items()}
-    lines = [(listener, night, part, track, 1, counted, True) for listener, part, track in rows]
+    lines = [
+        (listener, night, part, track, 1, counted, True, part if partner else None) for listener, part, track in rows
+    ]
     return pl.LazyFrame(lines, schema=schema, orient="row")
 
 
@@ -54,15 +57,15 @@ def released(
     folder: Path,
     *,
     night: date = NIGHT,
-    candidates: Iterable[str] = TRACKS,
+    candidates: Iterable[str] | Candidates = TRACKS,
     atlas: Atlas | None = None,
     settings: PrivacySettings = PRIVACY,
 ) -> Path:
-    """Release a night into a workspace's folder."""
+    """Release a night into a workspace's folder, every track being a candidate unless told otherwise."""
     return counts.release(
         contributions,
         night=night,
-        candidates=list(candidates),
+        candidates=candidates if isinstance(candidates, Candidates) else everywhere(candidates),
         atlas=atlas or small_atlas(),
         settings=settings,
         ledger=Ledger(folder / "ledger.db"),
@@ -71,18 +74,35 @@ def released(
     )
 
 
-def window(sums: np.ndarray, *, atlas: Atlas, nights: int = 7, tracks: Iterable[str] | None = None) -> Released:
-    """A window of nights with given noisy sums by part and track."""
-    width = sums.shape[1]
+def everywhere(some: Iterable[str], *, among: Iterable[str] = (), newcomers: float = 1.0) -> Candidates:
+    """Candidates that are the same in every row, among tracks that need not be candidates."""
+    tracks = tuple(sorted({*some, *among}))
+    positions = np.searchsorted(tracks, sorted(set(some))).astype(np.int32)
+    return Candidates(tracks, positions, {}, newcomers)
+
+
+def window(
+    sums: np.ndarray,
+    *,
+    atlas: Atlas,
+    nights: int = 7,
+    tracks: Iterable[str] | None = None,
+    exposures: np.ndarray | None = None,
+) -> Released:
+    """A window of nights with given noisy sums by part and track; in ``exposures`` the nights on which each counted."""
+    counted = np.full(sums.shape, nights) if exposures is None else np.broadcast_to(exposures, sums.shape)
+    row, position = np.nonzero(counted)
     return Released(
-        nights=tuple(date(2026, 10, day + 1) for day in range(nights)),
+        nights=tuple(date(2026, 10, 1) + timedelta(days=day) for day in range(nights)),
         atlas=atlas.version,
         rows=atlas.parts,
-        tracks=tuple(tracks or (f"t{i:05d}" for i in range(width))),
+        tracks=tuple(tracks or (f"t{i:05d}" for i in range(sums.shape[1]))),
         tiers=dict.fromkeys(atlas.parts, "part"),
-        sums=sums.astype(np.int32),
-        exposures=np.full(width, float(nights)),
-        variances={"part": np.full(width, nights * SIGMA_SQUARED)},
+        starts=np.searchsorted(row, np.arange(len(atlas.parts) + 1)),
+        positions=position.astype(np.int32),
+        sums=sums[row, position].astype(np.int32),
+        exposures=counted[row, position].astype(np.uint8),
+        variances=(counted[row, position] * SIGMA_SQUARED).astype(np.float32),
         ledger_numbers=tuple(range(1, nights + 1)),
     )
 

@@ -24,12 +24,17 @@ def coarsen(allowed: pl.LazyFrame, *, night: date, resolution: int) -> pl.LazyFr
     Returns
     -------
     polars.LazyFrame
-        Schema :class:`recsys.schemas.CoarseListens`. ``cell`` is of ``resolution``; a cell that came as such is
-        coarsened by ``cell_to_parent``, and stays as it is where it is coarser already. Where a cell and a position
-        came together the cell counts.
+        Schema :class:`recsys.schemas.CoarseListens`. A cell is of ``resolution``; one that came as such is coarsened by
+        ``cell_to_parent``, and stays as it is where it is coarser already. Where a cell and a position came together
+        the cell counts. It is written once for each permission to know it.
     """
     position = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)
-    coarse = allowed.with_columns(cell=pl.coalesce(_coarsened(resolution), position), night=pl.lit(night))
+    located = allowed.with_columns(cell=pl.coalesce(_coarsened(resolution), position), night=pl.lit(night))
+    # A row that is here for partner statistics alone must not say where its listener is at home for anything else.
+    otherwise_used = pl.col("for_place") & (pl.col("for_charts") | pl.col("for_models"))
+    coarse = located.with_columns(
+        cell=pl.when(otherwise_used).then("cell"), partner_cell=pl.when("for_partner").then("cell")
+    )
     return at_border(coarse.select(CoarseListens.column_names()), CoarseListens)
 
 

@@ -23,9 +23,16 @@ _TABLE = tables.Table(
         "notice_version": Kind.TEXT,
     }
 )
-_PURPOSES = (Purpose.LOCAL_TRENDS, Purpose.CONTRIBUTE_TRENDS, Purpose.PERSONALISATION)
+_PURPOSES = tuple(Purpose)
 _CHUNK = 200_000  # entries read from the log at a time
-_ALLOWED = ("listener", "track_id", "played_at", "latitude", "longitude", "cell", "for_charts", "for_models")
+_FLAGS: Mapping[str, tuple[Purpose, ...]] = {  # what may be done, and which purposes allow it, each by itself
+    "for_charts": (Purpose.CONTRIBUTE_TRENDS,),
+    "for_models": (Purpose.PERSONALISATION,),
+    "for_place": (Purpose.LOCAL_TRENDS, Purpose.CONTRIBUTE_TRENDS),
+    "for_partner": (Purpose.PARTNER_STATISTICS,),
+}
+_USES = ("for_charts", "for_models", "for_partner")  # knowing a place is no use by itself
+_ALLOWED = ("listener", "track_id", "played_at", "latitude", "longitude", "cell", *_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,9 @@ class Permissions:
     now : datetime
         The instant at which the consent log was read.
     spans : polars.DataFrame
-        ``listener``, ``since``, ``until`` (null: now), ``for_charts``, ``for_models``, ``for_place``: within a span of
-        time every answer is the same, and a flag is true where the purpose was given then *and* is given now. Spans
-        of one listener do not overlap; those that allow nothing are left out.
+        ``listener``, ``since``, ``until`` (null: now), ``for_charts``, ``for_models``, ``for_place``, ``for_partner``:
+        within a span of time every answer is the same, and a flag is true where the purpose was given then *and* is
+        given now. Spans of one listener do not overlap; those that allow nothing are left out.
     today : polars.DataFrame
         One row a listener: the same flags, by the state now alone.
     """
@@ -111,12 +118,12 @@ def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
     """
     answers = pl.concat([_answers(log, purpose, now=now) for purpose in _PURPOSES])
     states = _states(answers)
-    today = states.group_by("listener").agg(pl.col(_PURPOSES).last()).with_columns(_flags(_PURPOSES))
+    today = states.group_by("listener").agg(pl.col(_PURPOSES).last()).with_columns(_flags())
     lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
-    spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags(_PURPOSES))
+    spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags())
     return Permissions(
         now,
-        spans.filter(pl.col("for_charts") | pl.col("for_models")).select("listener", "since", "until", *_FLAGS),
+        spans.filter(pl.any_horizontal(_USES)).select("listener", "since", "until", *_FLAGS),
         today.select("listener", *_FLAGS),
     )
 
@@ -136,9 +143,10 @@ def keep_allowed(listens: pl.LazyFrame, *, permissions: Permissions, key: bytes)
     Returns
     -------
     polars.LazyFrame
-        ``listener, track_id, played_at, latitude, longitude, cell, for_charts, for_models``. A listen that is for
-        neither is gone; a position is null unless ``local_trends`` or ``contribute_trends`` was given then and is
-        given now. Streams: the spans are held in memory, the listens are not.
+        ``listener, track_id, played_at, latitude, longitude, cell, for_charts, for_models, for_place, for_partner``.
+        A listen that is for no use is gone; a position is null unless it may be used for a place (``local_trends`` or
+        ``contribute_trends`` was given then and is given now) or for partner statistics. Streams: the spans are held
+        in memory, the listens are not.
     """
     named = _hashed(at_border(listens, Listens), key=key)
     spans = permissions.spans.lazy()
@@ -146,7 +154,8 @@ def keep_allowed(listens: pl.LazyFrame, *, permissions: Permissions, key: bytes)
     fitting = named.join(spans, on="listener", how="inner", build_side="force_right").filter(
         pl.col("played_at") >= pl.col("since"), pl.col("until").is_null() | (pl.col("played_at") < pl.col("until"))
     )
-    position = [pl.when("for_place").then(name).alias(name) for name in ("latitude", "longitude", "cell")]
+    known = pl.col("for_place") | pl.col("for_partner")
+    position = [pl.when(known).then(name).alias(name) for name in ("latitude", "longitude", "cell")]
     return fitting.with_columns(position).select(_ALLOWED)
 
 
@@ -164,7 +173,8 @@ def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> p
     -------
     polars.LazyFrame
         The same schema. ``counted`` needs ``contribute_trends``, ``trained`` needs ``personalisation``, ``part`` needs
-        ``local_trends`` or ``contribute_trends``; a row that is left neither counted nor trained is gone.
+        ``local_trends`` or ``contribute_trends``, ``partner_part`` needs ``partner_statistics``; a row that is left
+        with no use is gone.
     """
     stored = at_border(contributions, Contributions)
     today = stored.join(permissions.today.lazy(), on="listener", how="inner", build_side="force_right")
@@ -172,16 +182,14 @@ def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> p
         pl.col("counted") & pl.col("for_charts"),
         pl.col("trained") & pl.col("for_models"),
         pl.when("for_place").then("part").alias("part"),
+        pl.when("for_partner").then("partner_part").alias("partner_part"),
     )
-    return kept.filter(pl.col("counted") | pl.col("trained")).select(Contributions.column_names())
+    used = pl.col("counted") | pl.col("trained") | pl.col("partner_part").is_not_null()
+    return kept.filter(used).select(Contributions.column_names())
 
 
-_FLAGS = ("for_charts", "for_models", "for_place")
-
-
-def _flags(purposes: tuple[Purpose, Purpose, Purpose]) -> list[pl.Expr]:
-    local, contribute, personalise = (pl.col(purpose) for purpose in purposes)
-    return [contribute.alias("for_charts"), personalise.alias("for_models"), (local | contribute).alias("for_place")]
+def _flags() -> list[pl.Expr]:
+    return [pl.any_horizontal(purposes).alias(flag) for flag, purposes in _FLAGS.items()]
 
 
 def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFrame:

@@ -3,6 +3,10 @@
 ``contributions/date=YYYY-MM-DD/bucket=NN.parquet`` below the root, folders 0700 and files 0600. A bucket holds the
 listeners whose hash begins alike, so that a night never needs to be in memory as a whole, and an erasure rewrites one
 small file a night. Empty buckets have no file; a night without contributions is an empty folder.
+
+``counted/bucket=NN.parquet`` is what the bound over time is read from: which listener was counted on which night, for a
+year. A night's contributions are on disk before its record, and both before its release: where a crash came in between,
+the night is run again, and its record replaced.
 """
 
 import io
@@ -10,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,7 +22,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from recsys.cells.contributions import WINDOW_NIGHTS
+from recsys.cells.contributions import WINDOW_NIGHTS, YEAR_NIGHTS
 from recsys.errors import InputError, SettingsError
 from recsys.schemas import CoarseListens, Contributions, at_border
 from recsys.settings import StoreSettings
@@ -30,6 +34,7 @@ _PREFIX_DIGITS = 8
 _BATCH_BYTES = 8 << 20  # of compressed coarse listens: small buckets are worked on together
 _STAGED_ROWS = 20_000  # rows a bucket holds in memory until they are written: larger groups measured 300 MB more
 _SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
+_COUNTED = {"listener": pl.String(), "night": pl.Date()}
 
 
 class Store:
@@ -50,6 +55,7 @@ class Store:
 
     def __init__(self, root: Path, settings: StoreSettings) -> None:
         self._root = root / "contributions"
+        self._counted = root / "counted"
         self._settings = settings
         self._check_buckets()
 
@@ -93,7 +99,7 @@ class Store:
             yield _batches(stage)
 
     def write_night(self, night: date, frames: Iterable[tuple[Buckets, pl.DataFrame]]) -> None:
-        """Write a night's contributions, all or nothing; an existing night is replaced.
+        """Write a night's contributions, all or nothing, and who is counted in them; an existing night is replaced.
 
         Parameters
         ----------
@@ -110,6 +116,7 @@ class Store:
                         os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
                     ) as file:
                         file.write(_bytes(rows))
+        self._record(night)
 
     def scan(self, nights: Iterable[date] | None = None) -> pl.LazyFrame:
         """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy."""
@@ -123,17 +130,32 @@ class Store:
         )
 
     def counted_nights(self, buckets: Buckets, night: date) -> pl.DataFrame:
-        """Return ``listener``, ``night``: when listeners of some buckets counted within 27 nights of a night.
+        """Return ``listener``, ``night``: when listeners of some buckets counted within 364 nights of a night.
 
         What was counted stays counted: consent withdrawn later does not give a night back, since its release is out.
+
+        Raises
+        ------
+        InputError
+            If the night lies so far before the last one that what was counted around it has expired.
         """
-        near = [other for other in self.nights() if 0 < abs((other - night).days) < WINDOW_NIGHTS]
-        names = {_name(bucket) for bucket in buckets}
-        files = (path for other in near for path in self._files(other) if path.name in names)
-        return _scan(files).filter("counted").select("listener", "night").unique().collect(engine="streaming")
+        if night < max(self.nights(), default=night) - self._lateness:
+            raise InputError(
+                f"the night {night} is too long ago: what was counted in the year around it has expired",
+                hint="Do without that night.",
+            )
+        reach = timedelta(days=YEAR_NIGHTS - 1)
+        near = pl.col("night").is_between(night - reach, night + reach) & (pl.col("night") != night)
+        rows = [_counted(self._counted / _name(bucket)) for bucket in buckets]
+        return pl.concat([pl.DataFrame(schema=_COUNTED), *rows]).filter(near)
 
     def expire(self, night: date) -> int:
-        """Delete the nights that are no longer kept once ``night`` is the last; return how many there were."""
+        """Delete the nights that are no longer kept once ``night`` is the last; return how many there were.
+
+        Who was counted is kept for a year, and for as many nights more as a night can be late.
+        """
+        first_counted = night - timedelta(days=YEAR_NIGHTS - 1) - self._lateness
+        self._rewrite({}, keep=pl.col("night") >= first_counted)
         first = night - timedelta(days=self._settings.nights - 1)
         old = [other for other in self.nights() if other < first]
         for other in old:
@@ -165,7 +187,29 @@ class Store:
     def _files_of(self, listener: str) -> list[Path]:
         """Return every file that may hold a listener: the same for an export as for an erasure."""
         (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
-        return [self._folder(night) / _name(bucket) for night in self.nights()]
+        folders = [self._counted, *(self._folder(night) for night in self.nights())]
+        return [folder / _name(bucket) for folder in folders]
+
+    @property
+    def _lateness(self) -> timedelta:
+        """How long before the last night one can be run, so that the past around it is still there."""
+        return timedelta(days=self._settings.nights - WINDOW_NIGHTS)
+
+    def _record(self, night: date) -> None:
+        """Bring the record of who is counted up to a night's contributions as they are on disk."""
+        counted = {path.name: _scan([path]).filter("counted").select(*_COUNTED) for path in self._files(night)}
+        self._rewrite({name: rows.unique().collect() for name, rows in counted.items()}, keep=pl.col("night") != night)
+
+    def _rewrite(self, added: Mapping[str, pl.DataFrame], *, keep: pl.Expr) -> None:
+        """Rewrite the files of the record, each at once: the rows that are kept, and added ones."""
+        self._counted.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(self._counted)
+        for name in sorted({path.name for path in self._counted.glob("bucket=*.parquet")} | added.keys()):
+            path = self._counted / name
+            before = _counted(path)
+            after = pl.concat([before.filter(keep), added.get(name, before.clear())]).sort(*_COUNTED)
+            if not after.equals(before):
+                _replace(path, after)
 
     def _folder(self, night: date) -> Path:
         return self._root / f"date={night.isoformat()}"
@@ -175,7 +219,7 @@ class Store:
 
     def _prepare(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._recorded.exists() or not self.nights():
+        if not self._recorded.exists() or self._is_empty():
             replace_file(self._recorded, json.dumps({"buckets": self._settings.buckets}).encode(), mode=0o600)
 
     @property
@@ -183,7 +227,7 @@ class Store:
         return self._root / "store.json"
 
     def _check_buckets(self) -> None:
-        if not self._recorded.exists() or not self.nights():
+        if not self._recorded.exists() or self._is_empty():
             return
         recorded = json.loads(self._recorded.read_text(encoding="utf-8"))["buckets"]
         if recorded != self._settings.buckets:
@@ -191,6 +235,9 @@ class Store:
                 f"the private store has {recorded} buckets, the settings say store.buckets = {self._settings.buckets}",
                 hint=f"Set store.buckets back to {recorded}, or start with an empty workspace.",
             )
+
+    def _is_empty(self) -> bool:
+        return not self.nights() and not any(self._counted.glob("bucket=*.parquet"))
 
     def _bucket_of(self, listener: pl.Expr) -> pl.Expr:
         """Return the bucket of a listener (hex digits, evenly spread): its first digits, by the number of buckets."""
@@ -243,11 +290,25 @@ def _scan(files: Iterable[Path]) -> pl.LazyFrame:
     return at_border(stored, Contributions)
 
 
+def _counted(path: Path) -> pl.DataFrame:
+    """Read one bucket of the record; a missing file is one without rows."""
+    return pl.read_parquet(path, hive_partitioning=False) if path.exists() else pl.DataFrame(schema=_COUNTED)
+
+
 def _bytes(rows: pl.DataFrame) -> bytes:
     """Return a file's content, the same for the same rows in whatever order threads delivered them."""
     content = io.BytesIO()
-    rows.sort("listener", "track_id").write_parquet(content)
+    rows.sort("listener", "track_id" if "track_id" in rows.columns else "night").write_parquet(content)
     return content.getvalue()
+
+
+def _replace(path: Path, rows: pl.DataFrame) -> None:
+    """Write a bucket's file anew, durably; one without rows is removed."""
+    if rows.is_empty():
+        path.unlink(missing_ok=True)
+        fsync(path.parent)
+    else:
+        replace_file(path, _bytes(rows), mode=0o600)
 
 
 def _erase(path: Path, listener: str) -> int:
@@ -256,9 +317,6 @@ def _erase(path: Path, listener: str) -> int:
         return 0
     rows = pl.read_parquet(path, hive_partitioning=False)
     kept = rows.filter(pl.col("listener") != listener)
-    if kept.is_empty():
-        path.unlink()
-        fsync(path.parent)
-    elif len(kept) < len(rows):
-        replace_file(path, _bytes(kept), mode=0o600)
+    if len(kept) < len(rows):
+        _replace(path, kept)
     return len(rows) - len(kept)

@@ -1,116 +1,72 @@
 """The one noisy release of a night: how many contributing listeners each part of the world had for each track."""
 
-import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from recsys.atlas import Atlas
-from recsys.errors import InputError, NotReadyError, PrivacyBudgetError
+from recsys.errors import InputError, PrivacyBudgetError
+from recsys.releases.candidates import Candidates
 from recsys.releases.ledger import Entry, Ledger, Spend
 from recsys.releases.noise import discrete_gaussian
-from recsys.schemas import Contributions, RegionCounts, at_border
+from recsys.releases.released import COUNTS, Released, digest_of, read, released_nights
+from recsys.releases.written import Block, Tier, Written, write_counts
+from recsys.schemas import Contributions, at_border
 from recsys.settings import PrivacySettings
 from recsys.workspace import MANIFEST, digest, read_manifest, staged, sweep, write_manifest
 
+__all__ = [
+    "Released",
+    "Tier",
+    "confirm",
+    "drawing_order",
+    "noisy_blocks",
+    "read",
+    "release",
+    "released_nights",
+    "tiers",
+    "true_counts",
+]
+
 PURPOSE = "charts"
-COUNTS = "counts.parquet"
 
 _BLOCK = 1 << 21  # cells at a time: memory of a release does not grow with its number of parts
-
-
-@dataclass(frozen=True)
-class Tier:
-    """Rows of a release that share a part of its budget: disjoint places, of which a listener is in one.
-
-    Parameters
-    ----------
-    name : {"part", "country", "world"}
-    rows : tuple of str
-        Parts of the atlas, or places that are the sum of several of them.
-    rho : float
-        zCDP budget: its share of the night's.
-    sigma_squared : float
-        Of the noise in its counts.
-    """
-
-    name: str
-    rows: tuple[str, ...]
-    rho: float
-    sigma_squared: float
-
-
-@dataclass(frozen=True)
-class Released:
-    """The sum of several nights' releases.
-
-    Parameters
-    ----------
-    nights : tuple of date
-        The nights in it, in order.
-    atlas : str
-        Version of the atlas that all of them were released under.
-    rows, tracks : tuple of str
-        What the rows and columns of ``sums`` mean, sorted: parts of the atlas, and larger places counted by themselves.
-    tiers : mapping of str to str
-        The tier of each row.
-    sums : numpy.ndarray of int32, shape (rows, tracks)
-        Noisy contributing listeners, summed over the nights.
-    exposures : numpy.ndarray of float64, shape (tracks,)
-        In how many of the nights a track was a candidate.
-    variances : mapping of tier to numpy.ndarray of float64, shape (tracks,)
-        Noise variance of each value of ``sums`` in that tier and column.
-    ledger_numbers : tuple of int
-        The entries that paid for them.
-    """
-
-    nights: tuple[date, ...]
-    atlas: str
-    rows: tuple[str, ...]
-    tracks: tuple[str, ...]
-    tiers: Mapping[str, str]
-    sums: NDArray[np.int32]
-    exposures: NDArray[np.float64]
-    variances: Mapping[str, NDArray[np.float64]]
-    ledger_numbers: tuple[int, ...]
 
 
 def release(
     contributions: pl.LazyFrame,
     *,
     night: date,
-    candidates: Sequence[str],
+    candidates: Candidates,
     atlas: Atlas,
     settings: PrivacySettings,
     ledger: Ledger,
     releases: Path,
     now: datetime,
 ) -> Path:
-    """Release a night: distinct listeners by place and candidate track plus discrete Gaussian noise, ledger first.
+    """Release a night: distinct listeners by place and track plus discrete Gaussian noise, ledger first.
 
-    The release covers every part of the atlas and every candidate, whoever listened. Countries and the world are also
-    counted by themselves, each tier from its share of the budget, because a sum of many noisy parts is noisier. A night
-    that was released is returned as it is and costs nothing. The noise of a tier has σ² = max_tracks / (2ρ), which
-    gives ρ-zCDP, because one listener changes at most ``max_tracks`` of its cells by 1 each; tiers add up.
+    Noise is drawn for every part of the atlas and every track of the catalogue, whoever listened. Countries and the
+    world are also counted by themselves, each tier from its share of the budget, because a sum of many noisy parts is
+    noisier. Of this noisy histogram the candidates' counts are written, and of other tracks those that stand out of
+    the noise: that choice costs nothing, being made of what is noisy already. A night that was released is returned as
+    it is and costs nothing. The noise of a tier has σ² = max_tracks / (2ρ), which gives ρ-zCDP, because one listener
+    changes at most ``max_tracks`` of its cells by 1 each; tiers add up.
 
     Parameters
     ----------
     contributions : polars.LazyFrame
-        Contributions of the night, bounded; rows that are not counted, of other nights, of tracks that are no
-        candidates or of parts outside the release are ignored.
+        Contributions of the night, bounded; rows that are not counted, of other nights, of tracks outside the
+        catalogue or of parts outside the release are ignored.
     night : date
-    candidates : sequence of str
-        Tracks to count, from public knowledge and past releases only.
+    candidates : Candidates
+        The tracks, and which of them to count where; from public knowledge and past releases only.
     atlas : Atlas
     settings : PrivacySettings
     ledger : Ledger
@@ -122,7 +78,7 @@ def release(
     Returns
     -------
     Path
-        ``releases/DATE`` with ``counts.parquet`` (RegionCounts sorted by part and track) and ``manifest.json``.
+        ``releases/DATE`` with ``counts.parquet`` (RegionCounts, larger places first) and ``manifest.json``.
 
     Raises
     ------
@@ -139,19 +95,21 @@ def release(
     folder = releases / night.isoformat()
     if folder.exists():
         return _released_before(folder, night=night, ledger=ledger, now=now)
-    tracks = tuple(sorted(set(candidates)))
-    if not tracks:
+    if not candidates.everywhere.size:
         raise InputError("a release needs at least one candidate track, found none", hint="Give a catalogue of tracks.")
-    counted = at_border(contributions, Contributions).filter(pl.col("counted"), pl.col("night") == night)
-    true = _distinct_listeners(counted, parts=atlas.parts, tracks=tracks, settings=settings)
     budget = tiers(atlas, settings=settings)
+    order = drawing_order(budget, atlas=atlas)
+    true = true_counts(
+        contributions, night=night, tracks=candidates.tracks, tiers=order, atlas=atlas, settings=settings
+    )
     sweep(releases)  # no noise that a crash left half-written outlives it
-    entry = ledger.commit(_spend(night, tracks=tracks, tiers=budget, atlas=atlas, settings=settings), at=now)
+    entry = ledger.commit(
+        _spend(night, candidates=candidates, tiers=budget, order=order, atlas=atlas, settings=settings), at=now
+    )
     with staged(folder) as stage:
-        _write_noisy(
-            _in_larger_places(true, atlas=atlas, tiers=budget), tiers=budget, tracks=tracks, file=stage / COUNTS
-        )
-        write_manifest(stage, _facts(entry, tiers=budget))
+        blocks = noisy_blocks(true, tiers=order, width=len(candidates.tracks))
+        written = write_counts(blocks, candidates=candidates, atlas=atlas, file=stage / COUNTS)
+        write_manifest(stage, _facts(entry, tiers=budget, threshold=candidates.threshold, written=written))
     ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)
     return folder
 
@@ -177,49 +135,6 @@ def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
             _released_before(folder, night=entry.spend.night, ledger=ledger, now=now)
 
 
-def released_nights(releases: Path) -> list[date]:
-    """Return the nights that were released, in order."""
-    return sorted(date.fromisoformat(path.parent.name) for path in releases.glob(f"[0-9]*/{MANIFEST}"))
-
-
-def read(releases: Path, nights: Iterable[date]) -> Released:
-    """Read and sum released nights; of nights under different atlases only those like the last one count.
-
-    Raises
-    ------
-    NotReadyError
-        If there is no night.
-    InputError
-        If a release is damaged.
-    """
-    found = [_open(releases / night.isoformat()) for night in sorted(set(nights))]
-    if not found:
-        raise NotReadyError("no night was released yet", hint="Run `hearabouts nightly` first.")
-    alike = [table for table in found if table.facts["atlas"] == found[-1].facts["atlas"]]
-    tier_of = {row: tier.name for table in alike for tier in table.tiers for row in tier.rows}
-    rows = tuple(sorted(tier_of))
-    tracks = tuple(sorted(set().union(*(table.tracks for table in alike))))
-    sums = np.zeros((len(rows), len(tracks)), dtype=np.int32)
-    exposures, variances = np.zeros(len(tracks)), {name: np.zeros(len(tracks)) for name in tier_of.values()}
-    for table in alike:
-        columns = np.searchsorted(tracks, table.tracks)
-        exposures[columns] += 1
-        for tier in table.tiers:
-            variances[tier.name][columns] += tier.sigma_squared
-        _add(sums, table, rows=np.searchsorted(rows, table.rows), columns=columns)
-    return Released(
-        nights=tuple(date.fromisoformat(table.facts["night"]) for table in alike),
-        atlas=found[-1].facts["atlas"],
-        rows=rows,
-        tracks=tracks,
-        tiers=tier_of,
-        sums=sums,
-        exposures=exposures,
-        variances=variances,
-        ledger_numbers=tuple(table.facts["ledger"] for table in alike),
-    )
-
-
 def tiers(atlas: Atlas, *, settings: PrivacySettings) -> tuple[Tier, ...]:
     """Divide a night's budget: the parts have what countries and the world do not take for their own counts.
 
@@ -231,6 +146,76 @@ def tiers(atlas: Atlas, *, settings: PrivacySettings) -> tuple[Tier, ...]:
     shares = {name: share for name, share in shares.items() if larger[name] and share > 0}
     named = [("part", atlas.parts, 1 - sum(shares.values())), *((name, larger[name], shares[name]) for name in shares)]
     return tuple(_tier(name, rows, share * settings.rho_per_night, settings=settings) for name, rows, share in named)
+
+
+def drawing_order(tiers: Sequence[Tier], *, atlas: Atlas) -> tuple[Tier, ...]:
+    """Divide tiers into runs of rows, so that every larger place comes right before the places in it."""
+    tier_of = {row: tier for tier in tiers for row in tier.rows}
+    path = {row: tuple(reversed(atlas.chain(atlas.place_of(row)))) for row in tier_of}
+    runs: dict[tuple[str, ...], list[str]] = {}
+    for row in sorted(tier_of, key=lambda row: (path[row][:2], tier_of[row].name == "part", row)):
+        runs.setdefault((tier_of[row].name, *path[row][:2]), []).append(row)
+    return tuple(replace(tier_of[rows[0]], rows=tuple(rows)) for rows in runs.values())
+
+
+def true_counts(
+    contributions: pl.LazyFrame,
+    *,
+    night: date,
+    tracks: Sequence[str],
+    tiers: Sequence[Tier],
+    atlas: Atlas,
+    settings: PrivacySettings,
+) -> pl.DataFrame:
+    """Count distinct listeners of a night by row and track: what noise is added to.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``row`` (position in the rows of all tiers together), ``track`` (position in ``tracks``) and ``listeners``
+        (int32), sorted; pairs without a listener are not there.
+
+    Raises
+    ------
+    InputError
+        If the contributions have other columns.
+    PrivacyBudgetError
+        If a listener adds more than the settings allow.
+    """
+    counted = at_border(contributions, Contributions).filter(pl.col("counted"), pl.col("night") == night)
+    true = _distinct_listeners(counted, parts=atlas.parts, tracks=tracks, settings=settings)
+    return _in_larger_places(true, atlas=atlas, tiers=tiers)
+
+
+def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> Iterator[Block]:
+    """Add fresh noise to every cell of all rows, some rows at a time: the one place where a release is drawn.
+
+    Parameters
+    ----------
+    true : polars.DataFrame
+        As :func:`true_counts` returns it for the same tiers.
+    tiers : sequence of Tier
+    width : int
+        Number of tracks.
+
+    Yields
+    ------
+    Block
+        In the order of the rows.
+    """
+    row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
+    cells, start = row.astype(np.int64) * width + track, 0
+    for tier, places in _blocks(tiers, length=max(1, _BLOCK // width)):
+        size = len(places) * width
+        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)
+        here = slice(*np.searchsorted(cells, [start, start + size]))
+        noisy[cells[here] - start] += listeners[here]
+        yield Block(tier, places, noisy)
+        start += size
+
+
+def _blocks(tiers: Sequence[Tier], *, length: int) -> Iterator[tuple[Tier, tuple[str, ...]]]:
+    return ((tier, tier.rows[i : i + length]) for tier in tiers for i in range(0, len(tier.rows), length))
 
 
 def _tier(name: str, rows: tuple[str, ...], rho: float, *, settings: PrivacySettings) -> Tier:
@@ -252,7 +237,13 @@ def _released_before(folder: Path, *, night: date, ledger: Ledger, now: datetime
 
 
 def _spend(
-    night: date, *, tracks: Sequence[str], tiers: Sequence[Tier], atlas: Atlas, settings: PrivacySettings
+    night: date,
+    *,
+    candidates: Candidates,
+    tiers: Sequence[Tier],
+    order: Sequence[Tier],
+    atlas: Atlas,
+    settings: PrivacySettings,
 ) -> Spend:
     return Spend(
         night=night,
@@ -260,30 +251,35 @@ def _spend(
         rho=settings.rho_per_night,
         sensitivity_squared=float(settings.max_tracks),
         tiers={tier.name: {"rho": tier.rho, "sigma_squared": tier.sigma_squared} for tier in tiers},
-        rows=_digest_of([row for tier in tiers for row in tier.rows]),
+        rows=digest_of([row for tier in order for row in tier.rows]),
         parameters={
             "atlas": atlas.version,
             "max_tracks": settings.max_tracks,
-            "candidates": len(tracks),
-            "candidates_digest": _digest_of(tracks),
+            "max_nights": settings.max_nights,  # the caps of then: what a listener can have been in, whatever comes
+            "max_nights_per_year": settings.max_nights_per_year,
+            **candidates.facts(),
         },
     )
 
 
-def _facts(entry: Entry, *, tiers: Sequence[Tier]) -> dict[str, Any]:
+def _facts(entry: Entry, *, tiers: Sequence[Tier], threshold: float, written: Written) -> dict[str, Any]:
     spend = entry.spend
     return {
         "night": spend.night.isoformat(),
         "ledger": entry.number,
         "rho": spend.rho,
-        "tiers": [{**vars(tier), "rows": len(tier.rows)} for tier in tiers],
+        "tiers": [_described(tier, newcomers=written.newcomers.get(tier.name, 0)) for tier in tiers],
         "rows_digest": spend.rows,
+        "threshold": threshold if math.isfinite(threshold) else None,
+        "written_digest": digest_of(sorted(written.tracks)),
         **spend.parameters,
     }
 
 
-def _digest_of(names: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+def _described(tier: Tier, *, newcomers: int) -> dict[str, Any]:
+    """Describe a tier for the manifest; parts are those of the atlas, larger places have to be named."""
+    places = [] if tier.name == "part" else list(tier.rows)
+    return {**vars(tier), "rows": len(tier.rows), "places": places, "newcomers_written": newcomers}
 
 
 def _distinct_listeners(
@@ -317,93 +313,9 @@ def _check_bounds(triples: pl.DataFrame, *, settings: PrivacySettings) -> None:
 
 
 def _in_larger_places(true: pl.DataFrame, *, atlas: Atlas, tiers: Sequence[Tier]) -> pl.DataFrame:
-    """Put under the counts of parts those of the places that they make up: a listener is in one part, so counts add.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``row`` (position in the rows of all tiers together), ``track`` and ``listeners``, sorted.
-    """
+    """Count every row from its parts: a listener is in one part, so counts add."""
     rows = [row for tier in tiers for row in tier.rows]
     number = {part: i for i, part in enumerate(atlas.parts)}
     pairs = [(number[part], row) for row, place in enumerate(rows) for part in atlas.members.get(place, (place,))]
     within = pl.DataFrame(pairs, schema={"part": pl.UInt32, "row": pl.UInt32}, orient="row")
     return true.join(within, on="part").group_by("row", "track").agg(pl.col("listeners").sum()).sort("row", "track")
-
-
-def _write_noisy(true: pl.DataFrame, *, tiers: Sequence[Tier], tracks: Sequence[str], file: Path) -> None:
-    """Write counts plus noise for all rows and tracks, a block of rows at a time."""
-    row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
-    cells, start = row.astype(np.int64) * len(tracks) + track, 0
-    with pq.ParquetWriter(file, _ARROW, compression="zstd", use_dictionary=_REPEATED, store_schema=False) as writer:
-        for tier, names in _blocks(tiers, length=max(1, _BLOCK // len(tracks))):
-            size = len(names) * len(tracks)
-            noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)
-            here = slice(*np.searchsorted(cells, [start, start + size]))
-            noisy[cells[here] - start] += listeners[here]
-            writer.write_table(_as_table(noisy, rows=names, tracks=tracks))
-            start += size
-
-
-def _blocks(tiers: Sequence[Tier], *, length: int) -> Iterator[tuple[Tier, tuple[str, ...]]]:
-    return ((tier, tier.rows[i : i + length]) for tier in tiers for i in range(0, len(tier.rows), length))
-
-
-def _as_table(noisy: NDArray[np.int32], *, rows: Sequence[str], tracks: Sequence[str]) -> pa.Table:
-    """Lay out a block as RegionCounts, with texts as codes into dictionaries: no text is copied a million times."""
-    part = np.repeat(np.arange(len(rows), dtype=np.int32), len(tracks))
-    track = np.tile(np.arange(len(tracks), dtype=np.int32), len(rows))
-    columns = [
-        pa.DictionaryArray.from_arrays(part, pa.array(rows, pa.string())),
-        pa.DictionaryArray.from_arrays(track, pa.array(tracks, pa.string())),
-        pa.array(noisy),
-    ]
-    return pa.Table.from_arrays(columns, schema=_ARROW)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A release on disk: the facts of its manifest, and what its rows are, tier by tier and track by track."""
-
-    facts: dict[str, Any]
-    file: pq.ParquetFile
-    tiers: tuple[Tier, ...]
-    tracks: list[str]
-
-    @property
-    def rows(self) -> list[str]:
-        return [row for tier in self.tiers for row in tier.rows]
-
-
-def _open(folder: Path) -> _Table:
-    """Open a release and check that its rows are the places and tracks that its manifest names."""
-    facts = read_manifest(folder)
-    at_border(pl.scan_parquet(folder / COUNTS), RegionCounts)
-    file = pq.ParquetFile(folder / COUNTS, read_dictionary=["part"])
-    first = next(file.iter_batches(batch_size=facts["candidates"], columns=["track_id"]))
-    groups = (file.read_row_group(i, columns=["part"])["part"] for i in range(file.num_row_groups))
-    names = iter(
-        dict.fromkeys(row for group in groups for chunk in group.chunks for row in chunk.dictionary.to_pylist())
-    )
-    found = tuple(Tier(**{**tier, "rows": tuple(islice(names, tier["rows"]))}) for tier in facts["tiers"])
-    table = _Table(facts, file, found, first["track_id"].to_pylist())
-    digests = (_digest_of(table.rows), _digest_of(table.tracks))
-    if digests != (facts["rows_digest"], facts["candidates_digest"]):
-        raise InputError(f"{folder} does not hold the places and tracks it names", hint="Restore it from a backup.")
-    return table
-
-
-def _add(sums: NDArray[np.int32], table: _Table, *, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
-    """Add a release to the sums, some rows at a time."""
-    width, start = len(columns), 0
-    for batch in table.file.iter_batches(batch_size=max(1, _BLOCK // width) * width, columns=["listeners"]):
-        block = batch["listeners"].to_numpy().reshape(-1, width)
-        sums[np.ix_(rows[start : start + len(block)], columns)] += block
-        start += len(block)
-
-
-# Written with dictionaries; track_id is not: as plain text its period is whole bytes, so that zstd finds it (a third).
-_REPEATED = ["part", "listeners"]
-
-_CODES = pa.dictionary(pa.int32(), pa.string())
-_ARROW = pa.schema([("part", _CODES), ("track_id", _CODES), ("listeners", pa.int32())])

@@ -1,7 +1,6 @@
 """The ledger: what privacy was spent, on what and when; a spend is on disk before its noise exists."""
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +9,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import opendp.prelude as dp
-
 from recsys.errors import NotReadyError, PrivacyBudgetError
-from recsys.settings import PrivacySettings
 from recsys.workspace import fsync
-
-NIGHTS_OF_A_BOUND = 28  # privacy.max_nights is "of any 28 nights"
-
-dp.enable_features("contrib")
 
 
 @dataclass(frozen=True)
@@ -28,8 +20,9 @@ class Spend:
     Parameters
     ----------
     night : date
+        The night, or the last of several.
     purpose : str
-        ``charts``; a night has one release per purpose.
+        ``charts`` or ``partner``; a night is in one release per purpose at most.
     rho : float
         zCDP budget.
     sensitivity_squared : float
@@ -40,7 +33,7 @@ class Spend:
     rows : str
         Digest of the places that the release covers.
     parameters : mapping
-        Whatever else decides the release, as JSON values.
+        Whatever else decides the release, as JSON values; ``from``, where there are several nights, is the first.
     """
 
     night: date
@@ -50,6 +43,16 @@ class Spend:
     tiers: Mapping[str, Mapping[str, float]]
     rows: str
     parameters: Mapping[str, Any]
+
+    @property
+    def first(self) -> date:
+        """The first of the nights."""
+        return date.fromisoformat(self.parameters.get("from", self.night.isoformat()))
+
+    @property
+    def nights(self) -> str:
+        """The nights in words, for a person."""
+        return f"night {self.night}" if self.first == self.night else f"period {self.first} to {self.night}"
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,16 @@ class Ledger:
         Raises
         ------
         PrivacyBudgetError
-            If this night was released already, or its spend was committed with other parameters.
+            If this night was released already, its spend was committed with other parameters, or one of its nights is
+            in another period.
         """
         with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            existing = self._find(connection, spend.night, spend.purpose)
+            existing = self._overlapping(connection, spend)
             if existing is None:
                 connection.execute(_INSERT, (*_row(spend), at.isoformat()))
                 return Entry(_last_number(connection), spend, at, None)
+        _refuse_other_period(existing, spend)
         _refuse_released(existing)
         _refuse_changed(existing.spend, spend)
         return existing
@@ -143,6 +148,13 @@ class Ledger:
         row = connection.execute(_SELECT + " WHERE night = ? AND purpose = ?", (night.isoformat(), purpose)).fetchone()
         return None if row is None else _entry(row)
 
+    def _overlapping(self, connection: sqlite3.Connection, spend: Spend) -> Entry | None:
+        """Return an entry of the purpose that has a night in common with a spend; the same period before any other."""
+        later = " WHERE purpose = ? AND night >= ? ORDER BY night <> ?, entries.number"
+        values = (spend.purpose, spend.first.isoformat(), spend.night.isoformat())
+        entries = map(_entry, connection.execute(_SELECT + later, values))
+        return next((entry for entry in entries if entry.spend.first <= spend.night), None)
+
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """Open a connection of its own, commit at the end (fsynced: WAL with synchronous=FULL), and close it."""
@@ -167,47 +179,21 @@ class Ledger:
             ) from error
 
 
-def guarantee(rho: float, *, delta: float) -> float:
-    """Return the epsilon of the (epsilon, delta) guarantee that a zCDP budget implies, by opendp's accountant.
-
-    The distance of the drawn noise from an exact discrete Gaussian (:mod:`recsys.releases.noise`) adds less than 2^-90
-    to delta, which is below the resolution of the result.
-
-    Parameters
-    ----------
-    rho : float
-        zCDP budget; budgets of several releases add up.
-    delta : float
-        The probability at which epsilon is stated.
-
-    References
-    ----------
-    M. Bun, T. Steinke, "Concentrated Differential Privacy" (TCC 2016); the tighter conversion is that of C. Canonne,
-    G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020).
-    """
-    space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
-    gaussian = dp.m.make_gaussian(*space, scale=1.0)  # of unit scale: a distance d costs rho = d²/2
-    return float(dp.c.make_zCDP_to_approxDP(gaussian).map(math.sqrt(2 * rho)).epsilon(delta))  # type: ignore[no-untyped-call]
-
-
-def summary(settings: PrivacySettings) -> dict[str, float]:
-    """Return what a listener's data can cost at most, for one night and for any 28, as metrics of a run."""
-    over_time = settings.max_nights * settings.rho_per_night
-    return {
-        "rho_night": settings.rho_per_night,
-        "epsilon_night": guarantee(settings.rho_per_night, delta=settings.delta),
-        f"rho_{NIGHTS_OF_A_BOUND}_nights": over_time,
-        f"epsilon_{NIGHTS_OF_A_BOUND}_nights": guarantee(over_time, delta=settings.delta),
-        "delta": settings.delta,
-    }
+def _refuse_other_period(existing: Entry, wanted: Spend) -> None:
+    if (existing.spend.first, existing.spend.night) != (wanted.first, wanted.night):
+        raise PrivacyBudgetError(
+            f"the {wanted.nights} has nights in common with the {existing.spend.nights} of ledger entry "
+            f"{existing.number}; a second file over the same nights would count their listeners twice",
+            hint=f"Begin after {existing.spend.night}, or end before {existing.spend.first}.",
+        )
 
 
 def _refuse_released(existing: Entry) -> None:
     if existing.release is not None:
         raise PrivacyBudgetError(
-            f"the night {existing.spend.night} was released already (ledger entry {existing.number}), but its folder "
+            f"the {existing.spend.nights} was released already (ledger entry {existing.number}), but its folder "
             "is gone or damaged; releasing it again would draw new noise over the same listeners",
-            hint="Restore the night's folder under releases/ from a backup, or do without that night.",
+            hint=f"Restore its folder from a backup{_or_without(existing.spend)}.",
         )
 
 
@@ -216,10 +202,16 @@ def _refuse_changed(existing: Spend, wanted: Spend) -> None:
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         raise PrivacyBudgetError(
-            f"the night {existing.night} has a ledger entry with another {', '.join(changed)}; "
-            "a second spend for the same night would count its listeners twice",
-            hint="Run that night with the settings, atlas and catalogue it was begun with, or do without that night.",
+            f"the {existing.nights} has a ledger entry with another {', '.join(changed)}; "
+            "a second spend for the same nights would count their listeners twice",
+            hint=f"Run it with the settings, atlas and catalogue it was begun with{_or_without(existing)}.",
         )
+
+
+def _or_without(spend: Spend) -> str:
+    """Name the way out for a night that nothing can finish: it must not stop those after it."""
+    alone = spend.first == spend.night
+    return f", or leave that night out for good: `hearabouts nightly --skip {spend.night}`" if alone else ""
 
 
 def _facts(spend: Spend) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """What is believed of every place: the world by itself, each smaller place in the light of what is around it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recsys.atlas import WORLD, Atlas
-from recsys.releases import shrinkage
-from recsys.releases.shrinkage import Array, Belief, Noisy, Prior
+from recsys.releases import neighbours, shrinkage
+from recsys.releases.shrinkage import Array, Belief, Noisy, Prior, Size
 from recsys.releases.window import Tracks, Window
 
 _SAMPLE = 256  # places that tell how much places of their level usually differ
+_LIKELY = 0.7  # spread of log factors, where only a rough one is needed
+_NEARBY = 0.5  # the same of a neighbourhood, in which tastes partly cancel
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Reading:
     noisy : Noisy, shape (1, tracks)
         What was released.
     around : Belief or None, shape (1, tracks)
-        About the rest of the larger place; None for the world.
+        About what is around it, up to a factor: its neighbourhood and the rest of the larger place; None for the world.
     prior : Prior
         Expected before reading ``noisy``.
     belief : Belief, shape (1, tracks)
@@ -50,9 +52,10 @@ class Reading:
 def read_places(window: Window, *, atlas: Atlas) -> Iterator[Reading]:
     """Read the world, then every country, then every region.
 
-    The world is read by itself; a country in the light of the rest of the world, and a region in the light of the rest
-    of its country: "the rest", so that a place which dominates its surroundings is not heard twice. A place that is all
-    of the larger one reads like it.
+    The world is read by itself; every other place in the light of its neighbourhood and of the rest of the larger
+    place: "the rest", so that a place which dominates its surroundings is not heard twice. The neighbourhood is read
+    in the light of that rest, too, and which of the two tells more about a place is learned from all places of its
+    level and from its own counts. A place that is all of the larger one reads like it.
 
     Parameters
     ----------
@@ -69,14 +72,59 @@ def read_places(window: Window, *, atlas: Atlas) -> Iterator[Reading]:
     world = _read_world(window)
     yield world
     countries = []
-    for country in _read_within([(world, children.get(WORLD, []))], window=window):
+    for country in _read_within([(world, children.get(WORLD, []))], window=window, atlas=atlas):
         yield country
         if country.place in children:
             countries.append((country, children[country.place]))
-    yield from _read_within(countries, window=window)
+    yield from _read_within(countries, window=window, atlas=atlas)
+
+
+def rest_of(whole: str, place: str, *, known: Noisy, tracks: Tracks, window: Window) -> Noisy:
+    """Return the counts of a larger place without a place in it, shape (1, tracks).
+
+    The sum of the other parts measures them, and so does the larger place's own count less what is known of the place:
+    the message that a sum passes to one of its terms in belief propagation. Taking off the place's released count
+    instead would carry its noise into its surroundings with the opposite sign, which makes it look smaller than it is.
+
+    Parameters
+    ----------
+    whole, place : str
+    known : Noisy
+        Means and variances of the place's counts, noise averaged out.
+    tracks : numpy.ndarray of intp, shape (tracks,)
+    window : Window
+
+    References
+    ----------
+    F. Kschischang, B. Frey, H.-A. Loeliger, "Factor Graphs and the Sum-Product Algorithm" (2001).
+    """
+    own = window.own(whole, tracks)
+    around = Noisy(own.counts - known.counts, own.variance + known.variance)
+    return window.others(whole, place, tracks) & around
 
 
 _Family = tuple[Reading, Sequence[str]]  # a place and the smaller places in it
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What is learned from all places of a level: sizes, neighbours, and how places relate to what is around them."""
+
+    sizes: Mapping[str, Size]
+    near: Mapping[str, tuple[list[str], Array]]
+    usual_sizes: Array
+    usual: Array
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A place, its possible surroundings, and how well each of them explains it."""
+
+    tracks: Tracks
+    noisy: Noisy
+    around: tuple[Belief, Belief]
+    typical: Array
+    evidence: Array
 
 
 def _children(atlas: Atlas) -> dict[str, list[str]]:
@@ -96,51 +144,97 @@ def _read_world(window: Window) -> Reading:
     return Reading(WORLD, tracks, noisy, None, prior, shrinkage.belief(noisy, prior), 0.0)
 
 
-def _read_within(families: Sequence[_Family], *, window: Window) -> Iterator[Reading]:
+def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas) -> Iterator[Reading]:
     """Read the places of one level."""
-    usual = _usual_spreads(families, window=window)
+    level, seen = _learn(families, window=window, atlas=atlas)
     for whole, children in families:
         for place in children:
-            if window.portion(place, whole.place) == 1:
-                yield replace(whole, place=place)
+            if place in level.sizes:
+                known = seen.pop(place) if place in seen else _see(place, whole, level=level, window=window)
+                yield _read(place, known, level=level)
             else:
-                yield _read(place, whole, usual=usual, window=window)
+                yield replace(whole, place=place)
 
 
-def _read(place: str, whole: Reading, *, usual: Array, window: Window) -> Reading:
-    tracks, noisy, around, typical = _around(place, whole, window=window)
-    spread = shrinkage.spreads(shrinkage.evidence_for_spreads(noisy, rest=around, typical=typical), usual=usual)
-    prior = shrinkage.prior_of_part(noisy, rest=around, spread=spread, typical=typical)
-    return Reading(place, tracks, noisy, around, prior, shrinkage.belief(noisy, prior), float(spread[0]))
+def _learn(families: Sequence[_Family], *, window: Window, atlas: Atlas) -> tuple[_Level, dict[str, _Seen]]:
+    """Learn what is usual in a level: sizes from all places, relations from evenly chosen ones, which are returned."""
+    near = {place: some for _, children in families for place, some in _near(children, atlas=atlas).items()}
+    wholes = {place: whole for whole, children in families for place in children}
+    proper = [place for place, whole in wholes.items() if window.portion(place, whole.place) < 1]
+    measured = {place: _measured(place, wholes[place], window=window) for place in proper}
+    usual_sizes = shrinkage.usual_sizes([size for size, _ in measured.values()], [t for _, t in measured.values()])
+    sizes = {place: shrinkage.likely_size(*found, usual=usual_sizes) for place, found in measured.items()}
+    level = _Level(sizes, near, usual_sizes, np.zeros(0))
+    some = proper[:: -(-len(proper) // _SAMPLE) or 1]
+    seen = {place: _see(place, wholes[place], level=level, window=window) for place in some}
+    return replace(level, usual=shrinkage.usual_relations([each.evidence for each in seen.values()])), seen
 
 
-def _usual_spreads(families: Sequence[_Family], *, window: Window) -> Array:
-    """Learn how much places of a level usually depart from what is around them, from evenly chosen ones."""
-    pairs = [(place, whole) for whole, children in families for place in _proper(whole, children, window=window)]
-    evidence = [np.zeros((0, len(shrinkage.SPREADS)))]
-    for place, whole in pairs[:: -(-len(pairs) // _SAMPLE) or 1]:
-        _, noisy, around, typical = _around(place, whole, window=window)
-        evidence.append(shrinkage.evidence_for_spreads(noisy, rest=around, typical=typical))
-    return shrinkage.usual_spreads(np.concatenate(evidence))
+def _near(children: Sequence[str], *, atlas: Atlas) -> dict[str, tuple[list[str], Array]]:
+    found, closeness = neighbours.nearest([atlas.places[place] for place in children])
+    return {place: ([children[i] for i in some], closeness) for place, some in zip(children, found, strict=True)}
 
 
-def _around(place: str, whole: Reading, *, window: Window) -> tuple[Tracks, Noisy, Belief, Array]:
-    """Return a place's tracks and counts, what is believed of the rest around it, and its usual size."""
+def _measured(place: str, whole: Reading, *, window: Window) -> tuple[Size, Array]:
+    """Measure a place's size in the light of the larger place; return also the size that would be usual."""
+    tracks, typical = window.known(place), _typical(place, whole, window=window)
+    noisy, around = window.noisy(place, tracks), _of(whole.belief, whole.at(tracks))
+    return shrinkage.measured_size(noisy, rest=around, spread=np.array([_LIKELY]), typical=typical), typical
+
+
+def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
     tracks = window.known(place)
-    typical = whole.belief.mean.sum() * np.array([window.portion(place, whole.place)])
-    return tracks, window.noisy(place, tracks), _without(place, whole, tracks=tracks, window=window), typical
+    noisy, typical = window.noisy(place, tracks), _typical(place, whole, window=window)
+    rest = _rest(place, whole, noisy=noisy, size=level.sizes[place], tracks=tracks, window=window)
+    around = (rest, _nearby(place, rest, level=level, tracks=tracks, window=window))
+    size = _size(noisy, rest, typical=typical, level=level)
+    evidence = [shrinkage.evidence_for_spreads(noisy, rest=some, size=size)[0] for some in around]
+    return _Seen(tracks, noisy, around, typical, np.stack(evidence))
 
 
-def _without(place: str, whole: Reading, *, tracks: Tracks, window: Window) -> Belief:
+def _read(place: str, seen: _Seen, *, level: _Level) -> Reading:
+    nearness, spread = shrinkage.relation(seen.evidence, usual=level.usual)
+    around = shrinkage.blend(*seen.around, share=nearness)
+    size = _size(seen.noisy, around, typical=seen.typical, level=level)
+    prior = shrinkage.prior_of_size(seen.noisy, rest=around, spread=np.array([spread]), size=size)
+    return Reading(place, seen.tracks, seen.noisy, around, prior, shrinkage.belief(seen.noisy, prior), spread)
+
+
+def _rest(place: str, whole: Reading, *, noisy: Noisy, size: Size, tracks: Tracks, window: Window) -> Belief:
     """Return what is believed of a larger place without a place in it, shape (1, tracks)."""
-    rest, at = window.rest(whole.place, place, tracks), whole.at(tracks)
+    at, spread = whole.at(tracks), np.array([_LIKELY])
+    known = shrinkage.linear(noisy, rest=_of(whole.belief, at), spread=spread, size=size)
+    rest = rest_of(whole.place, place, known=known, tracks=tracks, window=window)
     if whole.around is None:
         prior = whole.prior
         return shrinkage.belief(rest, Prior(prior.centre[:, at], prior.width[:, at], prior.grid, prior.log_density))
-    size, spread = np.array([whole.belief.mean.sum()]), np.array([whole.spread])
-    around = Belief(whole.around.mean[:, at], whole.around.doubt[:, at])
-    return shrinkage.belief(rest, shrinkage.prior_of_part(rest, rest=around, spread=spread, typical=size))
+    typical, spread = np.array([whole.belief.mean.sum()]), np.array([whole.spread])
+    prior = shrinkage.prior_of_part(rest, rest=_of(whole.around, at), spread=spread, typical=typical)
+    return shrinkage.belief(rest, prior)
 
 
-def _proper(whole: Reading, children: Iterable[str], *, window: Window) -> list[str]:
-    return [place for place in children if window.portion(place, whole.place) < 1]
+def _nearby(place: str, rest: Belief, *, level: _Level, tracks: Tracks, window: Window) -> Belief:
+    """Return what is believed of a place's neighbourhood, up to a factor: the rest where nobody is near."""
+    places, closeness = level.near[place]
+    if not places:
+        return rest
+    sizes = np.array([level.sizes[neighbour].mean[0] for neighbour in places])
+    counted = [window.noisy(neighbour, tracks) for neighbour in places]
+    share = shrinkage.shares(rest)[0]
+    nearby = neighbours.pooled(counted, sizes=sizes, closeness=closeness, share=share, spread=_LIKELY)
+    spread, typical = np.array([_NEARBY]), sizes.sum(keepdims=True)
+    return shrinkage.belief(nearby, shrinkage.prior_of_part(nearby, rest=rest, spread=spread, typical=typical))
+
+
+def _size(noisy: Noisy, around: Belief, *, typical: Array, level: _Level) -> Size:
+    measured = shrinkage.measured_size(noisy, rest=around, spread=np.array([_LIKELY]), typical=typical)
+    return shrinkage.likely_size(measured, typical, usual=level.usual_sizes)
+
+
+def _typical(place: str, whole: Reading, *, window: Window) -> Array:
+    """Return a place's even share of the larger place."""
+    return np.array([whole.belief.mean.sum() * window.portion(place, whole.place)])
+
+
+def _of(belief: Belief, tracks: Tracks) -> Belief:
+    return Belief(belief.mean[:, tracks], belief.doubt[:, tracks])

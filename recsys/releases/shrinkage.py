@@ -5,6 +5,7 @@ place, off by a log-normal factor; the noise on the count is Gaussian of known v
 grid, coarse where a mean is enough, and refined where an interval is published.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,14 @@ SPREADS = np.array([0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.4])  # standar
 _USUAL = np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2) / np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2).sum()
 _USUAL_PLACES = 10.0  # the weight of that expectation, in places seen
 
+_RATIO_STEP, _RATIO_WIDTH = 0.2, 0.5  # of the grid of ratios and of a component, in logarithms
+RATIOS = np.exp(np.arange(-7, 7 + _RATIO_STEP / 2, _RATIO_STEP))  # of a place's size to the typical size
+_LIKELY_RATIOS = np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2) / np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2).sum()
+_LIKELY_PLACES = 2.0  # the weight of that expectation, in places seen
+_SIZE_ROUNDS = 100
+_UNFORESEEN = 0.01  # share of a place's counts that may be of any track, whatever is around it
+_FAR = 5.0  # standard deviations of a measured size that are looked at
+
 _NO_EXCUSE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
 _TAIL_SHARE, _TAIL_WIDTH = 1e-4, 3.0  # one track in ten thousand may be off by three times as much: a local breakout
@@ -27,7 +36,6 @@ _HARDLY, _MOST_DOUBT = 0.3, 1.2  # listeners below which counts are alike; the l
 _ENDLESS = 30.0  # logarithm of a count that no place has; its square fits in single precision
 _FINE = 64  # points of the refined grid
 _ALONE = 0.2  # observations that a component of the world must explain beyond, lest the largest noise founds its own
-_UNHEARD = 0.05  # share of tracks that might as well have no listener, whatever the likeliest distribution says
 _ROUNDS = 4  # of weighing and scaling; the scale changes by less than a percent after that
 
 
@@ -91,6 +99,14 @@ class Belief:
 
 
 @dataclass(frozen=True)
+class Size:
+    """What is known of the sum of a place's true counts: mean and standard deviation, shape (places,)."""
+
+    mean: Array
+    deviation: Array
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Posterior mean and 95 % interval of true counts, shape (places, tracks); 0 <= low <= mean <= high."""
 
@@ -119,13 +135,103 @@ def prior_of_whole(noisy: Noisy) -> Prior:
     components = np.exp(-0.5 * ((grid - grid[::4, None]) / width) ** 2)
     components /= components.sum(axis=1, keepdims=True)
     likelihood = weights[0].astype(np.float64) @ components.T
-    prior = np.full(likelihood.shape[1], -_ALONE)
-    prior[0] = _UNHEARD * len(likelihood)
-    share = _mixture_weights(likelihood, rounds=300, prior=prior)
+    share = _mixture_weights(likelihood, rounds=300, prior=np.full(likelihood.shape[1], -_ALONE))
     return Prior(flat.centre, flat.width, grid, np.log(share @ components + 1e-300))
 
 
+def shares(rest: Belief) -> Array:
+    """Return each track's share of all counts, shape (places, tracks)."""
+    return np.asarray(rest.mean / rest.mean.sum(axis=-1, keepdims=True))
+
+
+def blend(one: Belief, other: Belief, *, share: float) -> Belief:
+    """Return the mean of two beliefs about shares, of which the other has the given weight.
+
+    They are taken to err in the same direction: one was read in the light of the other.
+    """
+    parts = [(1 - share, one), (share, other)]
+    mean = sum((weight * shares(some) for weight, some in parts), np.zeros(1))
+    deviation = sum((weight * shares(some) * np.sqrt(some.doubt) for weight, some in parts), np.zeros(1))
+    return Belief(mean, (deviation / mean) ** 2)
+
+
+def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) -> Size:
+    """Measure the sum of true counts of each place from its own counts alone; it may come out negative.
+
+    The best linear unbiased prediction of the sum: where noise rules, each track is weighed by its share; where it is
+    small, each count has one voice, and the size is simply their sum.
+
+    Parameters
+    ----------
+    noisy : Noisy
+    rest : Belief
+        About what surrounds the places.
+    spread : numpy.ndarray, shape (places,)
+        Standard deviation of log factors.
+    typical : numpy.ndarray, shape (places,)
+        A first guess, from which the variances start.
+
+    References
+    ----------
+    A. Goldberger, "Best Linear Unbiased Prediction in the Generalized Linear Regression Model" (JASA 1962).
+    """
+    size, share = typical, (1 - _UNFORESEEN) * shares(rest) + _UNFORESEEN / rest.mean.shape[1]
+    for _ in range(_ROUNDS):
+        mean = np.maximum(size, 1.0)[:, None] * share
+        departure = mean + (np.exp(spread**2)[:, None] * (1 + rest.doubt) - 1) * mean**2
+        total = noisy.variance + departure
+        lacking = 1 - (share * departure / total).sum(axis=1)
+        voice = (departure + (lacking / (share**2 / total).sum(axis=1))[:, None] * share) / total
+        size = (voice * noisy.counts).sum(axis=1)
+    return Size(size, np.sqrt((voice**2 * noisy.variance + (voice - 1) ** 2 * departure).sum(axis=1)))
+
+
+def usual_sizes(measured: Sequence[Size], typical: Sequence[Array]) -> Array:
+    """Return how common each of ``RATIOS`` of a size to the typical one is, from measurements of many places.
+
+    Empirical Bayes as in :func:`prior_of_whole`: most places are far smaller than the noise lets see, and together they
+    tell how small. Until there are many, ratios are expected to spread widely around 1.
+    """
+    likelihood = np.exp([_log_likelihood_of_ratios(*found) for found in zip(measured, typical, strict=True)])
+    components = np.exp(-0.5 * (np.log(RATIOS[:, None] / RATIOS) / _RATIO_WIDTH) ** 2)
+    components /= components.sum(axis=1, keepdims=True)
+    weights = _mixture_weights(
+        likelihood.reshape(-1, len(RATIOS)) @ components.T, rounds=_SIZE_ROUNDS, prior=_LIKELY_RATIOS * _LIKELY_PLACES
+    )
+    return np.asarray(weights @ components)
+
+
+def likely_size(measured: Size, typical: Array, *, usual: Array) -> Size:
+    """Return the posterior of one place's size, given how usual its ratios to the typical size are."""
+    low = max(measured.mean[0] - _FAR * measured.deviation[0], typical[0] * RATIOS[0])
+    high = max(min(measured.mean[0] + _FAR * measured.deviation[0], typical[0] * RATIOS[-1]), 1.01 * low)
+    values = np.geomspace(low, high, 4 * _FINE)
+    log_weights = np.interp(np.log(values / typical[0]), np.log(RATIOS), np.log(usual + 1e-12))
+    log_weights -= 0.5 * ((values - measured.mean[0]) / measured.deviation[0]) ** 2
+    weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    mean = weights @ values
+    return Size(np.array([mean]), np.sqrt(np.array([weights @ (values - mean) ** 2])))
+
+
 def prior_of_part(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) -> Prior:
+    """Expect counts as in :func:`prior_of_size` in places of which only their own counts tell the size.
+
+    Sizes are positive and otherwise unknown, which makes their posterior a truncated normal.
+
+    Parameters
+    ----------
+    noisy : Noisy
+        Of the places; it decides only their size.
+    rest : Belief
+    spread, typical : numpy.ndarray, shape (places,)
+        Standard deviation of log factors; a first guess of the size.
+    """
+    measured = measured_size(noisy, rest=rest, spread=spread, typical=typical)
+    return prior_of_size(noisy, rest=rest, spread=spread, size=Size(*_positive(measured.mean, measured.deviation)))
+
+
+def prior_of_size(noisy: Noisy, *, rest: Belief, spread: Array, size: Size) -> Prior:
     """Expect in each place its size times the shares of the rest of the larger place, off by a log-normal factor.
 
     The log factor's variance holds the spread between places, the uncertainty of size and shares, and the chance of
@@ -134,24 +240,28 @@ def prior_of_part(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     Parameters
     ----------
     noisy : Noisy
-        Of the places; it decides only their size.
+        Of the places; where noise is no excuse for them, the prior is made wide enough to reach them.
     rest : Belief
         About what surrounds them; one row, or one per place.
     spread : numpy.ndarray, shape (places,)
         Standard deviation of log factors.
-    typical : numpy.ndarray, shape (places,)
-        The usual size of such places (sum of counts), which matters where the noise hides a place's own.
+    size : Size
     """
-    share = rest.mean / rest.mean.sum(axis=-1, keepdims=True)
-    size, deviation = _size(noisy, share=share, spread=spread, typical=typical)
-    mean = np.maximum(size[:, None] * share, 1e-6)
-    doubt = (rest.doubt + 1) * (1 + (deviation / size) ** 2)[:, None]
-    width_squared = np.log(np.exp(spread**2)[:, None] * doubt + 1 / mean)
+    mean = np.maximum(size.mean[:, None] * shares(rest), 1e-6)
+    width_squared = np.log1p(_departure(rest, spread=spread, size=size) + 1 / mean)
     centre = np.log(mean) - width_squared / 2
     return Prior(centre, np.maximum(np.sqrt(width_squared), _width_to_reach(noisy, centre)), _GRID, _LOG_DENSITY)
 
 
-def evidence_for_spreads(noisy: Noisy, *, rest: Belief, typical: Array, tracks: int = 150) -> Array:
+def linear(noisy: Noisy, *, rest: Belief, spread: Array, size: Size) -> Noisy:
+    """Return the best linear prediction of true counts and its variance, where a posterior's shape does not matter."""
+    mean = np.maximum(size.mean[:, None] * shares(rest), 1e-6)
+    variance = mean**2 * _departure(rest, spread=spread, size=size) + mean
+    weight = variance / (variance + noisy.variance)
+    return Noisy(mean + weight * (noisy.counts - mean), weight * noisy.variance)
+
+
+def evidence_for_spreads(noisy: Noisy, *, rest: Belief, size: Size, tracks: int = 150) -> Array:
     """Return the log likelihood of every place under each of ``SPREADS``, shape (places, spreads).
 
     It is read from the tracks that are largest in the surroundings: chosen by them and not by the place's own noise.
@@ -161,22 +271,35 @@ def evidence_for_spreads(noisy: Noisy, *, rest: Belief, typical: Array, tracks: 
     few = Noisy(_take(noisy.counts, largest), _take(noisy.variance, largest))
     columns = []
     for spread in SPREADS:
-        prior = prior_of_part(noisy, rest=rest, spread=np.full(len(noisy.counts), spread), typical=typical)
+        prior = prior_of_size(noisy, rest=rest, spread=np.full(len(noisy.counts), spread), size=size)
         narrow = Prior(_take(prior.centre, largest), _take(prior.width, largest), prior.grid, prior.log_density)
         columns.append(_log_likelihood(few, narrow).sum(axis=1))
     return np.stack(columns, axis=1)
 
 
-def usual_spreads(evidence: Array) -> Array:
-    """Return how common each of ``SPREADS`` is among places: small places borrow it, large ones overrule it."""
-    likelihood = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    return _mixture_weights(likelihood, rounds=50, prior=_USUAL * _USUAL_PLACES)
+def usual_relations(evidence: Sequence[Array]) -> Array:
+    """Return how common each pair of surroundings and one of ``SPREADS`` is among places, shape (pairs,).
+
+    Small places borrow it, large ones overrule it.
+
+    Parameters
+    ----------
+    evidence : sequence of numpy.ndarray, shape (surroundings, spreads)
+        The log likelihood of a place in the light of its rest, and in that of its neighbourhood.
+    """
+    flat = np.reshape([*evidence], (len(evidence), 2 * len(SPREADS)))
+    likelihood = np.exp(flat - flat.max(axis=1, keepdims=True, initial=-np.inf))
+    return _mixture_weights(likelihood, rounds=50, prior=np.tile(_USUAL * _USUAL_PLACES / 2, 2))
 
 
-def spreads(evidence: Array, *, usual: Array) -> Array:
-    """Return the spread of each place (root of the posterior mean of its square), shape (places,)."""
-    weights = np.exp(evidence - evidence.max(axis=1, keepdims=True)) * usual
-    return np.asarray(np.sqrt(weights @ SPREADS**2 / weights.sum(axis=1)))
+def relation(evidence: Array, *, usual: Array) -> tuple[float, float]:
+    """Return how much a place follows its neighbourhood (from 0 to 1) and its spread around that.
+
+    Means of the posterior; of the spread, the root of the mean of its square.
+    """
+    weights = (np.exp(evidence - evidence.max()).ravel() * usual).reshape(evidence.shape)
+    weights /= weights.sum()
+    return float(weights[1].sum()), float(np.sqrt((weights @ SPREADS**2).sum()))
 
 
 def belief(noisy: Noisy, prior: Prior) -> Belief:
@@ -228,21 +351,18 @@ def _width_to_reach(noisy: Noisy, centre: Array) -> Array:
     return np.asarray(np.maximum(up, (centre - most + 1) / -_GRID[0]))
 
 
-def _size(noisy: Noisy, *, share: Array, spread: Array, typical: Array) -> tuple[Array, Array]:
-    """Estimate the sum of true counts of each place: mean and standard deviation, shape (places,).
+def _departure(rest: Belief, *, spread: Array, size: Size) -> Array:
+    """Return the squared relative deviation of counts from size times share, but for chance."""
+    doubt = (rest.doubt + 1) * (1 + (size.deviation / size.mean) ** 2)[:, None]
+    return np.asarray(np.exp(spread**2)[:, None] * doubt - 1)
 
-    Least squares of the counts on the shares, each track weighed by its noise and its expected departure, which the
-    typical size begins. Sizes are positive and otherwise unknown, which makes their posterior a truncated normal:
-    places differ so much in size that expecting the typical one made intervals of large places too low.
-    """
-    typical = np.maximum(typical, 1.0)
-    size = typical
-    for _ in range(_ROUNDS):
-        mean = np.maximum(size, 1.0)[:, None] * share
-        weight = share / (noisy.variance + mean + mean**2 * np.expm1(spread**2)[:, None])
-        precision = (weight * share).sum(axis=1)
-        size = (weight * noisy.counts).sum(axis=1) / precision
-    return _positive(size, 1 / np.sqrt(precision))
+
+def _log_likelihood_of_ratios(measured: Size, typical: Array) -> Array:
+    """Return the log likelihood of each of ``RATIOS``, the measurement being no finer than their steps."""
+    values = typical[0] * RATIOS
+    deviation = np.hypot(measured.deviation[0], _RATIO_STEP / 2 * values)
+    log_likelihood = -0.5 * ((measured.mean[0] - values) / deviation) ** 2 - np.log(deviation)
+    return np.asarray(log_likelihood - log_likelihood.max())
 
 
 def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:

@@ -15,13 +15,15 @@ import polars as pl
 
 from recsys.atlas import WORLD, Atlas, Place
 from recsys.errors import InputError, NotReadyError
+from recsys.releases.charts import LOCAL, Charts
+from recsys.releases.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
 from recsys.spelling import searchable
 from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
 
 CHARTS = "charts.db"
 
-_FORMAT = "1"  # part of every id: the same charts in another format are another snapshot
+_FORMAT = "2"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
 
 
@@ -33,7 +35,7 @@ class Snapshot:
     ----------
     folder : Path
     manifest : mapping
-        ``id``, ``as_of``, ``atlas``, ``nights``, ``settings``, ``ledger`` and ``files``.
+        ``id``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger`` and ``files``.
     """
 
     folder: Path
@@ -58,7 +60,7 @@ class Snapshot:
 def publish(
     workspace: Workspace,
     *,
-    charts: pl.DataFrame,
+    charts: Charts,
     catalogue: pl.DataFrame,
     atlas: Atlas,
     nights: Sequence[date],
@@ -73,8 +75,9 @@ def publish(
     Parameters
     ----------
     workspace : Workspace
-    charts : polars.DataFrame
-        A Chart of one or more kinds and places, by place and rank.
+    charts : Charts
+        Lines by place, chart and rank. A place that is on any of the charts has a list of each kind, empty if need be;
+        but the world has no local one.
     catalogue : polars.DataFrame
         A Catalogue, for titles and artists.
     atlas : Atlas
@@ -96,9 +99,10 @@ def publish(
     """
     if not nights:
         raise InputError("a snapshot needs at least one night, found none", hint="Release a night first.")
-    lines = _with_titles(at_border(charts, Chart), at_border(catalogue, Catalogue))
+    lines = _with_titles(at_border(charts.lines, Chart), at_border(catalogue, Catalogue))
     facts = {
         "as_of": max(nights).isoformat(),
+        "charts": list(charts.kinds),
         "atlas": atlas.version,
         "nights": [night.isoformat() for night in sorted(nights)],
         "settings": settings_digest,
@@ -109,7 +113,7 @@ def publish(
     sweep(workspace.snapshots)
     if not _is_whole(folder):
         with staged(folder) as stage:
-            _write_database(stage / CHARTS, lines, atlas=atlas)
+            _write_database(stage / CHARTS, lines, kinds=charts.kinds, atlas=atlas)
             write_manifest(stage, {"id": name, **facts})
         read_manifest(folder)
     if _pointer(workspace) != name:
@@ -168,7 +172,7 @@ def _prune(workspace: Workspace, *, current: str) -> None:
         shutil.rmtree(folder)
 
 
-def _write_database(file: Path, lines: pl.DataFrame, *, atlas: Atlas) -> None:
+def _write_database(file: Path, lines: pl.DataFrame, *, kinds: Sequence[str], atlas: Atlas) -> None:
     """Write the tables; the stage around this makes them durable, so SQLite need not."""
     served = set(lines["place"].unique())
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
@@ -177,7 +181,7 @@ def _write_database(file: Path, lines: pl.DataFrame, *, atlas: Atlas) -> None:
         places = (_place_row(place, served=place.id in served) for place in atlas.places.values())
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", sorted(atlas.country_cells.items()))
-        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", _chart_rows(lines))
+        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", _chart_rows(lines, kinds=kinds))
         database.execute("COMMIT")
 
 
@@ -187,50 +191,38 @@ def _place_row(place: Place, *, served: bool) -> tuple[Any, ...]:
     return (place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
-def _chart_rows(lines: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
-    for (place, chart), group in lines.group_by("place", "chart", maintain_order=True):
-        items = [_item(line) for line in group.iter_rows(named=True)]
-        yield str(place), str(chart), json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+def _chart_rows(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each list of each place; the world is not compared with the rest of the world."""
+    found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
+    for place in sorted(set(lines["place"])):
+        for chart in kinds:
+            if (place, chart) != (WORLD, LOCAL):
+                group = found.get((place, chart), lines[:0]).sort("rank")
+                items = [_item(line) for line in group.iter_rows(named=True)]
+                yield place, chart, json.dumps(items, ensure_ascii=False, separators=(",", ":"))
 
 
 def _item(line: Mapping[str, Any]) -> dict[str, Any]:
+    previous = line["previous_rank"]
     return {
         "rank": line["rank"],
+        "previous_rank": "new" if previous is None else previous,
+        "nights_on_chart": line["nights_on_chart"],
         "track_id": line["track_id"],
         "title": line["title"],
         "artist": line["artist"],
         "listeners": {key: _rounded(line[key]) for key in ("estimate", "low", "high")},
         "lift": round(line["lift"], 2),
-        "reason": _reason(line),
+        "lift_interval": {"low": round(line["lift_low"], 2), "high": round(line["lift_high"], 2)},
+        "nights": line["nights"],
+        **({"kind": line["kind"]} if line["kind"] else {}),
+        "reason": reason(line),
     }
 
 
 def _rounded(listeners: float) -> float:
     """Round to one decimal, below one listener to three significant digits."""
     return round(listeners, 1) if listeners >= 1 else float(f"{listeners:.3g}")
-
-
-def _reason(line: Mapping[str, Any]) -> str:
-    """Say which numbers stand behind an item; a difference from the world only where the interval shows one."""
-    about = _about(line["estimate"])
-    if line["place"] == WORLD:
-        return f"{about} worldwide, between {_spoken(line['low'])} and {_spoken(line['high'])} with 95 % certainty."
-    lowest, highest = (line["lift"] * line[key] / max(line["estimate"], 1e-12) for key in ("low", "high"))
-    if lowest > 1 or highest < 1:
-        return f"{about} here; its share is {line['lift']:.{2 if line['lift'] < 1 else 1}f} times the world's."
-    return f"{about} here; no clear difference from its share in the world."
-
-
-def _about(listeners: float) -> str:
-    if listeners < 1:
-        return "Fewer than one contributing listener a night"
-    spoken = _spoken(listeners)
-    return f"About {spoken} contributing listener{'' if spoken == '1' else 's'} a night"
-
-
-def _spoken(listeners: float) -> str:
-    """Round to two significant digits, as one would say it."""
-    return f"{round(float(f'{listeners:.2g}')):,}"
 
 
 _SCHEMA = """

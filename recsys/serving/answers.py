@@ -1,7 +1,7 @@
 """What the endpoint answers, as plain values: the command line prints the same."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NotRequired
 
 import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
@@ -11,7 +11,7 @@ from recsys.serving.place import chain, coarse_cell, place_named, place_of
 from recsys.serving.published import WORLD, Level, Place, Published
 from recsys.spelling import searchable
 
-POPULAR = "popular"
+POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
 
 
 class Centre(TypedDict):
@@ -48,15 +48,33 @@ class Interval(TypedDict):
     high: float
 
 
+class Bounds(TypedDict):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
 class Item(TypedDict):
-    """One line of a chart; ``lift`` is the track's share here over its share in the world."""
+    """One line of a chart.
+
+    ``previous_rank`` is that of the night before, or ``new``; ``nights_on_chart`` counts nights in a row. ``lift`` is
+    how many times what the chart compares with: popular, the track's share in the world; rising, its own past here;
+    local, its share in the rest of the world. ``listeners`` are averaged over the last ``nights``. A rising track is a
+    ``mover``, or a ``debut`` where it has no past here.
+    """
 
     rank: int
+    previous_rank: int | Literal["new"]
+    nights_on_chart: int
     track_id: str
     title: str
     artist: str
     listeners: Interval
     lift: float
+    lift_interval: Bounds
+    nights: int
+    kind: NotRequired[Literal["mover", "debut"]]
     reason: str
 
 
@@ -109,7 +127,7 @@ def regions_geojson(published: Published, *, query: str, limit: int) -> FeatureC
 
 
 def chart_answer(published: Published, *, place_id: str, chart: str, limit: int) -> Chart:
-    """Return a public chart of a place, or of the nearest larger place that has one.
+    """Return a public chart of a place, or of the nearest larger place where there is something to show.
 
     Parameters
     ----------
@@ -126,13 +144,13 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     UnknownPlaceError
         If the atlas has no such place.
     UnknownChartError
-        If the snapshot has no such chart, not even for the world.
+        If there is no chart of that name.
     """
+    if chart not in CHARTS:
+        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
     place = place_named(place_id, published=published)
     shown, items = _nearest(place, chart=chart, published=published)
-    why = _basis(shown, chart=chart, published=published)
-    if shown != place:
-        why = f"{_label(place)} has no chart of its own, so this is the chart of {_label(shown)}. {why}"
+    why = _why(place, shown, chart=chart, found=bool(items), published=published)
     return _chart(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
 
 
@@ -167,13 +185,31 @@ def _search(places: Iterable[Place], *, query: str) -> list[Place]:
 
 
 def _nearest(place: Place, *, chart: str, published: Published) -> tuple[Place, list[Item]]:
+    """Return the place, or the nearest larger one, whose list is not empty; if all are, the place and nothing."""
     for ancestor in chain(place, published=published):
         items = published.items(ancestor.id, chart=chart)
-        if items is not None:
+        if items:
             return ancestor, items
-    raise UnknownChartError(
-        "there is no such chart in this snapshot", hint=f"Charts are: {', '.join(published.charts)}."
-    )
+    return place, []
+
+
+def _why(place: Place, shown: Place, *, chart: str, found: bool, published: Published) -> str:
+    """Say which list this is, over which nights, and why it is not the place's own or is empty."""
+    basis = _basis(shown, chart=chart, published=published)
+    if chart not in published.charts:
+        return _MISSING.get(chart, "There is no such chart yet.")
+    if chart == LOCAL and place.level == "world":
+        return "The local chart compares a place with the rest of the world, so the world has none."
+    if found and shown == place:
+        return basis
+    searched = list(chain(place, published=published))
+    passed = searched[: searched.index(shown)] if found else searched
+    own = [each for each in passed if published.items(each.id, chart=chart) is not None]
+    without = [] if place in own else [f"{_short(place)} has no chart of its own"]
+    nothing = [_NOTHING[chart].format(" or ".join(map(_short, own)))] if own else []
+    because = ", and ".join([*without, *nothing])
+    because = because[0].upper() + because[1:]
+    return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
 
 
 def _chart(
@@ -217,6 +253,24 @@ def _label(place: Place) -> str:
 
 def _basis(shown: Place, *, chart: str, published: Published) -> str:
     nights = "night" if published.nights == 1 else f"{published.nights} nights"
-    return (
-        f"{chart.capitalize()} in {_label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}."
-    )
+    what = {
+        POPULAR: f"Popular in {_label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}.",
+        RISING: f"Rising in {_label(shown)}, by listeners who contribute, in the last nights to {published.as_of} "
+        "against the weeks before.",
+        LOCAL: f"Special in {_label(shown)} against the rest of the world, by listeners who contribute, over the "
+        f"{nights} to {published.as_of}.",
+    }
+    return what[chart]
+
+
+def _short(place: Place) -> str:
+    return "the world" if place.level == "world" else place.name
+
+
+_NOTHING = {
+    POPULAR: "nothing is known of {}",
+    RISING: "nothing in {} clearly rises above its own past",
+    LOCAL: "nothing in {} clearly stands out against the rest of the world",
+}
+_SHOWN = {POPULAR: "the chart of {}", RISING: "what rises in {}", LOCAL: "what is special in {}"}
+_MISSING = {RISING: "There is no rising chart yet: it compares with the past, and too few nights have been released."}

@@ -189,12 +189,14 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> J
 def chart(
     request: Request,
     place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
-    chart: Annotated[str, Path(description="`popular`.")],
+    chart: Annotated[str, Path(description="`popular`, `rising` or `local`.")],
     query: Annotated[ChartParameters, Query()],
 ) -> JSONResponse:
     """Return a public chart: browsing a place is no statement about where one is.
 
-    Where the place has no chart of its own, the chart of the nearest larger place is shown; `scope` and `why` say so.
+    Popular are the tracks with the most listeners, rising those that clearly exceed the place's own past, local those
+    that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
+    rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
     endpoint, limit = _endpoint(request), _endpoint(request).items(query.limit)
     answer = chart_answer(endpoint.current.get(), place_id=place_id, chart=chart, limit=limit)

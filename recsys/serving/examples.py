@@ -40,12 +40,16 @@ CHART = {
     "items": [
         {
             "rank": 1,
+            "previous_rank": 3,
+            "nights_on_chart": 12,
             "track_id": "t000123",
             "title": "Paper Lanterns",
             "artist": "The Slow Ferries",
             "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
             "lift": 2.31,
-            "reason": "2.3 times as popular here as in the world",
+            "lift_interval": {"low": 2.01, "high": 2.64},
+            "nights": 7,
+            "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
         }
     ],
 }

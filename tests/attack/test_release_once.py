@@ -4,20 +4,27 @@ import json
 import random
 import shutil
 import sqlite3
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import night
 import numpy as np
 import polars as pl
 import pytest
-from releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, released, small_atlas
+from releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhere, released, small_atlas
 
-from recsys.errors import PrivacyBudgetError
+from pipelines.consents import import_consents
+from pipelines.deployment import Deployment, Sources
+from pipelines.nightly import run_night
+from pipelines.planning import leave_out, plan_nights
+from recsys.errors import PrivacyBudgetError, UsageError
 from recsys.releases import counts
 from recsys.releases.ledger import Ledger
 from recsys.settings import load_settings
-from recsys.workspace import digest
+from recsys.workspace import digest, listener_of
 
 ROWS = [(f"listener {i}", "aa1", TRACKS[i % 3]) for i in range(30)]
 
@@ -60,10 +67,11 @@ def test_the_spend_is_on_disk_before_noise_is_drawn(tmp_path: Path, monkeypatch:
     found, draw = [], counts.discrete_gaussian
 
     def look(size: int, sigma_squared: float) -> Any:
-        shutil.copytree(tmp_path, copy := tmp_path.parent / "as a crash would leave it")  # no open connection helps
-        connection = sqlite3.connect(copy / "ledger.db")
-        found.extend(connection.execute("SELECT night, rho, tiers FROM entries").fetchall())
-        connection.close()
+        if not found:
+            shutil.copytree(tmp_path, copy := tmp_path.parent / "as a crash would leave it")  # no open connection helps
+            connection = sqlite3.connect(copy / "ledger.db")
+            found.extend(connection.execute("SELECT night, rho, tiers FROM entries").fetchall())
+            connection.close()
         return draw(size, sigma_squared=sigma_squared)
 
     monkeypatch.setattr(counts, "discrete_gaussian", look)
@@ -71,6 +79,13 @@ def test_the_spend_is_on_disk_before_noise_is_drawn(tmp_path: Path, monkeypatch:
     ((night, rho, tiers),) = found
     assert (night, rho) == ("2026-10-01", 0.015)
     assert json.loads(tiers)["part"]["sigma_squared"] == pytest.approx(10 / 0.03)
+
+
+def test_a_spend_reaches_the_disk_and_not_only_the_cache(tmp_path: Path) -> None:
+    """Nothing short of pulling the plug shows it, so ask SQLite: 2 is FULL, a sync at every commit."""
+    with Ledger(tmp_path / "ledger.db")._connected() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +121,18 @@ def test_a_crash_before_completion_is_completed_by_the_next_run(
     assert entry.release == before["manifest.json"]
 
 
-@pytest.mark.parametrize("change", [{"candidates": TRACKS[:5]}, {"atlas": small_atlas(version="new")}, {"rho": 0.01}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"candidates": TRACKS[:5]},
+        {"candidates": everywhere(TRACKS[:5], among=TRACKS)},
+        {"candidates": replace(everywhere(TRACKS), extra={"aa1": np.array([3], dtype=np.int32)})},
+        {"candidates": everywhere(TRACKS, newcomers=2.0)},
+        {"atlas": small_atlas(version="new")},
+        {"rho": 0.01},
+    ],
+    ids=["another catalogue", "fewer candidates", "another candidate in a row", "newcomers", "atlas", "rho"],
+)
 def test_a_night_that_was_begun_is_not_begun_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
@@ -119,7 +145,7 @@ def test_a_night_that_was_begun_is_not_begun_otherwise(
     monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
     with pytest.raises(PrivacyBudgetError, match="has a ledger entry with another") as refused:
         released(contributed(ROWS), tmp_path, **change)
-    assert "do without that night" in refused.value.hint
+    assert "the settings, atlas and catalogue it was begun with" in refused.value.hint
 
 
 def test_a_deleted_release_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +206,110 @@ def test_a_crash_before_the_ledger_knew_does_not_let_a_night_be_drawn_again(
     shutil.rmtree(tmp_path / "releases")
     with pytest.raises(PrivacyBudgetError, match="released already"):
         released(contributed(ROWS), tmp_path)
+
+
+USERS = [f"user-{number}" for number in range(12)]
+
+
+def deployed_for(folder: Path, **sections: dict[str, object]) -> Deployment:
+    """A world of three nights in Portugal, whose first two can be run by :func:`run`."""
+    files = folder / "listens", folder / "catalogue.csv", folder / "consents.csv"
+    sources = Sources(*files) if files[0].exists() else night.write_world(folder, nights=2, users=USERS)
+    deployment = night.deployed(folder, sources, night.small_settings(folder / "mlruns", **sections))
+    deployment.workspace.prepare()
+    import_consents(folder / "consents.csv", workspace=deployment.workspace, settings=deployment.settings)
+    return deployment
+
+
+def run(deployment: Deployment, *more: date, skip: tuple[date, ...] = ()) -> list[date]:
+    """Run the nights that are due, and whatever else somebody insists on."""
+    due = [*plan_nights(deployment, skip=skip).due, *more]
+    for some in due:
+        run_night(deployment, some)
+    return due
+
+
+def releases_of(deployment: Deployment) -> dict[str, dict[str, str]]:
+    return {folder.name: bytes_of(folder) for folder in deployment.workspace.releases.iterdir()}
+
+
+def nothing(folder: Path, _: Deployment) -> Deployment:
+    return deployed_for(folder)
+
+
+def late_listens(folder: Path, _: Deployment) -> Deployment:
+    more = night.plays(night.FIRST, users=USERS, tracks=night.TRACKS[:9])
+    night.write_listens(folder / "listens", night.FIRST, more)
+    return deployed_for(folder)
+
+
+def erasures(folder: Path, deployment: Deployment) -> Deployment:
+    for user in USERS[:6]:
+        listener = listener_of(user, key=deployment.listener_key)
+        assert deployment.store.erase(listener) + deployment.consents.forget(listener) > 0
+    (folder / "consents.csv").write_text("user_id,purpose,state,at,notice_version\n")
+    return deployed_for(folder)
+
+
+def changed_settings(folder: Path, _: Deployment) -> Deployment:
+    privacy = {"rho_per_night": 1.0, "max_tracks": 2, "max_nights": 28, "max_nights_per_year": 365}
+    return deployed_for(folder, privacy=privacy, atlas={"service_area": ["PT", "ES"]})
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [nothing, late_listens, erasures, changed_settings],
+    ids=["re-run", "late listens", "erasures", "settings"],
+)
+def test_whatever_happens_a_released_night_gets_no_new_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path, Deployment], Deployment]
+) -> None:
+    deployment = deployed_for(tmp_path)
+    nights = run(deployment)
+    before, entries = releases_of(deployment), deployment.ledger.entries()
+    later = happens(tmp_path, deployment)
+    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    assert run(later) == []
+    run(later, *nights)  # by the letter, too
+    assert (releases_of(later), later.ledger.entries()) == (before, entries)
+    assert [entry.spend.night for entry in entries] == nights == [night.night_of(0), night.night_of(1)]
+
+
+def test_catching_up_draws_every_missed_night_once_and_no_other_again(tmp_path: Path) -> None:
+    deployment = deployed_for(tmp_path)
+    run(deployment)
+    before = releases_of(deployment)
+    for number in (3, 4, 6):  # while nobody ran a night; the input of nights 2 and 5 is late
+        some = night.night_of(number)
+        night.write_listens(tmp_path / "listens", some, night.plays(some, users=USERS))
+    later = deployed_for(tmp_path)
+    assert run(later) == [night.night_of(number) for number in (3, 4, 6)]
+    night.write_listens(tmp_path / "listens", night.night_of(5), night.plays(night.night_of(5), users=USERS))
+    assert run(deployed_for(tmp_path)) == []  # a night before the last one is not run any more
+    after = releases_of(later)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 5
+    assert sorted(entry.spend.night for entry in later.ledger.entries()) == [
+        night.night_of(number) for number in (0, 1, 3, 4, 6)
+    ]
+
+
+def test_a_night_that_cannot_be_finished_is_left_out_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its spend was committed, then the settings changed: nothing can finish it, and it must not stop the others."""
+    deployment = deployed_for(tmp_path)
+    with monkeypatch.context() as crashing:
+        crashing.setattr(counts, "discrete_gaussian", crashes)
+        with pytest.raises(Crash):
+            run(deployment)
+    later = deployed_for(tmp_path, privacy={"rho_per_night": 0.01})
+    with pytest.raises(PrivacyBudgetError) as refused:
+        run(later)
+    assert f"--skip {night.FIRST}" in refused.value.hint
+    assert run(later, skip=(night.FIRST,)) == [night.night_of(1)]
+    leave_out(later.workspace, [night.FIRST])
+    assert run(deployed_for(tmp_path)) == []
+    assert plan_nights(deployed_for(tmp_path)).late == {}
+    assert list(releases_of(later)) == [str(night.night_of(1))]
+    for wrong, why in ((night.night_of(1), "released already"), (night.night_of(40), "no night 2026-11-10")):
+        with pytest.raises(UsageError, match=why):
+            plan_nights(deployed_for(tmp_path), skip=[wrong])

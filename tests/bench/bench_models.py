@@ -79,7 +79,8 @@ def plays(data: Path) -> pl.DataFrame:
 
 def contributed(rows: pl.DataFrame) -> pl.DataFrame:
     """Count equal rows as plays that may be trained on."""
-    counted = rows.group_by(pl.all()).agg(plays=pl.len()).with_columns(counted=pl.lit(True), trained=pl.lit(True))
+    uses = {"counted": pl.lit(True), "trained": pl.lit(True), "partner_part": None}
+    counted = rows.group_by(pl.all()).agg(plays=pl.len()).with_columns(**uses)
     types = {name: column.dtype for name, column in Contributions.columns().items()}
     return counted.select(pl.col(name).cast(kind) for name, kind in types.items())
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from recsys.atlas import load_atlas
-from recsys.releases import charts, counts
+from recsys.releases import charts
+from recsys.releases.released import read, released_nights
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
@@ -45,8 +46,8 @@ def found_of(top: pl.DataFrame, lists: pl.DataFrame) -> pl.DataFrame:
 def found_shares(workspace: Workspace) -> pl.DataFrame:
     settings = load_settings(SAMPLE / "settings.toml")
     atlas = load_atlas(settings.atlas)
-    nights = counts.released_nights(workspace.releases)[-settings.charts.window_nights :]
-    chart = charts.popular(counts.read(workspace.releases, nights), atlas=atlas, settings=settings.charts)
+    nights = released_nights(workspace.releases)[-settings.charts.window_nights :]
+    chart = charts.popular(read(workspace.releases, nights), atlas=atlas, settings=settings.charts)
     lists = chart.filter(pl.col("rank") <= TOP).select(part="place", track_id="track_id")
     regions = pl.read_parquet(SAMPLE / "truth" / "regions.parquet").filter(
         pl.col("served"), pl.col("level") == "region", pl.col("listeners_a_night") >= SIZES[0]

@@ -20,6 +20,8 @@ from recsys.releases.noise import discrete_gaussian
 
 PARTS, TRACKS, NIGHTS = 250, 6_015, 5
 
+dp.enable_features("contrib")
+
 
 def main(draws: int) -> None:
     """Print the speeds and the cost of a release."""

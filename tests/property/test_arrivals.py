@@ -46,12 +46,18 @@ def test_without_consent_then_and_now_nothing_is_left(entries: list[tuple[Purpos
         log.append(Entry(who, purpose, state, NOON + timedelta(hours=at), "1") for purpose, state, at in entries)
         found = arrived(write_listens(Path(folder) / "listens.parquet", [listen()]), log)
     hours_to_now = int((NOW - NOON) / timedelta(hours=1))
-    local, charts, models = (
+    local, charts, models, partner = (
         state_at(entries, purpose, 0) and state_at(entries, purpose, hours_to_now)
-        for purpose in (Purpose.LOCAL_TRENDS, Purpose.CONTRIBUTE_TRENDS, Purpose.PERSONALISATION)
+        for purpose in (
+            Purpose.LOCAL_TRENDS,
+            Purpose.CONTRIBUTE_TRENDS,
+            Purpose.PERSONALISATION,
+            Purpose.PARTNER_STATISTICS,
+        )
     )
-    assert found.select("for_charts", "for_models").rows() == ([(charts, models)] if charts or models else [])
+    assert found.select("for_charts", "for_models").rows() == [(charts, models)] * (charts or models or partner)
     assert found["cell"].is_not_null().any() == ((local and models) or charts)
+    assert found["partner_cell"].is_not_null().any() == partner
 
 
 @settings(max_examples=80, deadline=None)
@@ -78,6 +84,7 @@ def test_no_cell_is_ever_finer_than_asked_and_coarser_ones_come_by_parent(
 ) -> None:
     cell = h3.latlng_to_cell(latitude, longitude, given)
     row = {"listener": "a", "track_id": "t", "played_at": NOON, "for_charts": True, "for_models": True}
+    row |= {"for_place": True, "for_partner": False}
     frame = pl.LazyFrame(
         [
             {**row, "latitude": latitude, "longitude": longitude, "cell": None},

@@ -8,9 +8,9 @@ from recsys.errors import NotReadyError
 from recsys.releases import charts
 from recsys.releases.noise import discrete_gaussian
 from recsys.schemas import Chart, at_border
-from recsys.settings import ChartsSettings
+from recsys.settings import ChartsSettings, load_settings
 
-SETTINGS = ChartsSettings(window_nights=7, size=10)
+SETTINGS: ChartsSettings = load_settings(overrides={"charts": {"size": 10}}).charts
 SIGMA_SQUARED = 7 * 10 / 0.03  # of a sum over seven nights
 ZIPF = 1 / np.arange(1, 201)
 
@@ -21,7 +21,7 @@ def noise(shape: tuple[int, int]) -> np.ndarray:
 
 def popular(sums: np.ndarray, *, atlas: Atlas | None = None, size: int = 10, nights: int = 7) -> pl.DataFrame:
     atlas = atlas or small_atlas()
-    settings = ChartsSettings(window_nights=7, size=size)
+    settings = SETTINGS.model_copy(update={"size": size})
     return charts.popular(window(sums, atlas=atlas, nights=nights), atlas=atlas, settings=settings)
 
 
@@ -137,9 +137,9 @@ def test_ties_are_settled_by_track() -> None:
 def test_a_track_that_was_a_candidate_for_fewer_nights_counts_per_night() -> None:
     atlas, true = small_atlas(), np.outer(np.ones(8), 7e5 * ZIPF)
     true[:, 0] *= 3 / 7
-    found = window(true, atlas=atlas)
-    found.exposures[0], found.variances["part"][0] = 3, 3 * 10 / 0.03
-    chart = charts.popular(found, atlas=atlas, settings=SETTINGS)
+    exposures = np.full(true.shape, 7, dtype=np.uint8)
+    exposures[:, 0] = 3
+    chart = charts.popular(window(true, atlas=atlas, exposures=exposures), atlas=atlas, settings=SETTINGS)
     assert of(chart, "CC")["estimate"][:2].to_numpy() == pytest.approx([1e5, 5e4], rel=0.01)
 
 

@@ -12,7 +12,9 @@ from recsys.errors import InputError
 from recsys.schemas import CoarseListens
 
 
-def allowed(latitude: float | None = None, longitude: float | None = None, cell: str | None = None) -> pl.LazyFrame:
+def allowed(
+    latitude: float | None = None, longitude: float | None = None, cell: str | None = None, **uses: bool
+) -> pl.LazyFrame:
     row = {
         "listener": "a" * 32,
         "track_id": "t1",
@@ -21,7 +23,7 @@ def allowed(latitude: float | None = None, longitude: float | None = None, cell:
         "longitude": longitude,
         "cell": cell,
     }
-    flags = {"for_charts": True, "for_models": False}
+    flags = {"for_charts": True, "for_models": False, "for_place": True, "for_partner": False, **uses}
     return pl.LazyFrame(
         [row | flags], schema_overrides={"latitude": pl.Float64, "longitude": pl.Float64, "cell": pl.String}
     )
@@ -43,6 +45,15 @@ def test_a_finer_cell_becomes_its_ancestor(resolution: int) -> None:
     assert cell_of(allowed(cell=fine)) == h3.str_to_int(h3.cell_to_parent(fine, 5))
 
 
+def test_an_ancestor_is_that_of_the_index_also_where_another_cell_lies_there() -> None:
+    """H3 does not nest geometrically: both cells of a point at the border would tell how near to the border it is."""
+    fine = [h3.latlng_to_cell(38 + i / 10, -9 + i / 7, 8) for i in range(200)]
+    elsewhere = [cell for cell in fine if h3.latlng_to_cell(*h3.cell_to_latlng(cell), 5) != h3.cell_to_parent(cell, 5)]
+    assert len(elsewhere) > 5
+    for cell in elsewhere:
+        assert cell_of(allowed(cell=cell)) == h3.str_to_int(h3.cell_to_parent(cell, 5))
+
+
 @pytest.mark.parametrize("resolution", range(6))
 def test_a_cell_that_is_coarse_already_stays(resolution: int) -> None:
     coarse = h3.latlng_to_cell(*LISBON, resolution)
@@ -61,7 +72,24 @@ def test_without_a_position_there_is_no_cell() -> None:
 def test_there_is_no_column_for_a_position_or_an_instant_afterwards() -> None:
     found = coarsen(allowed(*LISBON), night=date(2026, 1, 2), resolution=5).collect()
     assert found.columns == CoarseListens.column_names()
-    assert found.rows() == [("a" * 32, date(2026, 1, 2), "t1", LISBON_CELL, True, False)]
+    assert found.rows() == [("a" * 32, date(2026, 1, 2), "t1", LISBON_CELL, None, True, False)]
+
+
+@pytest.mark.parametrize(
+    ("uses", "cell", "partner_cell"),
+    [
+        ({}, LISBON_CELL, None),
+        ({"for_partner": True}, LISBON_CELL, LISBON_CELL),
+        ({"for_partner": True, "for_charts": False}, None, LISBON_CELL),  # though local trends may know the place
+        ({"for_partner": True, "for_place": False, "for_models": True}, None, LISBON_CELL),
+        ({"for_charts": False, "for_models": True}, LISBON_CELL, None),
+    ],
+)
+def test_each_permission_sees_a_cell_of_its_own(
+    uses: dict[str, bool], cell: int | None, partner_cell: int | None
+) -> None:
+    found = coarsen(allowed(*LISBON, **uses), night=NIGHT, resolution=5).collect()
+    assert found.select("cell", "partner_cell").row(0) == (cell, partner_cell)
 
 
 def test_a_frame_of_other_types_does_not_cross_the_border() -> None:

@@ -1,13 +1,14 @@
 """Contributions: one part a night, a few tracks, a few nights; never a look at anybody else."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
 import pytest
 from arriving import KEY, NIGHT, Quarters, coarse
 
-from recsys.cells.contributions import bound
+from recsys.cells.contributions import bound, bound_for_partner
 from recsys.errors import InputError
 from recsys.schemas import Contributions
 from recsys.settings import PrivacySettings, load_settings
@@ -17,8 +18,9 @@ NO_PAST = pl.DataFrame(schema={"listener": pl.String, "night": pl.Date})
 DAY = timedelta(days=1)
 
 
-def privacy(max_tracks: int = 10, max_nights: int = 12) -> PrivacySettings:
-    return load_settings().privacy.model_copy(update={"max_tracks": max_tracks, "max_nights": max_nights})
+def privacy(max_tracks: int = 10, max_nights: int = 12, max_nights_per_year: int = 365) -> PrivacySettings:
+    caps = {"max_tracks": max_tracks, "max_nights": max_nights, "max_nights_per_year": max_nights_per_year}
+    return load_settings().privacy.model_copy(update=caps)
 
 
 def bounded(
@@ -36,17 +38,17 @@ def nights(listener: str, *back: int) -> pl.DataFrame:
     return pl.DataFrame({"listener": listener, "night": [NIGHT - days * DAY for days in back]}, schema=NO_PAST.schema)
 
 
-def counts_after(*back: int, max_nights: int) -> bool:
-    found = bounded(coarse([(BO, "t1", 1)]), past=nights(BO, *back), settings=privacy(max_nights=max_nights))
+def counts_after(*back: int, **caps: int) -> bool:
+    found = bounded(coarse([(BO, "t1", 1)]), past=nights(BO, *back), settings=privacy(**caps))
     return bool(found["counted"].item())
 
 
 def test_plays_are_summed_by_listener_and_track() -> None:
     found = bounded(coarse([(ANA, "t1", 1), (ANA, "t1", 1), (ANA, "t2", 1), (BO, "t1", 2)]))
     assert found.rows() == [
-        (ANA, NIGHT, "P1", "t1", 2, True, True),
-        (ANA, NIGHT, "P1", "t2", 1, True, True),
-        (BO, NIGHT, "P2", "t1", 1, True, True),
+        (ANA, NIGHT, "P1", "t1", 2, True, True, None),
+        (ANA, NIGHT, "P1", "t2", 1, True, True, None),
+        (BO, NIGHT, "P2", "t1", 1, True, True, None),
     ]
     assert Contributions.is_valid(found)
 
@@ -122,6 +124,63 @@ def test_the_bound_looks_both_ways_in_whatever_order_nights_are_run() -> None:
     assert counts_after(*range(-60, -27), max_nights=12)
 
 
+@pytest.mark.parametrize(
+    ("others", "counts"),
+    [
+        (range(92, 365, 30), True),  # 10 nights
+        (range(90, 365, 25), False),  # 11
+        (range(-364, -92, 25), False),
+        (range(365, 700, 7), True),
+        (range(-700, -364, 7), True),
+        ([*range(100, 250, 25), *range(-250, -100, 30)], False),  # 6 and 5 on either side
+    ],
+)
+def test_nobody_counts_on_more_than_the_nights_of_a_year(others: Sequence[int], counts: bool) -> None:
+    assert counts_after(*others, max_nights_per_year=11) == counts
+
+
+def test_within_91_own_nights_only_a_quarter_of_a_year_counts() -> None:
+    """BO's digits 0001 start its quarters on days whose ordinal is 1 modulo 91: by hand, 739,285 = 91 * 8124 + 1."""
+    start = date.fromordinal(739_285)
+    for days, expected in ((90, False), (91, True)):
+        night = start + days * DAY
+        past = pl.DataFrame({"listener": BO, "night": [start, start + 40 * DAY]}, schema=NO_PAST.schema)
+        settings = privacy(max_nights_per_year=8)  # a quarter of which is 2
+        found = bounded(coarse([(BO, "t1", 1)], night=night), past=past, night=night, settings=settings)
+        assert found["counted"].item() == expected
+
+
+def test_partner_statistics_have_a_part_of_their_own_and_count_nowhere_else() -> None:
+    """At home in P1 for the charts; for partners, who may see other plays of the night, in P2."""
+    charts = coarse([(ANA, "t1", 1), (ANA, "t1", 1), (ANA, "t2", 1), (ANA, "t3", 2)])
+    partner = coarse([(ANA, "t3", 2), (ANA, "t4", 2), (ANA, "t5", 3)], charts=False, models=False, partner=True)
+    partner = partner.with_columns(cell=pl.lit(None, pl.UInt64))
+    found = bounded(pl.concat([charts, partner]))
+    assert found.select("part", "track_id", "plays", "counted", "trained", "partner_part").rows() == [
+        ("P1", "t1", 2, True, True, None),
+        ("P1", "t2", 1, True, True, None),
+        ("P1", "t3", 1, False, True, "P2"),
+        ("P1", "t4", 1, False, False, "P2"),  # t5 was played elsewhere, and is for nothing else
+    ]
+    alone = bounded(charts)
+    unused = pl.col("counted") | pl.col("trained")
+    assert found.filter(unused).drop("partner_part").equals(alone.drop("partner_part"))
+
+
+def test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener() -> None:
+    nightly = [
+        bounded(coarse([(ANA, f"t{i}", part) for i in range(9)], night=night, partner=True), night=night)
+        for part, night in ((1, NIGHT), (2, NIGHT + DAY), (2, NIGHT + 2 * DAY))
+    ]
+    nightly.append(bounded(coarse([(BO, "t1", 3)])))  # who does not allow it
+    found = bound_for_partner(pl.concat(nightly).lazy(), night=NIGHT, max_tracks=4, key=KEY)
+    assert found.select("listener", "part").unique().rows() == [(ANA, "P2")]
+    assert found["track_id"].n_unique() == found.height == 4
+    assert found.select("night", "plays", "counted").unique().rows() == [(NIGHT, 2, True)]  # on two nights
+    again = bound_for_partner(pl.concat(nightly).reverse().lazy(), night=NIGHT, max_tracks=4, key=KEY)
+    assert again.equals(found)
+
+
 def test_tonight_itself_does_not_stand_in_its_own_way() -> None:
     assert counts_after(0, max_nights=1)
 
@@ -151,7 +210,7 @@ def test_weeks_of_listeners_begin_on_different_days() -> None:
 def test_other_listeners_change_nothing() -> None:
     mine, settings = [(ANA, f"t{i}", i % 3) for i in range(30)], privacy(max_tracks=5)
     alone = bounded(coarse(mine), settings=settings)
-    crowd = [(f"{i:032x}", f"t{i % 30}", i % 4) for i in range(400)]
+    crowd = [(f"{i // 10:032x}", f"t{i % 30}", i // 10 % 4) for i in range(400)]  # they have too many, too
     among = bounded(coarse(crowd + mine), past=nights(BO, 1, 2, 3), settings=settings)
     assert among.filter(pl.col("listener") == ANA).equals(alone)
 

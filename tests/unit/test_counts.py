@@ -1,15 +1,20 @@
 import json
+import math
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from releasing import NIGHT, NOW, PRIVACY, SHARED, SIGMA_SQUARED, TRACKS, contributed, released, small_atlas
+from releasing import NIGHT, NOW, PRIVACY, SHARED, SIGMA_SQUARED, TRACKS, contributed, everywhere, released, small_atlas
 
 from recsys.errors import InputError, NotReadyError, PrivacyBudgetError
-from recsys.releases import counts
+from recsys.releases import counts, written
+from recsys.releases import released as released_
+from recsys.releases.candidates import Candidates
 from recsys.releases.ledger import Ledger
+from recsys.releases.released import Released
+from recsys.releases.written import Block, write_counts
 
 ROWS = [("a", "aa1", "t00"), ("b", "aa1", "t00"), ("c", "aa2", "t00"), ("c", "aa2", "t19"), ("d", "CC-rest", "t03")]
 
@@ -25,7 +30,13 @@ def table(folder: Path) -> pl.DataFrame:
 
 
 def seen(folder: Path) -> dict[tuple[str, str], int]:
-    return {(part, track): n for part, track, n in table(folder).filter(pl.col("listeners") != 0).iter_rows()}
+    found = table(folder).filter(pl.col("listeners") != 0).select("part", "track_id", "listeners")
+    return {(part, track): n for part, track, n in found.iter_rows()}
+
+
+def summed(found: Released, row: str) -> dict[str, int]:
+    some = found.entries(row)
+    return {found.tracks[i]: int(n) for i, n in zip(found.positions[some], found.sums[some], strict=True)}
 
 
 @pytest.mark.usefixtures("_silent")
@@ -41,11 +52,11 @@ def test_distinct_listeners_are_counted(tmp_path: Path) -> None:
     [
         contributed([("x", "aa1", "t00")], counted=False),
         contributed([("x", "aa1", "t00")], night=NIGHT + timedelta(days=1)),
-        contributed([("x", "aa1", "no candidate")]),
+        contributed([("x", "aa1", "not in the catalogue")]),
         contributed([("x", "outside", "t00")]),
         contributed([("x", None, "t00")]),
     ],
-    ids=["not counted", "another night", "no candidate", "outside the service area", "unknown part"],
+    ids=["not counted", "another night", "outside the catalogue", "outside the service area", "unknown part"],
 )
 def test_what_does_not_count_is_ignored(tmp_path: Path, ignored: pl.LazyFrame) -> None:
     folder = released(pl.concat([contributed(ROWS), ignored]), tmp_path)
@@ -54,8 +65,10 @@ def test_what_does_not_count_is_ignored(tmp_path: Path, ignored: pl.LazyFrame) -
 
 def test_every_cell_has_noise(tmp_path: Path) -> None:
     found = table(released(contributed([]), tmp_path))
-    assert found["part"].to_list() == [part for part in small_atlas().parts for _ in TRACKS]
+    assert found["part"].to_list() == [part for part in found["part"].unique(maintain_order=True) for _ in TRACKS]
+    assert set(found["part"]) == set(small_atlas().parts)
     assert found["track_id"].to_list() == [*TRACKS] * len(small_atlas().parts)
+    assert found["candidate"].all()
     assert 0.3 < found["listeners"].var() / SIGMA_SQUARED < 3  # 160 draws: six standard errors and more
 
 
@@ -63,8 +76,9 @@ def test_the_manifest_says_what_was_released_and_nothing_else(tmp_path: Path) ->
     folder = released(contributed(ROWS), tmp_path, candidates=[*TRACKS, "t00"])
     facts = json.loads((folder / "manifest.json").read_text())
     assert set(facts) == {
-        *("night", "ledger", "rho", "tiers", "max_tracks", "atlas", "rows_digest"),
-        *("candidates", "candidates_digest", "files"),
+        *("night", "ledger", "rho", "tiers", "max_tracks", "max_nights", "max_nights_per_year", "atlas", "rows_digest"),
+        *("tracks", "tracks_digest", "candidates", "candidates_digest", "newcomers", "threshold", "written_digest"),
+        "files",
     }
     assert (facts["night"], facts["rho"], facts["max_tracks"], facts["candidates"]) == ("2026-10-01", 0.015, 10, 20)
     (tier,) = facts["tiers"]
@@ -125,26 +139,98 @@ def test_nights_add_up(tmp_path: Path) -> None:
     found = counts.read(tmp_path / "releases", nights)
     total = pl.concat([table(folder) for folder in folders]).group_by("part", "track_id").agg(pl.col("listeners").sum())
     expected = {(part, track): n for part, track, n in total.iter_rows()}
-    for row, part in enumerate(found.rows):
-        for column, track in enumerate(found.tracks):
-            assert found.sums[row, column] == expected[part, track]
+    for part in found.rows:
+        assert summed(found, part) == {track: expected[part, track] for track in found.tracks}
+        assert found.exposures[found.entries(part)].tolist() == [2, *[3] * 19, 1]
     assert counts.released_nights(tmp_path / "releases") == nights
     assert found.nights == tuple(nights)
-    assert found.tracks == (*TRACKS, "t99")
-    assert found.exposures.tolist() == [2, *[3] * 19, 1]
-    assert found.variances["part"] == pytest.approx(found.exposures * SIGMA_SQUARED)
+    assert (found.rows, found.tracks) == (small_atlas().parts, (*TRACKS, "t99"))
+    assert found.variances == pytest.approx(found.exposures * SIGMA_SQUARED)
     assert found.ledger_numbers == (1, 2, 3)
+    assert found.entries("nowhere") == slice(0, 0)
 
 
 def test_blocks_of_parts_are_written_and_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "_BLOCK", 3 * len(TRACKS))
+    for module, name, cells in ((counts, "_BLOCK", 3), (written, "_GROUP", 2), (released_, "_BLOCK", 3)):
+        monkeypatch.setattr(module, name, cells * len(TRACKS))
     monkeypatch.setattr(counts, "discrete_gaussian", lambda size, sigma_squared: np.zeros(size, dtype=np.int32))
     rows = [(f"listener {part}", part, track) for part, track in zip(small_atlas().parts, TRACKS, strict=False)]
     folder = released(contributed(rows), tmp_path)
     assert seen(folder) == {(part, track): 1 for _, part, track in rows}
     found = counts.read(tmp_path / "releases", [NIGHT])
-    assert found.sums[range(8), range(8)].tolist() == [1] * 8
-    assert found.sums.sum() == 8
+    for _, part, track in rows:
+        assert summed(found, part) == dict.fromkeys(TRACKS, 0) | {track: 1}
+
+
+@pytest.fixture
+def _one_track_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the noise, but count 1,000 listeners of the first track more in every row."""
+
+    def drawn(size: int, sigma_squared: float) -> np.ndarray:
+        return np.tile(np.array([1000, *[0] * (len(TRACKS) - 1)], dtype=np.int32), size // len(TRACKS))
+
+    monkeypatch.setattr(counts, "discrete_gaussian", drawn)
+
+
+@pytest.mark.usefixtures("_one_track_stands_out")
+def test_what_stands_out_is_written_and_marked_and_never_summed(tmp_path: Path) -> None:
+    some = everywhere(TRACKS[10:], among=TRACKS)
+    folder = released(contributed(ROWS), tmp_path, candidates=some)
+    newcomers = table(folder).filter(~pl.col("candidate"))
+    assert newcomers["track_id"].to_list() == ["t00"] * 8
+    assert newcomers["listeners"].to_list() == [
+        1002 if part == "aa1" else 1000 + (part == "aa2") for part in newcomers["part"]
+    ]
+    assert table(folder).filter("candidate").height == 8 * 10
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert [tier["newcomers_written"] for tier in manifest["tiers"]] == [8]
+    assert manifest["threshold"] == pytest.approx(1.2816, abs=1e-4)  # the normal's upper tenth: one of ten others
+    found = counts.read(tmp_path / "releases", [NIGHT])
+    assert summed(found, "aa1") == dict.fromkeys(TRACKS[10:], 0)
+    assert summed(counts.read(tmp_path / "releases", [NIGHT], newcomers=True), "aa1") == {"t00": 1002}
+
+
+def test_all_tracks_being_candidates_nothing_stands_out(tmp_path: Path) -> None:
+    folder = released(contributed(ROWS), tmp_path)
+    assert table(folder)["candidate"].all()
+    assert json.loads((folder / "manifest.json").read_text())["threshold"] is None
+
+
+def test_a_candidate_of_one_row_is_counted_there_and_not_elsewhere(tmp_path: Path) -> None:
+    some = Candidates(TRACKS, np.array([3], dtype=np.int32), {"aa2": np.array([7, 9], dtype=np.int32)}, 1e-12)
+    folder = released(contributed(ROWS), tmp_path, candidates=some)
+    expected = {(part, "t03", True) for part in small_atlas().parts} | {("aa2", "t07", True), ("aa2", "t09", True)}
+    assert set(table(folder).select("part", "track_id", "candidate").iter_rows()) == expected
+
+
+def test_noise_that_larger_places_share_is_pooled_for_what_nobody_counts(tmp_path: Path) -> None:
+    """A track that is heard in one part stands out there at less than its own noise asks for.
+
+    σ² is 666.7 in parts, 1666.7 in countries and 1111.1 in the world: pooled, 1/σ² is 0.0015 + 0.0006 + 0.0009 = 0.003.
+    A part's count n with nothing else makes 0.0015 n, and n in all three rows 0.003 n, against z √0.003.
+    """
+    some = everywhere(["t19"], among=TRACKS, newcomers=0.19)  # of 19 others: z is 2.326
+    order = counts.drawing_order(counts.tiers(small_atlas(), settings=SHARED), atlas=small_atlas())
+    least = 2.3263 / 0.003**0.5  # 42.5 listeners; by the part's own noise it would be 60.1
+    for listeners, expected in ((math.floor(least), set()), (math.ceil(least), {("aa1", "t00")})):
+        rows = {"world", "AA", "aa1"}
+        blocks = (
+            Block(
+                tier, tier.rows, np.array([[listeners if row in rows else 0, *[0] * 19] for row in tier.rows]).ravel()
+            )
+            for tier in order
+        )
+        write_counts(blocks, candidates=some, atlas=small_atlas(), file=tmp_path / "counts.parquet")
+        newcomers = pl.read_parquet(tmp_path / "counts.parquet").filter(~pl.col("candidate"))
+        assert expected <= set(newcomers.select("part", "track_id").iter_rows())
+        assert len(expected) == ("aa1" in set(newcomers["part"]))
+
+
+def test_larger_places_come_before_the_places_in_them() -> None:
+    order = counts.drawing_order(counts.tiers(small_atlas(), settings=SHARED), atlas=small_atlas())
+    rows = [row for tier in order for row in tier.rows]
+    assert rows == ["world", "world-rest", "AA", "AA-rest", "aa1", "aa2", "aa3", "BB", "BB-rest", "bb1", "CC-rest"]
+    assert {tier.name: tier.rho for tier in order} == pytest.approx({"world": 0.0045, "country": 0.003, "part": 0.0075})
 
 
 def test_nights_under_another_atlas_do_not_mix(tmp_path: Path) -> None:
@@ -206,5 +292,5 @@ def test_larger_places_count_what_their_parts_count(tmp_path: Path, monkeypatch:
     assert seen(folder) == expected
     found = counts.read(tmp_path / "releases", [NIGHT])
     assert {found.tiers[row] for row in ("AA", "BB")} == {"country"}
-    assert found.sums[found.rows.index("world")].tolist() == [3, 1, *[0] * 18]
-    assert found.variances["country"] == pytest.approx([10 / (2 * 0.003)] * 20)
+    assert summed(found, "world") == dict.fromkeys(TRACKS, 0) | {"t00": 3, "t01": 1}
+    assert found.variances[found.entries("AA")] == pytest.approx([10 / (2 * 0.003)] * 20)

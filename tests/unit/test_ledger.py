@@ -1,16 +1,14 @@
-import math
 import sqlite3
 import stat
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-from releasing import NIGHT, NOW, PRIVACY
+from releasing import NIGHT, NOW
 
 from recsys.errors import NotReadyError, PrivacyBudgetError
-from recsys.releases.ledger import Ledger, Spend, guarantee, summary
+from recsys.releases.ledger import Ledger, Spend
 
 SPEND = Spend(
     night=NIGHT,
@@ -88,6 +86,42 @@ def test_a_night_that_was_released_is_not_paid_for_again(ledger: Ledger) -> None
         ledger.complete(entry.number, release="other", at=NOW)
 
 
+def period(first: int, last: int) -> Spend:
+    start = str(NIGHT + timedelta(days=first))
+    return replace(SPEND, purpose="partner", night=NIGHT + timedelta(days=last), parameters={"from": start})
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 9), (5, 6), (9, 20), (-5, 0), (-5, 20), (1, 9), (0, 8), (9, 9)])
+def test_a_night_is_in_one_period_at_most(ledger: Ledger, first: int, last: int) -> None:
+    ledger.commit(period(0, 9), at=NOW)
+    ledger.commit(SPEND, at=NOW)  # another purpose does not matter
+    if (first, last) == (0, 9):
+        assert ledger.commit(period(0, 9), at=NOW).number == 1
+        return
+    with pytest.raises(PrivacyBudgetError, match="has nights in common with the period 2026-10-01 to 2026-10-10") as no:
+        ledger.commit(period(first, last), at=NOW)
+    assert no.value.hint == "Begin after 2026-10-10, or end before 2026-10-01."
+    assert len(ledger.entries()) == 2
+
+
+def test_periods_beside_each_other_are_entries_of_their_own(ledger: Ledger) -> None:
+    for first, last in ((10, 19), (0, 9), (20, 20)):
+        ledger.commit(period(first, last), at=NOW)
+    assert [str(entry.spend.first) for entry in ledger.entries()] == ["2026-10-11", "2026-10-01", "2026-10-21"]
+    assert SPEND.first == SPEND.night
+
+
+def test_a_night_that_nothing_can_finish_can_be_left_out(ledger: Ledger) -> None:
+    ledger.commit(SPEND, at=NOW)
+    ledger.commit(period(0, 9), at=NOW)
+    with pytest.raises(PrivacyBudgetError) as night:
+        ledger.commit(replace(SPEND, rho=1.0), at=NOW)
+    assert "`hearabouts nightly --skip 2026-10-01`" in night.value.hint
+    with pytest.raises(PrivacyBudgetError) as whole:
+        ledger.commit(replace(period(0, 9), rho=1.0), at=NOW)
+    assert "--skip" not in whole.value.hint
+
+
 COLUMNS = "night, purpose, 0.001, 1, tiers, rows, parameters, at"
 
 
@@ -127,20 +161,3 @@ def test_a_ledger_in_use_is_tried_again_later(tmp_path: Path, ledger: Ledger, mo
     with pytest.raises(NotReadyError):
         ledger.commit(SPEND, at=NOW)
     other.close()
-
-
-@pytest.mark.parametrize("rho", [0.001, 0.015, 0.18, 1.0])
-def test_epsilon_is_that_of_the_published_conversion(rho: float) -> None:
-    """Canonne, Kamath, Steinke 2020, corollary 13: delta = min over a > 1 of exp((a-1)(a rho-eps))/(a-1) (1-1/a)^a."""
-    epsilon = guarantee(rho, delta=1e-6)
-    a = 1 + np.exp(np.linspace(np.log(1e-3), np.log(1e4), 200_000))
-    log_delta = ((a - 1) * (a * rho - epsilon) - np.log(a - 1) + a * np.log1p(-1 / a)).min()
-    assert log_delta == pytest.approx(math.log(1e-6), abs=1e-3)
-    assert epsilon < rho + 2 * math.sqrt(rho * math.log(1e6))  # the looser bound of Bun and Steinke
-
-
-def test_the_summary_adds_up_the_nights_of_a_month() -> None:
-    found = summary(PRIVACY)
-    assert found["rho_28_nights"] == pytest.approx(12 * 0.015)
-    assert found["epsilon_28_nights"] == guarantee(12 * 0.015, delta=1e-6)
-    assert found["epsilon_night"] < found["epsilon_28_nights"] < 3.3

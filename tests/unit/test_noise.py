@@ -12,6 +12,8 @@ from scipy.stats import chi2_contingency
 from recsys.releases import noise
 from recsys.releases.noise import discrete_gaussian
 
+dp.enable_features("contrib")
+
 CHANCE = 1e-6  # that a test of fresh, unseedable noise fails for no reason
 
 

@@ -14,6 +14,7 @@ from recsys.schemas import Contributions, Listens
 from recsys.workspace import listener_of
 
 LOCAL, CHARTS, MODELS = ALL_PURPOSES
+PARTNER = Purpose.PARTNER_STATISTICS
 GIVEN, WITHDRAWN = State.GIVEN, State.WITHDRAWN
 ANA = listener_of("ana", key=KEY)
 
@@ -30,7 +31,7 @@ def listens(*rows: dict[str, object]) -> pl.LazyFrame:
 
 def kept(log: ConsentLog, *rows: dict[str, object]) -> list[tuple[object, ...]]:
     found = keep_allowed(listens(*rows), permissions=permissions(log, now=NOW), key=KEY).collect()
-    return found.select("listener", "latitude", "longitude", "for_charts", "for_models").rows()
+    return found.select("listener", "latitude", "longitude", "for_charts", "for_models", "for_partner").rows()
 
 
 @pytest.mark.parametrize(
@@ -38,11 +39,13 @@ def kept(log: ConsentLog, *rows: dict[str, object]) -> list[tuple[object, ...]]:
     [
         ((), []),
         ((LOCAL,), []),
-        ((CHARTS,), [(ANA, *LISBON, True, False)]),
-        ((MODELS,), [(ANA, None, None, False, True)]),
-        ((LOCAL, MODELS), [(ANA, *LISBON, False, True)]),
-        ((CHARTS, MODELS), [(ANA, *LISBON, True, True)]),
-        ((Purpose.PARTNER_STATISTICS,), []),
+        ((CHARTS,), [(ANA, *LISBON, True, False, False)]),
+        ((MODELS,), [(ANA, None, None, False, True, False)]),
+        ((LOCAL, MODELS), [(ANA, *LISBON, False, True, False)]),
+        ((CHARTS, MODELS), [(ANA, *LISBON, True, True, False)]),
+        ((PARTNER,), [(ANA, *LISBON, False, False, True)]),
+        ((LOCAL, PARTNER), [(ANA, *LISBON, False, False, True)]),
+        ((MODELS, PARTNER), [(ANA, *LISBON, False, True, True)]),
     ],
 )
 def test_what_is_kept_follows_from_the_purposes(
@@ -85,7 +88,7 @@ def test_purposes_that_change_at_different_times_are_told_apart(log: ConsentLog)
     plays = [listen(played_at=NOW - timedelta(days=days)) for days in (6, 4, 2.5, 1)]
     here, nowhere = LISBON, (None, None)
     assert sorted(kept(log, *plays), key=str) == sorted(
-        [(ANA, *nowhere, False, True), (ANA, *here, True, True), (ANA, *here, True, True)], key=str
+        [(ANA, *nowhere, False, True, False), *[(ANA, *here, True, True, False)] * 2], key=str
     )
 
 
@@ -102,14 +105,15 @@ def test_of_many_listeners_each_keeps_its_own(log: ConsentLog) -> None:
 def test_no_user_id_and_no_length_of_a_play_gets_past_permission(log: ConsentLog) -> None:
     frame = keep_allowed(listens(listen()), permissions=permissions(log, now=NOW), key=KEY)
     assert set(frame.collect_schema()) == {
-        "listener", "track_id", "played_at", "latitude", "longitude", "cell", "for_charts", "for_models"
+        "listener", "track_id", "played_at", "latitude", "longitude", "cell",
+        "for_charts", "for_models", "for_place", "for_partner"
     }  # fmt: skip
 
 
 def contribution(part: str | None, *, counted: bool, trained: bool, listener: str = ANA) -> dict[str, object]:
     return {
         "listener": listener, "night": date(2026, 3, 1), "part": part, "track_id": "t1", "plays": 2,
-        "counted": counted, "trained": trained,
+        "counted": counted, "trained": trained, "partner_part": "P2",
     }  # fmt: skip
 
 
@@ -118,22 +122,25 @@ def contribution(part: str | None, *, counted: bool, trained: bool, listener: st
     [
         ((), None),
         ((LOCAL,), None),
-        ((CHARTS,), ("P1", True, False)),
-        ((MODELS,), (None, False, True)),
-        ((LOCAL, MODELS), ("P1", False, True)),
-        (ALL_PURPOSES, ("P1", True, True)),
+        ((CHARTS,), ("P1", True, False, None)),
+        ((MODELS,), (None, False, True, None)),
+        ((LOCAL, MODELS), ("P1", False, True, None)),
+        (ALL_PURPOSES, ("P1", True, True, None)),
+        ((PARTNER,), (None, False, False, "P2")),
+        ((LOCAL, PARTNER), ("P1", False, False, "P2")),
+        (tuple(Purpose), ("P1", True, True, "P2")),
     ],
 )
 def test_stored_contributions_follow_the_state_of_now(
     log: ConsentLog, purposes: tuple[Purpose, ...], expected: tuple[object, ...] | None
 ) -> None:
-    log.append(given("ana", *ALL_PURPOSES, days=40))
-    log.append(given("ana", *(set(ALL_PURPOSES) - set(purposes)), days=1, state=WITHDRAWN))
+    log.append(given("ana", *Purpose, days=40))
+    log.append(given("ana", *(set(Purpose) - set(purposes)), days=1, state=WITHDRAWN))
     schema = {name: column.dtype for name, column in Contributions.columns().items()}
     stored = pl.DataFrame([contribution("P1", counted=True, trained=True)], schema=schema).lazy()
     found = still_allowed(stored, permissions=permissions(log, now=NOW)).collect()
     assert Contributions.is_valid(found)
-    assert found.select("part", "counted", "trained").rows() == ([] if expected is None else [expected])
+    assert found.select("part", "counted", "trained", "partner_part").rows() == ([] if expected is None else [expected])
 
 
 def test_a_contribution_of_a_listener_without_entries_is_gone(log: ConsentLog) -> None:

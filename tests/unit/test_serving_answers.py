@@ -63,7 +63,7 @@ def test_unknown_names_are_told_apart(published: Published) -> None:
         chart_answer(published, place_id="XX", chart="popular", limit=1)
     with pytest.raises(UnknownChartError) as refusal:
         chart_answer(published, place_id="PT", chart="loudest", limit=1)
-    assert refusal.value.hint == "Charts are: popular."
+    assert refusal.value.hint == "Charts are: popular, rising, local."
 
 
 def test_a_cell_chooses_the_list_and_is_not_repeated(published: Published) -> None:

@@ -9,10 +9,12 @@ from releasing import NIGHT, catalogue, small_atlas
 
 from recsys.errors import InputError, NotReadyError
 from recsys.releases import snapshot
+from recsys.releases.charts import Charts
+from recsys.schemas import Chart
 from recsys.serving.published import open_published
 from recsys.workspace import Workspace, digest
 
-Line = tuple[str, str, int, str, float, float, float, float]
+Line = tuple[str, str, int, str, float, float, float, float]  # the lift's interval is 20 % around it
 LINES: list[Line] = [
     ("world", "popular", 1, "t00", 12_345.67, 12_300.0, 12_400.0, 1.0),
     ("world", "popular", 2, "t01", 0.04567, 0.0, 1.5, 1.0),
@@ -22,9 +24,18 @@ LINES: list[Line] = [
 ]
 
 
-def charts(lines: Sequence[Line] = LINES) -> pl.DataFrame:
+def charts(lines: Sequence[Line] = LINES, *, kinds: tuple[str, ...] = ("popular", "rising")) -> Charts:
     names = ("place", "chart", "rank", "track_id", "estimate", "low", "high", "lift")
-    return pl.DataFrame(lines, schema=names, schema_overrides={"rank": pl.UInt32}, orient="row")
+    schema = {name: column.dtype for name, column in Chart.columns().items()}
+    frame = pl.DataFrame(lines, schema=names, orient="row").with_columns(
+        previous_rank=None,
+        nights_on_chart=3,
+        lift_low=pl.col("lift") * 0.8,
+        lift_high=pl.col("lift") * 1.2,
+        kind=pl.when(pl.col("chart") == "rising").then(pl.lit("mover")),
+        nights=pl.when(pl.col("chart") == "rising").then(2).otherwise(7),
+    )
+    return Charts(frame.select(*schema).cast(schema), kinds)
 
 
 def publish(workspace: Workspace, lines: Sequence[Line] = LINES, *, day: int = 0, tracks: int = 20) -> str:
@@ -48,10 +59,11 @@ def test_a_snapshot_holds_what_serving_needs(workspace: Workspace) -> None:
     assert name.startswith("2026-10-02-")
     found = snapshot.current(workspace)
     assert found.id == name == workspace.current.read_text()
-    facts = {key: found.manifest[key] for key in ("id", "as_of", "atlas", "nights", "settings", "ledger")}
+    facts = {key: found.manifest[key] for key in ("id", "as_of", "charts", "atlas", "nights", "settings", "ledger")}
     assert facts == {
         "id": name,
         "as_of": "2026-10-02",
+        "charts": ["popular", "rising"],
         "atlas": "small",
         "nights": ["2026-10-01", "2026-10-02"],
         "settings": "settings",
@@ -64,12 +76,16 @@ def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
     publish(workspace)
     assert snapshot.current(workspace).items("AA", chart="popular")[0] == {
         "rank": 1,
+        "previous_rank": "new",
+        "nights_on_chart": 3,
         "track_id": "t01",
         "title": "Song t01",
         "artist": "Band t01",
         "listeners": {"estimate": 118.4, "low": 90.0, "high": 150.0},
         "lift": 2.1,
-        "reason": "About 120 contributing listeners a night here; its share is 2.1 times the world's.",
+        "lift_interval": {"low": 1.68, "high": 2.52},
+        "nights": 7,
+        "reason": "About 120 contributing listeners a night here; its share is 2.1 times (1.7 to 2.5) the world's.",
     }
     assert snapshot.current(workspace).items("AA", chart="rising") == []
     assert snapshot.current(workspace).items("BB", chart="popular") == []
@@ -82,9 +98,9 @@ def test_the_reasons_claim_no_more_than_the_intervals(workspace: Workspace) -> N
     assert reasons == [
         "About 12,000 contributing listeners a night worldwide, between 12,000 and 12,000 with 95 % certainty.",
         "Fewer than one contributing listener a night worldwide, between 0 and 2 with 95 % certainty.",
-        "About 120 contributing listeners a night here; its share is 2.1 times the world's.",
+        "About 120 contributing listeners a night here; its share is 2.1 times (1.7 to 2.5) the world's.",
         "About 3 contributing listeners a night here; no clear difference from its share in the world.",
-        "About 1 contributing listener a night here; its share is 0.43 times the world's.",
+        "About 1 contributing listener a night here; its share is 0.43 times (0.34 to 0.52) the world's.",
     ]
     assert found.items("world", chart="popular")[1]["listeners"] == {"estimate": 0.0457, "low": 0.0, "high": 1.5}
 
@@ -103,7 +119,8 @@ def test_the_tables_are_public_geography(workspace: Workspace) -> None:
 def test_serving_can_open_it(workspace: Workspace) -> None:
     publish(workspace)
     published = open_published(workspace)
-    assert published.charts == ("popular",)
+    assert published.charts == ("popular", "rising")
+    assert (published.items("AA", chart="rising"), published.items("BB", chart="rising")) == ([], None)
     assert published.items("AA", chart="popular") == snapshot.current(workspace).items("AA", chart="popular")
     assert published.country_of("84390cbffffffff") == "AA"
 
@@ -169,7 +186,11 @@ def test_nothing_published_is_not_ready(workspace: Workspace) -> None:
 
 def test_input_that_does_not_fit_leaves_the_pointer(workspace: Workspace) -> None:
     first = publish(workspace)
-    for wrong in ({"charts": charts().with_columns(cell=pl.lit(1))}, {"nights": []}, {"catalogue": charts()}):
+    for wrong in (
+        {"charts": Charts(charts().lines.with_columns(cell=pl.lit(1)), ("popular",))},
+        {"nights": []},
+        {"catalogue": charts().lines},
+    ):
         fitting = {
             "charts": charts(),
             "catalogue": catalogue(),

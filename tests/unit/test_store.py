@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def contributions(*listeners: str, night: date = NIGHT, counted: bool = True) -> pl.DataFrame:
-    rows = [(who, night, "P1", track, 1, counted, True) for who in listeners for track in ("t2", "t1")]
+    rows = [(who, night, "P1", track, 1, counted, True, None) for who in listeners for track in ("t2", "t1")]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
@@ -33,7 +33,13 @@ def write(store: Store, *listeners: str, night: date = NIGHT, counted: bool = Tr
 
 
 def files(tmp_path: Path) -> list[str]:
-    return sorted(str(path.relative_to(tmp_path / "contributions")) for path in tmp_path.rglob("*") if path.is_file())
+    root = tmp_path / "contributions"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def record(tmp_path: Path) -> dict[str, list[tuple[str, date]]]:
+    """Who is recorded as counted, and when, by file."""
+    return {path.name: pl.read_parquet(path).rows() for path in sorted((tmp_path / "counted").iterdir())}
 
 
 def test_what_is_written_is_read_again_by_night(store: Store, tmp_path: Path) -> None:
@@ -78,7 +84,9 @@ def test_everything_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None
         folders = {path.stat().st_mode & 0o777 for path in (tmp_path / "contributions").iterdir() if path.is_dir()}
     assert modes == {(False, 0o600)}
     assert folders == {0o700}
-    assert (tmp_path / "contributions").stat().st_mode & 0o777 == 0o700
+    for folder in ("contributions", "counted"):
+        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "counted").iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 1 << 30])
@@ -146,14 +154,68 @@ def test_a_bucket_that_comes_twice_is_never_overwritten(store: Store) -> None:
     assert store.nights() == ()
 
 
-def test_counted_nights_are_those_of_the_buckets_within_27_nights(store: Store) -> None:
-    for days in (-28, -27, -1, 0, 27, 28):
+def test_counted_nights_are_those_of_the_buckets_within_364_nights(tmp_path: Path) -> None:
+    store = Store(tmp_path, StoreSettings(nights=400, buckets=8))
+    for days in (-365, -364, -1, 0, 364, 365):
         write(store, LISTENERS[1], LISTENERS[2], night=NIGHT + days * DAY)
     write(store, LISTENERS[1], night=NIGHT - 2 * DAY, counted=False)
     found = store.counted_nights((1,), NIGHT).sort("night")
-    assert found.rows() == [(LISTENERS[1], NIGHT + days * DAY) for days in (-27, -1, 27)]
+    assert found.rows() == [(LISTENERS[1], NIGHT + days * DAY) for days in (-364, -1, 364)]
     assert set(store.counted_nights((1, 2), NIGHT)["listener"]) == {LISTENERS[1], LISTENERS[2]}
     assert store.counted_nights((5,), NIGHT).is_empty()
+
+
+def test_a_night_written_again_replaces_its_own_record(store: Store, tmp_path: Path) -> None:
+    write(store, LISTENERS[1], LISTENERS[2], LISTENERS[9])
+    write(store, LISTENERS[1], night=NIGHT - DAY)
+    assert record(tmp_path) == {
+        "bucket=01.parquet": [(LISTENERS[1], NIGHT - DAY), (LISTENERS[1], NIGHT), (LISTENERS[9], NIGHT)],
+        "bucket=02.parquet": [(LISTENERS[2], NIGHT)],
+    }
+    write(store, LISTENERS[9], LISTENERS[3])
+    assert record(tmp_path) == {
+        "bucket=01.parquet": [(LISTENERS[1], NIGHT - DAY), (LISTENERS[9], NIGHT)],
+        "bucket=03.parquet": [(LISTENERS[3], NIGHT)],
+    }
+
+
+def test_a_crash_between_contributions_and_record_is_healed_by_running_the_night_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store, *LISTENERS[:4], night=NIGHT - DAY)
+    replaced, replace = [], module.replace_file
+
+    def dies_midway(path: Path, content: bytes, *, mode: int) -> None:
+        if path.parent.name == "counted" and len(replaced) == 2:
+            raise KeyboardInterrupt
+        replaced.append(path.name)
+        replace(path, content, mode=mode)
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr(module, "replace_file", dies_midway)
+        with pytest.raises(KeyboardInterrupt):
+            write(store, *LISTENERS[:4])
+    assert sum(len(rows) for rows in record(tmp_path).values()) == 6  # of 8: two buckets know of tonight
+    write(store, *LISTENERS[1:4])
+    assert record(tmp_path) == {
+        f"bucket={i:02}.parquet": [(LISTENERS[i], NIGHT - DAY), *([(LISTENERS[i], NIGHT)] if i else [])]
+        for i in range(4)
+    }
+
+
+def test_who_was_counted_is_known_for_a_year_and_a_week_and_longer_than_the_contributions(
+    store: Store, tmp_path: Path
+) -> None:
+    for days in (400, 371, 364, 36, 0):
+        write(store, LISTENERS[1], night=NIGHT - days * DAY)
+    store.expire(NIGHT)
+    assert store.nights() == (NIGHT,)
+    assert record(tmp_path) == {"bucket=01.parquet": [(LISTENERS[1], NIGHT - days * DAY) for days in (371, 364, 36, 0)]}
+    with pytest.raises(InputError, match="too long ago"):
+        store.counted_nights((1,), NIGHT - 8 * DAY)
+    assert store.counted_nights((1,), NIGHT - 7 * DAY).height == 4
+    store.expire(NIGHT + 372 * DAY)
+    assert list((tmp_path / "counted").iterdir()) == []
 
 
 def test_nights_expire(store: Store, tmp_path: Path) -> None:
@@ -174,13 +236,15 @@ def test_erasure_removes_a_listener_from_every_byte_and_nobody_else(store: Store
     write(store, gone, night=NIGHT - 3 * DAY)
     (tmp_path / "contributions" / f"date={NIGHT}" / ".bucket=01.parquet.0000.staged").write_text(gone)
     untouched = (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns
-    assert store.erase(gone) == 8
+    (tmp_path / "counted" / ".bucket=01.parquet.0000.staged").write_text(gone)
+    assert store.erase(gone) == 8 + 4  # two tracks a night, and each night's line in the record
     assert store.erase(gone) == 0
     assert set(store.scan().collect()["listener"]) == {neighbour, other}
     assert store.scan().collect().height == 12
     assert all(gone.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns == untouched
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
+    assert store.counted_nights((1,), NIGHT + DAY)["listener"].unique().to_list() == [neighbour]
     assert NIGHT - 3 * DAY in store.nights()  # a night whose only listener left was run all the same
 
 
@@ -189,6 +253,9 @@ def test_another_number_of_buckets_is_refused_until_the_store_is_empty(store: St
     with pytest.raises(SettingsError, match=r"has 8 buckets, the settings say store.buckets = 16"):
         Store(tmp_path, StoreSettings(nights=35, buckets=16))
     store.expire(NIGHT + 99 * DAY)
+    with pytest.raises(SettingsError, match="has 8 buckets"):  # the record of the year is there
+        Store(tmp_path, StoreSettings(nights=35, buckets=16))
+    store.expire(NIGHT + 999 * DAY)
     write(Store(tmp_path, StoreSettings(nights=35, buckets=16)), *LISTENERS)
     assert len(files(tmp_path)) == 17
 

@@ -1,0 +1,159 @@
+"""What is shown where a place's list is empty, and what stands in the reasons, from charts to answers and tables."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic import TypeAdapter
+from releasing import NIGHT, catalogue, small_atlas
+
+from pipelines.terminal import chart_table
+from recsys.releases import snapshot
+from recsys.releases.charts import Charts
+from recsys.releases.reasons import reason
+from recsys.schemas import Chart as Lines
+from recsys.serving.answers import Chart, chart_answer
+from recsys.serving.published import Published, open_published
+from recsys.workspace import Workspace
+
+LINE: dict[str, Any] = {
+    "rank": 1,
+    "previous_rank": None,
+    "nights_on_chart": 1,
+    "track_id": "t00",
+    "estimate": 84.4,
+    "low": 61.0,
+    "high": 99.6,
+    "lift": 3.12,
+    "lift_low": 2.2,
+    "lift_high": 14.4,
+    "kind": None,
+    "nights": 7,
+}
+
+
+def line(place: str, chart: str, **changes: object) -> dict[str, Any]:
+    return LINE | {"place": place, "chart": chart} | changes
+
+
+def published(root: Path, *rows: dict[str, Any], kinds: tuple[str, ...] = ("popular", "rising", "local")) -> Published:
+    """Publish charts of the world, country AA, and regions aa1 and bb1; BB and CC are not served."""
+    popular = [line(place, "popular") for place in ("world", "AA", "aa1", "bb1")]
+    schema = {name: column.dtype for name, column in Lines.columns().items()}
+    workspace = Workspace(root).prepare()
+    snapshot.publish(
+        workspace,
+        charts=Charts(pl.DataFrame([*popular, *rows], schema=schema), kinds),
+        catalogue=catalogue(),
+        atlas=small_atlas(),
+        nights=[NIGHT],
+        settings_digest="s",
+        ledger_numbers=[1],
+    )
+    return open_published(workspace)
+
+
+def test_an_empty_list_shows_the_nearest_larger_places(tmp_path: Path) -> None:
+    found = published(tmp_path, line("AA", "rising", kind="mover", nights=2))
+    answer = chart_answer(found, place_id="aa1", chart="rising", limit=5)
+    assert (answer["region"]["id"], answer["scope"], len(answer["items"])) == ("aa1", "country", 1)
+    assert answer["why"].startswith(
+        "Nothing in Náme aa1 clearly rises above its own past, so this is what rises in Náme AA. Rising in Náme AA, "
+    )
+    TypeAdapter(Chart).validate_python(answer, strict=True)
+
+
+def test_a_place_without_lists_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
+    found = published(tmp_path, line("world", "rising", kind="debut", nights=1))
+    why = [chart_answer(found, place_id=place, chart="rising", limit=5)["why"] for place in ("bb1", "CC", "world")]
+    assert why[0].startswith(
+        "Nothing in Náme bb1 clearly rises above its own past, so this is what rises in the world."
+    )
+    assert why[1].startswith("Náme CC has no chart of its own, so this is what rises in the world. ")
+    assert why[2].startswith("Rising in the world, by listeners who contribute, in the last nights to 2026-10-01")
+
+
+def test_where_nothing_rises_anywhere_the_list_is_empty_and_says_so(tmp_path: Path) -> None:
+    answer = chart_answer(published(tmp_path), place_id="aa1", chart="rising", limit=5)
+    assert (answer["items"], answer["scope"]) == ([], "region")
+    assert answer["why"] == "Nothing in Náme aa1 or Náme AA or the world clearly rises above its own past."
+
+
+def test_without_a_past_there_is_no_rising_chart(tmp_path: Path) -> None:
+    answer = chart_answer(published(tmp_path, kinds=("popular", "local")), place_id="aa1", chart="rising", limit=5)
+    assert answer["items"] == []
+    assert answer["why"].startswith("There is no rising chart yet")
+
+
+def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) -> None:
+    found = published(tmp_path, line("AA", "local"))
+    assert chart_answer(found, place_id="aa1", chart="local", limit=5)["scope"] == "country"
+    answer = chart_answer(found, place_id="world", chart="local", limit=5)
+    assert (answer["items"], answer["scope"]) == ([], "world")
+    assert answer["why"].startswith("The local chart compares a place with the rest of the world")
+    nowhere = chart_answer(found, place_id="bb1", chart="local", limit=5)
+    assert nowhere["why"] == "Nothing in Náme bb1 clearly stands out against the rest of the world."
+
+
+@pytest.mark.parametrize(
+    ("chart", "changes", "expected"),
+    [
+        (
+            "rising",
+            {"kind": "mover", "nights": 2},
+            "About 84 contributing listeners a night over the last 2 nights, 3.1 times (2.2 to 14) what the weeks "
+            "before would let expect.",
+        ),
+        (
+            "rising",
+            {"kind": "debut", "nights": 1},
+            "New here: about 84 contributing listeners a night over the last night, between 61 and 100 with 95 % "
+            "certainty, and hardly any before.",
+        ),
+        (
+            "local",
+            {"estimate": 1.1},
+            "About 1 contributing listener a night here, 3.1 times (2.2 to 14) what the rest of the world would let "
+            "expect of a place this size.",
+        ),
+        (
+            "popular",
+            {},
+            "About 84 contributing listeners a night here; its share is 3.1 times (2.2 to 14) the world's.",
+        ),
+        (
+            "popular",
+            {"lift_low": 0.9},
+            "About 84 contributing listeners a night here; no clear difference from its share in the world.",
+        ),
+        (
+            "popular",
+            {"place": "world"},
+            "About 84 contributing listeners a night worldwide, between 61 and 100 with 95 % certainty.",
+        ),
+    ],
+)
+def test_reasons_name_the_numbers(chart: str, changes: dict[str, Any], expected: str) -> None:
+    assert reason(line("aa1", chart) | changes) == expected
+
+
+def test_the_table_shows_where_a_track_came_from(tmp_path: Path) -> None:
+    rows = [
+        line(
+            "AA", "rising", kind="mover", track_id=f"t{rank:02d}", rank=rank, previous_rank=previous, nights_on_chart=9
+        )
+        for rank, previous in ((1, 4), (2, 2), (3, 1), (4, None))
+    ]
+    answer = chart_answer(published(tmp_path, *rows), place_id="AA", chart="rising", limit=5)
+    assert [(item["previous_rank"], item["kind"]) for item in answer["items"]] == [
+        (4, "mover"),
+        (2, "mover"),
+        (1, "mover"),
+        ("new", "mover"),
+    ]
+    cells = {str(column.header): list(column.cells) for column in chart_table(answer).columns}
+    assert cells["was"] == ["↑ 4", "= 2", "↓ 1", "new"]
+    assert cells["nights"] == ["9"] * 4
+    assert cells["listeners a night"][0] == "84 (61 – 100)"
+    assert cells["lift"][0] == "3.1× (2.2 – 14)"
