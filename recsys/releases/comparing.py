@@ -142,9 +142,7 @@ def discoveries(p: Array, *, rate: float, tested: int | None = None) -> NDArray[
     """Return the tracks that a list may name, of which on average at most the share ``rate`` is there by chance.
 
     Where nothing is special at all, at most that share of lists is not empty. The step-up procedure of Benjamini and
-    Hochberg, but the k-th smallest p value is held against k - 1 discoveries (the first against one): by itself theirs
-    keeps the average of every list's share, and lets a list of one true discovery have a second, false one twice as
-    often, so that of all that is named in many short lists more than the rate would be there by chance.
+    Hochberg: the k-th smallest p value is held against ``rate * k / tested``.
 
     Parameters
     ----------
@@ -159,19 +157,16 @@ def discoveries(p: Array, *, rate: float, tested: int | None = None) -> NDArray[
     Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate" (JRSS B 1995).
     """
     order = np.argsort(p, kind="stable")
-    passing = np.flatnonzero(p[order] <= rate * _beside(len(p)) / (tested or max(len(p), 1)))
+    passing = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / (tested or max(len(p), 1)))
     return order[: passing[-1] + 1] if len(passing) else order[:0]
 
 
 def confirmed(p: Sequence[Array], tested: Sequence[int], *, rate: float) -> list[NDArray[np.intp]]:
-    """Return the tracks that each of many lists may name, so that the rate holds for the lists that are not empty.
+    """Return the tracks that each of many lists may name, so that the rate holds for all that is shown.
 
     With a list for each of a thousand places, a hundred of which nothing is special could fill a tenth of theirs by
-    chance, and these would be most of what is shown. So places are chosen first, by their smallest p value adjusted for
-    all tracks (Simes) and at the rate; then each chosen place's list keeps the rate times the share of chosen places.
-    Where something happens everywhere nothing is lost; where hardly anything does, it must be clearer. That holds on
-    average over lists. That it holds for all that is shown, too, many short lists included, nothing is named that would
-    not be a discovery if all places were one list.
+    chance, and these would be most of what is shown. So nothing is named that would not be a discovery if all places
+    were one list: where something happens in many places each needs less evidence, where hardly anything does, more.
 
     Parameters
     ----------
@@ -180,18 +175,10 @@ def confirmed(p: Sequence[Array], tested: Sequence[int], *, rate: float) -> list
     tested : sequence of int
         How many tracks were tested in each.
     rate : float
-
-    References
-    ----------
-    Y. Benjamini, M. Bogomolov, "Selective inference on multiple families of hypotheses" (JRSS B 2014), theorem 1.
     """
-    adjusted = [np.sort(some) * n / _beside(len(some)) for some, n in zip(p, tested, strict=True)]
-    least = np.array([min(some.min(initial=1.0), 1.0) for some in adjusted])
-    within = rate * len(discoveries(least, rate=rate)) / max(len(p), 1)
     every = np.concatenate([np.zeros(0), *p])
-    largest = every[discoveries(every, rate=rate, tested=max(sum(tested), 1))].max(initial=0.0)
-    lists = [discoveries(some, rate=within, tested=n) for some, n in zip(p, tested, strict=True)]
-    return [which[some[which] <= largest] for which, some in zip(lists, p, strict=True)]
+    largest = every[discoveries(every, rate=rate, tested=max(sum(tested), 1))].max(initial=-1.0)
+    return [np.flatnonzero(some <= largest) for some in p]
 
 
 def read_chosen(counted: Counted, expected: Expected, *, share: float) -> tuple[Interval, Interval]:
@@ -252,11 +239,6 @@ def around(expected: Expected) -> Interval:
     deviation = np.sqrt(np.log1p(expected.variance / expected.mean**2))
     low, high = (expected.mean * np.exp(sign * _CERTAIN * deviation) for sign in (-1, 1))
     return Interval(expected.mean, low, high)
-
-
-def _beside(number: int) -> Array:
-    """Return for every one of so many discoveries how many there are beside it, at least one."""
-    return np.maximum(np.arange(number, dtype=np.float64), 1.0)
 
 
 def _variance(counted: Counted, expected: Expected, rates: Array) -> Array:

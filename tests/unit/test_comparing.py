@@ -22,11 +22,11 @@ def random() -> np.random.Generator:
 
 
 def test_discoveries_by_hand() -> None:
-    """Five tests at 0.1: the sorted p values are held against 0.1 / 5 times 1, 1, 2, 3, 4."""
+    """Five tests at 0.1: the sorted p values are held against 0.1 / 5 times 1, 2, 3, 4, 5."""
     p = np.array([0.6, 0.039, 0.001, 0.059, 0.008])
     assert comparing.discoveries(p, rate=0.1).tolist() == [2, 4, 1, 3]
     assert comparing.discoveries(np.array([0.021, 0.5, 0.5, 0.5, 0.5]), rate=0.1).tolist() == []
-    assert comparing.discoveries(np.array([0.001, 0.021, 0.5, 0.5, 0.5]), rate=0.1).tolist() == [0]
+    assert comparing.discoveries(np.array([0.001, 0.041, 0.5, 0.5, 0.5]), rate=0.1).tolist() == [0]
     assert comparing.discoveries(np.array([0.5, 0.03, 0.03, 0.5, 0.03]), rate=0.1).tolist() == [1, 2, 4]  # steps up
     assert comparing.discoveries(np.zeros(0), rate=0.1).tolist() == []
 
@@ -34,11 +34,11 @@ def test_discoveries_by_hand() -> None:
 def test_the_smallest_p_values_are_enough() -> None:
     p = np.array([1e-6, 0.0004, 0.0006])
     assert comparing.discoveries(p, rate=0.1, tested=200).tolist() == [0, 1, 2]
-    assert comparing.discoveries(p, rate=0.1, tested=400).tolist() == [0]
+    assert comparing.discoveries(p, rate=0.1, tested=800).tolist() == [0]
 
 
 def test_where_hardly_any_place_has_something_it_must_be_clearer() -> None:
-    """One place of ten is chosen, so its list keeps 0.1 / 10: with 100 tracks a p value must be below 0.0001."""
+    """Ten places of 100 tracks: the only discovery must be below 0.1 / 1000, the tenth of ten below ten times that."""
     nothing = [np.zeros(0)] * 9
     tested = [100] * 10
     assert [len(some) for some in comparing.confirmed([np.array([5e-5]), *nothing], tested, rate=0.1)] == [1] + [0] * 9
@@ -60,21 +60,25 @@ def test_p_values_are_uniform_where_nothing_is_special(random: np.random.Generat
 
 @pytest.mark.parametrize("places_with_one", [0, 20, 200])
 def test_no_more_than_the_rate_is_there_by_chance(random: np.random.Generator, places_with_one: int) -> None:
-    """Two hundred places of 500 tracks, some with one that truly rises by five standard deviations, a hundred times."""
-    false = true = worlds = 0
+    """Two hundred places of 500 tracks, some with one that truly rises by five standard deviations, a hundred times.
+
+    The false discovery rate is the mean over worlds of the false share of all that is named; five standard errors are
+    exceeded by chance less than once in a million.
+    """
+    shares, true = [], 0
     for _ in range(100):
         z = random.normal(size=(200, 500))
         z[:places_with_one, 0] += 5.0
         p = [comparing.p_values(some[None]) for some in z]
         named = comparing.confirmed(p, [500] * 200, rate=0.1)
-        right = sum(0 in some for some in named[:places_with_one])
-        wrong = sum(map(len, named)) - right
-        false, true, worlds = false + wrong, true + right, worlds + (wrong > 0)
+        right, every = sum(0 in some for some in named[:places_with_one]), sum(map(len, named))
+        shares.append((every - right) / max(every, 1))
+        true += right
     if places_with_one:
-        assert false <= binom.ppf(1 - 1e-6, false + true, 0.1)
+        assert np.mean(shares) <= 0.1 + 5 * np.std(shares) / 100**0.5
         assert true > 0.3 * 100 * places_with_one
     else:
-        assert worlds <= binom.ppf(1 - 1e-6, 100, 0.1)
+        assert sum(share > 0 for share in shares) <= binom.ppf(1 - 1e-6, 100, 0.1)
 
 
 def test_a_scale_is_the_ratio_of_totals() -> None:
