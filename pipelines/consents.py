@@ -50,13 +50,13 @@ def read_consents(file: Path, *, key: bytes, settings: Settings) -> permission.R
 class _Known:
     """Counts entries under notices that are not in force while they go by."""
 
-    def __init__(self, notices: frozenset[str]) -> None:
+    def __init__(self, notices: frozenset[str] | None) -> None:
         self._notices = notices
         self.others = 0
 
     def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         for entry in entries:
-            self.others += entry.notice_version not in self._notices
+            self.others += self._notices is not None and entry.notice_version not in self._notices
             yield entry
 
 

@@ -16,6 +16,8 @@ DEFAULTS = Path(__file__).with_name("hearabouts.toml")
 
 _PREFIX = "HEARABOUTS__"
 
+EVERY_NOTICE = "*"  # among consents.earlier_notices
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -52,9 +54,10 @@ class ConsentsSettings(_Section):
     contact: Annotated[str, Field(min_length=1)]
 
     @property
-    def in_force(self) -> frozenset[str]:
-        """The versions of the notice under which a consent counts."""
-        return frozenset((self.notice_version, *self.earlier_notices.get(self.notice_version, ())))
+    def in_force(self) -> frozenset[str] | None:
+        """The versions of the notice under which a consent counts; None where any does."""
+        earlier = self.earlier_notices.get(self.notice_version, ())
+        return None if EVERY_NOTICE in earlier else frozenset((self.notice_version, *earlier))
 
 
 class AtlasSettings(_Section):

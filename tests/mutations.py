@@ -493,16 +493,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "of two decisions of one instant the yes counts",
         "recsys/consent.py",
-        "ORDER BY at DESC, state DESC LIMIT 1",
-        "ORDER BY at DESC, state LIMIT 1",
+        "return sa.func.min(sa.case((yes,",
+        "return sa.func.max(sa.case((yes,",
         ("unit/test_consent.py::test_of_two_entries_of_one_instant_the_withdrawal_counts",),
     ),
     Mutation(
         "a listener's consents stay in the file's free pages",
-        "recsys/consent.py",
-        "PRAGMA secure_delete = ON",
-        "PRAGMA secure_delete = OFF",
-        ("unit/test_consent.py::test_forgetting_removes_one_listener_from_every_byte",),
+        "recsys/database.py",
+        "secure_delete = ON",
+        "secure_delete = OFF",
+        ("unit/test_erasure.py::test_a_listener_is_gone_from_every_byte",),
     ),
     Mutation(
         "a listener is the user id itself",
@@ -615,10 +615,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "consent is read from a cache",
         "recsys/serving/api.py",
-        "return self.consents.allows(listener_of(user_id, key=self.listener_key), purpose, at=now)",
-        "known = self.__dict__.setdefault('known', {})\n"
-        "        asked = (listener_of(user_id, key=self.listener_key), purpose)\n"
-        "        return known.setdefault(asked, self.consents.allows(*asked, at=now))",
+        "allowed = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)",
+        "known = endpoint.__dict__.setdefault('known', {})\n"
+        "    fresh = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)\n"
+        "    allowed = known.setdefault(who.listener, fresh)",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
     ),
     Mutation(

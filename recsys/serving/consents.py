@@ -2,9 +2,9 @@
 
 What a new version of the notice means: consent is given under the version that the listener was shown. It is in force
 under that one alone, and under later ones of which the operator says that they ask for the same
-(``consents.earlier_notices``). Under any other version the switch is off, for this endpoint and for the night alike,
-and ``asks_again`` says why; what was played meanwhile stays out of everything. A withdrawal holds under every notice,
-and nobody who declined is asked again.
+(``consents.earlier_notices``; the version that comes with the defaults says so of all before it). Under any other
+version the switch is off, for this endpoint and for the night alike, and ``asks_again`` says why; what was played
+meanwhile stays out of everything. A withdrawal holds under every notice, and nobody who declined is asked again.
 """
 
 import json

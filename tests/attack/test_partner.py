@@ -63,7 +63,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
         plays = [row(user, CATALOGUE[0], noon(some), LISBON) for group in PARTNERS for user in users(group)]
         plays += [row(user, CANARIES[group], noon(some), LISBON) for group in OTHERS for user in users(group)]
         write_listens(folder / "listens", some, plays)
-    lines = [",".join((*line, "1")) for line in decisions()]
+    lines = [",".join((*line, "2026-09")) for line in decisions()]
     (folder / "consents.csv").write_text("\n".join(["user_id,purpose,state,at,notice_version", *lines]) + "\n")
     sources = Sources(folder / "listens", write_catalogue(folder / "catalogue.csv", CATALOGUE))
     loud = {"rho": 10.0, "min_nights": 3, "max_tracks": 3}
@@ -121,7 +121,7 @@ def test_withdrawal_counts_for_the_next_file_though_everything_was_stored(
         deployment.workspace, deployment.settings, deployment.sources, deployment.now + timedelta(days=1)
     )
     at = deployment.now + timedelta(hours=1)
-    log = [f"{user},partner_statistics,withdrawn,{at.isoformat()},1" for user in users("all")]
+    log = [f"{user},partner_statistics,withdrawn,{at.isoformat()},2026-09" for user in users("all")]
     (tmp_path / "consents.csv").write_text("\n".join(["user_id,purpose,state,at,notice_version", *log]) + "\n")
     import_consents(tmp_path / "consents.csv", workspace=later.workspace, settings=later.settings)
     left = still_allowed(later.store.scan(), permissions=later.permissions).collect()

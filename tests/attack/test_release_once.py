@@ -18,6 +18,7 @@ from releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhere, rele
 
 from pipelines.consents import import_consents
 from pipelines.deployment import Deployment, Sources
+from pipelines.forget import forget
 from pipelines.nightly import run_night
 from pipelines.planning import leave_out, plan_nights
 from recsys.errors import PrivacyBudgetError, UsageError
@@ -245,8 +246,9 @@ def late_listens(folder: Path, _: Deployment) -> Deployment:
 
 def erasures(folder: Path, deployment: Deployment) -> Deployment:
     for user in USERS[:6]:
-        listener = listener_of(user, key=deployment.listener_key)
-        assert deployment.store.erase(listener) + deployment.consents.forget(listener) > 0
+        forget(user, workspace=deployment.workspace, settings=deployment.settings, now=deployment.now)
+    forgotten = [listener_of(user, key=deployment.listener_key) for user in USERS[:6]]
+    assert deployment.store.scan().filter(pl.col("listener").is_in(forgotten)).collect().is_empty()
     (folder / "consents.csv").write_text("user_id,purpose,state,at,notice_version\n")
     return deployed_for(folder)
 

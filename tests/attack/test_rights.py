@@ -11,7 +11,7 @@ from edge import LISBON, NOW, Client, bearer, decide, publish
 
 from recsys.consent import ConsentLog, Purpose, State
 from recsys.serving.rights import Record
-from recsys.settings import Settings
+from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 
 GIVE, WITHDRAW = ({"state": state, "notice_version": "2026-09"} for state in ("given", "withdrawn"))
@@ -19,7 +19,7 @@ UNKNOWN = ("canary-unknown", "canary-withdrew", "canary-other", "canary-lapsed",
 
 
 @pytest.fixture
-def client(workspace: Workspace, settings: Settings) -> Client:
+def client(workspace: Workspace) -> Client:
     """An endpoint with listeners who have all reasons to be treated as somebody who was never seen."""
     publish(workspace)
     decide(workspace, "canary-withdrew", State.GIVEN, at=NOW - timedelta(days=2))
@@ -34,7 +34,8 @@ def client(workspace: Workspace, settings: Settings) -> Client:
     def held(_: str) -> Iterator[Record]:
         yield from ()
 
-    return Client(workspace, settings=settings, held=held)
+    strict = load_settings(overrides={"consents": {"earlier_notices": {}}})
+    return Client(workspace, settings=strict, held=held)
 
 
 def ask(client: Client, method: str, url: str, who: str, workspace: Workspace, **options: object) -> httpx.Response:

@@ -124,10 +124,14 @@ def test_a_new_notice_asks_who_gave_again_and_assumes_nothing(
 
 
 def test_what_was_given_under_a_notice_that_asks_for_the_same_stands(workspace: Workspace, ana: Ana) -> None:
-    decide(workspace, "ana", State.GIVEN, notice="2026-07")  # named in earlier_notices of the defaults
+    decide(workspace, "ana", State.GIVEN, notice="2026-07")
     decide(workspace, "ana", State.GIVEN, notice="2020-01", purpose=Purpose.PERSONALISATION)
-    assert (ana.state("local_trends")["state"], ana.state("local_trends")["asks_again"]) == ("given", False)
-    assert (ana.state("personalisation")["state"], ana.state("personalisation")["asks_again"]) == ("withdrawn", True)
+    assert (ana.state("personalisation")["state"], ana.state("personalisation")["asks_again"]) == ("given", False)
+    named = load_settings(overrides={"consents": {"earlier_notices": {"2026-09": ["2026-07"]}}})
+    strict = Ana(Client(workspace, settings=named), workspace, named)
+    assert (strict.state("local_trends")["state"], strict.state("local_trends")["asks_again"]) == ("given", False)
+    lapsed = strict.state("personalisation")
+    assert (lapsed["state"], lapsed["asks_again"]) == ("withdrawn", True)
 
 
 def test_the_browsers_signal_withdraws_partner_statistics_and_is_recorded_once(ana: Ana) -> None:
