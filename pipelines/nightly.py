@@ -159,7 +159,7 @@ def publish(deployment: Deployment) -> Published:
     with step("charts"):
         nights = counts.released_nights(workspace.releases)
         found = _charts(deployment, nights)
-        released = counts.read(workspace.releases, nights[-settings.charts.window_nights :])
+        released = counts.read(workspace.releases, charts.window_of(nights, settings=settings.charts))
     with step("models"):
         allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
         evaluation = evaluate(allowed, settings=settings.models)

@@ -91,6 +91,7 @@ def privacy_report(workspace: Workspace, *, settings: Settings) -> Report:
     ledger = _ledger(workspace)
     if ledger is None:
         raise InputError(f"{workspace.root} has no ledger: nothing was ever released there", hint="Check --workspace.")
+    counts.check_accounted(workspace.releases, ledger=ledger)
     entries, purposes = ledger.entries(), (counts.PURPOSE, partner.PURPOSE)
     of = {purpose: [entry for entry in entries if entry.spend.purpose == purpose] for purpose in purposes}
     of[TOGETHER] = entries
@@ -218,9 +219,11 @@ def _meaning(settings: Settings) -> str:
         "and guesses whether you were counted. A coin is right 50 times of 100. About a single night of the charts "
         f"such a guess is right at most {_of_100(night)} times; about the 28 nights in which you add most, "
         f"{_of_100(month)}; about a whole year in which you add all you can ({privacy.max_nights_per_year} nights), "
-        f"{_of_100(year)}; and {_of_100(both)} if you allow partner statistics as well. Put otherwise: a night changes "
-        f"the odds of whatever anybody believes about you at most {odds}-fold, but for a chance of {privacy.delta:g}. "
-        "Most people are far from these limits, which hold even for those who listen every day."
+        f"{_of_100(year)}; and {_of_100(both)} if you allow partner statistics as well. Put otherwise: a night of "
+        f"the charts changes the odds of whatever anybody believes about you at most {odds}-fold, but for a chance of "
+        f"{privacy.delta:g}. "
+        "Most people are far from these limits, which hold even for those who listen every day; who is "
+        "erased and comes back starts anew."
     )
 
 

@@ -127,11 +127,11 @@ class StoreSettings(_Section):
 class ChartsSettings(_Section):
     """What a published chart shows."""
 
-    window_nights: Count
+    window_nights: Annotated[int, Field(ge=1, le=63)]
     size: Annotated[int, Field(ge=1, le=1000)]
     false_discovery_rate: Annotated[float, Field(gt=0, lt=1)]
     rising_nights: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], AfterValidator(_ascending)]
-    past_weeks: Count
+    past_weeks: Annotated[int, Field(ge=1, le=8)]
     min_past_nights: Count
 
 

@@ -491,6 +491,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),
     ),
     Mutation(
+        "a lost ledger is begun anew",
+        "recsys/releases/counts.py",
+        "    check_accounted(releases, ledger=ledger)\n    for entry",
+        "    for entry",
+        ("attack/test_release_once.py::test_a_ledger_that_does_not_know_a_release_stops_the_night",),
+    ),
+    Mutation(
+        "partner files of one night fall under the caps of nights",
+        "recsys/releases/accounting.py",
+        "return entry.spend.purpose == CHARTS",
+        "return entry.spend.first == entry.spend.night",
+        ("unit/test_accounting.py::test_files_of_one_night_are_no_nights_of_the_caps",),
+    ),
+    Mutation(
+        "a partner file without any guarantee is made",
+        "recsys/releases/partner.py",
+        '    _check_finite(figures["guarantees"], settings=settings)\n',
+        "",
+        ("unit/test_partner.py::test_settings_that_guarantee_nothing_are_refused_before_anything_is_spent",),
+    ),
+    Mutation(
         "of two decisions of one instant the yes counts",
         "recsys/consent.py",
         "return sa.func.min(sa.case((yes,",

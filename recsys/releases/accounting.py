@@ -14,7 +14,7 @@ from typing import Any
 
 import opendp.prelude as dp
 
-from recsys.releases.ledger import Entry, Spend
+from recsys.releases.ledger import CHARTS, Entry, Spend
 from recsys.settings import PartnerSettings, PrivacySettings
 
 NIGHT, MONTH, YEAR = 1, 28, 365  # nights: privacy.max_nights is "of any 28", max_nights_per_year "of any 365"
@@ -239,7 +239,7 @@ def _of(privacy: PrivacySettings, *, rho: float, max_tracks: int) -> Exposure:
 
 
 def _is_nightly(entry: Entry) -> bool:
-    return entry.spend.first == entry.spend.night
+    return entry.spend.purpose == CHARTS
 
 
 def _cap(window: Sequence[Entry], name: str, *, now: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,7 @@ def draw(
     NotReadyError
         If the last night was released under another atlas.
     """
-    window = _window(read(nights[-settings.window_nights :]), atlas=atlas)
+    window = _window(read(window_of(nights, settings=settings)), atlas=atlas)
     past = spans(read, nights, tracks=window.tracks, atlas=atlas, settings=settings)
     frames: list[pl.DataFrame] = []
     rising: list[Found] = []
@@ -181,6 +181,12 @@ def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl
     window = _window(released, atlas=atlas)
     views = _views(window, past=(), atlas=atlas)
     return at_border(pl.concat([_popular(view, settings=settings) for view in views]), Chart)
+
+
+def window_of(nights: Sequence[date], *, settings: ChartsSettings) -> list[date]:
+    """Return the nights behind the charts of the last released night; older ones do not stand in for missing ones."""
+    first = nights[-1] - timedelta(days=settings.window_nights - 1)
+    return [night for night in nights if night >= first]
 
 
 def _window(released: Released, *, atlas: Atlas) -> Window:

@@ -13,7 +13,7 @@ import polars as pl
 from recsys.atlas import Atlas
 from recsys.errors import InputError, PrivacyBudgetError
 from recsys.releases.candidates import Candidates
-from recsys.releases.ledger import Entry, Ledger, Spend
+from recsys.releases.ledger import CHARTS, Entry, Ledger, Spend
 from recsys.releases.noise import discrete_gaussian
 from recsys.releases.released import COUNTS, Released, digest_of, read, released_nights
 from recsys.releases.written import Block, Tier, Written, write_counts
@@ -34,7 +34,7 @@ __all__ = [
     "true_counts",
 ]
 
-PURPOSE = "charts"
+PURPOSE = CHARTS
 
 _BLOCK = 1 << 21  # cells at a time: memory of a release does not grow with its number of parts
 
@@ -128,11 +128,32 @@ def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
     ------
     InputError
         If such a release is damaged.
+    PrivacyBudgetError
+        If a release is not in the ledger: it was lost, or is older than the releases.
     """
+    check_accounted(releases, ledger=ledger)
     for entry in ledger.entries():
         folder = releases / entry.spend.night.isoformat()
         if entry.release is None and entry.spend.purpose == PURPOSE and folder.exists():
             _released_before(folder, night=entry.spend.night, ledger=ledger, now=now)
+
+
+def check_accounted(releases: Path, *, ledger: Ledger) -> None:
+    """Refuse to go on with a ledger that does not know every release: what else it forgot would be drawn again.
+
+    Raises
+    ------
+    PrivacyBudgetError
+        If a released night is not in the ledger.
+    """
+    known = {entry.spend.night for entry in ledger.entries() if entry.spend.purpose == PURPOSE}
+    unknown = [night for night in released_nights(releases) if night not in known]
+    if unknown:
+        raise PrivacyBudgetError(
+            f"{len(unknown)} released nights, the first of them {unknown[0]}, are not in the ledger: what they spent "
+            "is unaccounted",
+            hint="Restore the ledger that belongs to these releases.",
+        )
 
 
 def tiers(atlas: Atlas, *, settings: PrivacySettings) -> tuple[Tier, ...]:

@@ -12,6 +12,8 @@ from typing import Any
 from recsys.errors import NotReadyError, PrivacyBudgetError
 from recsys.workspace import fsync
 
+CHARTS = "charts"  # the purpose of a night's release
+
 
 @dataclass(frozen=True)
 class Spend:
@@ -210,8 +212,8 @@ def _refuse_changed(existing: Spend, wanted: Spend) -> None:
 
 def _or_without(spend: Spend) -> str:
     """Name the way out for a night that nothing can finish: it must not stop those after it."""
-    alone = spend.first == spend.night
-    return f", or leave that night out for good: `hearabouts nightly --skip {spend.night}`" if alone else ""
+    nightly = spend.purpose == CHARTS
+    return f", or leave that night out for good: `hearabouts nightly --skip {spend.night}`" if nightly else ""
 
 
 def _facts(spend: Spend) -> dict[str, Any]:

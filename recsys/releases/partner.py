@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from recsys.atlas import REMAINDER, Atlas
-from recsys.errors import InputError, PrivacyBudgetError
+from recsys.errors import InputError, PrivacyBudgetError, SettingsError
 from recsys.releases import counts
 from recsys.releases.accounting import (
     MONTH,
@@ -117,6 +117,8 @@ def release(
     ------
     InputError
         If the contributions have other columns, or an existing file is not in the ledger.
+    SettingsError
+        If the thresholds fail so often that no epsilon is guaranteed.
     PrivacyBudgetError
         If the period is shorter than ``partner.min_nights``, has a night in common with another file, was released
         already but is gone, or was begun with other settings; or if a listener adds more than the settings allow.
@@ -133,11 +135,13 @@ def release(
     )
     sweep(files)
     known = _known(period, tracks=tracks, tiers=tiers, atlas=atlas, settings=settings)
+    figures = derived(known, settings.privacy, settings.partner)
+    _check_finite(figures["guarantees"], settings=settings)
     entry = ledger.commit(_spend(period, tiers=tiers, known=known, settings=settings), at=now)
     with staged(folder) as stage:
         found = _published(true, order=order, tracks=tracks, settings=settings.partner)
         trends = _named(found, catalogue=catalogue, atlas=atlas)
-        facts = {**known, **derived(known, settings.privacy, settings.partner), **_outcome(trends, entry=entry)}
+        facts = {**known, **figures, **_outcome(trends, entry=entry)}
         _write(stage, trends=trends, facts=facts)
     ledger.complete(entry.number, release=digest(folder / CHECKSUMS), at=now)
     return folder
@@ -145,9 +149,17 @@ def release(
 
 def confirm(files: Path, *, ledger: Ledger, now: datetime) -> None:
     """Record in the ledger the files that a crash left unrecorded, so that none of them can be drawn again."""
-    for entry in ledger.entries():
+    entries = [entry for entry in ledger.entries() if entry.spend.purpose == PURPOSE]
+    paid = {str(Period(entry.spend.first, entry.spend.night)) for entry in entries}
+    unknown = sorted(folder.name for folder in files.glob("[0-9]*_*") if folder.name not in paid)
+    if unknown:
+        raise PrivacyBudgetError(
+            f"the partner file {unknown[0]} is not in the ledger: what it spent is unaccounted",
+            hint="Restore the ledger that belongs to these files.",
+        )
+    for entry in entries:
         period = Period(entry.spend.first, entry.spend.night)
-        if entry.release is None and entry.spend.purpose == PURPOSE and (files / str(period)).exists():
+        if entry.release is None and (files / str(period)).exists():
             _released_before(files / str(period), period=period, ledger=ledger, now=now)
 
 
@@ -301,6 +313,18 @@ def _check_length(period: Period, *, settings: PartnerSettings) -> None:
         )
 
 
+def _check_finite(guarantees: Mapping[str, Mapping[str, float]], *, settings: Settings) -> None:
+    """Refuse to spend anything under settings whose thresholds fail so often that nothing is guaranteed."""
+    endless = [over for over, stated in guarantees.items() if not math.isfinite(stated["epsilon"])]
+    if endless:
+        raise SettingsError(
+            f"partner.threshold_delta = {settings.partner.threshold_delta:g} leaves no guarantee for: "
+            f"{', '.join(endless)}; times all rows of a listener it must stay below "
+            f"privacy.delta = {settings.privacy.delta:g}",
+            hint="Choose a smaller partner.threshold_delta.",
+        )
+
+
 def _released_before(folder: Path, *, period: Period, ledger: Ledger, now: datetime) -> Path:
     """Return a file that is there, once it and the ledger confirm each other."""
     entry = ledger.find(period.last, purpose=PURPOSE)
@@ -441,7 +465,9 @@ def _outcome(trends: pl.DataFrame, *, entry: Entry) -> dict[str, Any]:
 def _write(stage: Path, *, trends: pl.DataFrame, facts: Mapping[str, Any]) -> None:
     trends.write_parquet(stage / PARQUET)
     (stage / CSV).write_bytes(trends_csv(trends))
-    (stage / RELEASE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (stage / RELEASE).write_text(
+        json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
     (stage / README).write_text(readme(facts), encoding="utf-8")
     (stage / CHECKSUMS).write_text(checksums(stage), encoding="utf-8")
 

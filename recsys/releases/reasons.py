@@ -10,7 +10,8 @@ from recsys.releases.charts import DEBUT, LOCAL, RISING
 def reason(line: Mapping[str, Any]) -> str:
     """Return the sentence for a line of a Chart; it claims no more than the intervals do."""
     if line["chart"] == RISING:
-        return _debut(line) if line["kind"] == DEBUT else _mover(line)
+        said = _debut(line) if line["kind"] == DEBUT else _mover(line)
+        return said if line["lift_low"] > 1 else f"{said.removesuffix('.')}; it may still be chance."
     if line["chart"] == LOCAL:
         return f"{_about(line)} here, {_times(line)} what the rest of the world would let expect of a place this size."
     if line["place"] == WORLD:

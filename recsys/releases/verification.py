@@ -81,6 +81,16 @@ def verify_night(folder: Path, *, ledger: Ledger) -> list[Check]:
     InputError
         If a file is damaged.
     """
+    try:
+        return _night_checks(folder, ledger=ledger)
+    except (ValueError, LookupError, TypeError):
+        raise InputError(
+            f"{folder} is no release of a night: its manifest lacks a figure, or one is not of its kind",
+            hint="Name a folder under releases/, or one that `hearabouts partner` wrote.",
+        ) from None
+
+
+def _night_checks(folder: Path, *, ledger: Ledger) -> list[Check]:
     facts = read_manifest(folder)
     spent = math.fsum(facts["max_tracks"] / (2 * tier["sigma_squared"]) for tier in facts["tiers"])
     tiers = [
@@ -94,7 +104,10 @@ def verify_night(folder: Path, *, ledger: Ledger) -> list[Check]:
         "max_tracks": None if entry is None else entry.spend.sensitivity_squared,
         "rows_digest": None if entry is None else entry.spend.rows,
     }
-    lines = [_equal(f"{key} in the ledger", facts[key], value) for key, value in paid.items()]
+    lines = [
+        _equal("entry number" if key == "ledger" else f"{key} in the ledger", facts[key], value)
+        for key, value in paid.items()
+    ]
     release = None if entry is None else entry.release
     return [
         *tiers,

@@ -158,6 +158,14 @@ def test_a_deleted_release_is_not_drawn_again(tmp_path: Path, monkeypatch: pytes
     assert len(Ledger(tmp_path / "ledger.db").entries()) == 1
 
 
+def test_a_ledger_that_does_not_know_a_release_stops_the_night(tmp_path: Path) -> None:
+    """A new ledger in place of a lost one would let everything be drawn again."""
+    released(contributed(ROWS), tmp_path)
+    (tmp_path / "ledger.db").rename(tmp_path / "lost.db")
+    with pytest.raises(PrivacyBudgetError, match="not in the ledger"):
+        counts.confirm(tmp_path / "releases", ledger=Ledger(tmp_path / "ledger.db"), now=NOW)
+
+
 def test_an_exchanged_release_is_noticed(tmp_path: Path) -> None:
     """Two draws over the same listeners would average to less noise; the ledger knows which one is the release."""
     folder = released(contributed(ROWS), tmp_path)

@@ -177,6 +177,12 @@ def test_a_file_counts_in_every_window_that_it_has_a_night_in() -> None:
     assert worst([*file(0, 27), *file(54, 82)], privacy=PRIVACY, nights=MONTH).rho == pytest.approx(0.2)
 
 
+def test_files_of_one_night_are_no_nights_of_the_caps() -> None:
+    """Thirty files of a night each, in none of which a cap of nights leaves a listener out: 28 of them in a window."""
+    files = [entry for day in range(30) for entry in file(day, day)]
+    assert rho(files, nights=MONTH) == pytest.approx(28 * 0.1 / 0.015)
+
+
 def test_the_summary_of_a_run_keeps_its_keys() -> None:
     found = accounting.summary(PRIVACY)
     names = ("night", "28_nights", "365_nights")

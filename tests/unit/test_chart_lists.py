@@ -112,6 +112,12 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
             "certainty, and hardly any before.",
         ),
         (
+            "rising",
+            {"kind": "mover", "nights": 2, "lift_low": 1.0},
+            "About 84 contributing listeners a night over the last 2 nights, 3.1 times (1.0 to 14) what the weeks "
+            "before would let expect; it may still be chance.",
+        ),
+        (
             "local",
             {"estimate": 1.1},
             "About 1 contributing listener a night here, 3.1 times (2.2 to 14) what the rest of the world would let "

@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import polars as pl
 import pytest
@@ -141,6 +143,12 @@ def test_a_track_that_was_a_candidate_for_fewer_nights_counts_per_night() -> Non
     exposures[:, 0] = 3
     chart = charts.popular(window(true, atlas=atlas, exposures=exposures), atlas=atlas, settings=SETTINGS)
     assert of(chart, "CC")["estimate"][:2].to_numpy() == pytest.approx([1e5, 5e4], rel=0.01)
+
+
+def test_older_nights_do_not_stand_in_for_missing_ones() -> None:
+    nights = [date(2026, 10, day) for day in (1, 2, 3, 8, 9)]
+    assert charts.window_of(nights, settings=SETTINGS) == nights[2:]
+    assert charts.window_of(nights[:1], settings=SETTINGS) == nights[:1]
 
 
 def test_another_atlas_is_not_ready() -> None:

@@ -12,7 +12,7 @@ import pytest
 from partnering import DAY, PERIOD, made, settings
 from releasing import NIGHT, NOW, TRACKS, catalogue, contributed, small_atlas
 
-from recsys.errors import InputError, PrivacyBudgetError
+from recsys.errors import InputError, PrivacyBudgetError, SettingsError
 from recsys.releases import counts, partner
 from recsys.releases.ledger import Ledger
 from recsys.releases.partner import Period, failure, threshold
@@ -152,6 +152,19 @@ def test_a_period_that_is_too_short_is_refused_before_anything_is_spent(tmp_path
     with pytest.raises(PrivacyBudgetError, match=r"has 1 nights, a partner file needs at least 2"):
         made(tmp_path, period=Period(NIGHT, NIGHT))
     assert Ledger(tmp_path / "ledger.db").entries() == []
+
+
+def test_settings_that_guarantee_nothing_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="leaves no guarantee"):
+        made(tmp_path, with_settings=settings(threshold_delta=9e-7))
+    assert Ledger(tmp_path / "ledger.db").entries() == []
+    assert not (tmp_path / "partner" / str(PERIOD)).exists()
+
+
+def test_a_ledger_that_does_not_know_a_file_stops_all(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(PrivacyBudgetError, match="not in the ledger"):
+        partner.confirm(tmp_path / "partner", ledger=Ledger(tmp_path / "empty.db"), now=NOW)
 
 
 def test_listeners_who_add_too_much_are_refused(tmp_path: Path) -> None:
