@@ -46,19 +46,24 @@ def with_history(nights: Sequence[date], *, draw: Draw, folder: Path, version: s
     """
     folder.mkdir(parents=True, exist_ok=True)
     version = f"{_FORMAT} {version}"
-    last, before = len(nights) - 1, None
-    first = max(0, len(nights) - _DERIVED)
-    for i in range(last - 1, first - 2, -1):
-        before = _read(folder, nights[i], version=version) if i >= 0 else None
-        if before is not None:
-            first = i + 1
-            break
-    for i in range(first, last):
+    known, before = _latest(nights[:-1][-_DERIVED:], folder=folder, version=version)
+    missing = nights[-_DERIVED:] if known is None else [night for night in nights if night > known]
+    for night in missing[:-1]:
+        until = [earlier for earlier in nights if earlier <= night]
         with suppress(NotReadyError):  # a night under another atlas has no charts under this one
-            before = _drawn(nights[: i + 1], before, draw=draw, folder=folder, version=version).lines
+            before = _drawn(until, before, draw=draw, folder=folder, version=version).lines
     charts = _drawn(nights, before, draw=draw, folder=folder, version=version)
     _forget(folder, {str(night) for night in nights[-_KEPT:]})
     return charts
+
+
+def _latest(nights: Sequence[date], *, folder: Path, version: str) -> tuple[date | None, pl.DataFrame | None]:
+    """Return the last of some nights whose ranks are there, and those ranks."""
+    for night in reversed(nights):
+        ranks = _read(folder, night, version=version)
+        if ranks is not None:
+            return night, ranks
+    return None, None
 
 
 def _drawn(nights: Sequence[date], before: pl.DataFrame | None, *, draw: Draw, folder: Path, version: str) -> Charts:
