@@ -19,8 +19,24 @@ help: ## list the targets
 nightly: .venv/.ready ## run the night on the sample world, ending with charts
 	@$(BIN)/hearabouts nightly --workspace $(WORKSPACE)
 
+PAGES := recsys/serving/pages
+ours := $(addprefix $(PAGES)/,package-lock.json build.mjs map.js hexagons.js moves.js near.js)
+
+# The map and "near me" need other people's code, which npm brings; without it the page is whole, but for these two.
+$(PAGES)/built/map.js: $(ours)
+	@if command -v npm > /dev/null; then \
+	  echo "Building the page's map in $(PAGES)/built (once; npm brings its packages)" >&2; \
+	  (cd $(PAGES) && npm ci --silent --ignore-scripts && npm run --silent build) \
+	    || echo "The map could not be built, so the page is served without it and without near me" >&2; \
+	else \
+	  echo "There is no node on this machine, so the page is served without its map and without near me" >&2; \
+	fi
+
+.PHONY: page
+page: $(PAGES)/built/map.js ## build the page's map (needs node; done by serve and test where it is there)
+
 .PHONY: serve
-serve: .venv/.ready ## serve the published charts on http://127.0.0.1:8000
+serve: .venv/.ready page ## serve the published charts on http://127.0.0.1:8000
 	@$(BIN)/hearabouts serve --workspace $(WORKSPACE)
 
 .PHONY: ui
@@ -28,7 +44,7 @@ ui: .venv/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
 	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
 .PHONY: test
-test: .venv/.ready ## run the tests
+test: .venv/.ready page ## run the tests
 	@$(BIN)/pytest -n 2
 
 .PHONY: check
@@ -41,6 +57,10 @@ check: .venv/.ready ## style, types and layers
 .PHONY: bench
 bench: .venv/.ready ## print the measured figures and keep them in MLflow (BENCH="charts cities" for some)
 	@PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(BENCH)
+
+.PHONY: openapi
+openapi: .venv/.ready ## write docs/openapi.json, the contract of the endpoint, anew
+	@$(BIN)/python -m pipelines.contract docs/openapi.json
 
 .PHONY: sample
 sample: .venv/.ready ## write the sample world anew

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.consent import Purpose
 from recsys.errors import NotReadyError
-from recsys.serving.rights import Held, Record
+from recsys.serving.held import Held, Record
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from pipelines import logbook, tracking
+from pipelines.account import write_account
 from pipelines.audit import audit_release
 from pipelines.consents import import_consents, read_consents
 from pipelines.deployment import Deployment
@@ -80,6 +81,7 @@ def run_nightly(
                 rows = [run_night(deployment, night) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, deployment.sources, nights=plan.due)
             published = publish(deployment)
+            write_account(deployment)
             done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from pipelines.account import write_account
 from pipelines.consents import import_consents
 from pipelines.deployment import Deployment
 from pipelines.terminal import step
@@ -60,6 +61,7 @@ def run_partner(deployment: Deployment, *, period: Period, out: Path | None = No
                 files=files,
                 now=deployment.now,
             )
+        write_account(deployment)
         if out is not None:
             _copy(folder, to=out)
     return _summary(folder, out=out or folder, known=known)

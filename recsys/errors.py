@@ -12,6 +12,7 @@
     │   └── PositionError           65   400  whoever wrote the client that sends positions
     ├── IdentityError               77   401  the listener, who must sign in
     ├── NotReadyError               75   503  nobody yet: try again later
+    ├── TooManyRequestsError        75   429  the client, which asks less often
     ├── ConsentError                77   403  the listener, who alone can allow it
     │   ├── StaleNoticeError        77   409  the client, which shows the notice of today and asks again
     │   └── OptedOutError           77   409  the listener, whose browser says no to partners
@@ -111,6 +112,14 @@ class NotReadyError(RecsysError):
     exit_code = 75
     status = 503
     problem = "not-ready"
+
+
+class TooManyRequestsError(RecsysError):
+    """More requests than one listener, or one address, may send in a while."""
+
+    exit_code = 75
+    status = 429
+    problem = "too-many-requests"
 
 
 class ConsentError(RecsysError):

@@ -20,6 +20,7 @@ EVERY_NOTICE = "*"  # among consents.earlier_notices
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
 
 
 def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,6 +33,12 @@ def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if not values or list(values) != sorted(set(values)):
         raise ValueError("needs at least one number of nights, each larger than the one before")
     return values
+
+
+def _protected(source: str) -> str:
+    if "://" in source and not source.startswith("https://"):
+        raise ValueError("needs a path or an https:// address: a key that came unprotected could be anybody's")
+    return source
 
 
 class _Section(BaseModel):
@@ -154,13 +161,25 @@ class ModelsSettings(_Section):
 
 
 class ServingSettings(_Section):
-    """Whose tokens the endpoint accepts and how long its lists are."""
+    """Whose tokens the endpoint accepts, how long its lists are, and what it grants to whom."""
 
     issuer: str
     audience: str
     token_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
     list_size: Count
     max_regions: Count
+    jwks: Annotated[str, AfterValidator(_protected)]
+    jwks_seconds: Count
+    jwks_cooldown_seconds: Count
+    cache_seconds: NotNegative
+    stale_seconds: NotNegative
+    snapshot_max_age_days: NotNegative
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...]
+    rate_seconds: Count
+    listener_requests: NotNegative
+    address_requests: NotNegative
+    proxies: tuple[str, ...]
+    metrics: Literal["loopback", "everyone", "nobody"]
 
 
 class TrackingSettings(_Section):

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 
 from recsys.consent import ConsentLog, Entry, Purpose, State
 from recsys.serving.api import create_app
+from recsys.serving.held import Held
 from recsys.serving.identity import mint
-from recsys.serving.rights import Held
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
 
@@ -98,6 +98,13 @@ def decide(
 def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:
     """The header of a signed-in listener."""
     return {"Authorization": f"Bearer {mint(user_id, workspace=workspace, settings=settings, now=now)}"}
+
+
+def told(answer: httpx.Response) -> tuple[object, ...]:
+    """What an answer tells: everything but the name of the request and what is left of the asker's own allowance."""
+    own = {"x-request-id", "ratelimit-remaining", "ratelimit-reset"}
+    headers = tuple((name, value) for name, value in sorted(answer.headers.items()) if name not in own)
+    return answer.status_code, headers, answer.content
 
 
 class Client:

@@ -636,18 +636,53 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "consent is read from a cache",
         "recsys/serving/api.py",
-        "allowed = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)",
+        "allowed = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)",
         "known = endpoint.__dict__.setdefault('known', {})\n"
-        "    fresh = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)\n"
+        "    fresh = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)\n"
         "    allowed = known.setdefault(who.listener, fresh)",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
     ),
     Mutation(
         "the access log holds the query",
         "recsys/serving/access.py",
-        '"route": getattr(scope.get("route"), "path", None),',
-        '"route": scope["path"] + "?" + scope["query_string"].decode(),',
+        'route = state.get(ROUTE) or getattr(scope.get("route"), "path", None)',
+        'route = scope["path"] + "?" + scope["query_string"].decode()',
         ("attack/test_serving_consent.py::test_neither_cell_nor_listener_nor_token_is_written_anywhere",),
+    ),
+    Mutation(
+        "a token chooses how it is checked",
+        "recsys/serving/identity.py",
+        "if name not in (self.allowed or ()):",
+        "if name not in self.algorithms:",
+        ("attack/test_identity.py::test_all_the_attacks_get_the_same_bytes",),
+    ),
+    Mutation(
+        "a remembered token outlives its key",
+        "recsys/serving/identity.py",
+        "if found is None or found.generation != self._keys.generation:",
+        "if found is None:",
+        ("unit/test_identity.py::test_a_removed_key_stops_working_within_the_bound",),
+    ),
+    Mutation(
+        "a remembered token outlives itself",
+        "recsys/serving/identity.py",
+        "if found.verified.not_before <= now < found.verified.expires else None",
+        "",
+        ("attack/test_identity.py::test_a_remembered_token_expires_all_the_same",),
+    ),
+    Mutation(
+        "a request may be named after a cell",
+        "recsys/serving/request_id.py",
+        "return bool(plain) and not _is_cell(text) and not holds_position(text)",
+        "return bool(plain)",
+        ("unit/test_serving_contract.py::test_a_name_that_could_be_something_else_is_replaced",),
+    ),
+    Mutation(
+        "a request may be named after its listener",
+        "recsys/serving/access.py",
+        "            self.id = self._unlike(listener)\n",
+        "            self.id = str(self.id)\n",
+        ("unit/test_serving_contract.py::test_a_request_is_not_named_after_its_listener",),
     ),
     # The audit
     Mutation(

@@ -1,5 +1,6 @@
-"""The log of the endpoint: of every request five facts, none of which says who asked or about which place."""
+"""The log of the endpoint: of every request six facts, none of which says who asked or about which place."""
 
+import asyncio
 import json
 import logging
 import time
@@ -9,13 +10,19 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.errors import RecsysError
+from recsys.serving.endpoint import Endpoint
+from recsys.serving.gate import ALLOWANCE, LISTENER
+from recsys.serving.metrics import Metrics
+from recsys.serving.prepared import ROUTE, SCOPE
 from recsys.serving.problems import problem_of
+from recsys.serving.request_id import HEADER, request_id
 
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -47,66 +54,115 @@ class JsonFormatter(logging.Formatter):
 
 
 class AccessLog:
-    """The outermost ASGI layer: writes the access line and answers what nobody else has caught.
+    """The outermost ASGI layer: names the request, counts it, writes its line, answers what nobody else has caught.
 
-    The line holds method, route template, status, scope of the list and milliseconds. An address, a query or a user
-    agent would make it a log of who was where.
+    The line holds the request's name, method, route template, status, scope of the list and milliseconds. An address,
+    a query or a user agent would make it a log of who was where.
 
     Parameters
     ----------
     app : ASGI application
+    endpoint : Endpoint
+    journal : Journal
+        Where the lines go.
     log : structlog logger
+        Where failures go.
     """
 
-    def __init__(self, app: ASGIApp, *, log: Log) -> None:
-        self._app = app
-        self._log = log
+    def __init__(self, app: ASGIApp, *, endpoint: Endpoint, journal: "Journal", log: Log) -> None:
+        self._app, self._endpoint, self._journal, self._log = app, endpoint, journal, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log it once it is answered."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, answer = time.perf_counter(), _Answer(scope, send)
+        started, answer = time.perf_counter(), _Answer(scope, send, self._endpoint)
         try:
             await self._app(scope, receive, answer.send)
         except Exception as error:
-            self._log.error("failure", exception=type(error).__name__, at=_frames(error))
+            self._log.error("failure", exception=type(error).__name__, at=_frames(error), request_id=answer.id)
             if answer.status is None:
                 await problem_of(RecsysError(""))(scope, receive, answer.send)
         finally:
-            self._log.info("request", **_facts(scope, answer.status), ms=_milliseconds(started))
+            state, seconds = scope["state"], time.perf_counter() - started
+            route = state.get(ROUTE) or getattr(scope.get("route"), "path", None)
+            self._journal.note(answer.id, scope["method"], route, answer.status, state.get(SCOPE), seconds=seconds)
+
+
+class Journal:
+    """Counts every request and writes its line, together with those of the same turn of the event loop.
+
+    Parameters
+    ----------
+    metrics : Metrics
+    stream : file of text
+    """
+
+    def __init__(self, metrics: Metrics, stream: TextIO) -> None:
+        self._metrics, self._stream = metrics, stream
+        self._waiting: list[str] = []
+
+    def note(
+        self, name: str, method: str, route: str | None, status: int | None, scope: str | None, *, seconds: float
+    ) -> None:
+        """Take the facts of one request, all of them our own words or numbers but for its checked name."""
+        method = method if method in _METHODS else "other"
+        self._metrics.answered(method, route, status, seconds=seconds)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._waiting.append(
+            f'{{"request_id": "{name}", "method": "{method}", "route": {_quoted(route)}, '
+            f'"status": {status or "null"}, "scope": {_quoted(scope)}, "ms": {seconds * 1000:.1f}, '
+            f'"event": "request", "level": "info", "timestamp": "{datetime.now(UTC).isoformat()}"}}\n'
+        )
+
+    def _write(self) -> None:
+        text, self._waiting = "".join(self._waiting), []
+        self._stream.write(text)
+        self._stream.flush()
 
 
 class _Answer:
-    """Passes an answer on, remembers its status, and keeps every answer to a listener out of caches."""
+    """Passes an answer on with the headers that every one has, and remembers its status."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, endpoint: Endpoint) -> None:
+        self._state = scope.setdefault("state", {})
         self._personal = scope["path"].startswith("/v1/me")
-        self._send = send
+        self._send, self._endpoint = send, endpoint
+        self.id = request_id(scope["headers"])
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._personal:
-                MutableHeaders(scope=message)["Cache-Control"] = "private, no-store"
+            self._add_headers(message)
         await self._send(message)
 
+    def _add_headers(self, message: Message) -> None:
+        headers: list[tuple[bytes, bytes]] = message["headers"]
+        listener, allowance = self._state.get(LISTENER), self._state.get(ALLOWANCE)
+        if isinstance(listener, str):
+            self.id = self._unlike(listener)
+        if self._personal:  # and in no cache
+            headers = [each for each in headers if each[0] != b"cache-control"]
+            headers.append((b"cache-control", b"private, no-store"))
+        if allowance:
+            headers += allowance.headers()
+            headers += [(b"retry-after", b"%d" % allowance.reset)] * (self.status == 429)
+        headers += [(HEADER, self.id.encode()), NOSNIFF]
+        message["headers"] = headers
 
-def _facts(scope: Scope, status: int | None) -> dict[str, str | int | None]:
-    return {
-        "method": scope["method"] if scope["method"] in _METHODS else "other",
-        "route": getattr(scope.get("route"), "path", None),
-        "status": status,
-        "scope": scope.get("state", {}).get("scope"),
-    }
+    def _unlike(self, listener: str) -> str:
+        """Return the request's name, or another one where it is the listener's own."""
+        return request_id(()) if self._endpoint.identity.names(self.id, listener=listener) else self.id
+
+
+def _quoted(word: str | None) -> str:
+    """Return one of our own words as JSON."""
+    return "null" if word is None else f'"{word}"'
 
 
 def _frames(error: Exception) -> list[str]:
     """Return where an exception came from, without its message and without values."""
     return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
-
-
-def _milliseconds(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)

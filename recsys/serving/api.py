@@ -2,19 +2,20 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json  # in a fifth of the time of json
+from starlette.types import ASGIApp
 
-from recsys.consent import ConsentLog, Purpose, consent_log
-from recsys.errors import InputError
-from recsys.serving import consents, rights
-from recsys.serving.access import AccessLog, json_log
+from recsys.consent import Purpose, consent_log
+from recsys.serving import consents, page, probes, rights, transparency
+from recsys.serving.access import AccessLog, Journal, json_log
+from recsys.serving.account import ACCOUNT, Account
 from recsys.serving.answers import (
     Chart,
     Regions,
@@ -23,13 +24,24 @@ from recsys.serving.answers import (
     regions_geojson,
     trending_answer,
 )
+from recsys.serving.application import Application
+from recsys.serving.cors import Cors
+from recsys.serving.direct import Direct
+from recsys.serving.endpoint import Endpoint, endpoint_of
 from recsys.serving.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, problems
+from recsys.serving.express import Express
+from recsys.serving.gate import Gate
 from recsys.serving.guard import Guard
+from recsys.serving.held import Held
+from recsys.serving.identity import Identity
+from recsys.serving.keys import keys_of
+from recsys.serving.limits import Limits
 from recsys.serving.listener import Token, signed_in
+from recsys.serving.metrics import Metrics
 from recsys.serving.place import coarse_cell
-from recsys.serving.problems import answer_problems
+from recsys.serving.prepared import SCOPE, Answer, Prepared, url_of
+from recsys.serving.problems import Log, answer_problems
 from recsys.serving.published import Current
-from recsys.serving.rights import Held
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -47,8 +59,8 @@ def create_app(
 ) -> FastAPI:
     """Return the application that serves a workspace.
 
-    Resources live under ``/v1``; ``/healthz``, ``/readyz`` and ``/openapi.json`` do not, as probes and tools look for
-    them at the root.
+    Resources live under ``/v1``; ``/healthz``, ``/readyz``, ``/metrics`` and ``/openapi.json`` do not, as probes and
+    tools look for them at the root.
 
     Parameters
     ----------
@@ -62,7 +74,7 @@ def create_app(
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
-    app = FastAPI(
+    app = Application(
         title="Hearabouts",
         summary="What is trending hereabouts, for people who never told us exactly where they are.",
         description=_ABOUT,
@@ -70,58 +82,44 @@ def create_app(
         docs_url=None,  # these pages would load their code from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a redirect repeats the query
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    app.state.endpoint = Endpoint(
-        settings=settings,
-        clock=clock,
-        current=Current(workspace, log=log),
-        consents=consent_log(workspace, settings=settings.consents),
-        listener_key=workspace.listener_key(),
-        token_key=workspace.token_key(),
-        held=held,
-    )
-    for router in (_router, consents.router, rights.router):
+    app.state.endpoint = endpoint = _endpoint(workspace, settings=settings, clock=clock, held=held, log=log)
+    for router in (_router, consents.router, rights.router, transparency.router, probes.router, page.router):
         app.include_router(router)
     answer_problems(app, log=log)
-    app.add_middleware(Guard)
-    app.add_middleware(AccessLog, log=log)  # the last one added is the outermost
+    limits, journal = Limits(settings.serving), Journal(endpoint.metrics, sys.stderr)
+    app.layers = _layers(app.inside, endpoint, limits=limits, journal=journal, log=log)
+    app.express = Express(endpoint, limits=limits, journal=journal)
     return app
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """What the requests of one application share.
+def _endpoint(
+    workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], held: Held | None, log: Log
+) -> Endpoint:
+    metrics, listener_key = Metrics(), workspace.listener_key()
+    keys = keys_of(settings.serving, secret=workspace.token_key())
+    return Endpoint(
+        settings=settings,
+        clock=clock,
+        current=Current(workspace, log=log, found=metrics.found),
+        consents=consent_log(workspace, settings=settings.consents),
+        identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
+        listener_key=listener_key,
+        metrics=metrics,
+        prepared=Prepared(settings.serving),
+        held=held,
+        account=Account(workspace.root / ACCOUNT),
+    )
 
-    Parameters
-    ----------
-    settings : Settings
-    clock : callable
-    current : Current
-        The snapshot to read.
-    consents : ConsentLog
-        Read at every request of a listener, never remembered.
-    listener_key, token_key : bytes
-        What turns a user id into a listener, and what tokens are signed with.
-    held : Held or None
-        Reads what is stored about a listener.
-    """
 
-    settings: Settings
-    clock: Callable[[], datetime]
-    current: Current
-    consents: ConsentLog
-    listener_key: bytes
-    token_key: bytes
-    held: Held | None
-
-    def items(self, limit: int | None) -> int:
-        """Return how many items a list gets."""
-        return _within(limit, usual=self.settings.serving.list_size, most=self.settings.charts.size)
-
-    def places(self, limit: int | None) -> int:
-        """Return how many places an answer gets."""
-        serving = self.settings.serving
-        return _within(limit, usual=serving.list_size, most=serving.max_regions)
+def _layers(inside: ASGIApp, endpoint: Endpoint, *, limits: Limits, journal: Journal, log: Log) -> ASGIApp:
+    """Put the layers around the application, from the innermost to the outermost."""
+    origins = endpoint.settings.serving.cors_origins
+    direct = Direct(inside, route=trending, path="/v1/me/trending", parameters=TrendingParameters, log=log)
+    gate = Gate(direct, endpoint=endpoint, limits=limits, log=log)
+    guard = Guard(Cors(gate, origins=origins) if origins else gate)
+    return AccessLog(guard, endpoint=endpoint, journal=journal, log=log)
 
 
 class _Parameters(BaseModel):
@@ -169,15 +167,14 @@ class TrendingParameters(_Parameters):
         **problems(400, 503),
     },
 )
-def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> JSONResponse:
+def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
-    endpoint, limit = _endpoint(request), _endpoint(request).places(query.limit)
-    published = endpoint.current.get()
-    headers = {"Vary": "Accept"}
-    if _accepts_geojson(request):
-        found = regions_geojson(published, query=query.q, limit=limit)
-        return JSONResponse(found, headers=headers, media_type=GEOJSON)
-    return JSONResponse(regions_answer(published, query=query.q, limit=limit), headers=headers)
+    endpoint, limit = endpoint_of(request), endpoint_of(request).places(query.limit)
+    geojson = _accepts_geojson(request)
+    find = regions_geojson if geojson else regions_answer
+    found = find(endpoint.current.get(), query=query.q, limit=limit)
+    media_type = GEOJSON if geojson else "application/json"
+    return endpoint.prepared.answer(found, route="/v1/regions", media_type=media_type, vary="Accept")
 
 
 @_router.get(
@@ -191,17 +188,21 @@ def chart(
     place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
     chart: Annotated[str, Path(description="`popular`, `rising` or `local`.")],
     query: Annotated[ChartParameters, Query()],
-) -> JSONResponse:
+) -> Answer:
     """Return a public chart: browsing a place is no statement about where one is.
 
     Popular are the tracks with the most listeners, rising those that clearly exceed the place's own past, local those
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
     rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
-    endpoint, limit = _endpoint(request), _endpoint(request).items(query.limit)
-    answer = chart_answer(endpoint.current.get(), place_id=place_id, chart=chart, limit=limit)
-    request.state.scope = answer["scope"]
-    return JSONResponse(answer)
+    endpoint, limit = endpoint_of(request), endpoint_of(request).items(query.limit)
+    published = endpoint.current.get()
+    ready = endpoint.prepared.find(url_of(request.scope), of=published)
+    if ready:
+        return ready
+    found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
+    answer = endpoint.prepared.answer(found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"])
+    return endpoint.prepared.keep(answer, request.scope, of=published)
 
 
 @_router.get(
@@ -210,43 +211,19 @@ def chart(
     summary="Trending near the signed-in listener",
     responses={200: {"content": {"application/json": {"example": TRENDING}}}, **problems(400, 401, 503)},
 )
-def trending(request: Request, query: Annotated[TrendingParameters, Query()], token: Token) -> JSONResponse:
+async def trending(request: Request, query: Annotated[TrendingParameters, Query()], token: Token) -> Response:
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     """
-    endpoint, limit = _endpoint(request), _endpoint(request).items(query.limit)
+    endpoint, limit = endpoint_of(request), endpoint_of(request).items(query.limit)
     who = signed_in(request, token)
     cell = None if query.cell is None else coarse_cell(query.cell)
     # Read for every listener and every request, used or not, so that all of them take the same steps.
-    allowed = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)
-    answer = trending_answer(endpoint.current.get(), cell=cell if allowed else None, limit=limit)
-    request.state.scope = answer["scope"]
-    return JSONResponse(answer)
-
-
-@_router.get("/healthz", summary="Is the program alive?")
-def healthz() -> dict[str, str]:
-    """Tell that the program answers."""
-    return {"status": "ok"}
-
-
-@_router.get("/readyz", summary="Is there something to serve?", responses=problems(503))
-def readyz(request: Request) -> dict[str, str]:
-    """Tell which snapshot is served; 503 if there is none, or the newest one does not verify."""
-    published = _endpoint(request).current.check()
-    return {"status": "ready", "snapshot": published.id, "as_of": published.as_of}
-
-
-def _endpoint(request: Request) -> Endpoint:
-    endpoint: Endpoint = request.app.state.endpoint
-    return endpoint
-
-
-def _within(limit: int | None, *, usual: int, most: int) -> int:
-    if limit is not None and limit > most:
-        raise InputError(f"limit is larger than {most}", hint=f"Ask for 1 to {most}.")
-    return min(usual, most) if limit is None else limit
+    allowed = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)
+    answer = trending_answer(await endpoint.published(), cell=cell if allowed else None, limit=limit)
+    request.scope["state"][SCOPE] = answer["scope"]
+    return Response(to_json(answer), media_type="application/json")
 
 
 def _accepts_geojson(request: Request) -> bool:

@@ -17,10 +17,11 @@ from typing_extensions import TypedDict
 
 from recsys.consent import Channel, Entry, Purpose, Standing, State
 from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
+from recsys.serving.endpoint import endpoint_of
 from recsys.serving.examples import problems
 from recsys.serving.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.guard import without_parameters
-from recsys.serving.listener import SignedIn, Token, endpoint_of, signed_in
+from recsys.serving.listener import SignedIn, Token, signed_in
 from recsys.serving.positions import mentions_position, names_position
 from recsys.serving.receipts import Receipt, receipt_of
 from recsys.settings import ConsentsSettings
@@ -126,7 +127,8 @@ def decide(
     """
     who, settings = signed_in(request, token), endpoint_of(request).settings.consents
     entry = _entry(request, who, _known(purpose), decision, settings)
-    endpoint_of(request).consents.decide(entry)
+    if endpoint_of(request).consents.decide(entry):
+        endpoint_of(request).metrics.decided(entry.purpose, entry.state)
     (consent,) = (each for each in _consents(request, who)["consents"] if each["purpose"] == purpose)
     return JSONResponse(consent)
 

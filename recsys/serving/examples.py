@@ -68,11 +68,14 @@ PROBLEM: Problem = {
     "hint": "Send no position at all, or an H3 cell of resolution 5 or coarser as the parameter `cell`.",
 }
 
+METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"} 3.0\n'
+
 _WHEN = {
     400: "A parameter does not fit, or the request carries a position.",
     401: "No valid token; whatever is wrong with it, the answer is the same.",
     404: "There is no such place, chart, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
+    429: "Too many requests: wait as long as `Retry-After` says.",
     503: "Nothing was published yet, or what was published is not whole.",
 }
 

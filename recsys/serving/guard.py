@@ -1,6 +1,6 @@
 """Refuses a request that carries a position, wherever it is hidden, before anything else has looked at it."""
 
-from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsys.errors import InputError, PositionError, RecsysError
 from recsys.serving.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.problems import problem_of
+
+_SHORT = 1024  # bytes of a body, or of what is remembered
+_REMEMBERED = 2048
 
 
 class Guard:
@@ -35,19 +38,10 @@ def refusal_of(scope: Scope) -> RecsysError | None:
     One request of this endpoint has a body, a few words long, which is looked at where it is read: `PUT` of a switch.
     Any other body is refused unread.
     """
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if (
-        any(names_position(name) for name, _ in [*query, *headers])
-        or any(holds_position(text) for text in [scope["path"], *(text for pair in query for text in pair)])
-        or any(mentions_position(value) for _, value in headers)
-    ):
+    headers = scope["headers"]
+    if _asks_with_position(scope["path"], scope["query_string"]) or any(tells_position(*header) for header in headers):
         return PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
-    if _has_body(headers) and not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
-        return InputError("the request has a body", hint="Send the request without a body.")
-    if _has_body(headers) and not _is_short(headers):
-        return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
-    return None
+    return _refusal_of_body(scope) if any(name in _LENGTHS for name, _ in headers) else None
 
 
 def without_parameters(request: Request) -> None:
@@ -59,17 +53,54 @@ def without_parameters(request: Request) -> None:
         )
 
 
-def _has_body(headers: Iterable[tuple[str, str]]) -> bool:
-    return any(
-        name == "transfer-encoding" or (name == "content-length" and value.strip() != "0") for name, value in headers
-    )
+def _asks_with_position(path: str, query_string: bytes) -> bool:
+    """Tell whether path or query hold a position; of public places, which are asked for again, remember it."""
+    if path.startswith(_PUBLIC) and len(path) + len(query_string) <= _SHORT:
+        return _remembered_question(path, query_string)
+    return _holds_position(path, query_string)
 
 
-def _is_short(headers: Iterable[tuple[str, str]]) -> bool:
-    lengths = [value for name, value in headers if name in ("content-length", "transfer-encoding")]
-    return all(length.isascii() and length.isdigit() and int(length) <= _SHORT for length in lengths)
+def tells_position(name: bytes, value: bytes) -> bool:
+    """Tell whether a header is called after a position or holds one; remember it, but nothing that could be secret."""
+    if name in _SECRET or len(name) + len(value) > _SHORT:
+        return _remembered_name(name) or mentions_position(value.decode("latin-1"))
+    return _remembered_header(name, value)
 
 
+def _holds_position(path: str, query_string: bytes) -> bool:
+    query = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    texts = [path, *(text for pair in query for text in pair)]
+    return any(names_position(name) for name, _ in query) or any(map(holds_position, texts))
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_question(path: str, query_string: bytes) -> bool:
+    return _holds_position(path, query_string)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_header(name: bytes, value: bytes) -> bool:
+    return _remembered_name(name) or mentions_position(value.decode("latin-1"))
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_name(name: bytes) -> bool:
+    return names_position(name.decode("latin-1"))
+
+
+def _refusal_of_body(scope: Scope) -> RecsysError | None:
+    lengths = [value.decode("latin-1").strip() for name, value in scope["headers"] if name in _LENGTHS]
+    if all(length == "0" for length in lengths):
+        return None
+    if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
+        return InputError("the request has a body", hint="Send the request without a body.")
+    if not all(length.isascii() and length.isdigit() and int(length) <= _SHORT for length in lengths):
+        return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
+    return None
+
+
+_LENGTHS = (b"content-length", b"transfer-encoding")
+_SECRET = (b"authorization", b"cookie", b"x-request-id")
+_PUBLIC = "/v1/regions"
 _WITH_BODY = "/v1/me/consents/"
-_SHORT = 1024
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

@@ -38,7 +38,8 @@ def _forms(text: str) -> Iterable[str]:
     """Yield a text as it came and as it reads in plain digits, then the same after each further percent-decoding."""
     for _ in range(4):
         yield text
-        yield unicodedata.normalize("NFKC", text)
+        if not text.isascii():
+            yield unicodedata.normalize("NFKC", text)
         decoded = unquote(text)
         if decoded == text:
             return

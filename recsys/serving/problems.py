@@ -6,6 +6,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
@@ -23,6 +24,7 @@ _TITLES = {
     "unknown-receipt": "Unknown receipt",
     "identity": "Who is asking?",
     "not-ready": "Not ready yet",
+    "too-many-requests": "Too many requests",
     "consent": "Not allowed by the listener",
     "stale-notice": "The notice has changed",
     "opted-out": "The browser says no",
@@ -42,26 +44,40 @@ class Problem(TypedDict):
     hint: str
 
 
-def problem_of(error: RecsysError) -> JSONResponse:
-    """Return the answer to an error; what the server says about itself (status 500 and more) stays in the log."""
+Log = structlog.typing.FilteringBoundLogger
+
+
+def problem_of(error: RecsysError, *, log: Log | None = None) -> JSONResponse:
+    """Return the answer to an error; what the server says about itself (status 500 and more) goes to the log alone."""
+    if log and error.status >= 500:
+        log.error("problem", problem=error.problem, reason=error.message)
     detail = error.message if error.status < 500 else "The cause is in the server's log."
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, IdentityError) else {}
     return _answer(error.problem, _TITLES[error.problem], error.status, detail, hint=error.hint, headers=headers)
 
 
-def answer_problems(app: FastAPI, *, log: structlog.typing.FilteringBoundLogger) -> None:
+def answer_problems(app: FastAPI, *, log: Log) -> None:
     """Let an application answer every error with a problem."""
 
     async def on_error(_: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, RecsysError):
             raise error
-        if error.status >= 500:
-            log.error("problem", problem=error.problem, reason=error.message)
-        return problem_of(error)
+        return problem_of(error, log=log)
 
     app.add_exception_handler(RecsysError, on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_broken_off)
+    app.add_exception_handler(Exception, _on_failure)  # and is raised on, for the log
+
+
+async def _on_failure(_: Request, __: Exception) -> JSONResponse:
+    return problem_of(RecsysError(""))
+
+
+async def _on_broken_off(_: Request, __: Exception) -> JSONResponse:
+    """Answer nobody any more: it is for the log, in which it is no failure of ours."""
+    return problem_of(InputError("the body did not arrive", hint="Send the whole body."))
 
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:

@@ -1,11 +1,9 @@
 """The listener's rights: everything held about me, and the end of it; the same for someone who was never seen."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -13,46 +11,16 @@ from typing_extensions import TypedDict
 
 from recsys.consent import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
+from recsys.serving.endpoint import Endpoint, endpoint_of
 from recsys.serving.examples import problems
 from recsys.serving.examples_me import ERASURE, ERASURE_DONE, EXPORT
 from recsys.serving.guard import without_parameters
-from recsys.serving.listener import SignedIn, Token, endpoint_of, signed_in
-
-if TYPE_CHECKING:
-    from recsys.serving.api import Endpoint
+from recsys.serving.held import Record
+from recsys.serving.listener import SignedIn, Token, signed_in
 
 NDJSON = "application/x-ndjson"
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row that is stored about a listener.
-
-    Parameters
-    ----------
-    kind : str
-        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night.
-    night : date
-    place : str or None
-        The id of the region or country it is counted in.
-    track_id : str or None
-    plays : int or None
-    stored_for : tuple of Purpose
-        What the listener allowed when it was stored.
-    """
-
-    kind: str
-    night: date
-    place: str | None
-    track_id: str | None
-    plays: int | None
-    stored_for: tuple[Purpose, ...]
-
-
-Held = Callable[[str], Iterator[Record]]
-"""Yields everything that is stored about a listener beside the consent log; whoever starts the endpoint provides it."""
 
 
 class Erasure(TypedDict):
@@ -121,7 +89,7 @@ def erasure(
     return JSONResponse(answer)
 
 
-def _lines(endpoint: "Endpoint", who: SignedIn) -> Iterator[dict[str, Any]]:
+def _lines(endpoint: Endpoint, who: SignedIn) -> Iterator[dict[str, Any]]:
     if endpoint.held is None:
         raise NotReadyError(
             "this endpoint has no access to the private store", hint="Start it with `hearabouts serve`."

@@ -1,16 +1,19 @@
 """Runs the endpoint, with logs that hold neither a query nor an address."""
 
+import ipaddress
 import logging
 import socket
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import uvicorn
 
-from recsys.errors import NotReadyError
+from recsys.errors import NotReadyError, SettingsError
 from recsys.serving.access import JsonFormatter
 from recsys.serving.api import create_app
-from recsys.serving.rights import Held
+from recsys.serving.express import ExpressProtocol
+from recsys.serving.held import Held
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -32,23 +35,55 @@ def serve(
     held : Held, optional
         Reads what the private store holds about a listener.
     host : str
+        Without a key set (``serving.jwks``) a loopback address.
     port : int
         0 for a free one; the log says which.
+
+    Raises
+    ------
+    SettingsError
+        If anybody else could reach an endpoint that believes the development key, or the key set cannot be used.
+    NotReadyError
+        If the address is taken.
     """
     _log_as_json()
+    _check_reach(host, settings)
     _check_free(host, port)
-    uvicorn.run(
-        create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), held=held),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,  # it would hold the query, and so the cell
-        ws="none",  # the refusal of a WebSocket is logged with its query
-        proxy_headers=False,
-        server_header=False,
-        lifespan="off",
-        timeout_graceful_shutdown=10,
+    app = create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), held=held)
+    uvicorn.run(app, host=host, port=port, **_QUIET)
+
+
+_QUIET: dict[str, Any] = {
+    "log_config": None,
+    "access_log": False,  # it would hold the query, and so the cell
+    "ws": "none",  # the refusal of a WebSocket is logged with its query
+    "proxy_headers": False,  # serving.proxies says whose are believed
+    "server_header": False,
+    "http": ExpressProtocol,
+    "lifespan": "off",
+    "timeout_graceful_shutdown": 10,
+}
+
+
+def _check_reach(host: str, settings: Settings) -> None:
+    """Keep the development key, which whoever can read the workspace has, to this machine."""
+    if settings.serving.jwks:
+        return
+    if not _is_loopback(host):
+        raise SettingsError(
+            f"without a key set the endpoint is for this machine alone, and {host} is not",
+            hint="Name a JWKS in serving.jwks (a file or an https:// address), or serve on 127.0.0.1.",
+        )
+    logging.getLogger("uvicorn").warning(
+        "no key set is configured (serving.jwks): only the development key is accepted, on this machine alone"
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_free(host: str, port: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from edge import LISBON, NOW, Client, bearer, decide, publish
 
 from recsys.consent import ConsentLog, Purpose, State
-from recsys.serving.rights import Record
+from recsys.serving.held import Record
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 

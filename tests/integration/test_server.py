@@ -3,73 +3,24 @@
 import asyncio
 import base64
 import json
-import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from threading import Event, Thread
 
 import h3
 import httpx
 import pytest
 from edge import LISBON, PORTO, bearer, decide, publish
+from serving import Server
 
 from recsys.consent import State
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from recsys.serving.server import serve
-from recsys.settings import load_settings
-from recsys.workspace import Workspace
-serve(Workspace(Path(sys.argv[1])), settings=load_settings(), port=0)
-"""
 LATITUDE, LONGITUDE = "38.716671", "-9.133331"
-
-
-class Server:
-    """A server in a process of its own on a free port, and all that it has written."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        command = [sys.executable, "-W", "error", "-c", SCRIPT, str(workspace.root)]
-        self.workspace = workspace
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self._lines: list[str] = []
-        self._listens = Event()
-        self._reader = Thread(target=self._read)
-        self._reader.start()
-
-    @cached_property
-    def url(self) -> str:
-        """Where it listens, as its log says."""
-        self._listens.wait(timeout=60)
-        found = re.search(r"http://127\.0\.0\.1:\d+", "".join(self._lines))
-        assert found, "".join(self._lines)
-        return found.group()
-
-    def stop(self, signal_: int = signal.SIGTERM) -> str:
-        """Tell it to stop, and return everything it wrote."""
-        self.process.send_signal(signal_)
-        self.process.wait(timeout=30)
-        self._reader.join(timeout=30)
-        return "".join(self._lines)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self._lines.append(line)
-                if "http://" in line:
-                    self._listens.set()
-        self._listens.set()
 
 
 @pytest.fixture

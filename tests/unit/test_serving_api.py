@@ -170,7 +170,7 @@ def test_a_consent_log_that_cannot_be_read_is_503_and_not_a_yes(
     assert str(workspace.root) not in answer.text
 
 
-def test_the_access_line_holds_five_facts(
+def test_the_access_line_holds_six_facts(
     client: Client, workspace: Workspace, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decide(workspace, "ana", State.GIVEN)
@@ -179,7 +179,7 @@ def test_the_access_line_holds_five_facts(
     client.request("CANARY", "/v1/canary")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     near, other = [line for line in lines if line["event"] == "request"]
-    assert near.keys() == {"event", "level", "timestamp", "method", "route", "status", "scope", "ms"}
+    assert near.keys() == {"event", "level", "timestamp", "request_id", "method", "route", "status", "scope", "ms"}
     assert [near[fact] for fact in ("method", "route", "status", "scope")] == ["GET", "/v1/me/trending", 200, "region"]
     assert [other[fact] for fact in ("method", "route", "status", "scope")] == ["other", None, 404, None]
 
@@ -195,9 +195,12 @@ def test_the_openapi_document_describes_every_request_with_examples(client: Clie
         "/v1/me/consents/receipts",
         "/v1/me/data",
         "/v1/me/data/erasures/{receipt}",
+        "/v1/transparency",
+        "/transparency",
         "/.well-known/gpc.json",
         "/healthz",
         "/readyz",
+        "/metrics",
     }
     operations = [(path, one) for path, methods in document["paths"].items() for one in methods.values()]
     for path, operation in operations:

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 from recsys.consent import ConsentLog, Purpose, State
 from recsys.errors import NotReadyError
 from recsys.serving.examples_me import ERASURE, EXPORT
-from recsys.serving.rights import Erasure, Record
+from recsys.serving.held import Record
+from recsys.serving.rights import Erasure
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 

@@ -1,0 +1,22 @@
+"""FastAPI, and what stands in front of it."""
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from recsys.serving.express import Express
+
+
+class Application(FastAPI):
+    """FastAPI behind layers of our own: what they answer never gets as far as its routes, and is not slowed by them."""
+
+    layers: ASGIApp
+    express: Express
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        scope["app"] = self
+        await self.layers(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the layers have passed on."""
+        await super().__call__(scope, receive, send)

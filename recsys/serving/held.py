@@ -1,0 +1,36 @@
+"""What is held about a listener, as rows that whoever starts the endpoint reads for it from the private store."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from recsys.consent import Purpose
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row that is stored about a listener.
+
+    Parameters
+    ----------
+    kind : str
+        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night.
+    night : date
+    place : str or None
+        The id of the region or country it is counted in.
+    track_id : str or None
+    plays : int or None
+    stored_for : tuple of Purpose
+        What the listener allowed when it was stored.
+    """
+
+    kind: str
+    night: date
+    place: str | None
+    track_id: str | None
+    plays: int | None
+    stored_for: tuple[Purpose, ...]
+
+
+Held = Callable[[str], Iterator[Record]]
+"""Yields everything that is stored about a listener beside the consent log; whoever starts the endpoint provides it."""

@@ -1,0 +1,265 @@
+// The map of the world with every region as a hexagon: one canvas, drawn from paths that are made once.
+import { geoMercator, geoPath } from "d3-geo";
+import { cellToBoundary } from "h3-js";
+import { feature } from "topojson-client";
+import { listenForMoves } from "./moves.js";
+
+const SIZE = 1000; // width of the world before any zoom
+const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
+const NEAR = 28, CLOSEST = 220; // zoom: of a single region, and at most
+const CALM = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** @typedef {{id: string, ring: number[][], box: number[], name: string, parent: string, charts: boolean}} Hexagon */
+
+/**
+ * Draw the map into a folder of the page, and keep it up to date with what is chosen there.
+ * @param {HTMLElement} place
+ */
+export async function drawMap(place) {
+  const map = new WorldMap(place);
+  place.classList.add("ready");
+  listenForMoves(map);
+  document.addEventListener("place-shown", (event) => map.choose(/** @type {CustomEvent} */ (event).detail));
+  document.addEventListener("cell-shown", (event) => map.outline(/** @type {CustomEvent} */ (event).detail));
+  for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.draw();
+  new ResizeObserver(() => map.resize()).observe(place);
+  await Promise.all([map.loadLand(), map.loadRegions(Number(place.dataset.charts))]);
+  document.dispatchEvent(new CustomEvent("map-ready"));
+}
+
+export class WorldMap {
+  /** @param {HTMLElement} place */
+  constructor(place) {
+    this.place = place;
+    this.canvas = /** @type {HTMLCanvasElement} */ (place.querySelector("canvas"));
+    this.pen = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    /** @type {Hexagon[]} */
+    this.regions = [];
+    /** @type {{charts: boolean, path: Path2D}[]} */
+    this.layers = []; // the finer regions lie upon the coarser ones
+    this.land = this.mine = new Path2D();
+    this.chosen = "world";
+    this.hovered = /** @type {Hexagon | undefined} */ (undefined);
+    this.view = { x: SIZE / 2, y: 0, zoom: 1 };
+    this.width = this.height = this.waiting = 0;
+    this.flight = /** @type {object | undefined} */ (undefined);
+    this.arrived = false;
+  }
+
+  async loadLand() {
+    const topology = await (await fetch("/assets/land.json")).json();
+    const projection = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]);
+    this.land = new Path2D(geoPath(projection).digits(2)(feature(topology, topology.objects.land)) ?? "");
+    this.draw();
+  }
+
+  /** @param {number} charts how many of the places have charts of their own: they come first */
+  async loadRegions(charts) {
+    // The hexagons follow from their ids. As GeoJSON the same answer is three times as long.
+    const { regions } = await (await fetch("/v1/regions?limit=20000")).json();
+    const places = regions.map((/** @type {any} */ each, /** @type {number} */ rank) => ({ ...each, charts: rank < charts }));
+    this.regions = places.filter((/** @type {any} */ each) => each.level === "region").map(hexagon);
+    this.layers = layersOf(this.regions);
+    this.choose({ id: this.chosen });
+  }
+
+  /** Show where a place is. @param {{id: string}} place */
+  choose({ id }) {
+    this.chosen = id;
+    this.mine = new Path2D();
+    const found = this.regions.filter((each) => each.id === id || each.parent === id);
+    this.fly(found.length ? this.around(boxOf(found)) : this.whole());
+  }
+
+  /** Draw the cell that a listener's place is taken to be. @param {{cell: string, id: string}} found */
+  outline({ cell, id }) {
+    const ring = ringOf(cell);
+    this.chosen = id;
+    this.mine = pathOf([{ ring }]);
+    this.fly(this.around(boxAround(ring)));
+  }
+
+  /** The view of the whole world, or as much of it as is not mostly sea. */
+  whole() {
+    const [top, bottom] = [projected(0, NORTH)[1], projected(0, SOUTH)[1]];
+    const zoom = Math.max(this.width / SIZE, Math.min(this.height / (bottom - top), (this.width / SIZE) * 1.6));
+    return { x: SIZE / 2 + 12, y: (top + bottom) / 2, zoom };
+  }
+
+  /** The view of a box with room around it. @param {number[]} box */
+  around([left, top, right, bottom]) {
+    const fits = Math.min(this.width / (right - left), this.height / (bottom - top));
+    const zoom = this.bounded(Math.min(fits * 0.8, NEAR));
+    return { x: (left + right) / 2, y: (top + bottom) / 2, zoom };
+  }
+
+  /** @param {number} zoom */
+  bounded(zoom) {
+    return Math.min(CLOSEST, Math.max(this.width / SIZE / 1.2, zoom));
+  }
+
+  /** Go to a view, at once where the listener wants things to hold still. @param {typeof this.view} view */
+  fly(view) {
+    const from = this.view, start = performance.now();
+    const flight = (this.flight = {});
+    const step = (/** @type {number} */ now) => {
+      if (this.flight !== flight) return;
+      const done = CALM.matches || !this.arrived ? 1 : Math.min(1, Math.max(0, now - start) / 600);
+      const eased = 1 - (1 - done) ** 3;
+      const zoom = from.zoom * (view.zoom / from.zoom) ** eased;
+      this.look({ x: from.x + (view.x - from.x) * eased, y: from.y + (view.y - from.y) * eased, zoom });
+      if (done < 1) requestAnimationFrame(step);
+      this.arrived ||= this.regions.length > 0;
+    };
+    requestAnimationFrame(step);
+  }
+
+  /** Zoom by a factor around a point of the canvas, by default its middle. @param {number} factor @param {number[]} at */
+  zoom(factor, [x, y] = [this.width / 2, this.height / 2]) {
+    const before = this.at(x, y), zoom = this.bounded(this.view.zoom * factor);
+    this.flight = undefined;
+    this.look({
+      x: before[0] - (x - this.width / 2) / zoom, y: before[1] - (y - this.height / 2) / zoom, zoom,
+    });
+  }
+
+  /** Move by pixels. @param {number} dx @param {number} dy */
+  pan(dx, dy) {
+    this.flight = undefined;
+    this.look({ ...this.view, x: this.view.x - dx / this.view.zoom, y: this.view.y - dy / this.view.zoom });
+  }
+
+  /** @param {typeof this.view} view */
+  look({ x, y, zoom }) {
+    const [top, bottom] = [projected(0, 84)[1], projected(0, -80)[1]];
+    this.view = { x: Math.min(SIZE * 1.1, Math.max(-SIZE * 0.1, x)), y: Math.min(bottom, Math.max(top, y)), zoom };
+    this.draw();
+  }
+
+  /** The point of the world under a point of the canvas. @param {number} x @param {number} y */
+  at(x, y) {
+    const { view } = this;
+    return [view.x + (x - this.width / 2) / view.zoom, view.y + (y - this.height / 2) / view.zoom];
+  }
+
+  /** The region under a point of the canvas. @param {number} x @param {number} y */
+  under(x, y) {
+    const [u, v] = this.at(x, y);
+    const found = this.regions.filter(({ box, ring }) =>
+      u >= box[0] && u <= box[2] && v >= box[1] && v <= box[3] && inside(ring, u, v));
+    return found.sort((one, other) => other.id.localeCompare(one.id))[0]; // of two the finer: its id is the larger
+  }
+
+  resize() {
+    const { width, height } = this.place.getBoundingClientRect();
+    const first = !this.width;
+    [this.width, this.height] = [width || 1, height || 1];
+    const sharp = Math.min(devicePixelRatio, 2);
+    [this.canvas.width, this.canvas.height] = [width * sharp, height * sharp];
+    if (first) this.view = this.whole();
+    this.draw();
+  }
+
+  draw() {
+    if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
+  }
+
+  paint() {
+    const { pen, canvas, view } = this, colour = getComputedStyle(this.place);
+    const of = (/** @type {string} */ name) => colour.getPropertyValue(name);
+    const sharp = canvas.width / (this.width || 1), scale = view.zoom * sharp;
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.fillStyle = of("--sea");
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.setTransform(scale, 0, 0, scale, canvas.width / 2 - view.x * scale, canvas.height / 2 - view.y * scale);
+    pen.lineJoin = "round";
+    this.fill(this.land, of("--land"));
+    pen.lineWidth = Math.min(1, view.zoom / 20) / view.zoom;
+    for (const { charts, path } of this.layers) {
+      this.fill(path, of(charts ? "--charted" : "--hexagon"));
+      if (view.zoom > 4) this.stroke(path, of("--land")); // from afar lines show nothing and cost most of the time
+    }
+    pen.lineWidth = 1 / view.zoom;
+    if (view.zoom > 4) this.stroke(this.land, of("--coast"));
+    const chosen = this.regions.filter((each) => each.id === this.chosen);
+    this.fill(pathOf(chosen), of("--accent"));
+    pen.lineWidth = 2.5 / view.zoom;
+    this.stroke(this.mine, of("--ink"));
+    if (this.hovered) this.stroke(pathOf([this.hovered]), of("--ink"));
+  }
+
+  /** @param {Path2D} path @param {string} colour */
+  fill(path, colour) {
+    this.pen.fillStyle = colour;
+    this.pen.fill(path);
+  }
+
+  /** @param {Path2D} path @param {string} colour */
+  stroke(path, colour) {
+    this.pen.strokeStyle = colour;
+    this.pen.stroke(path);
+  }
+}
+
+/** @param {any} place @returns {Hexagon} */
+function hexagon({ id, name, country, parent, charts }) {
+  const ring = ringOf(id);
+  return { id, ring, box: boxAround(ring), name: `${name}, ${country}`, parent, charts };
+}
+
+/** The corners of a cell on the map; a cell that crosses 180 degrees runs on beyond them. @param {string} cell */
+function ringOf(cell) {
+  const corners = cellToBoundary(cell, true);
+  const wide = Math.max(...corners.map(([x]) => x)) - Math.min(...corners.map(([x]) => x)) > 180;
+  return corners.map(([x, y]) => projected(wide && x < 0 ? x + 360 : x, y));
+}
+
+/** @param {Hexagon[]} regions */
+function layersOf(regions) {
+  const kinds = ["3", "4", "5", "6"].flatMap((resolution) => [false, true].map((charts) => ({ resolution, charts })));
+  return kinds.map(({ resolution, charts }) => ({
+    charts, path: pathOf(regions.filter((each) => each.id[1] === resolution && each.charts === charts)),
+  }));
+}
+
+/** Mercator, which keeps hexagons hexagons. @param {number} longitude @param {number} latitude */
+function projected(longitude, latitude) {
+  const y = Math.log(Math.tan(Math.PI / 4 + (latitude * Math.PI) / 360));
+  return [SIZE * (0.5 + longitude / 360), (-y * SIZE) / (2 * Math.PI)];
+}
+
+/** @param {{ring: number[][]}[]} hexagons */
+function pathOf(hexagons) {
+  const path = new Path2D();
+  for (const { ring } of hexagons) {
+    ring.forEach(([x, y], corner) => (corner ? path.lineTo(x, y) : path.moveTo(x, y)));
+    path.closePath();
+  }
+  return path;
+}
+
+/** @param {number[][]} ring */
+function boxAround(ring) {
+  const [xs, ys] = [ring.map(([x]) => x), ring.map(([, y]) => y)];
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+
+/** The box that most of some hexagons lie in; far islands are not worth a view of the ocean.
+ * @param {{box: number[]}[]} hexagons */
+function boxOf(hexagons) {
+  return [0, 1, 2, 3].map((side) => {
+    const sorted = hexagons.map(({ box }) => box[side]).sort((a, b) => a - b);
+    const cut = Math.floor(sorted.length * 0.03);
+    return sorted[side < 2 ? cut : sorted.length - 1 - cut];
+  });
+}
+
+/** @param {number[][]} ring @param {number} x @param {number} y */
+function inside(ring, x, y) {
+  let is = false;
+  for (let i = 0, j = ring.length - 1; i < ring.length; j = i++) {
+    const [[a, b], [c, d]] = [ring[i], ring[j]];
+    if (b > y !== d > y && x < ((c - a) * (y - b)) / (d - b) + a) is = !is;
+  }
+  return is;
+}

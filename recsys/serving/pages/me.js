@@ -1,0 +1,214 @@
+// The listener's own part: the list and why, the switches, the place, and the rights. Without a token it shows how to
+// sign in; whatever is declined leaves everything else as it is.
+import { ask, isSignedIn, Refused, signIn, signOut } from "./session.js";
+
+/** @type {Record<string, string>} */
+const NAMES = {
+  local_trends: "Near me",
+  contribute_trends: "Count my plays in my area’s charts",
+  personalisation: "Learn from my plays for me",
+  partner_statistics: "Count my plays in partners’ statistics",
+};
+
+const BUILT = "/assets/map.js"; // loaded already where it is there; where it is not, there is no button for it
+
+let asked = 0; // lists: an answer that comes after a later question is not shown
+
+/** @param {string} id @returns {any} */
+const find = (id) => document.getElementById(id);
+
+/** Fill the page where it is the listener's own part. */
+export function showMe() {
+  const me = find("me");
+  if (!me) return;
+  me.hidden = false;
+  me.onclick = (/** @type {MouseEvent} */ event) => {
+    const wanted = /** @type {Element} */ (event.target).closest("[data-do]")?.getAttribute("data-do");
+    if (wanted) ACTIONS[wanted]?.();
+  };
+  find("sign-in").onclose = signedIn;
+  find("erase").onclose = () => find("erase").returnValue === "erase" && erase();
+  showSession();
+}
+
+/** @type {Record<string, () => void>} */
+const ACTIONS = {
+  "open-sign-in": () => { find("sign-in").returnValue = ""; find("sign-in").showModal(); },
+  "open-erase": () => { find("erase").returnValue = ""; find("erase").showModal(); },
+  "sign-out": () => { signOut(); showSession("You are signed out."); },
+  near: () => attempt(near),
+  export: () => attempt(() => download("/v1/me/data", "my-data.ndjson")),
+  receipts: () => attempt(() => download("/v1/me/consents/receipts", "consent-receipt.json")),
+};
+
+function signedIn() {
+  if (find("sign-in").returnValue !== "sign-in") return;
+  signIn(find("token").value);
+  find("token").value = "";
+  showSession();
+}
+
+/** @param {string} said */
+function showSession(said = "") {
+  for (const part of document.querySelectorAll("[data-when]")) {
+    /** @type {HTMLElement} */ (part).hidden = (part.getAttribute("data-when") === "in") !== isSignedIn();
+  }
+  say(said);
+  if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showSwitches()]); });
+}
+
+/** Do something, and say in words where it fails. @param {() => Promise<void>} what */
+async function attempt(what) {
+  try {
+    await what();
+  } catch (error) {
+    if (!(error instanceof Refused)) return say("That did not work. Please try again.");
+    if (error.status !== 401) return say(error.message);
+    signOut();
+    showSession("Please sign in again: the token is not valid, or not any more.");
+  }
+}
+
+/** @param {string} text */
+function say(text) {
+  find("said").textContent = text;
+}
+
+/** @param {string} cell */
+async function showList(cell = "") {
+  const mine = ++asked;
+  const list = await (await ask(`/v1/me/trending${cell && `?cell=${cell}`}`)).json();
+  if (mine !== asked) return;
+  const most = Math.max(1e-9, ...list.items.map((/** @type {any} */ item) => item.listeners.high));
+  find("list-why").textContent = list.why;
+  find("my-list").replaceChildren(...list.items.map((/** @type {any} */ item) => line(item, most)));
+  find("my-place").hidden = !list.location_used;
+  if (!list.location_used) return tell("place-shown", { id: "world" });
+  const { name, country, level } = list.region;
+  const where = level === "region" ? `${name}, ${country}` : level === "country" ? name : "somewhere in the world";
+  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about 253 km², drawn on the map; it is not kept.`;
+  tell("cell-shown", { cell, id: list.region.id });
+}
+
+/** @param {any} item @param {number} most */
+function line(item, most) {
+  const { low, estimate, high } = item.listeners;
+  const made = find("line").content.cloneNode(true);
+  const put = (/** @type {string} */ name, /** @type {string | number} */ text) => { made.querySelector(`[data-${name}]`).textContent = text; };
+  const at = (/** @type {number} */ x) => `${Math.min(100, (100 * x) / most)}%`;
+  for (const name of ["rank", "title", "artist", "reason"]) put(name, item[name]);
+  put("figure", count(estimate));
+  put("spoken", `About ${count(estimate)} listeners a night, between ${count(low)} and ${count(high)}`);
+  put("stay", item.nights_on_chart === 1 ? "First night on the chart." : `On the chart for ${item.nights_on_chart} nights in a row.`);
+  made.querySelector("[data-line]").setAttribute("x1", at(low));
+  made.querySelector("[data-line]").setAttribute("x2", at(high));
+  made.querySelector("[data-dot]").setAttribute("cx", at(estimate));
+  showMove(made.querySelector("[data-move]"), item.previous_rank === "new" ? "new" : item.previous_rank - item.rank);
+  return made;
+}
+
+/** @param {HTMLElement} place @param {number | "new"} move */
+function showMove(place, move) {
+  const kind = move === "new" ? "new" : move > 0 ? "up" : move < 0 ? "down" : "same";
+  const signs = { new: ["", ""], up: ["▲", "up "], down: ["▼", "down "], same: ["–", "as before"] };
+  const [sign, spoken] = signs[kind].map((text) => Object.assign(document.createElement("span"), { textContent: text }));
+  sign.ariaHidden = "true";
+  spoken.className = "unseen";
+  place.className = `move ${kind}`;
+  place.replaceChildren(sign, spoken, move === "new" ? "new" : move ? String(Math.abs(move)) : "");
+}
+
+/** @param {number} number */
+function count(number) {
+  return number >= 10 ? Math.round(number).toLocaleString("en") : number.toFixed(1);
+}
+
+/** Ask the browser where the listener is, but only where the listener allows it at this moment. */
+async function near() {
+  const { consents } = await (await ask("/v1/me/consents")).json();
+  const allowed = consents.some((/** @type {any} */ each) => each.purpose === "local_trends" && each.state === "given");
+  find("near-first").hidden = allowed;
+  if (!allowed) return;
+  say("Asking your browser for a rough position…");
+  const { cellHere } = await import(BUILT);
+  await found(await cellHere());
+}
+
+/** @param {{cell?: string, refused?: boolean}} answer */
+async function found({ cell, refused }) {
+  if (cell) {
+    say("");
+    return showList(cell);
+  }
+  say(refused
+    ? "Your browser keeps your position to itself, which is fine. Find your place by its name instead."
+    : "Your browser does not know where you are. Find your place by its name instead.");
+}
+
+async function showSwitches() {
+  const { notice_version, consents } = await (await ask("/v1/me/consents")).json();
+  find("notice").textContent = notice_version;
+  find("switches").replaceChildren(...consents.map((/** @type {any} */ each) => switchOf(each, notice_version)));
+}
+
+/** @param {any} consent @param {string} notice */
+function switchOf(consent, notice) {
+  const made = find("switch").content.cloneNode(true), button = made.querySelector("button");
+  const on = consent.state === "given", name = NAMES[consent.purpose] ?? consent.purpose;
+  made.querySelector("h3").textContent = name;
+  made.querySelector("p").textContent = consent.text + since(consent, on);
+  button.setAttribute("aria-label", name);
+  button.setAttribute("aria-checked", String(on));
+  button.dataset.purpose = consent.purpose;
+  button.onclick = () => attempt(() => decide(consent.purpose, on ? "withdrawn" : "given", notice));
+  return made;
+}
+
+/** @param {any} consent @param {boolean} on */
+function since(consent, on) {
+  if (consent.asks_again) return " You allowed this under an earlier notice. The notice has changed, so it is off until you turn it on again.";
+  return consent.since ? ` ${on ? "On" : "Off"} since ${consent.since.slice(0, 10)}, notice ${consent.notice_version}.` : "";
+}
+
+/** @param {string} purpose @param {string} state @param {string} notice_version */
+async function decide(purpose, state, notice_version) {
+  try {
+    await ask(`/v1/me/consents/${purpose}`, { method: "PUT", body: { state, notice_version } });
+  } finally {
+    await showSwitches(); // also where it was refused: the notice may have changed meanwhile
+    find("switches").querySelector(`[data-purpose=${purpose}]`)?.focus();
+  }
+  if (purpose !== "local_trends") return;
+  find("near-first").hidden = true;
+  await showList();
+}
+
+/** @param {string} path @param {string} name */
+async function download(path, name) {
+  const address = URL.createObjectURL(await (await ask(path)).blob());
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+const erase = () => attempt(async () => {
+  const { receipt, state } = await (await ask("/v1/me/data", { method: "DELETE" })).json();
+  showErasure(receipt, state);
+  await Promise.all([showList(), showSwitches()]);
+});
+
+/** @param {string} receipt @param {string} state */
+function showErasure(receipt, state) {
+  const again = Object.assign(document.createElement("button"), { type: "button", textContent: "Look again" });
+  again.onclick = () => attempt(async () => {
+    const answer = await (await ask(`/v1/me/data/erasures/${receipt}`)).json();
+    showErasure(answer.receipt, answer.state);
+  });
+  const words = state === "done" ? "Done: nothing about you is held any more." : "You are forgotten in everything we show; the next night finishes it on every disk.";
+  find("erasure").replaceChildren(`${words} Your receipt: ${receipt} `, ...(state === "done" ? [] : [again]));
+  find("erasure").hidden = false;
+}
+
+/** @param {string} name @param {object} detail */
+function tell(name, detail) {
+  document.dispatchEvent(new CustomEvent(name, { detail }));
+}

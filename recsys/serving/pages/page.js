@@ -1,0 +1,60 @@
+// The page's own script: it swaps what a link leads to into the page, so that the map stays where it is.
+import { showMe } from "./me.js";
+import { suggestPlaces } from "./search.js";
+import { takeTokenFromAddress } from "./session.js";
+
+let shown = ""; // path and query: a link within the page changes neither
+
+takeTokenFromAddress();
+document.documentElement.classList.add("scripted");
+suggestPlaces(go);
+arrived();
+document.addEventListener("click", (event) => {
+  const link = /** @type {Element} */ (event.target).closest?.("a[href]");
+  const plain = !event.defaultPrevented && event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+  if (!(link instanceof HTMLAnchorElement) || !plain || !isOurs(link)) return;
+  event.preventDefault();
+  go(link.href);
+});
+document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
+document.addEventListener("map-ready", tellTheMap);
+addEventListener("popstate", () => location.pathname + location.search !== shown && swap(location.href));
+addEventListener("hashchange", () => takeTokenFromAddress() && arrived());
+
+/** @param {HTMLAnchorElement} link */
+function isOurs(link) {
+  return link.origin === location.origin && ["/", "/me"].includes(link.pathname) && !link.hash;
+}
+
+/** Go to another part of the page. @param {string} address */
+async function go(address) {
+  history.pushState(null, "", address);
+  await swap(address);
+}
+
+/** @param {string} address */
+async function swap(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!answer.headers.get("content-type")?.startsWith("text/html")) return location.assign(address);
+  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (new URL(address, location.href).href !== location.href) return; // the listener went on meanwhile
+  document.title = next.title;
+  for (const id of ["content", "pages"]) {
+    document.getElementById(id)?.replaceWith(/** @type {Element} */ (next.getElementById(id)));
+  }
+  arrived();
+  const content = document.getElementById("content");
+  if (content && content.getBoundingClientRect().top < 0) content.scrollIntoView();
+  content?.focus({ preventScroll: true });
+}
+
+function arrived() {
+  shown = location.pathname + location.search;
+  tellTheMap();
+  showMe();
+}
+
+function tellTheMap() {
+  const id = document.getElementById("content")?.dataset.place;
+  if (id) document.dispatchEvent(new CustomEvent("place-shown", { detail: { id } }));
+}

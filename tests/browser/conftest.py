@@ -1,0 +1,46 @@
+"""A real browser, a server on loopback, and a wire between them that keeps every byte that the browser sends."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browsing import Site, site
+from playwright.sync_api import Browser, sync_playwright
+
+from recsys.serving import page
+from recsys.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window; no longer than a module, as its event loop is in the way of any other."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def built() -> None:
+    """The map and near me, where they were built."""
+    if not (page.BUILT / "map.js").is_file():
+        pytest.skip("the page was not built: `make page`, which needs node")
+
+
+@pytest.fixture
+def served(tmp_path: Path, settings: Settings, built: None) -> Iterator[Site]:
+    """The whole page."""
+    with site(tmp_path / "workspace", settings=settings) as running:
+        yield running
+
+
+@pytest.fixture
+def plain(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """The page as a machine without node serves it."""
+    monkeypatch.setattr(page, "BUILT", tmp_path)
+    with site(tmp_path / "workspace", settings=settings) as running:
+        yield running

@@ -1,0 +1,219 @@
+"""The page in a real browser: charts, search and map, switches and rights, with eyes, keyboard and screen reader."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Site, site
+from edge import LISBON, decide
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from recsys.consent import State
+from recsys.serving import page as page_module
+from recsys.settings import Settings
+
+AXE = page_module.PAGES / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+def visitor(served: Site, browser: Browser) -> Iterator[BrowserContext]:
+    context = served.visitor(browser)
+    yield context
+    context.close()
+
+
+def me(visitor: BrowserContext, site: Site, user_id: str) -> Page:
+    page = visitor.new_page()
+    page.goto(f"/me#token={site.token(user_id)}")
+    expect(page.get_by_role("switch")).to_have_count(4)
+    return page
+
+
+def test_everything_comes_from_the_servers_own_origin(served: Site, visitor: BrowserContext) -> None:
+    urls: list[str] = []
+    said: list[str] = []
+    visitor.on("request", lambda request: urls.append(request.url))
+    page = me(visitor, served, "listener")
+    page.on("console", lambda message: said.append(message.text))
+    for path in ("/", f"/?place={LISBON}", "/?q=lis", "/me", "/licences", "/transparency"):
+        answer = page.goto(path, wait_until="networkidle")
+        assert answer is not None
+        if path != "/transparency":
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+    page.evaluate("fetch('https://example.org/').catch(() => {})")
+    assert [url for url in urls if not url.startswith(served.url + "/")] == [], "the policy stops even what is tried"
+    assert [text for text in said if "example.org" not in text] == [], "the policy blocks nothing of our own"
+
+
+def test_a_place_is_found_by_keyboard_alone(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.goto("/")
+    for _ in range(3):  # past the link to the content and the name of the page
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("lis")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
+    expect(page).to_have_url(re.compile(f"place={LISBON}$"))
+    page.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("made by hand").first).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The whole world")
+
+
+def test_a_tap_on_the_map_opens_the_region(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    with page.expect_response("**/v1/regions?limit=20000"):
+        page.goto(f"/?place={LISBON}&chart=local")
+    page.wait_for_timeout(300)  # frames in which the map gets there
+    page.locator("#map canvas").click()
+    expect(page).to_have_url(re.compile(f"/\\?place={LISBON}$"))
+    page.locator("#map canvas").press("-")
+    page.get_by_role("button", name="Zoom in").click()
+    page.locator("#map canvas").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
+
+
+def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "switcher")
+    switches = page.get_by_role("switch")
+    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 4
+    one = page.get_by_role("switch", name="Count my plays in my area’s charts")
+    box = one.bounding_box()
+    for key, state, checked in (("Space", "given", "true"), ("Enter", "withdrawn", "false")):
+        with page.expect_request(lambda request: request.method == "PUT") as sent:
+            one.focus()
+            page.keyboard.press(key)
+        assert json.loads(str(sent.value.post_data)) == {"state": state, "notice_version": "2026-09"}
+        expect(one).to_have_attribute("aria-checked", checked)
+        expect(one).to_be_focused()
+        after = one.bounding_box()
+        assert box is not None
+        assert after is not None
+        assert (after["width"], after["height"]) == (box["width"], box["height"])
+
+
+def test_the_token_is_in_no_address(served: Site, visitor: BrowserContext) -> None:
+    urls: list[str] = []
+    visitor.on("request", lambda request: urls.append(request.url))
+    page = me(visitor, served, "quiet")
+    assert page.url == f"{served.url}/me"
+    token = served.token("quiet")
+    assert [url for url in urls if token in url.split("#")[0]] == []
+    assert page.evaluate("localStorage.length + document.cookie.length") == 0
+    page.get_by_role("button", name="Sign out").click()
+    assert page.evaluate("sessionStorage.length") == 0
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Your token").fill("not a token")
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("status")).to_contain_text("Please sign in again")
+
+
+def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "leaver")
+    for button, name in (("Download everything", "my-data.ndjson"), ("Download receipts", "consent-receipt.json")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename == name
+    page.get_by_role("button", name="Erase everything").click()
+    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(page.locator("#erasure")).to_be_hidden()
+    page.get_by_role("button", name="Erase everything").click()
+    page.get_by_role("dialog").get_by_role("button", name="Erase").click()
+    expect(page.locator("#erasure")).to_contain_text("Your receipt:")
+    page.get_by_role("button", name="Look again").click()
+    expect(page.locator("#erasure")).to_contain_text("the next night finishes it")
+
+
+def test_a_new_notice_asks_again(tmp_path: Path, settings: Settings, built: None, browser: Browser) -> None:
+    consents = settings.consents.model_copy(update={"notice_version": "2027-01", "earlier_notices": {}})
+    with site(tmp_path / "w", settings=settings.model_copy(update={"consents": consents})) as served:
+        decide(served.workspace, "earlier", State.GIVEN, notice="2026-09")
+        visitor = served.visitor(browser)
+        page = me(visitor, served, "earlier")
+        expect(page.get_by_text("You allowed this under an earlier notice")).to_have_count(1)
+        expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "false")
+        page.get_by_role("switch", name="Near me").click()
+        expect(page.get_by_text("On since 2026-11-01, notice 2027-01.")).to_have_count(1)
+        visitor.close()
+
+
+def test_without_a_build_and_without_scripts_the_page_is_whole(plain: Site, browser: Browser) -> None:
+    visitor = plain.visitor(browser, java_script_enabled=False)
+    page = visitor.new_page()
+    page.goto("/")
+    expect(page.get_by_text("set up without the map and without “near me”")).to_be_visible()
+    page.get_by_role("searchbox").fill("lisboa")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name="Lisboa").click()
+    expect(page.locator(".chart > li")).to_have_count(50)
+    page.locator("summary").first.click()
+    expect(page.get_by_text("made by hand").first).to_be_visible()
+    page.get_by_role("link", name="Special here").click()
+    expect(page).to_have_title("Special here in Lisboa, Portugal · Hearabouts")
+    visitor.close()
+
+
+def test_without_a_build_the_switches_work(plain: Site, browser: Browser) -> None:
+    visitor = plain.visitor(browser)
+    page = me(visitor, plain, "nodeless")
+    expect(page.get_by_role("button", name="Near me")).to_have_count(0)
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    page.get_by_role("switch", name="Learn from my plays for me").click()
+    expect(page.get_by_role("switch", name="Learn from my plays for me")).to_have_attribute("aria-checked", "true")
+    visitor.close()
+
+
+@pytest.fixture
+def short(tmp_path: Path, settings: Settings, built: None) -> Iterator[Site]:
+    """The whole page, with lists of a few lines: all lines are alike, and axe looks at each for long."""
+    serving = settings.serving.model_copy(update={"list_size": 3})
+    with site(tmp_path / "workspace", settings=settings.model_copy(update={"serving": serving})) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_axe_finds_no_serious_fault(short: Site, browser: Browser, width: int, scheme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: `make page`, which needs node")
+    visitor = short.visitor(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = visitor.new_page()
+    for path in ("/", f"/?place={LISBON}", f"/?place={LISBON}&chart=rising", "/?q=lis", "/?q=zz", "/licences", "/me"):
+        page.goto(path)
+        for line in page.locator("summary").all()[:1]:
+            line.click()
+        assert faults(page) == [], path
+    page.get_by_role("button", name="Sign in").click()
+    assert faults(page) == [], "dialog"
+    page.goto("/")
+    page.get_by_role("combobox").type("p")
+    page.get_by_role("combobox").type("o")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert faults(page) == [], "suggestions"
+    page = me(visitor, short, "listener")
+    page.get_by_role("switch", name="Near me").click()
+    page.get_by_role("button", name="Near me").click()
+    expect(page.locator("#my-place")).to_be_visible()
+    assert faults(page) == [], "signed in"
+    page.get_by_role("button", name="Erase everything").click()
+    assert faults(page) == [], "erasing"
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, "the page is wider than the screen"
+    visitor.close()
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds of serious and critical faults."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: dict[str, Any] = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{each['id']}: {node['html'][:120]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

@@ -1,0 +1,70 @@
+"""The short way gives what the ordinary one gives, to the byte, and lets nothing through that the other stops."""
+
+import json
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import h3
+import httpx
+import pytest
+from edge import LISBON, publish
+from serving import Server
+
+from recsys.workspace import Workspace
+
+CHART = f"/v1/regions/{LISBON}/charts/popular?limit=3"
+OWN = {"x-request-id", "ratelimit-remaining", "ratelimit-reset", "date"}
+
+
+@pytest.fixture
+def server(workspace: Workspace) -> Iterator[Server]:
+    publish(workspace, as_of="2026-10-01")
+    server = Server(workspace, address_requests=60)
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+def test_the_short_way_is_the_ordinary_one_but_shorter(server: Server, workspace: Workspace) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        first, *others = [client.get(CHART) for _ in range(4)]
+        told = [{key: value for key, value in answer.headers.items() if key not in OWN} for answer in (first, *others)]
+        assert all(each == told[0] for each in told)
+        assert {answer.content for answer in others} == {first.content}
+        assert [int(each.headers["ratelimit-remaining"]) for each in (first, *others)] == [59, 58, 57, 56]
+        assert len({each.headers["x-request-id"] for each in (first, *others)}) == 4
+        name = "0f8fad5bd9cb469fa16570867728950e"
+        assert client.get(CHART, headers={"X-Request-Id": name}).headers["x-request-id"] == name
+        assert client.get(CHART, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+        for hidden in ({"X-Lat": "38"}, {"Referer": "https://maps.test/?lat=38.7"}, {"X-Where": "38.716,-9.133"}):
+            assert client.get(CHART, headers=hidden).json()["type"] == "/problems/position"
+        fine = h3.cell_to_center_child(LISBON, 7)
+        assert fine not in str(client.get(CHART, headers={"X-Request-Id": fine}).headers)
+        assert client.request("GET", CHART, content=b"x").status_code == 400
+        assert client.head(CHART).status_code == 405
+        publish(workspace, as_of="2026-10-02", size=2)
+        assert len(client.get(CHART).json()["items"]) == 2
+        codes = [client.get(CHART).status_code for _ in range(60)]
+        assert (codes[0], codes[-1]) == (200, 429)
+        assert codes == sorted(codes)
+        counted = client.get("/metrics").text
+    written = [json.loads(line) for line in server.stop().splitlines()]
+    served = [line for line in written if line.get("status") == 200 and line.get("route", "").endswith("{chart}")]
+    assert {line["scope"] for line in served} == {"region"}
+    template = 'method="GET",route="/v1/regions/{id}/charts/{chart}",status="200"'
+    assert f"hearabouts_request_seconds_count{{{template}}} {len(served)}.0" in counted
+
+
+def test_requests_that_do_not_wait_for_answers_are_answered_in_order(server: Server) -> None:
+    httpx.get(server.url + CHART)
+    port = int(server.url.rsplit(":", 1)[1])
+    urls = [CHART, "/healthz", CHART, CHART, "/v1/regions/world/charts/popular?limit=1", CHART, "/healthz"]
+    request = "".join(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n" for url in urls)
+    request += f"GET {CHART} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        answers = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    bodies = re.findall(r"\r\n\r\n(\{.*?\})(?=HTTP/1\.1|$)", answers, flags=re.S)
+    shown = [json.loads(body).get("region", {}).get("id", "alive") for body in bodies]
+    assert shown == [LISBON, "alive", LISBON, LISBON, "world", LISBON, "alive", LISBON]

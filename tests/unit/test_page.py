@@ -1,0 +1,150 @@
+"""The page as the server writes it: whole without a script, names escaped, nothing from elsewhere."""
+
+import gzip
+import json
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import edge
+import pytest
+from edge import LISBON, Client, items, publish
+
+from recsys.serving import page
+from recsys.serving.page_rows import rows
+from recsys.settings import Settings
+from recsys.workspace import Workspace
+
+PATHS = ["/", f"/?place={LISBON}", "/?place=PT&chart=local", "/?q=lis", "/me", "/licences"]
+
+
+@pytest.fixture
+def client(workspace: Workspace, settings: Settings) -> Client:
+    publish(workspace)
+    return Client(workspace, settings=settings)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_comes_with_a_policy_that_names_no_other_origin(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert re.findall(r'(?:src|href|action)="(?!/|#)[^"]*"', answer.text) == []
+    assert re.findall(r"<script(?! type=\"module\" src=)|<style| style=| on\w+=", answer.text) == []
+
+
+def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> None:
+    text = client.get(f"/?place={LISBON}").text
+    assert text.count('<li class="row">') == 50
+    assert text.count("made by hand") == 50
+    assert '<a href="/?place=PT">Portugal</a>' in text
+    assert f"?place={LISBON}&amp;chart=rising" in text
+    # Rank 1 was 2nd, rank 2 is new: see `edge.items`.
+    assert re.findall(r'class="move (\w+)"', text)[:2] == ["up", "new"]
+
+
+def test_names_are_escaped(client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "items", lambda _, *, size: items("<script>alert(1)</script>", size=size))
+    publish(workspace, as_of="2026-11-01")
+    for path in ("/?q=%3Cscript%3E", "/?place=PT"):
+        text = client.get(path).text
+        assert "<script>" not in text, path
+        assert "&lt;script&gt;" in text, path
+
+
+def test_an_unknown_place_or_chart_is_a_page_of_its_own(client: Client) -> None:
+    for path in ("/?place=nowhere", "/?chart=best"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "nowhere" not in answer.text
+        assert "best" not in answer.text.split("<main")[1].split("</main>")[0]
+
+
+def test_before_the_first_night_the_page_says_so(workspace: Workspace, settings: Settings) -> None:
+    answer = Client(workspace, settings=settings).get("/")
+    assert answer.status_code == 503
+    assert "still being made" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/?lat=1", "/?place=PT&x=1", "/me?x=1", "/licences?x=1", "/assets/page.js?x=1"])
+def test_what_no_page_asks_for_is_refused(client: Client, path: str) -> None:
+    assert client.get(path).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "name", ["page.py", "..%2fpage.py", "place.html", "build.mjs", "package.json", "map.js.gz", ".npmrc", "nothing.js"]
+)
+def test_only_assets_are_served(client: Client, name: str) -> None:
+    assert client.get(f"/assets/{name}").status_code == 404
+
+
+def test_an_asset_is_sent_once_and_packed_where_it_can_be(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "BUILT", tmp_path)
+    (tmp_path / "map.js").write_bytes(b"the map")
+    (tmp_path / "map.js.gz").write_bytes(gzip.compress(b"the map"))
+    packed = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip"})
+    plain = client.get("/assets/map.js", headers={"Accept-Encoding": "identity"})
+    assert packed.content == plain.content == b"the map"
+    assert (packed.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
+    again = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_without_a_build_the_page_says_what_is_missing(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "BUILT", tmp_path)
+    text = client.get("/").text
+    assert "without the map and without “near me”" in text
+    assert "map.js" not in text
+    assert 'data-do="near"' not in client.get("/me").text
+    assert "no code but our own" in client.get("/licences").text
+
+
+def test_the_map_is_told_how_many_places_have_charts(client: Client, workspace: Workspace, built_map: None) -> None:
+    told = re.search(r'data-charts="(\d+)"', client.get("/").text)
+    assert told is not None
+    with closing(sqlite3.connect(workspace.snapshots / "2026-10-31-0123abcd" / "charts.db")) as database:
+        (served,) = database.execute("SELECT count(*) FROM places WHERE served").fetchone()
+    assert int(told.group(1)) == served
+    places = client.get("/v1/regions?limit=20000").json()["regions"]
+    assert {each["id"] for each in places[:served]} == {"world", "PT", LISBON}
+
+
+@pytest.fixture
+def built_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "map.js").touch()
+    monkeypatch.setattr(page, "BUILT", tmp_path)
+
+
+def test_listeners_are_drawn_from_nothing_to_the_largest_bound() -> None:
+    # Rank 1: 100 of [90, 110], rank 2: 50 of [45, 55]; the scale ends at 110.
+    first, second = rows(items("here", size=2), chart="popular")
+    assert (first.low, first.dot, first.high) == (81.8, 90.9, 100.0)
+    assert (second.low, second.dot, second.high) == (40.9, 45.5, 50.0)
+    assert (first.figure, second.spoken) == ("100", "About 50 listeners a night, between 45 and 55")
+    assert first.base is None
+
+
+def test_times_are_drawn_as_logarithms_with_as_much_as_elsewhere_marked() -> None:
+    (item,) = items("here", size=1)
+    item |= {"lift": 2.0, "lift_interval": {"low": 1.0, "high": 4.0}}
+    (row,) = rows([item], chart="local")
+    assert (row.base, row.low, row.dot, row.high) == (0.0, 0.0, 50.0, 100.0)
+    assert row.figure == "2.0×"
+    # Of the fourth of a scale from 1/4 to 4, "as much" is the middle.
+    item |= {"lift_interval": {"low": 0.25, "high": 4.0}}
+    assert rows([item], chart="local")[0].base == 50.0
+    assert rows([], chart="local") == []
+
+
+def test_the_lock_names_no_registry() -> None:
+    lock = json.loads((page.PAGES / "package-lock.json").read_text())
+    assert [name for name, each in lock["packages"].items() if "resolved" in each] == []
+    assert [name for name, each in lock["packages"].items() if name and "integrity" not in each] == []

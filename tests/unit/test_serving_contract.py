@@ -1,0 +1,277 @@
+"""What holds for every answer: caching, other origins, names of requests, limits, probes, metrics, and the contract."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
+from prometheus_client.parser import text_string_to_metric_families
+
+from recsys.consent import State
+from recsys.serving.limits import Limits
+from recsys.serving.request_id import request_id
+from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace, listener_of
+
+OPENAPI = Path(__file__).parents[2] / "docs" / "openapi.json"
+CHART = f"/v1/regions/{LISBON}/charts/popular"
+APP = "https://app.example"
+
+
+def set_to(workspace: Workspace, **serving: object) -> Client:
+    publish(workspace)
+    return Client(workspace, settings=load_settings(overrides={"serving": serving}))
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Client:
+    return set_to(workspace)
+
+
+def test_the_contract_is_the_committed_one(client: Client) -> None:
+    """Where this fails, the contract changes: `make openapi` writes it anew, for a reviewer to see."""
+    assert json.loads(OPENAPI.read_text(encoding="utf-8")) == client.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize("url", [CHART, "/v1/regions?q=li", "/v1/transparency"])
+def test_public_answers_have_a_tag_and_are_not_sent_twice(client: Client, workspace: Workspace, url: str) -> None:
+    first = client.get(url)
+    tag = first.headers["etag"]
+    assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
+    assert first.headers["cache-control"] == "public, max-age=300, stale-while-revalidate=3600"
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        same = client.get(url, headers={"If-None-Match": known})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+        assert same.headers["cache-control"] == first.headers["cache-control"]
+        assert same.headers.get("vary") == first.headers.get("vary")
+    for unknown in ('"other"', tag.strip('"')):
+        assert client.get(url, headers={"If-None-Match": unknown}).content == first.content
+    assert client.get(url).headers["etag"] == tag
+
+
+def test_a_new_snapshot_has_new_tags(client: Client, workspace: Workspace) -> None:
+    old = client.get(CHART)
+    assert client.get(CHART).content == old.content
+    publish(workspace, as_of="2026-11-01", size=3)
+    new = client.get(CHART, headers={"If-None-Match": old.headers["etag"]})
+    assert (new.status_code, len(new.json()["items"])) == (200, 3)
+
+
+def test_how_long_others_keep_an_answer_is_a_setting(workspace: Workspace) -> None:
+    client = set_to(workspace, cache_seconds=0, stale_seconds=7)
+    assert client.get(CHART).headers["cache-control"] == "public, max-age=0, stale-while-revalidate=7"
+
+
+def test_answers_to_a_listener_are_kept_by_nobody(client: Client, workspace: Workspace, settings: Settings) -> None:
+    ana = bearer("ana", workspace=workspace, settings=settings)
+    for answer in (client.get("/v1/me/trending", headers=ana), client.get("/v1/me/trending"), client.get("/v1/me/x")):
+        assert answer.headers.get_list("cache-control") == ["private, no-store"]
+        assert "etag" not in answer.headers
+
+
+def test_no_page_elsewhere_may_call_by_default(client: Client) -> None:
+    answer = client.get(CHART, headers={"Origin": APP})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    preflight = {"Origin": APP, "Access-Control-Request-Method": "GET"}
+    assert client.request("OPTIONS", CHART, headers=preflight).status_code == 405
+
+
+def test_the_pages_of_the_settings_may_call(workspace: Workspace) -> None:
+    client = set_to(workspace, cors_origins=[APP])
+    answer = client.get(CHART, headers={"Origin": APP})
+    assert answer.headers["access-control-allow-origin"] == APP
+    assert "ETag" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    for other in ({"Origin": "https://else.example"}, {}):
+        answer = client.get(CHART, headers=other)
+        assert "access-control-allow-origin" not in answer.headers
+        assert "Origin" in answer.headers["vary"]  # or a cache would hand it to the page that may
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization, content-type"}
+    allowed = client.request("OPTIONS", "/v1/me/consents/local_trends", headers={"Origin": APP, **asked})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, APP)
+    assert "PUT" in allowed.headers["access-control-allow-methods"]
+    refused = client.request("OPTIONS", CHART, headers={"Origin": "https://else.example", **asked})
+    assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+    hidden = client.request("OPTIONS", "/v1/regions?lat=1", headers={"Origin": APP, **asked})
+    assert hidden.json()["type"] == "/problems/position"
+
+
+@pytest.mark.parametrize(
+    "name", ["0f8fad5b-d9cb-469f-a165-70867728950e", "4bf92f3577b34da6a3ce929d0e0e4736", "01J9ZK7V5QX8M2T4B6N8P0R2S4"]
+)
+def test_a_plain_name_of_a_request_is_taken_over(client: Client, name: str) -> None:
+    assert client.get("/healthz", headers={"X-Request-Id": name}).headers["x-request-id"] == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "short",
+        "x" * 65,
+        "with space",
+        'quote"d',
+        "3871667091333",
+        "38.71667-9.13333",
+        "38-9-12345678",
+        LISBON,
+        f"x{LISBON}",
+        LISBON.upper(),
+        "eyJhbGciOiJIUzI1NiJ9",
+        "a.b.cdefghijk",
+        "line\tfeed",
+        "ünïcödeünïcöde",
+    ],
+)
+def test_a_name_that_could_be_something_else_is_replaced(name: str) -> None:
+    made = request_id([(b"x-request-id", name.encode("latin-1"))])
+    assert re.fullmatch(r"[0-9a-f]{16}", made)
+    assert made != request_id(())
+
+
+def test_a_request_is_not_named_after_its_listener(
+    client: Client, workspace: Workspace, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user, ana = "anaanaana7", bearer("anaanaana7", workspace=workspace, settings=settings)
+    for name in (user, listener_of(user, key=workspace.listener_key())):
+        answer = client.get("/v1/me/trending", headers={**ana, "X-Request-Id": name})
+        assert answer.headers["x-request-id"] != name
+        assert name not in "".join(capsys.readouterr())
+
+
+def test_the_name_is_in_the_log(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    name = client.get("/v1/canary").headers["x-request-id"]
+    assert f'"request_id": "{name}"' in "".join(capsys.readouterr())
+
+
+def test_listeners_are_limited_each_and_alike(workspace: Workspace) -> None:
+    client = set_to(workspace, listener_requests=3, address_requests=5)
+    settings = load_settings()
+    decide(workspace, "ana", State.GIVEN)
+    ana, ben = (bearer(who, workspace=workspace, settings=settings) for who in ("ana", "ben"))
+    seen = {}
+    for who, headers in (("ana", ana), ("ben", ben)):
+        answers = client.all([("GET", f"/v1/me/trending?cell={LISBON}", {"headers": headers})] * 5)
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+        names = ("ratelimit-limit", "ratelimit-remaining")
+        seen[who] = [tuple(answer.headers[name] for name in names) for answer in answers]
+        refused = answers[-1]
+        assert refused.json()["type"] == "/problems/too-many-requests"
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["retry-after"] == refused.headers["ratelimit-reset"]
+        assert 1 <= int(refused.headers["retry-after"]) <= 61
+        assert {answer.headers["cache-control"] for answer in answers} == {"private, no-store"}
+    assert seen["ana"] == seen["ben"] == [("3", "2"), ("3", "1"), ("3", "0"), ("3", "0"), ("3", "0")]
+    codes = [client.get(CHART).status_code for _ in range(6)]  # nobody used up what addresses may
+    assert codes == [200, 200, 200, 200, 200, 429]
+    assert client.get("/v1/me/trending").status_code == 429  # without a token one is an address
+    assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
+
+
+def test_without_a_limit_there_is_no_header(workspace: Workspace) -> None:
+    answer = set_to(workspace, address_requests=0).get(CHART)
+    assert not [name for name in answer.headers if name.startswith("ratelimit")]
+
+
+def test_a_window_ends_and_the_next_begins() -> None:
+    clock = iter([0.0, 1.0, 59.9, 60.0, 60.1])
+    settings = load_settings(overrides={"serving": {"address_requests": 2}}).serving
+    limits = Limits(settings, clock=lambda: next(clock))
+    found = [limits.of_address("192.0.2.7") for _ in range(5)]
+    assert [(one.remaining, one.reset) for one in found if one] == [(1, 61), (0, 60), (-1, 1), (1, 61), (0, 60)]
+
+
+def test_addresses_are_kept_as_hashes_and_networks_count_as_one() -> None:
+    limits = Limits(load_settings().serving)
+    remaining = [limits.of_address(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")]
+    assert [one.limit - one.remaining for one in remaining if one] == [1, 2, 1]
+    assert "2001" not in str(limits._taken)
+    other = Limits(load_settings().serving)
+    other.of_address("2001:db8::1")
+    assert not set(other._taken) & set(limits._taken)
+
+
+def test_askers_beyond_all_bounds_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.serving.limits._MOST", 2)
+    limits = Limits(load_settings().serving)
+    found = [limits.of_listener(who) for who in ("a", "b", "c", "d", "a")]
+    assert [one.limit - one.remaining for one in found if one] == [1, 1, 1, 2, 2]
+
+
+def test_a_proxy_of_ours_says_who_asks(workspace: Workspace) -> None:
+    client = set_to(workspace, address_requests=1, proxies=["127.0.0.1", "192.0.2.1"])
+    said = ["203.0.113.5", "203.0.113.6, 192.0.2.1", "198.51.100.9, 203.0.113.6"]
+    codes = [client.get(CHART, headers={"X-Forwarded-For": text}).status_code for text in said]
+    assert codes == [200, 200, 429]
+    other = set_to(workspace, address_requests=1)
+    codes = [other.get(CHART, headers={"X-Forwarded-For": text}).status_code for text in said]
+    assert codes == [200, 429, 429]
+
+
+def test_an_old_snapshot_is_not_ready_but_served(workspace: Workspace) -> None:
+    client = set_to(workspace, snapshot_max_age_days=1)
+    assert client.get("/readyz").status_code == 200
+    client.now = NOW + timedelta(days=1)
+    old = client.get("/readyz")
+    assert (old.status_code, old.json()["type"]) == (503, "/problems/not-ready")
+    assert f"{AS_OF}, 2 days ago" in old.json()["hint"]
+    assert client.get(CHART).status_code == 200
+    assert set_to(workspace, snapshot_max_age_days=0).get("/readyz").status_code == 200
+
+
+def values(client: Client) -> dict[str, float]:
+    text = client.get("/metrics").text
+    families = text_string_to_metric_families(text)
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_metrics_count_what_happens(client: Client, workspace: Workspace, settings: Settings) -> None:
+    ana = bearer("ana", workspace=workspace, settings=settings)
+    client.get(CHART)
+    client.get("/v1/canary?cell=canary")
+    give = {"state": "given", "notice_version": settings.consents.notice_version}
+    for _ in range(2):  # the second changes nothing
+        client.request("PUT", "/v1/me/consents/local_trends", headers=ana, json=give)
+        client.get("/v1/me/trending", headers={**ana, "Sec-GPC": "1"})
+    publish(workspace, as_of="2026-11-01")
+    client.get(CHART)
+    found = values(client)
+    template = "/v1/regions/{id}/charts/{chart}"
+    assert found[f"hearabouts_request_seconds_count{sorted(['GET', template, '200'])}"] == 2
+    assert found[f"hearabouts_request_seconds_count{sorted(['GET', 'none', '404'])}"] == 1
+    assert found["hearabouts_consent_changes_total['given', 'local_trends']"] == 1
+    assert found["hearabouts_consent_changes_total['partner_statistics', 'withdrawn']"] == 1
+    assert found["hearabouts_snapshots_total['served']"] == 2
+    assert found["hearabouts_snapshot_age_seconds[]"] == pytest.approx(-18 * 3600, abs=1)
+    text = client.get("/metrics").text
+    for canary in ("canary", "ana", LISBON, "127.0.0.1"):
+        assert canary not in text
+
+
+@pytest.mark.parametrize(
+    ("who", "headers", "status"),
+    [
+        ("loopback", {}, 200),
+        ("loopback", {"X-Forwarded-For": "127.0.0.1"}, 404),
+        ("loopback", {"Forwarded": "for=127.0.0.1"}, 404),
+        ("loopback", {"Via": "1.1 proxy"}, 404),
+        ("everyone", {"Via": "1.1 proxy"}, 200),
+        ("nobody", {}, 404),
+    ],
+)
+def test_who_may_read_the_metrics(workspace: Workspace, who: str, headers: dict[str, str], status: int) -> None:
+    assert set_to(workspace, metrics=who).get("/metrics", headers=headers).status_code == status
+
+
+def test_every_line_of_the_log_is_json(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    client.get(CHART)
+    client.request("CANARY", "/x")
+    lines: Iterator[dict[str, object]] = map(json.loads, capsys.readouterr().err.splitlines())
+    assert {line["event"] for line in lines} == {"snapshot", "request"}
