@@ -485,9 +485,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the night trains on what was stored, whatever is allowed now",
-        "pipelines/nightly.py",
-        "allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)",
-        "allowed = deployment.store.scan()",
+        "pipelines/provenance.py",
+        "trained(still_allowed(deployment.store.scan(), permissions=deployment.permissions))",
+        "trained(deployment.store.scan())",
         ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),
     ),
     Mutation(
@@ -641,6 +641,34 @@ MUTATIONS: tuple[Mutation, ...] = (
         "    fresh = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)\n"
         "    allowed = known.setdefault(who.listener, fresh)",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
+    ),
+    Mutation(
+        "plays choose without personalisation",
+        "recsys/serving/api.py",
+        "personal=personal and not erased",
+        "personal=not erased",
+        ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
+    ),
+    Mutation(
+        "plays choose until the night has erased them",
+        "recsys/serving/api.py",
+        "personal=personal and not erased",
+        "personal=personal",
+        ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
+    ),
+    Mutation(
+        "what is close to an erased listener stays on the disk",
+        "recsys/tastes.py",
+        "write(workspace, tastes.without(listeners))",
+        "write(workspace, tastes)",
+        ("unit/test_tastes.py::test_an_erased_row_is_gone_and_all_others_stay",),
+    ),
+    Mutation(
+        "everybody on the machine can read what is close to whom",
+        "recsys/tastes.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        ("unit/test_tastes.py::test_only_the_owner_can_read_it",),
     ),
     Mutation(
         "the access log holds the query",

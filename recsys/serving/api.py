@@ -21,7 +21,6 @@ from recsys.serving.answers import (
     chart_answer,
     regions_answer,
     regions_geojson,
-    trending_answer,
 )
 from recsys.serving.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, problems
 from recsys.serving.guard import Guard
@@ -30,6 +29,7 @@ from recsys.serving.place import coarse_cell
 from recsys.serving.problems import answer_problems
 from recsys.serving.published import Current
 from recsys.serving.rights import Held
+from recsys.serving.trending import Nearby, trending_answer
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -75,6 +75,7 @@ def create_app(
         settings=settings,
         clock=clock,
         current=Current(workspace, log=log),
+        near=Nearby(workspace, log=log),
         consents=consent_log(workspace, settings=settings.consents),
         listener_key=workspace.listener_key(),
         token_key=workspace.token_key(),
@@ -98,6 +99,8 @@ class Endpoint:
     clock : callable
     current : Current
         The snapshot to read.
+    near : Nearby
+        What the listeners' own lists are made of.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
     listener_key, token_key : bytes
@@ -109,6 +112,7 @@ class Endpoint:
     settings: Settings
     clock: Callable[[], datetime]
     current: Current
+    near: Nearby
     consents: ConsentLog
     listener_key: bytes
     token_key: bytes
@@ -214,13 +218,23 @@ def trending(request: Request, query: Annotated[TrendingParameters, Query()], to
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
+    Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
     endpoint, limit = _endpoint(request), _endpoint(request).items(query.limit)
     who = signed_in(request, token)
     cell = None if query.cell is None else coarse_cell(query.cell)
     # Read for every listener and every request, used or not, so that all of them take the same steps.
     allowed = endpoint.consents.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)
-    answer = trending_answer(endpoint.current.get(), cell=cell if allowed else None, limit=limit)
+    personal = endpoint.consents.allows(who.listener, Purpose.PERSONALISATION, at=who.now)
+    erased = endpoint.consents.erasures.concerns(who.listener)
+    answer = trending_answer(
+        endpoint.current.get(),
+        near=endpoint.near,
+        listener=who.listener,
+        personal=personal and not erased,
+        cell=cell if allowed else None,
+        limit=limit,
+    )
     request.state.scope = answer["scope"]
     return JSONResponse(answer)
 

@@ -6,13 +6,14 @@ import sqlite3
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import structlog
 
 from recsys.errors import NotReadyError, RecsysError
+from recsys.serving.following import Following
 from recsys.workspace import Workspace, read_manifest
 
 if TYPE_CHECKING:
@@ -117,11 +118,8 @@ def open_published(workspace: Workspace) -> Published:
     return _open(workspace.snapshots / name)
 
 
-class Current:
+class Current(Following[Published]):
     """Follows the workspace's pointer: a new snapshot is picked up by the first request that finds it.
-
-    One thread opens the new snapshot while the others go on with the old one; a request keeps the snapshot it
-    started with. A snapshot that does not verify is not served: the one before goes on, and :meth:`check` says so.
 
     Parameters
     ----------
@@ -131,81 +129,7 @@ class Current:
     """
 
     def __init__(self, workspace: Workspace, *, log: structlog.typing.FilteringBoundLogger) -> None:
-        self._workspace = workspace
-        self._log = log
-        self._opening = Lock()
-        self._seen = _Seen(pointer=None, published=None, refusal=NotReadyError("nothing was opened yet"))
-
-    def get(self) -> Published:
-        """Return the newest snapshot that verified.
-
-        Raises
-        ------
-        NotReadyError
-            If there is none.
-        """
-        seen = self._follow(again=self._seen.published is None)
-        return seen.published or _raise(seen.refusal)
-
-    def check(self) -> Published:
-        """Return the snapshot that the pointer names.
-
-        Raises
-        ------
-        NotReadyError
-            If there is none or it does not verify, even where an older one is still being served.
-        """
-        seen = self._follow(again=True)
-        return _raise(seen.refusal) if seen.refusal or not seen.published else seen.published
-
-    def _follow(self, *, again: bool) -> "_Seen":
-        seen, pointer = self._seen, _signature(self._workspace.current)
-        if pointer == seen.pointer and not (again and seen.refusal):
-            return seen
-        if not self._opening.acquire(blocking=seen.published is None):
-            return seen
-        try:
-            if self._seen is seen:
-                self._seen = self._look(pointer, before=seen)
-            return self._seen
-        finally:
-            self._opening.release()
-
-    def _look(self, pointer: "_Pointer", *, before: "_Seen") -> "_Seen":
-        try:
-            published = open_published(self._workspace)
-        except NotReadyError as refusal:
-            if pointer != before.pointer:
-                self._log.error("snapshot refused", reason=refusal.message)
-            return _Seen(pointer, before.published, refusal)
-        self._log.info("snapshot", id=published.id)
-        return _Seen(pointer, published, None)
-
-
-_Pointer = tuple[int, int, int] | None
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What was found behind the pointer, as one value, so that it changes at once for every thread."""
-
-    pointer: _Pointer
-    published: Published | None
-    refusal: NotReadyError | None
-
-
-def _signature(pointer: Path) -> _Pointer:
-    """Return what changes whenever the pointer is replaced: it is a new file each time."""
-    try:
-        found = pointer.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _raise(refusal: NotReadyError | None) -> Published:
-    # A new exception for every request: a shared one would gather the tracebacks of all of them.
-    raise NotReadyError(refusal.message if refusal else "there is no snapshot", hint=refusal.hint if refusal else "")
+        super().__init__(workspace.current, opened=partial(open_published, workspace), what="snapshot", log=log)
 
 
 _REPUBLISH = "Restore the folder from a backup, or publish again."

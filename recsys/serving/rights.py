@@ -33,7 +33,8 @@ class Record:
     Parameters
     ----------
     kind : str
-        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night.
+        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night; ``taste``: a
+        track that is held to be close to what the listener plays.
     night : date
     place : str or None
         The id of the region or country it is counted in.
@@ -41,6 +42,10 @@ class Record:
     plays : int or None
     stored_for : tuple of Purpose
         What the listener allowed when it was stored.
+    closeness : float or None
+        Of a taste: how far the track stands above the last one that is kept, in standard deviations.
+    played : bool or None
+        Of a taste: whether the listener played the track.
     """
 
     kind: str
@@ -49,6 +54,8 @@ class Record:
     track_id: str | None
     plays: int | None
     stored_for: tuple[Purpose, ...]
+    closeness: float | None = None
+    played: bool | None = None
 
 
 Held = Callable[[str], Iterator[Record]]
@@ -77,6 +84,7 @@ class Erasure(TypedDict):
 def data(request: Request, token: Token) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
+    A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     who, endpoint = signed_in(request, token), endpoint_of(request)
@@ -159,6 +167,9 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     line: dict[str, Any] = {"kind": record.kind, "night": record.night.isoformat(), "used_for": used_for}
     if record.kind == "contribution":
         line |= {"region": record.place, "track_id": record.track_id, "plays": record.plays}
+    if record.kind == "taste":
+        meaning = "You played this track." if record.played else "We think that this track is close to what you play."
+        line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
     return line
 
 
