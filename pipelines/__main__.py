@@ -94,16 +94,100 @@ def nightly(
     dry_run
         Read and check everything, say what would be done, and change nothing.
     """
+    from pipelines.champion import settings_of
     from pipelines.deployment import Deployment
     from pipelines.nightly import rehearse, run_nightly
 
     sources, file = _sources(listens, consents, catalogue, common.settings)
-    deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
+    settings, champion = settings_of(file)
+    deployment = Deployment(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
     if dry_run:
         return rehearse(deployment, through=through, skip=skip)
     summary = run_nightly(deployment, through=through, skip=skip, engine=engine)
     _show_charts(deployment.workspace)
     return summary
+
+
+@app.command
+def evaluate(
+    *,
+    config: Path | None = None,
+    catalogue: Path | None = None,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Measure the models on what the workspace holds, and log one run to compare; the workspace does not change.
+
+    Without a config: the settings that the next night would use, those of the champion.
+
+    Parameters
+    ----------
+    config
+        A TOML file of an experiment: [models] with keys to change, [search] with ranges to try; its name is the run's.
+    catalogue
+        The catalogue file, for the shares of local artists; by default the sample world's.
+    """
+    from pipelines.champion import settings_of
+    from pipelines.config import read_config
+    from pipelines.deployment import Deployment, Sources
+    from pipelines.evaluate import models_table, run_evaluate
+
+    experiment = read_config(config)
+    settings, champion = settings_of(common.settings, overrides={"models": experiment.models})
+    sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
+    deployment = Deployment(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    done = run_evaluate(deployment, config=experiment)
+    print_table(models_table(done.metrics, title=f"{experiment.name} · to {done.summary['night']}"))
+    return done.summary
+
+
+@app.command
+def compare(left: str, right: str, *, common: Common = COMMON) -> dict[str, Any]:
+    """Print what is different between two runs: settings, metrics with intervals, and which regions moved and why.
+
+    Parameters
+    ----------
+    left
+        A run: its id or the first digits of it, its name (then the newest of this name), `latest`, or `champion`.
+    right
+        Another.
+    """
+    from pipelines.compare import compare, metrics_table, regions_table, settings_table
+    from pipelines.registry import Registry
+
+    registry = Registry(load_settings(common.settings).tracking.folder)
+    found = compare(registry, registry.find(left), registry.find(right))
+    for table in (settings_table(found), metrics_table(found), regions_table(found)):
+        print_table(table)
+    return found.as_json()
+
+
+@app.command
+def promote(
+    run: str | None = None,
+    *,
+    back: Annotated[bool, Parameter(negative="")] = False,
+    version: int | None = None,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Make a run's settings those of the nights to come, if it beats the champion on the same data.
+
+    Parameters
+    ----------
+    run
+        A run of a night or of `evaluate`; see `compare`.
+    back
+        Instead: make the champion before this one champion again.
+    version
+        Instead: make this version of the registered model champion again.
+    """
+    from pipelines.promote import go_back, promote
+
+    folder = load_settings(common.settings).tracking.folder
+    if [run is not None, back, version is not None].count(True) != 1:
+        raise UsageError("name a run, or --back, or --version, and one of them", hint="hearabouts promote --help")
+    if run is None:
+        return go_back(folder, version=version)
+    return promote(folder, run, workspace=common.workspace, settings_file=common.settings)
 
 
 @app.command
@@ -171,7 +255,12 @@ def partner(
     from pipelines.partner import run_partner
     from recsys.releases.partner import Period
 
-    sample = catalogue is None and consents is None
+    if catalogue is None and consents is not None:
+        raise UsageError(
+            "--consents needs --catalogue, which is missing",
+            hint="Give both, or neither for the sample world.",
+        )
+    sample = catalogue is None
     sources = Sources(
         listens=SAMPLE / "listens",
         catalogue=catalogue or SAMPLE / "catalogue.parquet",

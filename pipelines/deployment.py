@@ -44,12 +44,15 @@ class Deployment:
     sources : Sources
     now : datetime
         With a time zone: what "still allowed now" and "in the future" refer to.
+    champion : str
+        The version whose settings stand below the file's: see :mod:`pipelines.champion`.
     """
 
     workspace: Workspace
     settings: Settings
     sources: Sources
     now: datetime
+    champion: str = "none"
 
     @cached_property
     def listener_key(self) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.terminal import log as progress
 from pipelines.terminal import tell
+from recsys import tastes
 from recsys.cells.store import Store
 from recsys.consent import ConsentLog, consent_log
 from recsys.errors import NotReadyError
@@ -34,12 +35,12 @@ def forget(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
     log = consent_log(workspace, settings=settings.consents)
     receipt = log.erasures.ask(listener_of(user_id, key=workspace.listener_key()), at=now)
     with workspace.locked():
-        finish_erasures(log, store=Store(workspace.private, settings.store))
+        finish_erasures(log, store=Store(workspace.private, settings.store), workspace=workspace)
     return {"receipt": receipt, "state": "done"}
 
 
 @contextmanager
-def forgetting(log: ConsentLog, *, store: Store) -> Iterator[Callable[[], int]]:
+def forgetting(log: ConsentLog, *, store: Store, workspace: Workspace) -> Iterator[Callable[[], int]]:
     """Yield what carries out the erasures that were asked for; those that are left are carried out when the block ends.
 
     However it ends: input that does not fit must not keep anybody from being forgotten.
@@ -47,7 +48,7 @@ def forgetting(log: ConsentLog, *, store: Store) -> Iterator[Callable[[], int]]:
 
     def forget_all() -> int:
         try:
-            return finish_erasures(log, store=store)
+            return finish_erasures(log, store=store, workspace=workspace)
         except NotReadyError as error:  # nothing of them is used any more; the next night tries again
             progress.warning("erasures are not finished", reason=error.message)
             return 0
@@ -58,10 +59,11 @@ def forgetting(log: ConsentLog, *, store: Store) -> Iterator[Callable[[], int]]:
         forget_all()
 
 
-def finish_erasures(log: ConsentLog, *, store: Store) -> int:
+def finish_erasures(log: ConsentLog, *, store: Store, workspace: Workspace) -> int:
     """Carry out the erasures that were asked for; return how many there were. The workspace's lock must be held."""
     erasures = log.erasures
     pending = erasures.pending()
+    tastes.erase(workspace, [listener for _, listener in pending if listener is not None])
     for receipt, listener in pending:
         if listener is not None:
             store.erase(listener)

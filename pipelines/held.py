@@ -1,6 +1,8 @@
 """What is held about one listener, read from the private store for the endpoint, which knows no frames itself."""
 
 from collections.abc import Iterator
+from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from recsys.consent import Purpose
@@ -22,7 +24,7 @@ def held_in(workspace: Workspace, *, settings: Settings) -> Held:
     def held(listener: str) -> Iterator[Record]:
         from recsys.cells.store import Store
 
-        return _records(Store(workspace.private, settings.store), listener)
+        return chain(_records(Store(workspace.private, settings.store), listener), _tastes(workspace, listener))
 
     return held
 
@@ -33,6 +35,19 @@ def _records(store: "Store", listener: str) -> Iterator[Record]:
             yield from map(_record, rows.iter_rows(named=True))
     except OSError as error:
         raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
+
+
+def _tastes(workspace: Workspace, listener: str) -> Iterator[Record]:
+    """Yield the tracks that are held to be close to the listener, the closest first."""
+    from recsys.tastes import open_tastes
+
+    try:
+        tastes = open_tastes(workspace)
+    except NotReadyError:  # there are none, or none that the endpoint would use
+        return
+    for track, closeness, played in tastes.told(listener):
+        night, stored_for = date.fromisoformat(tastes.night), (Purpose.PERSONALISATION,)
+        yield Record("taste", night, None, track, None, stored_for, closeness=closeness, played=played)
 
 
 def _record(row: dict[str, Any]) -> Record:

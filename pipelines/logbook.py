@@ -1,5 +1,6 @@
-"""What of a night goes to MLflow: settings, numbers, a table and a map by region; nothing about a listener."""
+"""What of a night goes to MLflow: settings, numbers, tables, a map and a page to look at; no id of a listener."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -7,16 +8,19 @@ from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
+from matplotlib.figure import Figure
 
 from pipelines.deployment import Deployment, Sources
 from pipelines.maps import draw_map
+from pipelines.report import render
 from pipelines.tracking import Run
 from recsys.atlas import Atlas
 from recsys.models.evaluation import Evaluation
+from recsys.models.tables import MODELS
 from recsys.releases.accounting import summary
 from recsys.workspace import digest
 
-COLOURED_BY = "blend.ndcg_at_10"
+SERVED, SHARED = "blend.ndcg_at_10", "global.ndcg_at_10"
 
 
 def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
@@ -44,14 +48,39 @@ def _spent(deployment: Deployment) -> float:
 
 
 def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -> None:
-    """Log how good the models are: overall, as a table by region, and as a map."""
-    run.metrics(evaluation.metrics)
+    """Log how good the models are: numbers, tables, a map, and a page that shows them."""
+    run.metrics({**evaluation.metrics, **_numbers(evaluation)})
     by_region = named(evaluation.by_part, atlas=atlas)
+    tables = {
+        "regions": by_region,
+        "histories": evaluation.by_history,
+        "comparisons": evaluation.comparisons,
+        "curve": evaluation.curve,
+        "listeners": evaluation.listeners,
+    }
+    for name, table in tables.items():
+        if table.height:
+            run.table(table, name)
     if by_region.height:
-        run.table(by_region, "regions")
-        values = dict(by_region.filter(pl.col(COLOURED_BY).is_not_nan()).select("place", COLOURED_BY).iter_rows())
-        title = f"How well the blend ranks, by region, for the nights to {night}"
-        run.figure(draw_map(values, atlas=atlas, title=title, label=COLOURED_BY), "map")
+        run.figure(_map(by_region, atlas=atlas, night=night), "map")
+    run.text(render(evaluation, regions=by_region, atlas=atlas, night=night), "report.html")
+
+
+def headline(evaluation: Evaluation) -> dict[str, float]:
+    """Return the NDCG at 10 of every model that could be measured, rounded to be read."""
+    found = {f"{model}.ndcg_at_10": evaluation.metrics.get(f"{model}.ndcg_at_10", math.nan) for model in MODELS}
+    return {key: round(value, 4) for key, value in found.items() if not math.isnan(value)}
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, float]:
+    groups = {"size": evaluation.sizes, "weight": evaluation.weights, "models_seconds": evaluation.seconds}
+    return {f"{group}.{name}": float(value) for group, values in groups.items() for name, value in values.items()}
+
+
+def _map(by_region: pl.DataFrame, *, atlas: Atlas, night: date) -> Figure:
+    values = dict(by_region.select("place", pl.col(SERVED) - pl.col(SHARED)).iter_rows())
+    title = f"What regions gain over the global model, for the nights to {night}"
+    return draw_map(values, atlas=atlas, title=title, label="NDCG at 10, blend minus global")
 
 
 def named(by_part: pl.DataFrame, *, atlas: Atlas) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A picture of the world: regions as hexagons coloured by a metric, with coastlines, drawn without a network."""
+"""A picture of the world: regions as hexagons coloured by what they gain, with coastlines, drawn without a network."""
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -16,6 +16,7 @@ LAND, SEA, COAST = "#f3efe6", "#dfe8ee", "#8a949c"
 PANELS = 6  # countries shown larger beside the world
 LABELS = 4  # names at most in a country's panel
 MARGIN = 1.5  # degrees around the regions of a country
+_FULL_COLOUR = 0.95  # of the regions have less than full colour
 PANEL_RATIO = 1.8  # width over height of a country's panel, so that a degree is as long both ways
 
 
@@ -25,7 +26,7 @@ def draw_map(values: Mapping[str, float], *, atlas: Atlas, title: str, label: st
     Parameters
     ----------
     values : mapping of region id to float
-        What colours a region; places that are no regions are left out.
+        What colours a region: gains and losses, 0 being white; places that are no regions are left out.
     atlas : Atlas
     title, label : str
         What the picture shows, and the name and unit of the values.
@@ -36,7 +37,7 @@ def draw_map(values: Mapping[str, float], *, atlas: Atlas, title: str, label: st
         Not attached to any window; save it with ``savefig``.
     """
     regions = [place for place_id in values if (place := atlas.places[place_id]).level == "region"]
-    colours = ScalarMappable(Normalize(*_range([values[r.id] for r in regions])), "viridis")
+    colours = ScalarMappable(Normalize(*_range([values[r.id] for r in regions])), "PuOr_r")
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     figure.suptitle(title, fontsize=14, x=0.01, ha="left")
     grid = figure.add_gridspec(3, PANELS // 2, height_ratios=[2.2, 1, 1])
@@ -44,17 +45,21 @@ def draw_map(values: Mapping[str, float], *, atlas: Atlas, title: str, label: st
     _draw_coast(world, detail="c")
     _draw_points(world, regions, values, colours)
     world.set(xlim=(-180, 180), ylim=(-58, 78), aspect="equal")
-    for cell, country in zip([grid[1 + i // 3, i % 3] for i in range(PANELS)], _largest(regions), strict=False):
+    for cell, country in zip(
+        [grid[1 + i // 3, i % 3] for i in range(PANELS)], largest_countries(regions), strict=False
+    ):
         _draw_country(figure.add_subplot(cell), [r for r in regions if r.parent == country], values, colours)
     figure.colorbar(colours, ax=figure.axes, shrink=0.6, pad=0.01).set_label(label)
     return figure
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    return (min(values), max(values)) if values else (0.0, 1.0)
+    """Return a range around 0, in which no single region takes all the colour from the others."""
+    largest = float(np.quantile(np.abs(values), _FULL_COLOUR)) if values else 0.0
+    return -(largest or 1.0), largest or 1.0
 
 
-def _largest(regions: Sequence[Place]) -> list[str]:
+def largest_countries(regions: Sequence[Place]) -> list[str]:
     """Return the countries with most regions shown, at most as many as there are panels."""
     counts: dict[str, int] = {}
     for region in regions:
@@ -110,7 +115,7 @@ def _draw_points(axes: Axes, regions: Sequence[Place], values: Mapping[str, floa
 
 
 def _draw_coast(axes: Axes, *, detail: str) -> None:
-    lines = _coastlines(detail)
+    lines = coastlines(detail)
     axes.set_facecolor(SEA)
     axes.add_collection(PolyCollection(lines, facecolors=LAND, edgecolors="none"))
     axes.add_collection(LineCollection(lines, colors=COAST, linewidths=0.5))
@@ -118,7 +123,7 @@ def _draw_coast(axes: Axes, *, detail: str) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _coastlines(detail: str) -> list[np.ndarray]:
+def coastlines(detail: str) -> list[np.ndarray]:
     """Return the shores of land as arrays (n, 2) of longitude and latitude in degrees.
 
     Parameters

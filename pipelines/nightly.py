@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import polars as pl
@@ -17,22 +16,24 @@ from pipelines.account import write_account
 from pipelines.audit import audit_release
 from pipelines.consents import import_consents, read_consents
 from pipelines.deployment import Deployment
+from pipelines.evaluate import Measured, measure
 from pipelines.forget import forgetting
 from pipelines.planning import Plan, leave_out, plan_nights, remember_rows
+from pipelines.provenance import allowed_rows, tags_of
+from pipelines.tastes import write_tastes
 from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import check_share, read_night
-from recsys.arrivals.permission import keep_allowed, still_allowed
+from recsys.arrivals.permission import keep_allowed
 from recsys.arrivals.tables import Counts
 from recsys.cells.contributions import bound
 from recsys.cells.store import Buckets
 from recsys.errors import InputError, NotReadyError
-from recsys.models.evaluation import Evaluation, evaluate
 from recsys.releases import charts, counts, snapshot
 from recsys.releases.accounting import summary
 from recsys.releases.audit import Finding
 from recsys.releases.candidates import Candidates, candidates_for
-from recsys.releases.history import with_history
+from recsys.releases.history import Draw, with_history
 
 
 def run_nightly(
@@ -86,7 +87,8 @@ def run_nightly(
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds": seconds})
-            logbook.log_models(run, published.evaluation, atlas=deployment.atlas, night=published.nights[-1])
+            run.tags(published.measured.tags)
+            logbook.log_models(run, published.measured.evaluation, atlas=deployment.atlas, night=published.nights[-1])
     return done | {"privacy": summary(deployment.settings.privacy), "seconds": seconds}
 
 
@@ -145,14 +147,14 @@ class Published:
         The released nights behind the charts, in order.
     places : int
         How many places have a chart.
-    evaluation : Evaluation
-        How good the models are.
+    measured : Measured
+        How good the models are, and on which data.
     """
 
     snapshot: str
     nights: Sequence[date]
     places: int
-    evaluation: Evaluation
+    measured: Measured
 
 
 def publish(deployment: Deployment) -> Published:
@@ -163,8 +165,10 @@ def publish(deployment: Deployment) -> Published:
         found = _charts(deployment, nights)
         released = counts.read(workspace.releases, charts.window_of(nights, settings=settings.charts))
     with step("models"):
-        allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
-        evaluation = evaluate(allowed, settings=settings.models)
+        allowed = allowed_rows(deployment)
+        measured = measure(allowed, deployment=deployment, models=settings.models)
+    with step("lists"):
+        write_tastes(deployment, allowed=allowed.lazy(), lines=found.lines, draw=_draw(deployment), released=nights)
     with step("snapshot"):
         id_ = snapshot.publish(
             workspace,
@@ -175,21 +179,25 @@ def publish(deployment: Deployment) -> Published:
             settings_digest=settings.digest(),
             ledger_numbers=released.ledger_numbers,
         )
-    return Published(id_, released.nights, found.lines["place"].n_unique(), evaluation)
+    return Published(id_, released.nights, found.lines["place"].n_unique(), measured)
 
 
 def _charts(deployment: Deployment, nights: Sequence[date]) -> charts.Charts:
     """Return the charts of the last released night, with where its tracks were the night before."""
-    workspace, settings, atlas = deployment.workspace, deployment.settings, deployment.atlas
+    workspace, version = deployment.workspace, f"{deployment.settings.digest()} {deployment.atlas.version}"
+    return with_history(nights, draw=_draw(deployment), folder=workspace.charts, version=version)
+
+
+def _draw(deployment: Deployment) -> Draw:
+    """Return what draws the charts of the last of some released nights."""
     known = deployment.catalogue.drop_nulls("released")
-    draw = partial(
+    return partial(
         charts.draw,
-        partial(counts.read, workspace.releases),
-        atlas=atlas,
+        partial(counts.read, deployment.workspace.releases),
+        atlas=deployment.atlas,
         born=dict(known.select("track_id", "released").iter_rows()),
-        settings=settings.charts,
+        settings=deployment.settings.charts,
     )
-    return with_history(nights, draw=draw, folder=workspace.charts, version=f"{settings.digest()} {atlas.version}")
 
 
 def _checked(deployment: Deployment, night: date) -> tuple[pl.LazyFrame, Counts]:
@@ -226,7 +234,7 @@ def _import(deployment: Deployment) -> dict[str, Any] | None:
 
 
 def _forgetting(deployment: Deployment) -> AbstractContextManager[Callable[[], int]]:
-    return forgetting(deployment.consents, store=deployment.store)
+    return forgetting(deployment.consents, store=deployment.store, workspace=deployment.workspace)
 
 
 def _is_published(deployment: Deployment) -> bool:
@@ -260,12 +268,12 @@ def _tracked(deployment: Deployment, engine: str) -> AbstractContextManager[trac
         experiment=settings.tracking.experiment,
         name=f"nightly {deployment.now:%Y-%m-%d %H:%M}",
         params=settings.flat(),
-        tags={"hearabouts.version": version("hearabouts"), "engine": engine, "atlas.version": deployment.atlas.version},
+        tags=tags_of(deployment, engine=engine),
     )
 
 
 def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[str, Any]:
-    evaluation = published.evaluation
+    evaluation = published.measured.evaluation
     return {
         "status": "done",
         "nights": len(plan.due),
@@ -274,7 +282,7 @@ def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[s
         "late_rows": plan.late_rows,
         "places": published.places,
         "snapshot": published.snapshot,
-        "models": {key: round(value, 4) for key, value in evaluation.metrics.items() if key.endswith(".ndcg_at_10")},
+        "models": logbook.headline(evaluation),
         "note": evaluation.note,
     }
 

@@ -7,6 +7,8 @@
     │   ├── UsageError               2   400  whoever typed the command
     │   ├── UnknownPlaceError        2   404  whoever typed the place
     │   ├── UnknownChartError        2   404  whoever typed the chart
+    │   ├── UnknownRunError          2   404  whoever typed the run
+    │   ├── NotBetterError          65   409  whoever wants the run promoted
     │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
     │   ├── UnknownReceiptError     65   404  whoever holds the receipt
     │   └── PositionError           65   400  whoever wrote the client that sends positions
@@ -76,6 +78,21 @@ class UnknownChartError(InputError):
     exit_code = 2
     status = 404
     problem = "unknown-chart"
+
+
+class UnknownRunError(InputError):
+    """A run, or a version of the registered model, that the tracking store does not hold."""
+
+    exit_code = 2
+    status = 404
+    problem = "unknown-run"
+
+
+class NotBetterError(InputError):
+    """A run that did not beat the champion by more than chance would explain."""
+
+    status = 409
+    problem = "not-better"
 
 
 class UnknownPurposeError(InputError):

@@ -145,8 +145,11 @@ class ChartsSettings(_Section):
 class ModelsSettings(_Section):
     """How the global and the regional models are trained and measured."""
 
+    engine: Literal["als", "ease"]
+    ranker: Literal["logistic", "trees", "none"]
     factors: Count
     regularization: Annotated[float, Field(ge=0)]
+    regional_regularization: Annotated[float, Field(ge=0)]
     alpha: Annotated[float, Field(gt=0)]
     iterations: Count
     regional_iterations: Count
@@ -154,10 +157,27 @@ class ModelsSettings(_Section):
     min_listeners_per_track: Count
     min_listeners_per_region: Count
     regional_shrinkage: Annotated[float, Field(gt=0)]
+    ease_ridge: Annotated[float, Field(gt=0)]
+    ease_regional_ridge: Annotated[float, Field(gt=0)]
+    ease_dropout: Annotated[float, Field(ge=0)]
+    sitting_weight: Annotated[float, Field(ge=0, lt=1)]
+    recency_power: Annotated[float, Field(ge=0)]
+    gate_shrinkage: Annotated[float, Field(ge=0)]
+    trend_shrinkage: Annotated[float, Field(gt=0)]
     half_life_nights: Annotated[float, Field(gt=0)]
     validation_nights: Count
+    gap_nights: Annotated[int, Field(ge=0)]
     test_nights: Count
     min_listeners_in_table: Count
+    ease_max_tracks: Annotated[int, Field(ge=0)]
+
+
+class ListsSettings(_Section):
+    """What is kept of each listener's tastes, and how a listener's own list is put in order."""
+
+    closest: Annotated[int, Field(ge=2, le=10_000)]
+    learners: Count
+    new: Annotated[float, Field(ge=0)]
 
 
 class ServingSettings(_Section):
@@ -187,6 +207,7 @@ class TrackingSettings(_Section):
 
     folder: Path
     experiment: str
+    evaluations: str
 
 
 class Settings(BaseSettings):
@@ -212,6 +233,7 @@ class Settings(BaseSettings):
     partner: PartnerSettings
     charts: ChartsSettings
     models: ModelsSettings
+    lists: ListsSettings
     serving: ServingSettings
     tracking: TrackingSettings
 
@@ -241,8 +263,13 @@ class Settings(BaseSettings):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
-    """Read the defaults, then a settings file, then overrides, then the environment.
+def load_settings(
+    file: Path | None = None,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    champion: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Read the defaults, then a champion's settings, then a settings file, then overrides, then the environment.
 
     Parameters
     ----------
@@ -250,13 +277,15 @@ def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[s
         A TOML file with any of the keys of ``recsys/hearabouts.toml``.
     overrides : mapping of section to mapping, optional
         Values that win over the file, as ``{"charts": {"size": 20}}``.
+    champion : mapping of section to mapping, optional
+        Values that win over the defaults alone.
 
     Raises
     ------
     SettingsError
         If the file is missing or not TOML, or a key is unknown, missing or out of range.
     """
-    layers = [_read(DEFAULTS), _read(file) if file else {}, overrides or {}]
+    layers = [read_toml(DEFAULTS), champion or {}, read_toml(file) if file else {}, overrides or {}]
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, keys in layer.items():
@@ -273,20 +302,26 @@ def load_settings(file: Path | None = None, *, overrides: Mapping[str, Mapping[s
         raise SettingsError(f"settings do not fit: {problems}", hint=_HINT) from None
 
 
-_HINT = "Every key with its unit and default is in recsys/hearabouts.toml."
+def read_toml(file: Path, *, option: str = "--settings") -> dict[str, Any]:
+    """Read a TOML file that the command line named after an option.
 
-
-def _read(file: Path) -> dict[str, Any]:
+    Raises
+    ------
+    SettingsError
+        If it is missing, unreadable or not TOML.
+    """
+    hint = f"Check the path after {option}."
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"there is no settings file {file}", hint="Check the path after --settings.") from None
+        raise SettingsError(f"there is no file {file}", hint=hint) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not TOML: {error}", hint=_HINT) from None
     except OSError as error:
-        raise SettingsError(
-            f"{file} cannot be read ({error.strerror})", hint="Check the path after --settings."
-        ) from None
+        raise SettingsError(f"{file} cannot be read ({error.strerror})", hint=hint) from None
+
+
+_HINT = "Every key with its unit and default is in recsys/hearabouts.toml."
 
 
 def _check_environment(known: Mapping[str, Mapping[str, Any]]) -> None:

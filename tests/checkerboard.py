@@ -8,7 +8,7 @@ from recsys.settings import ModelsSettings, load_settings
 SIZE = 50
 
 
-def settings(**keys: float) -> ModelsSettings:
+def settings(**keys: float | str) -> ModelsSettings:
     small = {"factors": 8, "min_listeners_per_track": 1, "min_listeners_per_region": 20}
     return load_settings(overrides={"models": {**small, **keys}}).models
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import h3
 import httpx
+import numpy as np
 from fastapi import FastAPI
 
 from recsys.consent import ConsentLog, Entry, Purpose, State
@@ -18,6 +19,7 @@ from recsys.serving.api import create_app
 from recsys.serving.held import Held
 from recsys.serving.identity import mint
 from recsys.settings import Settings
+from recsys.tastes import NO_TRACK, Tastes, default_orders, write
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
@@ -67,6 +69,12 @@ def items(place: str, *, size: int) -> list[dict[str, Any]]:
     ]
 
 
+def listed(place: str, *, size: int) -> list[dict[str, Any]]:
+    """The same items as a listener's list has them of whom nothing is known or may be used."""
+    extra = {"because": "popular_here", "source": {"chart": "popular", "place": place}}
+    return [item | extra for item in items(place, size=size)]
+
+
 def publish(workspace: Workspace, *, as_of: str = AS_OF, size: int = 100, point: bool = True) -> str:
     """Write a snapshot with charts of Lisbon, Portugal and the world, and point to it."""
     name = f"{as_of}-0123abcd"
@@ -93,6 +101,23 @@ def decide(
     """Let a listener give or withdraw consent, by default under the notice of the settings."""
     listener = listener_of(user_id, key=workspace.listener_key())
     ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, notice)])
+
+
+def remember(workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str] = ()) -> Tastes:
+    """Write what is close to each user, by track; the played ones were played by everybody who has them."""
+    tracks = tuple(sorted({track for row in close.values() for track in row}))
+    key = workspace.listener_key()
+    rows = sorted((bytes.fromhex(listener_of(user, key=key)), sorted(row.items())) for user, row in close.items())
+    shape = (len(rows), max((len(row) for _, row in rows), default=0))
+    columns, closeness = np.full(shape, NO_TRACK, dtype=np.int32), np.zeros(shape, dtype=np.float16)
+    for number, (_, row) in enumerate(rows):
+        columns[number, : len(row)] = [tracks.index(track) for track, _ in row]
+        closeness[number, : len(row)] = [value for _, value in row]
+    heard = np.isin(columns, [tracks.index(track) for track in played if track in tracks])
+    listeners = np.array([listener for listener, _ in rows], dtype="S16")
+    tastes = Tastes("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
+    write(workspace, tastes)
+    return tastes
 
 
 def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:

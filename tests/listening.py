@@ -28,13 +28,17 @@ def world(
     local_scenes: float = 0.5,
     local_fame: float = 0.7,
     surge: float = 2.5,
+    countries: int = 0,
+    within: float = 0.1,
 ) -> pl.DataFrame:
     """Listeners with tastes in parts with tastes of their own.
 
     How much a listener likes a track is the sum of the track's fame (Zipf), its fame in the part, and the agreement
     of the listener's and the track's genres, where every part hears some tracks as another genre than the world
     (``local_scenes``: this is what only a regional model can learn). In each part 1 track in 100 surges in the last
-    third of the nights. Part sizes fall geometrically from the first to the last, a 30th of it.
+    third of the nights. Part sizes fall geometrically from the first to the last, a 30th of it. With ``countries``,
+    part p lies in country ``p % countries``, the tastes are the country's, and parts depart from them in fame alone,
+    ``within`` as much.
     """
     rng = np.random.default_rng(seed)
     fame = -np.log(np.arange(1, tracks + 1)) + rng.normal(0, 0.3, tracks)
@@ -42,12 +46,20 @@ def world(
     share = np.geomspace(30, 1, parts) / np.geomspace(30, 1, parts).sum()
     sizes = np.maximum((share * listeners).round().astype(int), 2)
     frames = []
+    tastes = [_tastes(rng, fame, genre, local_fame, local_scenes) for _ in range(countries)]
     for part, size in enumerate(sizes):
-        here = fame + rng.normal(0, local_fame, tracks)
-        swapped = np.where(rng.random(tracks)[:, None] < 0.5 * local_scenes, rng.permutation(genre), genre)
+        here, swapped = tastes[part % countries] if countries else _tastes(rng, fame, genre, local_fame, local_scenes)
+        here = here + rng.normal(0, local_fame * within, tracks) if countries else here
         liking = here + rng.normal(size=(size, genres)) @ swapped.T
         frames.append(_plays(rng, liking, part=part, nights=nights, mean=plays, surge=surge))
     return _contributions(pl.concat(frames), trained=True)
+
+
+def _tastes(
+    rng: np.random.Generator, fame: np.ndarray, genre: np.ndarray, local_fame: float, local_scenes: float
+) -> tuple[np.ndarray, np.ndarray]:
+    here = fame + rng.normal(0, local_fame, len(fame))
+    return here, np.where(rng.random(len(fame))[:, None] < 0.5 * local_scenes, rng.permutation(genre), genre)
 
 
 def _plays(

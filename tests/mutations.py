@@ -485,9 +485,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the night trains on what was stored, whatever is allowed now",
-        "pipelines/nightly.py",
-        "allowed = still_allowed(deployment.store.scan(), permissions=deployment.permissions)",
-        "allowed = deployment.store.scan()",
+        "pipelines/provenance.py",
+        "trained(still_allowed(deployment.store.scan(), permissions=deployment.permissions))",
+        "trained(deployment.store.scan())",
         ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),
     ),
     Mutation(
@@ -629,18 +629,45 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a location is used without local_trends",
         "recsys/serving/api.py",
-        "cell=cell if allowed else None",
+        "cell=cell if choices.place else None",
         "cell=cell",
         ("attack/test_serving_consent.py::test_the_default_is_no",),
     ),
     Mutation(
         "consent is read from a cache",
-        "recsys/serving/api.py",
-        "allowed = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)",
-        "known = endpoint.__dict__.setdefault('known', {})\n"
-        "    fresh = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)\n"
-        "    allowed = known.setdefault(who.listener, fresh)",
+        "recsys/serving/endpoint.py",
+        "place = self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at)",
+        "known = self.__dict__.setdefault('known', {})\n"
+        "        place = known.setdefault(listener, self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at))",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
+    ),
+    Mutation(
+        "plays choose without personalisation",
+        "recsys/serving/endpoint.py",
+        "Choices(place, plays and not erased)",
+        "Choices(place, not erased)",
+        ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
+    ),
+    Mutation(
+        "plays choose until the night has erased them",
+        "recsys/serving/endpoint.py",
+        "Choices(place, plays and not erased)",
+        "Choices(place, plays)",
+        ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
+    ),
+    Mutation(
+        "what is close to an erased listener stays on the disk",
+        "recsys/tastes.py",
+        "write(workspace, tastes.without(listeners))",
+        "write(workspace, tastes)",
+        ("unit/test_tastes.py::test_an_erased_row_is_gone_and_all_others_stay",),
+    ),
+    Mutation(
+        "everybody on the machine can read what is close to whom",
+        "recsys/tastes.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        ("unit/test_tastes.py::test_only_the_owner_can_read_it",),
     ),
     Mutation(
         "the access log holds the query",

@@ -1,14 +1,34 @@
 """The models that every other has to beat."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from implicit.nearest_neighbours import ItemItemRecommender
 from scipy import sparse
 
+from recsys.models import ease
 from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.metrics import Model
+from recsys.models.regional import Global
+from recsys.settings import ModelsSettings
 
 NEIGHBOURS = 50
+
+
+def fit_baselines(interactions: Interactions, *, settings: ModelsSettings) -> dict[str, Model]:
+    """Fit ``popular_world``, ``popular_region``, ``recent_region``, ``neighbours`` and, up to a size, ``ease``.
+
+    The time of EASE grows with the cube of the number of tracks: beyond ``ease_max_tracks`` it is left out.
+    """
+    models: dict[str, Model] = {
+        "popular_world": PopularWorld.fit(interactions),
+        "popular_region": PopularRegion.fit(interactions),
+        "recent_region": RecentRegion.fit(interactions),
+        "neighbours": ItemNeighbours.fit(interactions),
+    }
+    if interactions.shape[1] <= settings.ease_max_tracks:
+        models["ease"] = Global(interactions, ease.fit_world(interactions, settings=settings))
+    return models
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,10 @@ class PopularWorld:
         """Return the same row for everybody."""
         return np.tile(self.fame, (len(listeners), 1))
 
+    def fold_in(self, interactions: Interactions) -> "PopularWorld":  # noqa: ARG002
+        """Return the same: every listener gets it."""
+        return self
+
 
 @dataclass(frozen=True)
 class PopularRegion:
@@ -37,15 +61,22 @@ class PopularRegion:
 
     fame: FloatArray = field(repr=False)
     homes: IntArray = field(repr=False)
+    parts: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def fit(cls, interactions: Interactions) -> "PopularRegion":
         """Count the listeners of every track in every part."""
-        return cls(fame_by_part(interactions, _heard(interactions)), interactions.homes)
+        return cls(fame_by_part(interactions, _heard(interactions)), interactions.homes, interactions.parts)
 
     def scores(self, listeners: IntArray) -> FloatArray:
         """Return the row of each listener's home."""
         return self.fame[self.homes[listeners]]
+
+    def fold_in(self, interactions: Interactions) -> "PopularRegion":
+        """Return the same counts, asked for the listeners of other interactions over the same tracks."""
+        row = {part: position for position, part in enumerate(self.parts)}
+        rows = np.array([*(row.get(part, -1) for part in interactions.parts), -1], dtype=np.int64)
+        return replace(self, homes=rows[interactions.homes])
 
 
 class RecentRegion(PopularRegion):
@@ -54,7 +85,7 @@ class RecentRegion(PopularRegion):
     @classmethod
     def fit(cls, interactions: Interactions) -> "RecentRegion":
         """Sum the decayed nights of every track in every part."""
-        return cls(fame_by_part(interactions, interactions.recent), interactions.homes)
+        return cls(fame_by_part(interactions, interactions.recent), interactions.homes, interactions.parts)
 
 
 @dataclass(frozen=True)

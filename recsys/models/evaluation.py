@@ -1,66 +1,91 @@
 """The evaluator: models learn from the nights before, and are asked for the nights after."""
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion
-from recsys.models.collaborative import FEATURES, UNLEARNED, Blend, Recipe, fit_global, fit_regional, learn, train
-from recsys.models.interactions import Interactions, gather, heard_later, nights, trained
-from recsys.models.metrics import Lists, Model, coverage, ndcg_at_10, rank, recall_at_20, without
+from recsys.models import tables
+from recsys.models.baselines import fit_baselines
+from recsys.models.cold import rank_cold, strangers
+from recsys.models.collaborative import FEATURES, Trained, learn_and_train
+from recsys.models.interactions import heard_later, nights, trained, vocabulary
+from recsys.models.metrics import Model, rank_both, without
+from recsys.models.portrait import Background, stability
+from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
+from recsys.models.tables import MODELS, SERVED, Ranked, Tested
 from recsys.settings import ModelsSettings
 
-MODELS = ("popular_world", "popular_region", "recent_region", "neighbours", "global", "regional", "blend")
-METRICS = ("ndcg_at_10", "recall_at_20", "coverage")
-
-
-@dataclass(frozen=True)
-class Split:
-    """Contributions by night: train, then validation, then test; nobody's future is in anybody's past."""
-
-    train: pl.DataFrame = field(repr=False)
-    validation: pl.DataFrame = field(repr=False)
-    test: pl.DataFrame = field(repr=False)
+SEEDED = ("global", "local", "regional", SERVED)  # models that depend on the seed
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the models are worth on the test nights. Holds numbers by model and part, and no ids of listeners.
+    """What the models are worth on the test nights. Holds numbers, and no ids of listeners.
 
     Parameters
     ----------
     metrics : mapping of str to float
-        ``MODEL.METRIC`` over all test listeners and ``MODEL.macro_METRIC``, the mean over parts, with tracks that a
-        listener heard before taken out of lists and truth; ``MODEL.with_heard_METRIC`` leaves them in. Empty when
-        nothing could be measured.
+        By the keys of :func:`~recsys.models.tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
+        ``MODEL.macro_METRIC``, the mean over regions, ``MODEL.worst_METRIC``, that over the worst tenth of regions,
+        with tracks that a listener heard before taken out of lists and truth; ``MODEL.with_heard_METRIC`` leaves them
+        in. ``blend_minus.MODEL.METRIC`` and its ``_low``, ``_high`` and ``_relative`` compare. NaN for what could not
+        be measured; empty when nothing could.
     by_part : polars.DataFrame
-        One row per part with enough test listeners: ``part``, ``listeners``, ``test_listeners``, ``train_rows`` (of
-        known tracks), ``own_model``, ``gate_open``, ``own_weight``, and a column ``MODEL.METRIC`` for each of both.
+        One row per part with enough test listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
+    by_history : polars.DataFrame
+        One row per model and number of past listens. Those of 0 are no part of any other number: they are ranked by
+        what they would get on their first day, and most models have nothing for them.
+    comparisons : polars.DataFrame
+        See :func:`~recsys.models.tables.compare`.
+    listeners : polars.DataFrame
+        See :func:`~recsys.models.tables.by_listener`: lets two runs on the same data be compared in pairs.
+    facts : polars.DataFrame
+        One row per part, however small; see :class:`~recsys.models.collaborative.Trained`.
+    curve : polars.DataFrame
+        ``model, step, loss`` of the training.
     weights : mapping of str to float
         What the blend learned, by feature.
     sizes : mapping of str to int
-        Listeners, tracks, parts, own models, open gates, test listeners.
+        Listeners, tracks, parts, own models, open gates, test listeners, those without a history.
     seconds : mapping of str to float
-        Wall time of learning the blend, training the models, and ranking.
+        Wall time of training, ranking and measuring.
     note : str
-        Why nothing could be measured; empty if it could.
+        Why nothing could be measured, or what to know about the numbers; mostly empty.
     """
 
     metrics: Mapping[str, float]
-    by_part: pl.DataFrame
+    by_part: pl.DataFrame = field(repr=False)
+    by_history: pl.DataFrame = field(repr=False)
+    comparisons: pl.DataFrame = field(repr=False)
+    listeners: pl.DataFrame = field(repr=False)
+    facts: pl.DataFrame = field(repr=False)
+    curve: pl.DataFrame = field(repr=False)
     weights: Mapping[str, float]
     sizes: Mapping[str, int]
     seconds: Mapping[str, float]
     note: str = ""
 
+    @property
+    def overlap(self) -> Mapping[str, float]:
+        """How alike regions' lists are, by model."""
+        return {model: self.metrics[f"{model}.overlap"] for model in MODELS if self.metrics}
 
-def evaluate(contributions: pl.LazyFrame | pl.DataFrame, *, settings: ModelsSettings) -> Evaluation:
+
+def evaluate(
+    contributions: pl.LazyFrame | pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str] | None = None,
+    artists: Mapping[str, str] | None = None,
+    split: Kind = "temporal",
+    second_seed: bool = False,
+) -> Evaluation:
     """Compare all models on the last nights.
 
     The blend is learned on the validation nights with models of the nights before; then all models are trained on
@@ -72,140 +97,132 @@ def evaluate(contributions: pl.LazyFrame | pl.DataFrame, *, settings: ModelsSett
     contributions : polars.LazyFrame or polars.DataFrame
         Rows of :class:`~recsys.schemas.Contributions`, of which only ``trained`` ones count.
     settings : ModelsSettings
+    parents : mapping of str to str, optional
+        The country of every part.
+    artists : mapping of str to str, optional
+        The artist of every track; without, shares of local artists are NaN.
+    split : {"temporal", "random"}
+        A random split warns and is noted: its numbers are too good.
+    second_seed : bool
+        Whether to train a second time with another seed, for the ``stability`` of lists.
     """
+    if split == "random":
+        warnings.warn(RANDOM, UserWarning, stacklevel=2)
     rows = trained(contributions)
-    found = nights(rows)
-    needed = 1 + settings.validation_nights + settings.test_nights
-    if len(found) < needed:
-        return _nothing(f"There are {len(found)} nights to learn from and to test on, and {needed} are needed.")
-    validation, test = found[-settings.validation_nights - settings.test_nights], found[-settings.test_nights]
-    split = split_by_night(rows, validation_from=validation, test_from=test)
-    with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        return _compare(split, settings=settings)
-
-
-def split_by_night(contributions: pl.DataFrame, *, validation_from: date, test_from: date) -> Split:
-    """Cut contributions at two nights, for everybody the same."""
-    night = pl.col("night")
-    return Split(
-        contributions.filter(night < validation_from),
-        contributions.filter((night >= validation_from) & (night < test_from)),
-        contributions.filter(night >= test_from),
-    )
-
-
-def summary(lists: Lists, *, tracks: int) -> dict[str, float]:
-    """Return the metrics of ranked lists by name: means over listeners, and the coverage of all lists together."""
-    values = (ndcg_at_10(lists).mean(), recall_at_20(lists).mean(), coverage(lists, tracks=tracks))
-    return dict(zip(METRICS, map(float, values), strict=True))
-
-
-def _compare(split: Split, *, settings: ModelsSettings) -> Evaluation:
-    seconds: dict[str, float] = {}
-    known = gather(pl.concat([split.train, split.validation]), settings=settings)
-    if 0 in known.shape:
+    cut = split_rows(rows, settings=settings, kind=split)
+    if cut is None:
+        found, needed = len(nights(rows)), nights_needed(settings)
+        return _nothing(f"There are {found} nights to learn from and to test on, and {needed} are needed.")
+    if vocabulary(cut.past, at_least=settings.min_listeners_per_track).is_empty():
         return _nothing(f"No track was played by {settings.min_listeners_per_track} listeners before the test nights.")
-    later = heard_later(split.test, known=known)
-    if not without(later, known.confidence).nnz:
-        return _nothing("No known listener played a known track for the first time on the test nights.")
-    with _timed("learn", seconds):
-        recipe = _learned(split, settings=settings)
-    with _timed("train", seconds):
-        served = train(known, recipe=recipe, settings=settings)
-        models = _contenders(known, served=served)
-    with _timed("rank", seconds):
-        unheard = {name: rank(model, later=later, heard=known.confidence) for name, model in models.items()}
-        everything = {name: rank(model, later=later) for name, model in models.items()}
-    return Evaluation(
-        metrics=_metrics(unheard, everything, known=known),
-        by_part=_by_part(unheard, known=known, served=served, at_least=settings.min_listeners_in_table),
-        weights=dict(zip(FEATURES, recipe.weights.tolist(), strict=True)),
-        sizes=_sizes(known, served=served, tested=len(unheard["blend"].listeners)),
-        seconds=seconds,
+    with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
+        job = _Job(rows, cut, settings, parents, artists, note=RANDOM if split == "random" else "")
+        return job.run(second_seed=second_seed)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One evaluation, while it runs."""
+
+    rows: pl.DataFrame
+    split: Split
+    settings: ModelsSettings
+    parents: Mapping[str, str] | None
+    artists: Mapping[str, str] | None
+    note: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self, *, second_seed: bool) -> Evaluation:
+        with _timed("train", self.seconds):
+            learned = self._trained(self.settings)
+        if not without(heard_later(self.split.test, known=learned.known), learned.known.confidence).nnz:
+            return _nothing("No known listener played a known track for the first time on the test nights.")
+        with _timed("baselines", self.seconds):
+            models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
+        with _timed("rank", self.seconds):
+            ranked = self._ranked(learned, {name: models[name] for name in MODELS if name in models})
+        with _timed("measure", self.seconds):
+            found = self._measured(learned, ranked)
+        return self._with_stability(found, ranked) if second_seed else found
+
+    def _trained(self, settings: ModelsSettings) -> Trained:
+        return learn_and_train(self.split.train, self.split.validation, settings=settings, parents=self.parents)
+
+    def _ranked(self, learned: Trained, models: Mapping[str, Model]) -> dict[str, Ranked]:
+        known, test = learned.known, self.split.test
+        later = heard_later(test, known=known)
+        cold = strangers(test, known=known, settings=self.settings)
+        return {
+            name: Ranked(*rank_both(model, later=later, heard=known.confidence), rank_cold(model, test, cold=cold))
+            for name, model in models.items()
+        }
+
+    def _measured(self, learned: Trained, ranked: Mapping[str, Ranked]) -> Evaluation:
+        tested = self._tested(learned, ranked[SERVED])
+        listeners = tables.by_listener(ranked, tested)
+        comparisons = tables.compare(listeners)
+        return Evaluation(
+            metrics=tables.measured(ranked, tested) | tables.flat(comparisons),
+            by_part=tables.by_part(ranked, tested, facts=learned.facts),
+            by_history=tables.by_history(ranked, tested),
+            comparisons=comparisons,
+            listeners=listeners,
+            facts=learned.facts,
+            curve=learned.curve,
+            weights=dict(zip(FEATURES, learned.recipe.weights.tolist(), strict=True)),
+            sizes=_sizes(learned, ranked[SERVED]),
+            seconds=self.seconds,
+            note=self.note,
+        )
+
+    def _tested(self, learned: Trained, served: Ranked) -> Tested:
+        known, who = learned.known, served.unheard.listeners
+        return Tested(
+            row=_positions(self.rows, known.listeners)[who],
+            home=known.homes[who],
+            history=tables.history_of(_listens(self.split.past, known.listeners)[who]),
+            known=known,
+            background=Background.of(known, artists=self.artists),
+            at_least=self.settings.min_listeners_in_table,
+        )
+
+    def _with_stability(self, found: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
+        other = self._trained(self.settings.model_copy(update={"seed": self.settings.seed + 1}))
+        again = self._ranked(other, {name: other.models[name] for name in SEEDED})
+        figures = {f"{m}.stability": stability(ranked[m].unheard, again[m].unheard) for m in SEEDED}
+        return replace(found, metrics={**found.metrics, **figures})
+
+
+def _listens(past: pl.DataFrame, listeners: pl.Series) -> np.ndarray:
+    """Return (n,) how many plays each listener had."""
+    plays = past.group_by("listener").agg(pl.col("plays").cast(pl.Int64).sum())
+    return (
+        listeners.to_frame("listener").join(plays, on="listener", how="left", maintain_order="left")["plays"].to_numpy()
     )
 
 
-def _learned(split: Split, *, settings: ModelsSettings) -> Recipe:
-    """Learn the blend from models that never saw the validation nights."""
-    known = gather(split.train, settings=settings)
-    if 0 in known.shape:
-        return UNLEARNED
-    regional = fit_regional(known, shared=fit_global(known, settings=settings), settings=settings)
-    return learn(known, regional=regional, later=heard_later(split.validation, known=known), settings=settings)
+def _positions(rows: pl.DataFrame, listeners: pl.Series) -> np.ndarray:
+    """Return (n,) the position of each listener among all of the rows, in the order of ids."""
+    return np.asarray(rows["listener"].unique().sort().search_sorted(listeners), dtype=np.int64)
 
 
-def _contenders(known: Interactions, *, served: Blend) -> dict[str, Model]:
+def _sizes(learned: Trained, served: Ranked) -> dict[str, int]:
     return {
-        "popular_world": PopularWorld.fit(known),
-        "popular_region": PopularRegion.fit(known),
-        "recent_region": RecentRegion.fit(known),
-        "neighbours": ItemNeighbours.fit(known),
-        "global": served.regional.shared,
-        "regional": served.regional,
-        "blend": served,
-    }
-
-
-def _metrics(unheard: Mapping[str, Lists], everything: Mapping[str, Lists], *, known: Interactions) -> dict[str, float]:
-    tracks = known.shape[1]
-    metrics: dict[str, float] = {}
-    for model, lists in unheard.items():
-        metrics |= {f"{model}.{name}": value for name, value in summary(lists, tracks=tracks).items()}
-        metrics |= {f"{model}.macro_{name}": value for name, value in _macro(lists, known=known).items()}
-        with_heard = summary(everything[model], tracks=tracks)
-        metrics |= {f"{model}.with_heard_{name}": value for name, value in with_heard.items()}
-    return metrics
-
-
-def _macro(lists: Lists, *, known: Interactions) -> dict[str, float]:
-    """Return the means over parts; nothing where no test listener has a home."""
-    homes = known.homes[lists.listeners]
-    parts = [summary(lists.of(homes == part), tracks=known.shape[1]) for part in np.unique(homes[homes >= 0])]
-    return {name: float(np.mean([part[name] for part in parts])) for name in METRICS if parts}
-
-
-def _by_part(unheard: Mapping[str, Lists], *, known: Interactions, served: Blend, at_least: int) -> pl.DataFrame:
-    homes = known.homes[unheard["blend"].listeners]
-    tested = np.bincount(homes[homes >= 0], minlength=len(known.parts))
-    rows = [
-        _facts(part, known=known, served=served)
-        | {"test_listeners": int(tested[part])}
-        | {
-            f"{model}.{name}": value
-            for model, lists in unheard.items()
-            for name, value in summary(lists.of(homes == part), tracks=known.shape[1]).items()
-        }
-        for part in np.flatnonzero(tested >= at_least).tolist()
-    ]
-    return pl.DataFrame(rows, schema=_BY_PART)
-
-
-def _facts(part: int, *, known: Interactions, served: Blend) -> dict[str, str | int | float | bool]:
-    rows = known.rows_of(part)
-    own_weight = float(served.weights[part, FEATURES.index("own")])
-    return {
-        "part": known.parts[part],
-        "listeners": len(rows),
-        "train_rows": int(known.confidence[rows].nnz),
-        "own_model": part in served.regional.tracks,
-        "gate_open": own_weight != 0,
-        "own_weight": own_weight,
-    }
-
-
-def _sizes(known: Interactions, *, served: Blend, tested: int) -> dict[str, int]:
-    return {
-        "listeners": known.shape[0],
-        "tracks": known.shape[1],
-        "parts": len(known.parts),
-        "own_models": len(served.regional.tracks),
-        "open_gates": int((served.weights[:, FEATURES.index("own")] != 0).sum()),
-        "test_listeners": tested,
+        "listeners": learned.known.shape[0],
+        "tracks": learned.known.shape[1],
+        "parts": len(learned.known.parts),
+        "own_models": int(learned.facts["own_model"].sum()),
+        "open_gates": int(learned.facts["gate_open"].sum()),
+        "test_listeners": len(served.unheard.listeners),
+        "cold_test_listeners": len(served.cold.listeners) if served.cold else 0,
     }
 
 
 def _nothing(note: str) -> Evaluation:
-    return Evaluation({}, pl.DataFrame(schema=_BY_PART), {}, {}, {}, note)
+    schemas = (tables.PART_SCHEMA, tables.HISTORY_SCHEMA, tables.COMPARISON_SCHEMA, tables.LISTENER_SCHEMA)
+    by_part, by_history, comparisons, listeners = (pl.DataFrame(schema=schema) for schema in schemas)
+    facts, curve = by_part.select("part"), pl.DataFrame(schema=tables.CURVE_SCHEMA)
+    return Evaluation({}, by_part, by_history, comparisons, listeners, facts, curve, {}, {}, {}, note)
 
 
 @contextmanager
@@ -213,15 +230,3 @@ def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - start
-
-
-_BY_PART = {
-    "part": pl.String,
-    "listeners": pl.Int64,
-    "test_listeners": pl.Int64,
-    "train_rows": pl.Int64,
-    "own_model": pl.Boolean,
-    "gate_open": pl.Boolean,
-    "own_weight": pl.Float64,
-    **{f"{model}.{metric}": pl.Float64 for model in MODELS for metric in METRICS},
-}

@@ -1,5 +1,6 @@
 """Who played what: listener x track matrices of everyone who allowed it, and the ids behind their rows and columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -33,6 +34,17 @@ class Interactions:
         (n, m) float32, ``1 + alpha * log(1 + plays)`` where there were plays.
     recent : scipy.sparse.csr_array
         (n, m) float32, nights on which the listener played the track, each halved every half-life up to the last night.
+    query : scipy.sparse.csr_array
+        (n, m) float32, what a model is asked with: ``log2(1 + sum of plays / (1 + age) ** recency_power)``, where the
+        age of plays is the nights up to the listener's last one.
+    sittings : scipy.sparse.csr_array
+        (s, m) float32 ones, a row for every night on which a listener played two tracks or more.
+    sitting_of : numpy.ndarray
+        (s,) the listener's row of every sitting.
+    age : numpy.ndarray
+        (m,) float32 nights from the first play of every track by anybody to the last night.
+    parents : tuple of str
+        (p,) the country of every part; empty where it is not known, and then the world is the parent.
 
     References
     ----------
@@ -46,6 +58,11 @@ class Interactions:
     homes: IntArray = field(repr=False)
     confidence: sparse.csr_array
     recent: sparse.csr_array
+    query: sparse.csr_array
+    sittings: sparse.csr_array
+    sitting_of: IntArray = field(repr=False)
+    age: FloatArray = field(repr=False)
+    parents: tuple[str, ...]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,12 +73,23 @@ class Interactions:
         """Return the sorted rows of the listeners whose home is the part at this position."""
         return np.flatnonzero(self.homes == part)
 
+    def sittings_of(self, rows: IntArray) -> sparse.csr_array:
+        """Return the sittings of some listeners, in the order of the listeners."""
+        first, last = np.searchsorted(self.sitting_of, rows), np.searchsorted(self.sitting_of, rows, side="right")
+        return self.sittings[np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [rows])]
+
     def residents(self) -> IntArray:
         """Return (p,) the number of listeners at home in each part."""
         return np.bincount(self.homes[self.homes >= 0], minlength=len(self.parts))
 
 
-def gather(contributions: pl.LazyFrame | pl.DataFrame, *, settings: ModelsSettings) -> Interactions:
+def gather(
+    contributions: pl.LazyFrame | pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str] | None = None,
+    tracks: pl.Series | None = None,
+) -> Interactions:
     """Return the matrices of all contributions that may be trained on; the same for any order of the rows.
 
     Parameters
@@ -69,19 +97,39 @@ def gather(contributions: pl.LazyFrame | pl.DataFrame, *, settings: ModelsSettin
     contributions : polars.LazyFrame or polars.DataFrame
         Rows of :class:`~recsys.schemas.Contributions`, of which only ``trained`` ones count.
     settings : ModelsSettings
-        ``min_listeners_per_track`` decides the vocabulary, ``alpha`` the confidence, ``half_life_nights`` recency.
+        ``min_listeners_per_track`` decides the vocabulary, ``alpha`` the confidence, ``half_life_nights`` and
+        ``recency_power`` how fast plays age.
+    parents : mapping of str to str, optional
+        The country of every part; a part that is not there has the world as its parent.
+    tracks : polars.Series, optional
+        The sorted vocabulary of a fitted model, to ask it for other listeners; then every listener of the rows is
+        there, also one without a track of it.
     """
     rows = trained(contributions)
-    tracks = vocabulary(rows, at_least=settings.min_listeners_per_track)
+    asked = tracks is not None
+    tracks = vocabulary(rows, at_least=settings.min_listeners_per_track) if tracks is None else tracks
     known = rows.filter(pl.col("track_id").is_in(tracks.implode()))
-    listeners = known["listener"].unique().sort()
+    listeners = (rows if asked else known)["listener"].unique().sort()
     parts, homes = _homes(rows, listeners)
     coded = _coded(known, listeners=listeners, tracks=tracks)
     shape = (len(listeners), len(tracks))
     confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
     confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
     recency = _recency(coded["night"], half_life=settings.half_life_nights)
-    return Interactions(listeners, tracks, parts, homes, confidence, _matrix(coded, recency, shape=shape))
+    sitting_of, sittings = _sittings(coded, tracks=len(tracks))
+    return Interactions(
+        listeners=listeners,
+        tracks=tracks,
+        parts=parts,
+        homes=homes,
+        confidence=confidence,
+        recent=_matrix(coded, recency, shape=shape),
+        query=_query(coded, power=settings.recency_power, shape=shape),
+        sittings=sittings,
+        sitting_of=sitting_of,
+        age=_age(coded, tracks=len(tracks)),
+        parents=tuple((parents or {}).get(part, "") for part in parts),
+    )
 
 
 def heard_later(contributions: pl.LazyFrame | pl.DataFrame, *, known: Interactions) -> sparse.csr_array:
@@ -137,6 +185,34 @@ def _coded(rows: pl.DataFrame, *, listeners: pl.Series, tracks: pl.Series) -> pl
 def _recency(nights: pl.Series, *, half_life: float) -> NDArray[np.float64]:
     age = nights.to_frame("night").select((pl.col("night").max() - pl.col("night")).dt.total_days())
     return np.asarray(np.exp2(-age.to_series().to_numpy() / half_life))
+
+
+def _query(coded: pl.DataFrame, *, power: float, shape: tuple[int, int]) -> sparse.csr_array:
+    """Weigh plays by their age on the listener's own last night, and damp their sum."""
+    age = (pl.col("night").max().over("row") - pl.col("night")).dt.total_days()
+    aged = coded.select(pl.col("plays") / (1 + age) ** power).to_series().to_numpy()
+    query = _matrix(coded, aged, shape=shape)
+    query.data = np.log2(1 + query.data)
+    return query
+
+
+def _sittings(coded: pl.DataFrame, *, tracks: int) -> tuple[IntArray, sparse.csr_array]:
+    """Return the listener of every night with two tracks or more, and (sittings, tracks) ones."""
+    plays = coded.select("row", "night", "column").unique().sort("row", "night", "column")
+    plays = plays.filter(pl.len().over("row", "night") >= 2)
+    sitting = plays.select(pl.struct("row", "night").rank("dense")).to_series().cast(pl.Int32).to_numpy() - 1
+    listener = plays.unique(["row", "night"], maintain_order=True)["row"].to_numpy().astype(np.int64)
+    places = (sitting, plays["column"].to_numpy().astype(np.int32))
+    return listener, sparse.csr_array((np.ones(len(plays), np.float32), places), shape=(len(listener), tracks))
+
+
+def _age(coded: pl.DataFrame, *, tracks: int) -> FloatArray:
+    """Return the nights from each track's first play to the last night; 0 for one that was not played."""
+    last = pl.lit(coded["night"].max(), pl.Date)
+    first = coded.group_by("column").agg((last - pl.col("night").min()).dt.total_days().alias("age"))
+    age = np.zeros(tracks, dtype=np.float32)
+    age[first["column"].to_numpy()] = first["age"].to_numpy()
+    return age
 
 
 def _matrix(coded: pl.DataFrame, values: NDArray[np.generic], *, shape: tuple[int, int]) -> sparse.csr_array:

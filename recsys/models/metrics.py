@@ -1,5 +1,6 @@
 """How good ranked lists are: every track of the vocabulary is ranked, nothing is sampled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,8 +11,11 @@ from scipy import sparse
 from recsys.models.interactions import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
+Values = NDArray[np.float64]
 
-LENGTH = 20  # tracks of a ranked list: the longest cut-off of a metric
+LENGTH = 100  # tracks of a ranked list: the longest cut-off of a metric
+SHOWN = 10  # the places that most of a metric's readers look at
+CUTS = (10, 20, 100)
 NOTHING = -1  # in a list that is longer than the tracks there are to rank
 _SCORES_AT_ONCE = 4_000_000  # float32: bounds the memory of ranking whatever the number of listeners
 
@@ -33,9 +37,9 @@ class Lists:
     listeners : numpy.ndarray
         (n,) rows of the interactions: the listeners with at least one relevant track.
     tracks : numpy.ndarray
-        (n, 20) columns of the interactions, best first; -1 after the last track there is.
+        (n, 100) columns of the interactions, best first; -1 after the last track there is.
     hits : numpy.ndarray
-        (n, 20) bool, whether the listed track is relevant.
+        (n, 100) bool, whether the listed track is relevant.
     relevant : numpy.ndarray
         (n,) number of relevant tracks, listed or not.
     """
@@ -61,17 +65,13 @@ def rank(model: Model, *, later: sparse.csr_array, heard: sparse.csr_array | Non
     heard : scipy.sparse.csr_array, optional
         (listeners, tracks) non-zero where the listener knows the track already; these are neither listed nor relevant.
     """
-    relevant = later if heard is None else without(later, heard)
-    listeners = np.flatnonzero(np.diff(relevant.indptr))
-    step = max(1, _SCORES_AT_ONCE // max(1, later.shape[1]))
-    tracks = np.full((len(listeners), LENGTH), NOTHING)
-    hits = np.zeros(tracks.shape, dtype=bool)
-    for start in range(0, len(listeners), step):
-        block = slice(start, start + step)
-        rows = listeners[block]
-        tracks[block] = top(_masked(model.scores(rows), heard, rows), LENGTH)
-        hits[block] = np.take_along_axis(relevant[rows].toarray() > 0, tracks[block], axis=1)
-    return Lists(listeners, tracks, hits & (tracks != NOTHING), np.diff(relevant.indptr)[listeners].astype(np.int64))
+    return _rank(model, [_Asked(later if heard is None else without(later, heard), heard)])[0]
+
+
+def rank_both(model: Model, *, later: sparse.csr_array, heard: sparse.csr_array) -> tuple[Lists, Lists]:
+    """Rank once without and once with what listeners heard, from the same scores; see :func:`rank`."""
+    unheard, everything = _rank(model, [_Asked(without(later, heard), heard), _Asked(later, None)])
+    return unheard, everything
 
 
 def top(scores: FloatArray, length: int) -> IntArray:
@@ -82,12 +82,10 @@ def top(scores: FloatArray, length: int) -> IntArray:
     rows, width = scores.shape
     ranked = np.full((rows, length), NOTHING)
     cut = np.partition(scores, max(width - length, 0), axis=1)[:, max(width - length, 0), None] if width else scores
-    row, column = np.nonzero((scores >= cut) & (scores > -np.inf))
-    order = np.lexsort((column, -scores[row, column], row))
-    row, column = row[order], column[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
-    listed = place < length
-    ranked[row[listed], place[listed]] = column[listed]
+    wanted = (scores >= cut) & (scores > -np.inf)
+    plain = wanted.sum(axis=1) == length  # no ties at the cut: a stable sort of what is above it is all it takes
+    ranked[plain] = _in_order(scores[plain], np.nonzero(wanted[plain])[1].reshape(-1, length))
+    ranked[~plain] = _with_ties(scores[~plain], wanted[~plain], length)
     return ranked
 
 
@@ -99,8 +97,8 @@ def without(later: sparse.csr_array, heard: sparse.csr_array) -> sparse.csr_arra
     return new
 
 
-def ndcg_at_10(lists: Lists) -> NDArray[np.float64]:
-    """Return (n,) normalised discounted cumulative gains of the first 10 places, gain 1 for a relevant track.
+def ndcg(lists: Lists, *, at: int) -> Values:
+    """Return (n,) normalised discounted cumulative gains of the first places, gain 1 for a relevant track.
 
     ``sum over hits of 1 / log2(1 + place)``, over the same sum for a list that begins with the relevant tracks.
 
@@ -108,23 +106,96 @@ def ndcg_at_10(lists: Lists) -> NDArray[np.float64]:
     ----------
     K. Järvelin, J. Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (TOIS 2002).
     """
-    discounts = 1 / np.log2(np.arange(2, 12))
-    best = np.cumsum(discounts)[np.minimum(lists.relevant, 10) - 1]
-    return np.asarray(lists.hits[:, :10] @ discounts / best)
+    discounts = 1 / np.log2(np.arange(2, at + 2))
+    best = np.cumsum(discounts)[np.minimum(lists.relevant, at) - 1]
+    return np.asarray(lists.hits[:, :at] @ discounts[: lists.hits.shape[1]] / best)
 
 
-def recall_at_20(lists: Lists) -> NDArray[np.float64]:
-    """Return (n,) shares of each listener's relevant tracks that the first 20 places list."""
-    return np.asarray(lists.hits[:, :20].sum(axis=1) / lists.relevant)
+def ndcg_at_10(lists: Lists) -> Values:
+    """Return (n,) NDCG of the first 10 places."""
+    return ndcg(lists, at=10)
 
 
-def coverage(lists: Lists, *, tracks: int) -> float:
-    """Return the share of the vocabulary's tracks that stand in the first 10 places of at least one list."""
-    listed = np.unique(lists.tracks[:, :10])
-    return float((listed != NOTHING).sum() / tracks)
+def recall(lists: Lists, *, at: int) -> Values:
+    """Return (n,) shares of each listener's relevant tracks that the first places list."""
+    return np.asarray(lists.hits[:, :at].sum(axis=1) / lists.relevant)
 
 
-def _masked(scores: FloatArray, heard: sparse.csr_array | None, rows: IntArray) -> FloatArray:
-    if heard is None:
-        return scores
-    return np.where(heard[rows].toarray() != 0, np.float32(-np.inf), scores)
+def average_precision(lists: Lists) -> Values:
+    """Return (n,) means over relevant tracks of the precision at their places; those not listed count 0.
+
+    Where there are more relevant tracks than places, over as many as there are places. Its mean over listeners is MAP.
+
+    References
+    ----------
+    C. Buckley, E. Voorhees, "Evaluating evaluation measure stability" (SIGIR 2000).
+    """
+    places = np.arange(1, lists.hits.shape[1] + 1)
+    precision = np.cumsum(lists.hits, axis=1) / places
+    return np.asarray((precision * lists.hits).sum(axis=1) / np.minimum(lists.relevant, len(places)))
+
+
+def reciprocal_rank(lists: Lists) -> Values:
+    """Return (n,) one over the place of the first hit; 0 where there is none. Its mean over listeners is MRR.
+
+    References
+    ----------
+    E. Voorhees, "The TREC-8 Question Answering Track Report" (TREC 1999).
+    """
+    return np.where(lists.hits.any(axis=1), 1 / (lists.hits.argmax(axis=1) + 1), 0.0)
+
+
+def _in_order(scores: FloatArray, columns: IntArray) -> IntArray:
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def _with_ties(scores: FloatArray, wanted: BoolArray, length: int) -> IntArray:
+    ranked = np.full((len(scores), length), NOTHING)
+    row, column = np.nonzero(wanted)
+    order = np.lexsort((column, -scores[row, column], row))
+    row, column = row[order], column[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    listed = place < length
+    ranked[row[listed], place[listed]] = column[listed]
+    return ranked
+
+
+@dataclass(frozen=True)
+class _Asked:
+    relevant: sparse.csr_array
+    heard: sparse.csr_array | None
+
+    def number(self, rows: IntArray | slice = slice(None)) -> IntArray:
+        return np.asarray(np.diff(self.relevant.indptr)[rows], dtype=np.int64)
+
+    def lists(self, scores: FloatArray, rows: IntArray) -> Lists:
+        if self.heard is not None:
+            scores = np.where(self.heard[rows].toarray() != 0, np.float32(-np.inf), scores)
+        tracks = top(scores, LENGTH)
+        hits = np.take_along_axis(self.relevant[rows].toarray() > 0, tracks, axis=1) & (tracks != NOTHING)
+        return Lists(rows, tracks, hits, self.number(rows))
+
+
+def _rank(model: Model, asked: Sequence[_Asked]) -> list[Lists]:
+    """Score everybody who is asked about once, in blocks, and rank for each question."""
+    everybody = np.flatnonzero(np.sum([question.number() for question in asked], axis=0))
+    step = max(1, _SCORES_AT_ONCE // max(1, asked[0].relevant.shape[1]))
+    found: list[list[Lists]] = [[_no_lists()] for _ in asked]
+    for start in range(0, len(everybody), step):
+        rows = everybody[start : start + step]
+        scores = model.scores(rows)
+        for question, blocks in zip(asked, found, strict=True):
+            here = question.number(rows) > 0
+            blocks.append(question.lists(scores[here], rows[here]))
+    return [_joined(blocks) for blocks in found]
+
+
+def _no_lists() -> Lists:
+    none = np.zeros((0, LENGTH), dtype=np.int64)
+    return Lists(none[:, 0], none, none.astype(bool), none[:, 0])
+
+
+def _joined(blocks: Sequence[Lists]) -> Lists:
+    columns = ((lists.listeners, lists.tracks, lists.hits, lists.relevant) for lists in blocks)
+    return Lists(*(np.concatenate(column) for column in zip(*columns, strict=True)))

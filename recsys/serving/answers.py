@@ -7,11 +7,14 @@ import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 from recsys.errors import UnknownChartError
-from recsys.serving.place import chain, coarse_cell, place_named, place_of
-from recsys.serving.published import WORLD, Level, Place, Published
+from recsys.serving.place import chain, place_named
+from recsys.serving.published import Level, Place, Published
 from recsys.spelling import searchable
 
 POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
+
+Because = Literal["popular_here", "rising_here", "special_to_here", "close_to_what_you_play", "new_for_you"]
+"""Why a track stands where it does on a listener's own list."""
 
 
 class Centre(TypedDict):
@@ -55,6 +58,13 @@ class Bounds(TypedDict):
     high: float
 
 
+class Source(TypedDict):
+    """The chart, and the place it is of, that the numbers of a line come from."""
+
+    chart: str
+    place: str
+
+
 class Item(TypedDict):
     """One line of a chart.
 
@@ -62,6 +72,9 @@ class Item(TypedDict):
     how many times what the chart compares with: popular, the track's share in the world; rising, its own past here;
     local, its share in the rest of the world. ``listeners`` are averaged over the last ``nights``. A rising track is a
     ``mover``, or a ``debut`` where it has no past here.
+
+    The listener's own list has two keys more. ``because`` is why a track stands where it does; ``source`` is the chart
+    that all numbers and the ranks before are from, also where the reason is another.
     """
 
     rank: int
@@ -76,16 +89,22 @@ class Item(TypedDict):
     nights: int
     kind: NotRequired[Literal["mover", "debut"]]
     reason: str
+    because: NotRequired[Because]
+    source: NotRequired[Source]
 
 
 class Chart(TypedDict):
-    """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it."""
+    """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
+
+    Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order.
+    """
 
     region: Region
     scope: Level
     chart: str
     as_of: str
     location_used: bool
+    history_used: NotRequired[bool]
     why: str
     items: list[Item]
 
@@ -151,29 +170,27 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     place = place_named(place_id, published=published)
     shown, items = _nearest(place, chart=chart, published=published)
     why = _why(place, shown, chart=chart, found=bool(items), published=published)
-    return _chart(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+    return chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
 
 
-def trending_answer(published: Published, *, cell: str | None, limit: int) -> Chart:
-    """Return the list of a signed-in listener: of the cell's place, or of the world where there is no cell.
+def chart_of(
+    published: Published, *, place: Place, shown: Place, chart: str, why: str, used: bool, items: list[Item]
+) -> Chart:
+    """Return items with what is said about the whole list."""
+    return {
+        "region": _region(place),
+        "scope": shown.level,
+        "chart": chart,
+        "as_of": published.as_of,
+        "location_used": used,
+        "why": why,
+        "items": items,
+    }
 
-    Parameters
-    ----------
-    published : Published
-    cell : str or None
-        The listener's cell where the listener allows its use at this moment, else None.
-    limit : int
-        Items at most.
-    """
-    place = published.places[WORLD] if cell is None else place_of(coarse_cell(cell), published=published)
-    shown, items = _nearest(place, chart=POPULAR, published=published)
-    if cell is None:
-        because = "Your location was not used, so this is what the whole world listens to."
-    else:
-        because = f"You allow your coarse location to choose this list, and your place is taken to be {_label(place)}."
-    why = f"{because} {_basis(shown, chart=POPULAR, published=published)}"
-    used = cell is not None
-    return _chart(published, place=place, shown=shown, chart=POPULAR, why=why, used=used, items=items[:limit])
+
+def label(place: Place) -> str:
+    """Return a place's name with its country's."""
+    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
 
 
 def _search(places: Iterable[Place], *, query: str) -> list[Place]:
@@ -212,20 +229,6 @@ def _why(place: Place, shown: Place, *, chart: str, found: bool, published: Publ
     return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
 
 
-def _chart(
-    published: Published, *, place: Place, shown: Place, chart: str, why: str, used: bool, items: list[Item]
-) -> Chart:
-    return {
-        "region": _region(place),
-        "scope": shown.level,
-        "chart": chart,
-        "as_of": published.as_of,
-        "location_used": used,
-        "why": why,
-        "items": items,
-    }
-
-
 def _region(place: Place) -> Region:
     return {
         "id": place.id,
@@ -247,17 +250,13 @@ def _feature(place: Place) -> Feature:
     return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": _region(place)}
 
 
-def _label(place: Place) -> str:
-    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
-
-
 def _basis(shown: Place, *, chart: str, published: Published) -> str:
     nights = "night" if published.nights == 1 else f"{published.nights} nights"
     what = {
-        POPULAR: f"Popular in {_label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}.",
-        RISING: f"Rising in {_label(shown)}, by listeners who contribute, in the last nights to {published.as_of} "
+        POPULAR: f"Popular in {label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}.",
+        RISING: f"Rising in {label(shown)}, by listeners who contribute, in the last nights to {published.as_of} "
         "against the weeks before.",
-        LOCAL: f"Special in {_label(shown)} against the rest of the world, by listeners who contribute, over the "
+        LOCAL: f"Special in {label(shown)} against the rest of the world, by listeners who contribute, over the "
         f"{nights} to {published.as_of}.",
     }
     return what[chart]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json  # in a fifth of the time of json
 from starlette.types import ASGIApp
 
-from recsys.consent import Purpose, consent_log
+from recsys.consent import consent_log
 from recsys.serving import consents, page, probes, rights, transparency
 from recsys.serving.access import AccessLog, Journal, json_log
 from recsys.serving.account import ACCOUNT, Account
@@ -22,7 +22,6 @@ from recsys.serving.answers import (
     chart_answer,
     regions_answer,
     regions_geojson,
-    trending_answer,
 )
 from recsys.serving.application import Application
 from recsys.serving.cors import Cors
@@ -42,6 +41,7 @@ from recsys.serving.place import coarse_cell
 from recsys.serving.prepared import SCOPE, Answer, Prepared, url_of
 from recsys.serving.problems import Log, answer_problems
 from recsys.serving.published import Current
+from recsys.serving.trending import Nearby, trending_answer
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -103,6 +103,7 @@ def _endpoint(
         settings=settings,
         clock=clock,
         current=Current(workspace, log=log, found=metrics.found),
+        near=Nearby(workspace, log=log),
         consents=consent_log(workspace, settings=settings.consents),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
@@ -215,13 +216,20 @@ async def trending(request: Request, query: Annotated[TrendingParameters, Query(
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
+    Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
     endpoint, limit = endpoint_of(request), endpoint_of(request).items(query.limit)
     who = signed_in(request, token)
     cell = None if query.cell is None else coarse_cell(query.cell)
-    # Read for every listener and every request, used or not, so that all of them take the same steps.
-    allowed = await endpoint.allows(who.listener, Purpose.LOCAL_TRENDS, at=who.now)
-    answer = trending_answer(await endpoint.published(), cell=cell if allowed else None, limit=limit)
+    choices = await endpoint.choices(who.listener, at=who.now)
+    answer = trending_answer(
+        await endpoint.published(),
+        near=endpoint.near,
+        listener=who.listener,
+        personal=choices.plays,
+        cell=cell if choices.place else None,
+        limit=limit,
+    )
     request.scope["state"][SCOPE] = answer["scope"]
     return Response(to_json(answer), media_type="application/json")
 

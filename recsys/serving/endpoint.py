@@ -15,7 +15,24 @@ from recsys.serving.identity import Identity
 from recsys.serving.metrics import Metrics
 from recsys.serving.prepared import Prepared
 from recsys.serving.published import Current, Published
+from recsys.serving.trending import Nearby
 from recsys.settings import Settings
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What may choose a listener's list.
+
+    Parameters
+    ----------
+    place : bool
+        The cell of the request.
+    plays : bool
+        What the listener plays, as far as it is not being erased.
+    """
+
+    place: bool
+    plays: bool
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,8 @@ class Endpoint:
         Returns the present, with a time zone.
     current : Current
         The snapshot to read.
+    near : Nearby
+        What the listeners' own lists are made of.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
     identity : Identity
@@ -47,6 +66,7 @@ class Endpoint:
     settings: Settings
     clock: Callable[[], datetime]
     current: Current
+    near: Nearby
     consents: ConsentLog
     identity: Identity
     listener_key: bytes
@@ -55,16 +75,22 @@ class Endpoint:
     held: Held | None
     account: Account
 
-    async def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
-        """Tell whether a listener allows a purpose, as :meth:`recsys.consent.ConsentLog.allows` does.
+    async def choices(self, listener: str, *, at: datetime) -> "Choices":
+        """Return what a listener lets choose the list at this instant.
 
         A file on this machine is read in less time than another thread takes to wake; a database elsewhere is waited
         for where nobody else has to.
         """
-        ask = self.consents.allows
         if self.settings.consents.url.get_secret_value():
-            return await run_in_threadpool(ask, listener, purpose, at=at)
-        return ask(listener, purpose, at=at)
+            return await run_in_threadpool(self._choices, listener, at=at)
+        return self._choices(listener, at=at)
+
+    def _choices(self, listener: str, *, at: datetime) -> "Choices":
+        """Read all of it for everybody, whatever comes out, so that all answers take the same steps."""
+        place = self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at)
+        plays = self.consents.allows(listener, Purpose.PERSONALISATION, at=at)
+        erased = self.consents.erasures.concerns(listener)
+        return Choices(place, plays and not erased)
 
     async def published(self) -> Published:
         """Return the newest snapshot that verified; a new one is opened in another thread.

@@ -30,6 +30,20 @@ GEOJSON_REGIONS = {
     ],
 }
 
+_ITEM: dict[str, Any] = {
+    "rank": 1,
+    "previous_rank": 3,
+    "nights_on_chart": 12,
+    "track_id": "t000123",
+    "title": "Paper Lanterns",
+    "artist": "The Slow Ferries",
+    "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
+    "lift": 2.31,
+    "lift_interval": {"low": 2.01, "high": 2.64},
+    "nights": 7,
+    "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
+}
+
 CHART = {
     "region": _LISBON,
     "scope": "region",
@@ -37,27 +51,24 @@ CHART = {
     "as_of": "2025-06-30",
     "location_used": False,
     "why": "Popular in Lisbon, Portugal, by listeners who contribute, over the 7 nights to 2025-06-30.",
-    "items": [
-        {
-            "rank": 1,
-            "previous_rank": 3,
-            "nights_on_chart": 12,
-            "track_id": "t000123",
-            "title": "Paper Lanterns",
-            "artist": "The Slow Ferries",
-            "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
-            "lift": 2.31,
-            "lift_interval": {"low": 2.01, "high": 2.64},
-            "nights": 7,
-            "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
-        }
-    ],
+    "items": [_ITEM],
 }
 
 TRENDING = CHART | {
+    "chart": "trending",
     "location_used": True,
-    "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. "
-    + str(CHART["why"]),
+    "history_used": True,
+    "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. What "
+    "is popular, rising or special in Lisbon, Portugal and the larger places around it, by listeners who contribute, "
+    "over the 7 nights to 2025-06-30. You allow your plays to choose, so what is close to them comes first.",
+    "items": [
+        _ITEM
+        | {
+            "reason": f"Close to what you play. {_ITEM['reason']}",
+            "because": "close_to_what_you_play",
+            "source": {"chart": "popular", "place": _LISBON["id"]},
+        }
+    ],
 }
 
 PROBLEM: Problem = {

@@ -76,7 +76,9 @@ EXPORT = """\
 "notice_version": "2026-09", "channel": "api"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
-{"kind": "end", "lines": 3}
+{"kind": "taste", "night": "2026-10-04", "used_for": [], "track_id": "t000456", "closeness": 2.25, \
+"meaning": "We think that this track is close to what you play."}
+{"kind": "end", "lines": 4}
 """
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending"}

@@ -14,7 +14,8 @@ class Record:
     Parameters
     ----------
     kind : str
-        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night.
+        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night; ``taste``: a
+        track that is held to be close to what the listener plays.
     night : date
     place : str or None
         The id of the region or country it is counted in.
@@ -22,6 +23,10 @@ class Record:
     plays : int or None
     stored_for : tuple of Purpose
         What the listener allowed when it was stored.
+    closeness : float or None
+        Of a taste: how far the track stands above the last one that is kept, in standard deviations.
+    played : bool or None
+        Of a taste: whether the listener played the track.
     """
 
     kind: str
@@ -30,6 +35,8 @@ class Record:
     track_id: str | None
     plays: int | None
     stored_for: tuple[Purpose, ...]
+    closeness: float | None = None
+    played: bool | None = None
 
 
 Held = Callable[[str], Iterator[Record]]

@@ -22,6 +22,8 @@ _TITLES = {
     "unknown-chart": "Unknown chart",
     "unknown-purpose": "Unknown purpose",
     "unknown-receipt": "Unknown receipt",
+    "unknown-run": "Unknown run",
+    "not-better": "Not better than the champion",
     "identity": "Who is asking?",
     "not-ready": "Not ready yet",
     "too-many-requests": "Too many requests",

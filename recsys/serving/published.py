@@ -1,19 +1,19 @@
 """One published snapshot, verified and opened for reading, and the pointer that says which one it is."""
 
-import os
 import re
 import sqlite3
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import structlog
 from pydantic_core import from_json  # in half the time of json
 
 from recsys.errors import NotReadyError, RecsysError
+from recsys.serving.following import Following
 from recsys.workspace import Workspace, read_manifest
 
 if TYPE_CHECKING:
@@ -132,11 +132,8 @@ def open_published(workspace: Workspace) -> Published:
     return _open(workspace.snapshots / name)
 
 
-class Current:
+class Current(Following[Published]):
     """Follows the workspace's pointer: a new snapshot is picked up by the first request that finds it.
-
-    One thread opens the new snapshot while the others go on with the old one; a request keeps the snapshot it
-    started with. A snapshot that does not verify is not served: the one before goes on, and :meth:`check` says so.
 
     Parameters
     ----------
@@ -154,92 +151,8 @@ class Current:
         log: structlog.typing.FilteringBoundLogger,
         found: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._workspace, self._pointer = workspace, str(workspace.current)
-        self._log, self._found = log, found
-        self._opening = Lock()
-        self._seen = _Seen(pointer=None, published=None, refusal=NotReadyError("nothing was opened yet"))
-
-    def get(self) -> Published:
-        """Return the newest snapshot that verified.
-
-        Raises
-        ------
-        NotReadyError
-            If there is none.
-        """
-        seen = self._follow(again=self._seen.published is None)
-        return seen.published or _raise(seen.refusal)
-
-    def published(self) -> Published | None:
-        """Return the newest snapshot that verified, or None where there is none."""
-        return self._follow(again=False).published
-
-    def settled(self) -> Published | None:
-        """Return the newest snapshot where that takes no more than a look at the pointer, else None."""
-        seen = self._seen
-        return seen.published if _signature(self._pointer) == seen.pointer else None
-
-    def check(self) -> Published:
-        """Return the snapshot that the pointer names.
-
-        Raises
-        ------
-        NotReadyError
-            If there is none or it does not verify, even where an older one is still being served.
-        """
-        seen = self._follow(again=True)
-        return _raise(seen.refusal) if seen.refusal or not seen.published else seen.published
-
-    def _follow(self, *, again: bool) -> "_Seen":
-        seen, pointer = self._seen, _signature(self._pointer)
-        if pointer == seen.pointer and not (again and seen.refusal):
-            return seen
-        if not self._opening.acquire(blocking=seen.published is None):
-            return seen
-        try:
-            if self._seen is seen:
-                self._seen = self._look(pointer, before=seen)
-            return self._seen
-        finally:
-            self._opening.release()
-
-    def _look(self, pointer: "_Pointer", *, before: "_Seen") -> "_Seen":
-        try:
-            published = open_published(self._workspace)
-        except NotReadyError as refusal:
-            if pointer != before.pointer:
-                self._log.error("snapshot refused", reason=refusal.message)
-                self._found("refused")
-            return _Seen(pointer, before.published, refusal)
-        self._log.info("snapshot", id=published.id)
-        self._found("served")
-        return _Seen(pointer, published, None)
-
-
-_Pointer = tuple[int, int, int] | None
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What was found behind the pointer, as one value, so that it changes at once for every thread."""
-
-    pointer: _Pointer
-    published: Published | None
-    refusal: NotReadyError | None
-
-
-def _signature(pointer: str) -> _Pointer:
-    """Return what changes whenever the pointer is replaced: it is a new file each time."""
-    try:
-        found = os.stat(pointer)  # noqa: PTH116 - at every request: half the time of Path.stat
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _raise(refusal: NotReadyError | None) -> Published:
-    # A new exception for every request: a shared one would gather the tracebacks of all of them.
-    raise NotReadyError(refusal.message if refusal else "there is no snapshot", hint=refusal.hint if refusal else "")
+        opened = partial(open_published, workspace)
+        super().__init__(workspace.current, opened=opened, what="snapshot", log=log, found=found)
 
 
 _REPUBLISH = "Restore the folder from a backup, or publish again."

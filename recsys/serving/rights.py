@@ -45,6 +45,7 @@ class Erasure(TypedDict):
 def data(request: Request, token: Token) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
+    A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     who, endpoint = signed_in(request, token), endpoint_of(request)
@@ -127,6 +128,9 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     line: dict[str, Any] = {"kind": record.kind, "night": record.night.isoformat(), "used_for": used_for}
     if record.kind == "contribution":
         line |= {"region": record.place, "track_id": record.track_id, "plays": record.plays}
+    if record.kind == "taste":
+        meaning = "You played this track." if record.played else "We think that this track is close to what you play."
+        line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
     return line
 
 

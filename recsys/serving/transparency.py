@@ -132,7 +132,7 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 
 
 def _found(endpoint: Endpoint) -> Transparency:
-    published = endpoint.current.published()
+    published = endpoint.current.newest()
     return transparency_of(endpoint.settings, published=published, account=endpoint.account.get())
 
 

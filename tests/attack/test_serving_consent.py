@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from edge import LISBON, NOW, PORTO, Client, bearer, decide, items, publish, told
+from edge import LISBON, NOW, PORTO, Client, bearer, decide, listed, publish, told
 
 from recsys.consent import Purpose, State
 from recsys.settings import Settings
@@ -29,7 +29,7 @@ def test_the_default_is_no(client: Client, workspace: Workspace, settings: Setti
     assert answer.status_code == 200
     assert answer.json()["location_used"] is False
     assert answer.json()["scope"] == "world"
-    assert answer.json()["items"] == items("world", size=settings.serving.list_size)
+    assert answer.json()["items"] == listed("world", size=settings.serving.list_size)
 
 
 @pytest.mark.parametrize("purpose", [purpose for purpose in Purpose if purpose != Purpose.LOCAL_TRENDS])

@@ -14,7 +14,8 @@ from pathlib import Path
 import polars as pl
 from listening import world
 
-from recsys.models.evaluation import MODELS, evaluate
+from recsys.models.evaluation import evaluate
+from recsys.models.tables import MODELS
 from recsys.schemas import Contributions
 from recsys.settings import load_settings
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from commands import Run
 from edge import Client, bearer
-from night import NOW, deployed, night_of, plays, small_settings, write_consents, write_listens, write_world
+from night import NOW, TRACKS, deployed, night_of, plays, small_settings, write_consents, write_listens, write_world
 
 from pipelines import deployment as module
 from pipelines.forget import forget
@@ -19,6 +19,7 @@ from pipelines.nightly import run_nightly
 from recsys.consent import ConsentLog, Purpose, consent_log
 from recsys.errors import InputError, NotReadyError
 from recsys.settings import Settings
+from recsys.tastes import open_tastes
 from recsys.workspace import Workspace, listener_of
 
 USERS = [f"user-{number}" for number in range(12)]
@@ -57,10 +58,16 @@ def private_bytes(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.private)): path.read_bytes() for path in files}
 
 
+def models_aside(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Without what is computed for others: an erasure takes a row off it, and the next night computes it anew."""
+    return {name: content for name, content in files.items() if not name.startswith("tastes/")}
+
+
 def holders(folder: Path, *needles: str) -> list[str]:
-    """The files below a folder whose bytes hold any of some texts."""
+    """The files below a folder whose bytes hold any of some texts, or what their hex digits stand for."""
+    wanted = [needle.encode() for needle in needles] + [bytes.fromhex(n) for n in needles if len(n) == 32]
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return [str(path) for path in files if any(needle.encode() in path.read_bytes() for needle in needles)]
+    return [str(path) for path in files if any(needle in path.read_bytes() for needle in wanted)]
 
 
 def client_of(deployment: module.Deployment) -> Client:
@@ -92,6 +99,10 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     assert {line["region"] for line in contributions} <= set(with_ana.atlas.places)
     assert all({"contribute_trends", "personalisation"} <= {*line["used_for"]} for line in contributions)
     assert sum(line["kind"] == "consent" for line in lines) == 3
+    tastes = [line for line in lines if line["kind"] == "taste"]
+    assert {line["track_id"] for line in tastes if line["meaning"] == "You played this track."} == set(TRACKS[:3])
+    assert {tuple(line["used_for"]) for line in tastes} == {("personalisation",)}
+    assert holders(with_ana.workspace.private / "tastes", listener) != []
 
     receipt = ask(client, "DELETE", "/v1/me/data", with_ana).headers["location"]
     assert client.get(receipt).json()["state"] == "pending"
@@ -99,7 +110,8 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
 
     assert run_nightly(again(with_ana))["status"] == "nothing new"  # which finds the same consents file once more
     assert client.get(receipt).json()["state"] == "done"
-    assert private_bytes(with_ana.workspace) == private_bytes(without.workspace)
+    assert models_aside(private_bytes(with_ana.workspace)) == models_aside(private_bytes(without.workspace))
+    assert open_tastes(with_ana.workspace).listeners.tolist() == open_tastes(without.workspace).listeners.tolist()
     assert holders(with_ana.workspace.root, listener, ANA) == []
     assert len(ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()) == 2
 

@@ -99,3 +99,9 @@ def test_the_report_tells_what_was_spent_by_purpose_and_what_it_means(command: R
 def test_without_a_ledger_there_is_nothing_to_report(hearabouts: Run) -> None:
     done = hearabouts("privacy", "report", "--workspace", "nowhere")
     assert (done.code, done.summary["problem"]) == (65, "bad-input")
+
+
+def test_consents_without_their_catalogue_are_not_mixed_with_the_samples(command: Run) -> None:
+    done = command("partner", "--from", FIRST, "--to", night_of(1), "--consents", "consents.csv")
+    assert (done.code, done.summary["problem"]) == (2, "usage")
+    assert "--catalogue" in done.summary["message"]

@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from recsys.models.metrics import LENGTH, NOTHING, Lists, coverage, ndcg_at_10, recall_at_20, top
+from recsys.models.bootstrap import paired
+from recsys.models.metrics import (
+    CUTS,
+    LENGTH,
+    NOTHING,
+    Lists,
+    Values,
+    average_precision,
+    ndcg,
+    recall,
+    reciprocal_rank,
+    top,
+)
+from recsys.models.portrait import coverage, gini, overlap, stability
 
 SCORES = arrays(
     np.float32,
@@ -27,20 +40,22 @@ def test_top_is_the_beginning_of_a_full_sort(scores: np.ndarray, length: int) ->
         assert found.tolist() == (order + [NOTHING] * length)[:length]
 
 
+def all_metrics(found: Lists) -> list[Values]:
+    at_cuts = [metric(found, at=at) for metric in (ndcg, recall) for at in CUTS]
+    return [*at_cuts, average_precision(found), reciprocal_rank(found)]
+
+
 @given(HITS, st.integers(0, 40))
 def test_metrics_are_shares(hits: np.ndarray, missed: int) -> None:
-    for metric in (ndcg_at_10, recall_at_20):
-        values = metric(lists(hits, missed=missed))
+    for values in all_metrics(lists(hits, missed=missed)):
         assert ((values >= 0) & (values <= 1 + 1e-12)).all()
-    assert 0 <= coverage(lists(hits), tracks=LENGTH) <= 1
 
 
 @given(HITS)
 def test_a_list_that_begins_with_all_relevant_tracks_is_perfect(hits: np.ndarray) -> None:
-    perfect = lists(-np.sort(-hits.astype(int), axis=1) == 1)
-    found = hits.any(axis=1)
-    np.testing.assert_allclose(ndcg_at_10(perfect), found)
-    np.testing.assert_allclose(recall_at_20(perfect), found)
+    found = lists(-np.sort(-hits.astype(int), axis=1) == 1)
+    for values in (*(ndcg(found, at=at) for at in CUTS), recall(found, at=LENGTH), average_precision(found)):
+        np.testing.assert_allclose(values, hits.any(axis=1))
 
 
 @given(HITS, st.integers(1, LENGTH - 1))
@@ -48,5 +63,34 @@ def test_moving_a_hit_up_never_hurts(hits: np.ndarray, place: int) -> None:
     better = hits.copy()
     better[:, place - 1] |= hits[:, place]
     better[:, place] = hits[:, place - 1] & hits[:, place]
-    assert (ndcg_at_10(lists(better)) >= ndcg_at_10(lists(hits)) - 1e-12).all()
-    np.testing.assert_allclose(recall_at_20(lists(better)), recall_at_20(lists(hits)))
+    for after, before in zip(all_metrics(lists(better)), all_metrics(lists(hits)), strict=True):
+        assert (after >= before - 1e-12).all()
+
+
+LISTED = arrays(np.int64, st.tuples(st.integers(1, 6), st.just(LENGTH)), elements=st.integers(0, 30))
+
+
+def listed(tracks: np.ndarray) -> Lists:
+    return Lists(np.arange(len(tracks)), tracks, np.zeros(tracks.shape, bool), np.ones(len(tracks), int))
+
+
+@given(LISTED)
+def test_portraits_are_shares_and_a_list_is_like_itself(tracks: np.ndarray) -> None:
+    distinct = np.argsort(np.argsort(tracks, axis=1, kind="stable"), axis=1)  # no track twice in a list
+    found = listed(distinct)
+    assert stability(found, found) == 1
+    assert 0 < coverage(found, tracks=LENGTH) <= 1
+    assert -1e-12 <= gini(found, tracks=LENGTH) < 1
+    homes = np.arange(len(distinct)) % 2
+    if len(distinct) > 1:
+        alike = overlap(found, homes, tracks=LENGTH, at_least=1)
+        assert 0 <= alike <= 1
+        assert overlap(found, 1 - homes, tracks=LENGTH, at_least=1) == alike
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 20), st.just(1)), elements=st.floats(-1, 1)))
+def test_an_interval_lies_within_the_differences(differences: np.ndarray) -> None:
+    (found,) = paired(differences, np.arange(len(differences)) % 3, resamples=50)
+    assert differences.min() - 1e-12 <= found.low <= found.high <= differences.max() + 1e-12
+    (opposite,) = paired(-differences, np.arange(len(differences)) % 3, resamples=50)
+    np.testing.assert_allclose([opposite.mean, opposite.low, opposite.high], [-found.mean, -found.high, -found.low])

@@ -5,7 +5,7 @@ import pytest
 from checkerboard import settings
 from listening import contributions
 
-from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion
+from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
 from recsys.models.interactions import Interactions, gather
 
 # Tracks by column: x, y, z. Home of a and b is P, of c and d is Q; e's is unknown.
@@ -63,3 +63,18 @@ def test_neighbours_are_played_by_the_same_listeners() -> None:
 def test_a_listener_of_everything_has_neighbours_too() -> None:
     rows = [(who, 0, None, what, 1) for who, what in ("ax", "ay", "bx")]
     assert np.isfinite(ItemNeighbours.fit(gather(contributions(rows), settings=settings())).scores(np.array([0]))).all()
+
+
+def test_others_get_what_is_popular_where_they_are(five: Interactions) -> None:
+    others = gather(contributions([("f", 0, "Q", "x", 1), ("g", 0, "R", "x", 1)]), settings=settings())
+    fitted = PopularRegion.fit(five)
+    scores = fitted.fold_in(others).scores(np.array([0, 1]))
+    np.testing.assert_array_equal(scores, fitted.fame[[1, -1]])  # nobody lived in R: the world's
+    np.testing.assert_array_equal(PopularWorld.fit(five).fold_in(others).scores(np.array([1])), [[2, 1, 3]])
+
+
+@pytest.mark.parametrize(("tracks", "there"), [(3, True), (2, False)])
+def test_ease_is_left_out_of_larger_vocabularies(five: Interactions, tracks: int, there: bool) -> None:
+    models = fit_baselines(five, settings=settings(ease_max_tracks=tracks))
+    assert ("ease" in models) == there
+    assert {"popular_world", "popular_region", "recent_region", "neighbours"} <= set(models)

@@ -1,165 +1,91 @@
-"""The global and the regional models, and the blend: its formula, its weights and its gate."""
+"""Learning on the validation nights and training on both: what comes out, and that it can be had again."""
+
+from datetime import timedelta
 
 import numpy as np
+import polars as pl
 import pytest
-from checkerboard import checkerboard, settings
-from listening import contributions, world
-from scipy import sparse
+from listening import FIRST_NIGHT, contributions, world
 
-from recsys.models import collaborative
-from recsys.models.collaborative import (
-    UNLEARNED,
-    Blend,
-    Factors,
-    Recipe,
-    Regional,
-    blend,
-    fit_global,
-    fit_regional,
-    learn,
-    standardized,
-)
-from recsys.models.interactions import Interactions, gather
+from recsys.models.collaborative import UNLEARNED, Trained, learn_and_train, train
+from recsys.models.interactions import gather
+from recsys.settings import ModelsSettings, load_settings
 
-ALL = Recipe(UNLEARNED.weights, frozenset({"even", "odd"}))
+FACTS = ["part", "parent", "listeners", "train_rows", "own_model", "gate_open", "own_weight", "gate_gain"]
+COUNTRIES = {f"part-00{part}": "ab"[part % 2] for part in range(4)}
+KEYS = {"factors": 16, "min_listeners_per_track": 3, "min_listeners_per_region": 50, "iterations": 5}
+
+
+def models(**keys: float | str) -> ModelsSettings:
+    return load_settings(overrides={"models": {**KEYS, **keys}}).models
+
+
+def split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    early = pl.col("night") < FIRST_NIGHT + timedelta(days=8)
+    return rows.filter(early), rows.filter(~early)
 
 
 @pytest.fixture(scope="module")
-def board() -> Interactions:
-    return gather(checkerboard(), settings=settings())
+def halves() -> tuple[pl.DataFrame, pl.DataFrame]:
+    return split(world(11, listeners=500, tracks=120, parts=4, nights=11, plays=40))
 
 
-def test_the_seed_decides(board: Interactions) -> None:
-    once, again, other = (fit_global(board, settings=settings(seed=seed)).tracks for seed in (1, 1, 2))
-    np.testing.assert_array_equal(once, again)
-    assert not np.array_equal(once, other)
+@pytest.fixture(scope="module", params=["als", "ease"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def test_nothing_to_learn_from_gives_zeros() -> None:
-    board = gather(checkerboard(), settings=settings())
-    silent = Interactions(
-        board.listeners, board.tracks, board.parts, board.homes, board.confidence * 0, board.recent * 0
-    )
-    silent.confidence.eliminate_zeros()
-    shared = fit_global(silent, settings=settings())
-    regional = fit_regional(silent, shared=shared, settings=settings())
-    for model in (shared, regional):
-        np.testing.assert_array_equal(model.scores(np.arange(3)), np.zeros((3, 50)))
+@pytest.fixture(scope="module")
+def trained(halves: tuple[pl.DataFrame, pl.DataFrame], engine: str) -> Trained:
+    return learn_and_train(*halves, settings=models(engine=engine, ranker="trees"), parents=COUNTRIES)
 
 
-def test_a_part_gets_a_model_of_its_own_from_enough_listeners_on(board: Interactions) -> None:
-    shared = fit_global(board, settings=settings())
-    own = {
-        least: sorted(fit_regional(board, shared=shared, settings=settings(min_listeners_per_region=least)).tracks)
-        for least in (25, 26)
-    }
-    assert own == {25: [0, 1], 26: []}  # each colour has 25 listeners
+def test_every_model_scores_whoever_was_known_in_both(trained: Trained, halves: tuple[pl.DataFrame, ...]) -> None:
+    assert trained.known.listeners.equals(gather(pl.concat(halves), settings=models()).listeners)
+    assert set(trained.models) == {"global", "local", "regional", "blend"}
+    listeners, tracks = trained.known.shape
+    rows = np.array([0, listeners - 1])
+    for model in trained.models.values():
+        scores = model.scores(rows)
+        assert (scores.shape, scores.dtype, bool(np.isfinite(scores).all())) == ((2, tracks), np.float32, True)
 
 
-def test_without_a_model_of_their_own_listeners_get_the_global_one(board: Interactions) -> None:
-    shared = fit_global(board, settings=settings())
-    regional = fit_regional(board, shared=shared, settings=settings(min_listeners_per_region=26))
-    np.testing.assert_allclose(regional.scores(np.arange(50)), shared.scores(np.arange(50)), rtol=1e-4, atol=1e-6)
+def test_the_facts_say_of_every_part_what_it_is_served(trained: Trained) -> None:
+    facts = trained.facts
+    assert facts.columns == FACTS
+    assert facts["part"].to_list() == sorted(COUNTRIES)
+    assert facts["parent"].to_list() == ["a", "b", "a", "b"]
+    assert facts["own_model"].to_list() == [listeners >= 50 for listeners in facts["listeners"]]
+    assert facts.filter(pl.col("gate_open") & ~pl.col("own_model")).is_empty()
+    assert facts.filter(pl.col("gate_gain").is_null() & pl.col("own_model")).is_empty()
 
 
-def test_fitting_the_regions_leaves_the_global_model_as_it_was(board: Interactions) -> None:
-    shared = fit_global(board, settings=settings())
-    before = shared.listeners.copy(), shared.tracks.copy()
-    fit_regional(board, shared=shared, settings=settings())
-    np.testing.assert_array_equal(shared.listeners, before[0])
-    np.testing.assert_array_equal(shared.tracks, before[1])
+def test_the_curve_is_that_of_the_sweeps(trained: Trained, engine: str) -> None:
+    curve = trained.curve
+    if engine == "ease":
+        assert curve.is_empty()
+    else:
+        assert curve["step"].to_list() == list(range(5))
+        assert curve["loss"].is_sorted(descending=True)
+    assert curve.columns == ["model", "step", "loss"]
 
 
-def test_rows_are_standardized_and_constants_become_zeros() -> None:
-    scores = np.array([[1, 3], [4, 4]], dtype=np.float32)
-    np.testing.assert_array_equal(standardized(scores), [[-1, 1], [0, 0]])
+def test_the_recipe_of_one_night_trains_the_same_models_again(trained: Trained, engine: str) -> None:
+    rows = np.arange(20)
+    for threads in (1, 2):
+        again = train(trained.known, recipe=trained.recipe, settings=models(engine=engine), threads=threads)
+        assert set(again) == {"global", "regional", "blend"}
+        for name, model in again.items():
+            np.testing.assert_array_equal(model.scores(rows), trained.models[name].scores(rows))
 
 
-# Two tracks; a is at home in P (with an own model), b in Q (without), c nowhere.
-THREE = gather(
-    contributions([("a", 0, "P", "x", 1), ("b", 0, "Q", "x", 1), ("b", 0, "Q", "y", 1), ("c", 0, None, "y", 1)]),
-    settings=settings(),
-)
-SHARED = Factors(np.ones((3, 1), np.float32), np.array([[0], [1]], np.float32))  # everybody: y before x
-OWN = Regional(SHARED, SHARED.listeners, {0: np.array([[1], [0]], np.float32)}, THREE.homes)  # P: x before y
+def test_without_a_track_before_the_validation_nights_nothing_is_learned() -> None:
+    rows = [("a", 9, "P", "x", 1), ("b", 9, "P", "x", 1), ("b", 9, "P", "y", 1)]
+    found = learn_and_train(*split(contributions(rows)), settings=models(min_listeners_per_track=1))
+    assert found.recipe == UNLEARNED
+    assert found.known.shape == (2, 2)
 
 
-def blended(weights: list[float], *, gates: frozenset[str], regional_shrinkage: float = 1) -> Blend:
-    keys = settings(regional_shrinkage=regional_shrinkage)
-    return blend(THREE, regional=OWN, recipe=Recipe(np.array(weights, dtype=float), gates), settings=keys)
-
-
-def test_the_blend_is_the_documented_sum() -> None:
-    scores = blended([2, 3, 0, 0], gates=frozenset({"P"}), regional_shrinkage=2).scores(np.arange(3))
-    s = 1 / (1 + 2)  # one listener at home in P
-    np.testing.assert_allclose(scores[0], [2 * -1 + 3 * s * (1 - -1), 2 * 1 + 3 * s * (-1 - 1)], rtol=1e-6)
-    np.testing.assert_allclose(scores[1:], [[-2, 2], [-2, 2]])
-
-
-def test_the_own_weight_shrinks_with_the_part() -> None:
-    gates = frozenset({"P"})
-    own = [blended([1, 1, 0, 0], gates=gates, regional_shrinkage=k).weights[0, 1] for k in (0.25, 1, 3)]
-    np.testing.assert_allclose(own, [1 / 1.25, 1 / 2, 1 / 4])
-
-
-def test_a_closed_gate_shuts_the_own_model_out_and_keeps_the_trend() -> None:
-    closed = blended([1, 1, 0, 0.5], gates=frozenset())
-    assert closed.weights[:, 1].tolist() == [0, 0, 0]
-    assert closed.weights[:, 3].tolist() == [0.5, 0.5, 0.5]
-
-
-def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:
-    scores = blended([0, 0, 1, 0], gates=frozenset()).scores(np.arange(3))
-    np.testing.assert_array_equal(np.sign(scores), [[1, -1], [0, 0], [0, 0]])  # only in P is one more popular
-
-
-def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(
-    board: Interactions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One part's own model alone knows what its listeners lack; the other's puts last what the global one knows."""
-    monkeypatch.setattr(collaborative, "_learned_weights", lambda *_: np.array([1.0, 1, 0, 0]))
-    low = np.arange(50)[:, None] < 25
-    answers = np.eye(50, dtype=np.float32)
-    homes = np.where(low[:, 0], 0, 1)
-    across = Interactions(board.listeners, board.tracks, ("low", "high"), homes, board.confidence, board.recent)
-    shared = Factors(np.where(low, 0, answers), answers)
-    regional = Regional(shared, np.where(low, answers, -answers), {0: answers, 1: answers}, homes)
-    recipe = learn(
-        across, regional=regional, later=sparse.csr_array(answers), settings=settings(regional_shrinkage=1)
-    )  # s is 25 / 26: the answer's score in "high" is g - s (g + g), less than 0
-    assert recipe.open_gates == {"low"}
-
-
-def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) -> None:
-    regional = fit_regional(board, shared=fit_global(board, settings=settings()), settings=settings())
-    recipe = learn(board, regional=regional, later=sparse.csr_array(np.eye(50, dtype=np.float32)), settings=settings())
-    np.testing.assert_array_equal(recipe.weights, UNLEARNED.weights)
-
-
-def test_a_gate_that_nobody_can_judge_stays_closed(board: Interactions) -> None:
-    regional = fit_regional(board, shared=fit_global(board, settings=settings()), settings=settings())
-    nobody = sparse.csr_array((50, 50), dtype=np.float32)
-    assert learn(board, regional=regional, later=nobody, settings=settings()).open_gates == frozenset()
-
-
-def test_learned_weights_prefer_what_predicts() -> None:
-    """Everybody plays next what is popular at home, and vectors are noise."""
-    rows = world(3, listeners=400, tracks=60, parts=4, nights=10, plays=30)
-    keys = settings(min_listeners_per_track=2)
-    known = gather(rows, settings=keys)
-    rng = np.random.default_rng(0)
-    noise = Factors(
-        rng.normal(size=(known.shape[0], 8)).astype(np.float32), rng.normal(size=(known.shape[1], 8)).astype(np.float32)
-    )
-    regional = Regional(noise, noise.listeners, {}, known.homes)
-    unknown = np.where(known.confidence.toarray() == 0, popularity_at_home(known), -np.inf)
-    later = np.zeros(known.shape, np.float32)
-    np.put_along_axis(later, np.argsort(-unknown, axis=1)[:, :3], 1, axis=1)
-    later[known.confidence.toarray() != 0] = 0
-    recipe = learn(known, regional=regional, later=sparse.csr_array(later), settings=keys)
-    assert recipe.weights[2] > 5 * abs(recipe.weights[0])
-
-
-def popularity_at_home(known: Interactions) -> np.ndarray:
-    heard = (known.confidence.toarray() > 0).astype(float)
-    return np.stack([heard[known.homes == home].sum(axis=0) for home in known.homes])
+def test_no_listener_is_in_the_printed_form(trained: Trained) -> None:
+    text = repr(trained)
+    assert not [listener for listener in trained.known.listeners if listener in text]

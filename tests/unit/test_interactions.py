@@ -82,6 +82,41 @@ def test_a_night_counts_half_after_every_half_life() -> None:
     np.testing.assert_array_equal(found.recent.toarray(), [[1 / 4 + 1 / 2, 1]])
 
 
+def test_a_query_counts_old_plays_less_by_the_listeners_own_last_night() -> None:
+    rows = [("a", 0, None, "x", 6), ("a", 2, None, "x", 1), ("a", 2, None, "y", 3), ("b", 0, None, "y", 1)]
+    plain, aged = (gather(contributions(rows), settings=models(recency_power=p)).query.toarray() for p in (0, 1))
+    np.testing.assert_allclose(plain, [[math.log2(1 + 7), math.log2(1 + 3)], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(aged, [[math.log2(1 + 6 / 3 + 1), math.log2(1 + 3)], [0, 1]], rtol=1e-6)
+
+
+def test_a_sitting_is_a_night_with_two_tracks_or_more() -> None:
+    rows = [("a", 0, "P", "x", 5), ("a", 0, "Q", "x", 1), ("a", 1, None, "x", 1), ("a", 1, None, "y", 2)]
+    rows += [("b", 1, None, "y", 1), ("c", 0, None, "z", 1), ("c", 0, None, "x", 1)]
+    found = gather(contributions(rows), settings=models())
+    np.testing.assert_array_equal(found.sittings.toarray(), [[1, 1, 0], [1, 0, 1]])
+    assert found.sitting_of.tolist() == [0, 2]
+    np.testing.assert_array_equal(found.sittings_of(np.array([1, 2])).toarray(), [[1, 0, 1]])
+    assert found.sittings_of(np.array([1])).shape == found.sittings_of(np.array([], dtype=np.int64)).shape == (0, 3)
+
+
+def test_the_age_of_a_track_is_that_of_its_first_play() -> None:
+    rows = [("a", 0, None, "x", 1), ("b", 3, None, "x", 1), ("b", 3, None, "y", 1)]
+    assert gather(contributions(rows), settings=models()).age.tolist() == [3, 0]
+
+
+def test_parents_are_those_of_the_parts() -> None:
+    rows = contributions([("a", 0, "P", "x", 1), ("b", 0, "Q", "x", 1)])
+    assert gather(rows, settings=models(), parents={"Q": "X", "R": "Y"}).parents == ("", "X")
+
+
+def test_the_vocabulary_may_be_that_of_another_model() -> None:
+    rows = contributions([("a", 0, "P", "x", 1), ("b", 0, "P", "new", 1)])
+    found = gather(rows, settings=models(min_listeners_per_track=9), tracks=pl.Series(["w", "x"]))
+    assert (found.listeners.to_list(), found.tracks.to_list()) == (["a", "b"], ["w", "x"])  # b can be asked for
+    np.testing.assert_array_equal(found.confidence.toarray() > 0, [[False, True], [False, False]])
+    assert found.age.tolist() == [0, 0]
+
+
 def test_later_plays_are_ones_of_known_listeners_and_tracks() -> None:
     known = gather(contributions([("a", 0, "P", "x", 1), ("b", 0, "P", "y", 1)]), settings=models())
     later = [("a", 5, "P", "y", 3), ("a", 6, "P", "y", 1), ("b", 5, "P", "new", 1), ("stranger", 5, "P", "x", 1)]

@@ -7,7 +7,20 @@ import pytest
 from scipy import sparse
 
 from recsys.models import metrics
-from recsys.models.metrics import LENGTH, NOTHING, Lists, coverage, ndcg_at_10, rank, recall_at_20, top, without
+from recsys.models.metrics import (
+    LENGTH,
+    NOTHING,
+    Lists,
+    average_precision,
+    ndcg,
+    ndcg_at_10,
+    rank,
+    rank_both,
+    recall,
+    reciprocal_rank,
+    top,
+    without,
+)
 
 ONE, TWO, THREE, TEN = 1 / np.log2(2), 1 / np.log2(3), 1 / np.log2(4), 1 / np.log2(11)  # discounts by place
 
@@ -35,16 +48,51 @@ def test_ndcg_at_10(hits: list[int], relevant: int, expected: float) -> None:
     assert ndcg_at_10(lists([hits], [relevant])) == pytest.approx([expected])
 
 
-@pytest.mark.parametrize(("hits", "relevant", "expected"), [([1, 20], 2, 2 / 2), ([5], 3, 1 / 3), ([], 4, 0 / 4)])
-def test_recall_at_20(hits: list[int], relevant: int, expected: float) -> None:
-    assert recall_at_20(lists([hits], [relevant])) == pytest.approx([expected])
+@pytest.mark.parametrize(
+    ("hits", "relevant", "at", "expected"),
+    [
+        ([11], 1, 20, (1 / np.log2(12)) / ONE),
+        ([100], 1, 100, (1 / np.log2(101)) / ONE),
+        ([100], 1, 20, 0),
+        ([1, 2], 2, 100, 1),
+    ],
+)
+def test_ndcg_further_down(hits: list[int], relevant: int, at: int, expected: float) -> None:
+    assert ndcg(lists([hits], [relevant]), at=at) == pytest.approx([expected])
 
 
-def test_coverage_counts_each_track_of_the_first_ten_places_once() -> None:
-    two = lists([[], []], [1, 1])
-    two.tracks[1] = np.arange(5, 5 + LENGTH)
-    two.tracks[1, 9] = NOTHING
-    assert coverage(two, tracks=28) == 14 / 28  # 0 to 9 and 5 to 13
+@pytest.mark.parametrize(
+    ("hits", "relevant", "at", "expected"),
+    [
+        ([1, 20], 2, 20, 2 / 2),
+        ([1, 20], 2, 10, 1 / 2),
+        ([5], 3, 20, 1 / 3),
+        ([], 4, 100, 0 / 4),
+        ([100], 1, 100, 1 / 1),
+    ],
+)
+def test_recall(hits: list[int], relevant: int, at: int, expected: float) -> None:
+    assert recall(lists([hits], [relevant]), at=at) == pytest.approx([expected])
+
+
+@pytest.mark.parametrize(
+    ("hits", "relevant", "expected"),
+    [
+        ([1], 1, 1),
+        ([2], 1, 1 / 2),
+        ([1, 3], 2, (1 / 1 + 2 / 3) / 2),
+        ([1, 3], 4, (1 / 1 + 2 / 3) / 4),
+        ([], 2, 0),
+        ([1], 500, (1 / 1) / 100),  # no more than a hundred could have been listed
+    ],
+)
+def test_average_precision(hits: list[int], relevant: int, expected: float) -> None:
+    assert average_precision(lists([hits], [relevant])) == pytest.approx([expected])
+
+
+@pytest.mark.parametrize(("hits", "expected"), [([1, 2], 1 / 1), ([3, 7], 1 / 3), ([100], 1 / 100), ([], 0)])
+def test_reciprocal_rank(hits: list[int], expected: float) -> None:
+    assert reciprocal_rank(lists([hits], [2])) == pytest.approx([expected])
 
 
 def test_equal_scores_are_ranked_by_column_and_minus_infinity_not_at_all() -> None:
@@ -52,6 +100,10 @@ def test_equal_scores_are_ranked_by_column_and_minus_infinity_not_at_all() -> No
     assert top(scores, 5).tolist() == [[1, 2, 4, 0, NOTHING], [0, 1, 2, 3, 4]]
     assert top(scores, 2).tolist() == [[1, 2], [0, 1]]
     assert top(scores, 7)[1].tolist() == [0, 1, 2, 3, 4, NOTHING, NOTHING]
+    assert top(np.array([[1, 1, 1], [1, 3, 2]], dtype=np.float32), 2).tolist() == [
+        [0, 1],
+        [1, 2],
+    ]  # ties in one row only
     assert top(np.full((1, 3), -np.inf, dtype=np.float32), 2).tolist() == [[NOTHING, NOTHING]]
 
 
@@ -83,6 +135,25 @@ def test_what_was_heard_can_stay() -> None:
     assert found.listeners.tolist() == [0, 1]
     assert found.hits[:, :4].tolist() == [[True, False, True, False], [False, True, False, False]]
     assert found.relevant.tolist() == [2, 1]
+
+
+def test_both_rankings_come_from_one_scoring() -> None:
+    asked: list[int] = []
+    unheard, everything = rank_both(ByColumn(4, asked), later=LATER, heard=HEARD)
+    assert asked == [2]
+    for found, expected in (
+        (unheard, rank(ByColumn(4, []), later=LATER, heard=HEARD)),
+        (everything, rank(ByColumn(4, []), later=LATER)),
+    ):
+        np.testing.assert_array_equal(found.listeners, expected.listeners)
+        np.testing.assert_array_equal(found.tracks, expected.tracks)
+        np.testing.assert_array_equal(found.hits, expected.hits)
+        np.testing.assert_array_equal(found.relevant, expected.relevant)
+
+
+def test_nobody_to_rank_for_is_no_list() -> None:
+    found = rank(ByColumn(4, []), later=sparse.csr_array((3, 4), dtype=np.float32))
+    assert (found.tracks.shape, found.hits.shape, len(found.relevant)) == ((0, LENGTH), (0, LENGTH), 0)
 
 
 def test_without_leaves_what_is_new() -> None:

@@ -1,23 +1,29 @@
 """One suite for every model: what all promise, on a checkerboard whose right answer is known by construction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 from checkerboard import SIZE, checkerboard, settings
 from threadpoolctl import threadpool_limits
 
-from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion
-from recsys.models.collaborative import UNLEARNED, Blend, Recipe, fit_global, train
+from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
+from recsys.models.collaborative import UNLEARNED, Recipe, train
 from recsys.models.interactions import Interactions, gather
 from recsys.models.metrics import Model, top
+from recsys.models.regional import fit, fit_alone
 
 EVERYBODY = np.arange(SIZE)
 COLOURS = Recipe(UNLEARNED.weights, frozenset({"even", "odd"}))
+SERVED = ("global", "regional", "blend")
 
 
-def fit_blend(interactions: Interactions, threads: int) -> Blend:
-    return train(interactions, recipe=COLOURS, settings=settings(), threads=threads)
+def fit_all(interactions: Interactions, threads: int, **keys: str) -> Mapping[str, Model]:
+    return train(interactions, recipe=COLOURS, settings=settings(**keys), threads=threads)
+
+
+def fit_local(interactions: Interactions, threads: int, **keys: str) -> Model:
+    return fit_alone(fit(interactions, settings=settings(**keys)), settings=settings(**keys), threads=threads)
 
 
 FITS: dict[str, Callable[[Interactions, int], Model]] = {
@@ -25,9 +31,14 @@ FITS: dict[str, Callable[[Interactions, int], Model]] = {
     "popular_region": lambda interactions, threads: PopularRegion.fit(interactions),
     "recent_region": lambda interactions, threads: RecentRegion.fit(interactions),
     "neighbours": lambda interactions, threads: ItemNeighbours.fit(interactions, threads=threads),
-    "global": lambda interactions, threads: fit_global(interactions, settings=settings(), threads=threads),
-    "regional": lambda interactions, threads: fit_blend(interactions, threads).regional,
-    "blend": fit_blend,
+    "ease": lambda interactions, threads: fit_baselines(interactions, settings=settings())["ease"],
+    **{name: lambda interactions, threads, name=name: fit_all(interactions, threads)[name] for name in SERVED},
+    "local": fit_local,
+    **{
+        f"{name}, ease": lambda interactions, threads, name=name: fit_all(interactions, threads, engine="ease")[name]
+        for name in SERVED
+    },
+    "local, ease": lambda interactions, threads: fit_local(interactions, threads, engine="ease"),
 }
 
 

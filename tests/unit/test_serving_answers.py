@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from edge import LISBON, OCEAN, PORTO, SUVA, items, publish
+from edge import LISBON, PORTO, SUVA, items, publish
 from pydantic import TypeAdapter
 
-from recsys.errors import InputError, UnknownChartError, UnknownPlaceError
-from recsys.serving.answers import Chart, chart_answer, trending_answer
+from recsys.errors import UnknownChartError, UnknownPlaceError
+from recsys.serving.answers import Chart, chart_answer
 from recsys.serving.published import Published, open_published
 from recsys.workspace import Workspace
 
@@ -66,30 +66,10 @@ def test_unknown_names_are_told_apart(published: Published) -> None:
     assert refusal.value.hint == "Charts are: popular, rising, local."
 
 
-def test_a_cell_chooses_the_list_and_is_not_repeated(published: Published) -> None:
-    near = trending_answer(published, cell=LISBON, limit=2)
-    assert near["location_used"] is True
-    assert near["scope"] == "region"
-    assert near["items"] == items(LISBON, size=2)
-    assert "Lisboa" in near["why"]
-
-
-def test_without_a_cell_the_list_is_the_worlds(published: Published) -> None:
-    far = trending_answer(published, cell=None, limit=2)
-    assert far["location_used"] is False
-    assert (far["scope"], far["region"]["id"]) == ("world", "world")
-    assert list(far) == list(trending_answer(published, cell=OCEAN, limit=2))
-
-
-def test_a_malformed_cell_is_refused(published: Published) -> None:
-    with pytest.raises(InputError):
-        trending_answer(published, cell="nowhere", limit=1)
-
-
 def test_answers_need_no_web_framework() -> None:
     """The command line prints a chart without loading a server, and serving loads no frame or model library."""
     script = (
-        "import sys, recsys.serving.answers\n"
+        "import sys, recsys.serving.answers, recsys.serving.trending\n"
         "heavy = {'fastapi', 'starlette', 'uvicorn', 'polars', 'pandas', 'pyarrow', 'implicit', 'sklearn', 'mlflow'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

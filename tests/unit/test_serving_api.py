@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from edge import LISBON, PORTO, Client, bearer, decide, items, publish
+from edge import LISBON, PORTO, Client, bearer, decide, listed, publish
 from pydantic import TypeAdapter
 
 from recsys.consent import State
@@ -70,7 +70,7 @@ def test_trending_follows_the_cell_of_who_allows_it(client: Client, workspace: W
         f"/v1/me/trending?cell={LISBON}&limit=3", headers=bearer("ana", workspace=workspace, settings=settings)
     )
     assert answer.headers["cache-control"] == "private, no-store"
-    assert answer.json()["items"] == items(LISBON, size=3)
+    assert answer.json()["items"] == listed(LISBON, size=3)
     assert answer.json()["location_used"] is True
 
 

@@ -1,0 +1,198 @@
+"""Two runs side by side: which settings differ, what that changed, in which regions most, and why there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from pipelines.pairing import Gain, both, gain, gains_by_part, why_not
+from pipelines.registry import LoggedRun, Registry
+from recsys.models.tables import MODELS, SERVED
+
+REGIONS = "regions"
+SHOWN_REGIONS = 5  # that gained most, and as many that lost most
+KEPT = (f"{SERVED}.macro_ndcg_at_10", f"{SERVED}.ndcg_at_10", f"{SERVED}.recall_at_20", f"{SERVED}.coverage")
+
+_FACTS = ("listeners", "train_rows", "own_model", "gate_open", "own_weight")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is different between two runs.
+
+    Parameters
+    ----------
+    left, right : LoggedRun
+    settings : list of (key, left, right)
+        Of the models, where they differ.
+    unpaired : str
+        Why listeners cannot be paired; empty where they were.
+    gain : Gain or None
+        Of the right run over the left one, where listeners could be paired.
+    regions : polars.DataFrame
+        ``name, country, listeners, test_listeners, left, right, difference, low, high, why``, the largest gain first;
+        low and high are null where listeners could not be paired.
+    """
+
+    left: LoggedRun
+    right: LoggedRun
+    settings: Sequence[tuple[str, str, str]]
+    unpaired: str
+    gain: Gain | None
+    regions: pl.DataFrame = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary that the command line prints."""
+        found = self.gain
+        interval = {"difference": found.difference, "low": found.low, "high": found.high} if found else {}
+        moved = self.regions.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height if found else None
+        return {
+            "status": "done",
+            "left": self.left.id,
+            "right": self.right.id,
+            "same_data": not self.unpaired,
+            "settings": {key: [left, right] for key, left, right in self.settings},
+            **{key: round(value, 4) for key, value in interval.items()},
+            "regions": self.regions.height,
+            "regions_moved": moved,
+        }
+
+
+def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison:
+    """Compare two runs by what they logged.
+
+    Raises
+    ------
+    InputError
+        If a run lacks the tables to compare.
+    """
+    unpaired = why_not(left, right)
+    tables = [registry.table(run, REGIONS) for run in (left, right)]
+    listeners = None if unpaired else both(registry, left, right)
+    regions = _regions(*tables)
+    return Comparison(
+        left,
+        right,
+        _different(left.models, right.models),
+        unpaired,
+        None if listeners is None else gain(listeners),
+        _with_intervals(regions, listeners).sort("difference", "name", descending=[True, False]),
+    )
+
+
+def why(row: Mapping[str, Any]) -> str:
+    """Say in a few words what became of a region's model between two runs.
+
+    Parameters
+    ----------
+    row : mapping
+        ``own_model, gate_open, own_weight, train_rows``, each also with ``_right``.
+    """
+    own, own_now = row["own_model"], row["own_model_right"]
+    gate, gate_now = row["gate_open"], row["gate_open_right"]
+    weight, weight_now = row["own_weight"], row["own_weight_right"]
+    alike = f"own model at {weight:.2f} in both" if gate else "parent's model in both"
+    reasons = (
+        (own_now and not own, f"has its own model now{'' if gate_now else ', gate closed'}"),
+        (own and not own_now, "has no model of its own any more"),
+        (gate_now and not gate, f"gate opened: own model at {weight_now:.2f}"),
+        (gate and not gate_now, "gate closed: parent's model"),
+        (gate and abs(weight_now - weight) >= 0.005, f"own model weighs {weight:.2f} → {weight_now:.2f}"),
+        (
+            row["train_rows"] != row["train_rows_right"],
+            f"learns from {row['train_rows']:,} → {row['train_rows_right']:,} rows",
+        ),
+    )
+    return next((reason for holds, reason in reasons if holds), alike)
+
+
+def settings_table(found: Comparison) -> Table:
+    """Return the settings that differ."""
+    table = _table(f"Settings · {found.left.label} → {found.right.label}", "setting", "left", "right")
+    for row in found.settings:
+        table.add_row(*row)
+    if not found.settings:
+        table.add_row("none of the models differs", "", "")
+    return table
+
+
+def metrics_table(found: Comparison) -> Table:
+    """Return what became of the served model's metrics, and of the most important one of others that changed."""
+    caption = found.unpaired and f"No intervals: {found.unpaired}."
+    table = _table("Metrics", "metric", "left", "right", "gain", "95 %", caption=caption)
+    left, right = found.left.metrics, found.right.metrics
+    others = (f"{model}.macro_ndcg_at_10" for model in MODELS if model != SERVED)
+    for key in (*KEPT, *(key for key in others if left.get(key) != right.get(key))):
+        if key in left and key in right:
+            interval = f"{found.gain.low:+.4f} to {found.gain.high:+.4f}" if found.gain and key == KEPT[0] else ""
+            table.add_row(key, *_numbers(left[key], right[key]), interval)
+    return table
+
+
+def regions_table(found: Comparison) -> Table:
+    """Return the regions that moved most, up and down, and why."""
+    rows = found.regions
+    shown = (
+        rows if rows.height <= 2 * SHOWN_REGIONS else pl.concat([rows.head(SHOWN_REGIONS), rows.tail(SHOWN_REGIONS)])
+    )
+    title = f"Regions that moved most · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}"
+    table = _table(title, "region", "listeners", "asked", "left", "right", "gain", "95 %", "why")
+    for row in shown.iter_rows(named=True):
+        interval = "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
+        name = f"{row['name']}, {row['country']}"
+        sizes = (f"{row['listeners']:,}", f"{row['test_listeners']:,}")
+        table.add_row(name, *sizes, *_numbers(row["left"], row["right"]), interval, row["why"])
+    return table
+
+
+def _different(left: Mapping[str, str], right: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    keys = sorted(left.keys() | right.keys())
+    pairs = [(f"models.{key}", left.get(key, "none"), right.get(key, "none")) for key in keys]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Return the regions that both runs have, with what became of them."""
+    kept = ["part", "name", "country", "test_listeners", *_FACTS, pl.col(f"{SERVED}.ndcg_at_10").alias("value")]
+    joined = left.select(kept).join(right.select(kept), on="part")
+    reasons = [why(row) for row in joined.iter_rows(named=True)]
+    return joined.select(
+        "part",
+        "name",
+        "country",
+        pl.col("listeners_right").alias("listeners"),
+        "test_listeners",
+        pl.col("value").cast(pl.Float64).alias("left"),
+        pl.col("value_right").cast(pl.Float64).alias("right"),
+        (pl.col("value_right") - pl.col("value")).cast(pl.Float64).alias("difference"),
+        pl.Series("why", reasons, dtype=pl.String),
+    )
+
+
+def _with_intervals(regions: pl.DataFrame, listeners: pl.DataFrame | None) -> pl.DataFrame:
+    if listeners is None:
+        return regions.with_columns(pl.lit(None, pl.Float64).alias("low"), pl.lit(None, pl.Float64).alias("high"))
+    return regions.join(gains_by_part(listeners).select("part", "low", "high"), on="part", how="left")
+
+
+def _numbers(left: float, right: float) -> tuple[str, str, str]:
+    return f"{left:.4f}", f"{right:.4f}", f"{right - left:+.4f}"
+
+
+def _table(title: str, *columns: str, caption: str = "") -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        min_width=80,  # so that the title stays on its line
+    )
+    for name in columns:
+        left = name in {"setting", "metric", "region", "why"}
+        table.add_column(name, justify="left" if left else "right", no_wrap=name in {"95 %", "metric"}, overflow="fold")
+    return table

@@ -1,0 +1,180 @@
+"""The job that measures models on what the workspace holds, changes nothing in it, and logs one run to compare."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from pipelines import logbook, tracking
+from pipelines.config import Config
+from pipelines.deployment import Deployment
+from pipelines.provenance import DATA_DIGEST, NIGHT, allowed_rows, tags_of, tags_of_data
+from pipelines.search import Found, search
+from pipelines.tastes import countries
+from pipelines.terminal import step
+from recsys.errors import InputError
+from recsys.models.evaluation import Evaluation, evaluate
+from recsys.models.interactions import nights
+from recsys.models.tables import MODELS, SERVED
+from recsys.settings import ModelsSettings
+
+SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
+
+_DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good the models are on some data.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    tags : mapping of str to str
+        Which data, and up to which night.
+    """
+
+    evaluation: Evaluation
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an experiment found.
+
+    Parameters
+    ----------
+    summary : dict
+        What the command line prints.
+    metrics : mapping of str to float
+    """
+
+    summary: dict[str, Any]
+    metrics: Mapping[str, float] = field(repr=False)
+
+
+def measure(rows: pl.DataFrame, *, deployment: Deployment, models: ModelsSettings) -> Measured:
+    """Measure the models on contributions that may be trained on: for a night and an experiment alike."""
+    artists = dict(deployment.catalogue.select("track_id", "artist_id").iter_rows())
+    evaluation = evaluate(rows, settings=models, parents=countries(deployment.atlas), artists=artists)
+    return Measured(evaluation, {**tags_of_data(rows), _DESCRIPTION: described(evaluation)})
+
+
+def described(evaluation: Evaluation) -> str:
+    """Return what MLflow's page shows above a run's metrics: how good the served model is, and where to look."""
+    metrics = evaluation.metrics
+    if not metrics:
+        return evaluation.note
+    key = f"{SERVED}_minus.global.{SHOWN[0]}"
+    return (
+        f"The served model has a macro NDCG@10 of **{metrics[f'{SERVED}.{SHOWN[0]}']:.4f}** on unheard tracks, "
+        f"{metrics[key]:+.4f} ({metrics[f'{key}_low']:+.4f} to {metrics[f'{key}_high']:+.4f}) against one global model. "
+        "Look at `report.html` among the artifacts. " + evaluation.note
+    ).strip()
+
+
+def run_evaluate(deployment: Deployment, *, config: Config) -> Done:
+    """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
+
+    Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        With the settings that the config changed.
+    config : Config
+
+    Raises
+    ------
+    InputError
+        If the store holds nothing that may be learned from.
+    NotReadyError
+        If another job holds the workspace.
+    """
+    started, settings = time.monotonic(), deployment.settings
+    with step("contributions"), deployment.workspace.prepare().locked():
+        rows = allowed_rows(deployment)
+    if rows.is_empty():
+        raise InputError(
+            "the workspace holds no contribution that models may learn from",
+            hint="Run `hearabouts nightly` first, and check --workspace: only who allows personalisation counts.",
+        )
+    with _tracked(deployment, config) as run:
+        found = _searched(run, rows, deployment=deployment, config=config)
+        models = found.models if found else settings.models
+        run.params(settings.model_copy(update={"models": models}).flat())
+        with step("models"):
+            measured = measure(rows, deployment=deployment, models=models)
+        run.tags(measured.tags)
+        run.metrics({"seconds": round(time.monotonic() - started, 1)})
+        logbook.log_models(run, measured.evaluation, atlas=deployment.atlas, night=nights(rows)[-1])
+    return Done(_summary(run, config, measured, found), measured.evaluation.metrics)
+
+
+def models_table(metrics: Mapping[str, float], *, title: str) -> Table:
+    """Return the metrics by model as a table, the best of each column bold."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("model")
+    names = [name for name in MODELS if f"{name}.{SHOWN[0]}" in metrics]
+    best = {metric: max((metrics[f"{name}.{metric}"] for name in names), default=0.0) for metric in SHOWN}
+    for metric in SHOWN:
+        table.add_column(metric, justify="right")
+    for name in names:
+        values = [metrics[f"{name}.{metric}"] for metric in SHOWN]
+        styled = [
+            f"[bold]{v:.4f}[/]" if v == best[metric] else f"{v:.4f}" for metric, v in zip(SHOWN, values, strict=True)
+        ]
+        table.add_row(name, *styled)
+    return table
+
+
+def _tracked(deployment: Deployment, config: Config) -> AbstractContextManager[tracking.Run]:
+    settings = deployment.settings
+    return tracking.run(
+        settings.tracking.folder,
+        experiment=settings.tracking.evaluations,
+        name=config.name,
+        params={},
+        tags=tags_of(deployment),
+    )
+
+
+def _searched(run: tracking.Run, rows: pl.DataFrame, *, deployment: Deployment, config: Config) -> Found | None:
+    """Carry out the search of a config, and log its trials as a table: one run, not one for every trial."""
+    if config.search is None:
+        return None
+    with step("search"):
+        found = search(
+            rows, asked=config.search, settings=deployment.settings.models, parents=countries(deployment.atlas)
+        )
+    run.table(found.trials, "trials")
+    run.tags({f"search.{key}": str(getattr(config.search, key)) for key in ("trials", "seed", "sampler", "share")})
+    run.metrics({"search.best.macro_ndcg_at_10": found.value})
+    return found
+
+
+def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
+    metrics = measured.evaluation.metrics
+    searched = (
+        {
+            "trials": found.trials.height,
+            "best": {key: getattr(found.models, key) for key in config.search.models},
+        }
+        if found and config.search
+        else {}
+    )
+    return {
+        "status": "done",
+        "mlflow_run": run.id,
+        "name": config.name,
+        "night": measured.tags[NIGHT],
+        "data": measured.tags[DATA_DIGEST],
+        **searched,
+        "models": {name: round(metrics[f"{name}.{SHOWN[0]}"], 4) for name in MODELS if metrics},
+        "note": measured.evaluation.note,
+    }

@@ -1,0 +1,187 @@
+"""The page of a run: which model was better where, in words and charts, in one file that needs no network."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+import polars as pl
+
+from pipelines.drawing import Dot, country_map, dots, lines, world_map
+from pipelines.maps import largest_countries
+from pipelines.wording import NAMES, sentences
+from recsys.atlas import Atlas, Place
+from recsys.models.bootstrap import Difference, paired
+from recsys.models.evaluation import Evaluation
+from recsys.models.tables import HISTORIES, MODELS, SERVED
+
+NAMED = 15  # regions that gain most, and as many that gain least, are named
+PANELS = 4  # countries shown larger
+DRAWN = (SERVED, "global", "recent_region", "popular_world")  # models whose lines are drawn by history
+
+
+def render(evaluation: Evaluation, *, regions: pl.DataFrame, atlas: Atlas, night: date) -> str:
+    """Return the page of an evaluation.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    regions : polars.DataFrame
+        Its ``by_part`` with columns ``place``, ``name`` and ``country`` before it.
+    atlas : Atlas
+    night : date
+        The last night.
+
+    Returns
+    -------
+    str
+        HTML with its style inside.
+    """
+    title = f"Models for the nights to {night}"
+    if not evaluation.metrics:
+        return _page(title, [_section("Nothing was measured", f"<p>{escape(evaluation.note)}</p>")])
+    gains = regional_gains(evaluation.listeners, regions)
+    sections = [
+        _section("In short", _said(sentences(evaluation, gains))),
+        _section("Models side by side", _models(evaluation), _MODELS_NOTE),
+        _section("What each region gains over the global model", _regions(gains), _REGIONS_NOTE),
+        _section("On the map", _maps(gains, atlas), "Blue regions gain, orange ones lose; the stronger, the more."),
+        _section("By how much a listener played before", _histories(evaluation), _HISTORIES_NOTE),
+        _section("Training", _curve(evaluation), "Loss of the global model after every sweep."),
+        _section("What the lists are like", _portraits(evaluation), _PORTRAITS_NOTE),
+    ]
+    return _page(title, sections)
+
+
+def regional_gains(listeners: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFrame:
+    """Return what each region gains over the global model, best first.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``place, name, country, listeners, gain, low, high``: listeners are those of the test.
+    """
+    by_part = {part: frame for (part,), frame in listeners.drop_nulls("part").group_by("part")}
+    rows = []
+    for place, name, country, part in regions.select("place", "name", "country", "part").iter_rows():
+        frame = by_part[part].sort("row")
+        (found,) = paired((frame[SERVED] - frame["global"]).to_numpy()[:, None])
+        rows.append((place, name, country, len(frame), found.mean, found.low, found.high))
+    schema = {"place": pl.String, "name": pl.String, "country": pl.String, "listeners": pl.Int64}
+    table = pl.DataFrame(rows, {**schema, **dict.fromkeys(("gain", "low", "high"), pl.Float64)}, orient="row")
+    return table.sort(["gain", "place"], descending=[True, False])
+
+
+def _models(evaluation: Evaluation) -> str:
+    at_home = evaluation.listeners.drop_nulls("part").sort("row")
+    frame = at_home if at_home.height else evaluation.listeners
+    there = [model for model in MODELS if not frame[model].is_nan().all()]
+    strata = frame["part"].rank("dense").fill_null(0).to_numpy()
+    found = dict(zip(there, paired(frame.select(there).to_numpy(), strata), strict=True))
+    ordered = sorted(found, key=lambda model: -found[model].mean)
+    return dots([_model_row(model, found[model]) for model in ordered])
+
+
+def _model_row(model: str, found: Difference) -> Dot:
+    kind = "served" if model == SERVED else ""
+    return Dot(NAMES[model], found.mean, found.low, found.high, f"{found.mean:.4f}", kind)
+
+
+def _regions(gains: pl.DataFrame) -> str:
+    if gains.is_empty():
+        return "<p>No region has enough test listeners.</p>"
+    rows = [_region_row(row) for row in gains.iter_rows(named=True)]
+    if len(rows) <= 2 * NAMED:
+        return dots(rows, zero=True)
+    between = f'<p class="between">{len(rows) - 2 * NAMED} regions between</p>'
+    first, last = rows[:NAMED], rows[-NAMED:]
+    return dots(first, beside=last, zero=True) + between + dots(last, beside=first, zero=True)
+
+
+def _region_row(row: Mapping[str, str | int | float]) -> Dot:
+    low, high, gain = float(row["low"]), float(row["high"]), float(row["gain"])
+    kind = "gain" if low > 0 else "loss" if high < 0 else ""
+    return Dot(str(row["name"]), gain, low, high, f"{gain:+.3f}", kind)
+
+
+def _maps(gains: pl.DataFrame, atlas: Atlas) -> str:
+    values = dict(gains.select("place", "gain").iter_rows())
+    places = [place for id_ in values if (place := atlas.places[id_]).level == "region"]
+    countries = largest_countries(places)[:PANELS]
+    panels = [_panel([p for p in places if p.parent == country], values) for country in countries]
+    return world_map(places, values) + f'<div class="panels">{"".join(panels)}</div>'
+
+
+def _panel(places: Sequence[Place], gains: Mapping[str, float]) -> str:
+    return f"<figure>{country_map(places, gains)}<figcaption>{escape(places[0].country or '')}</figcaption></figure>"
+
+
+def _histories(evaluation: Evaluation) -> str:
+    table = evaluation.by_history
+    series = {NAMES[model]: table.filter(pl.col("model") == model)["ndcg_at_10"].to_list() for model in DRAWN}
+    return lines(series, across=HISTORIES)
+
+
+def _curve(evaluation: Evaluation) -> str:
+    curve = evaluation.curve
+    if curve.is_empty():
+        return "<p>The engine solves a closed form: there is no curve.</p>"
+    series = {str(model): frame["loss"].to_list() for (model,), frame in curve.group_by("model", maintain_order=True)}
+    return lines(series, across=[str(step + 1) for step in sorted(curve["step"].unique())])
+
+
+def _portraits(evaluation: Evaluation) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in _PORTRAITS.values())
+    rows = [_portrait(model, evaluation.metrics) for model in MODELS]
+    return f'<div class="wide"><table><tr><th>model</th>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _portrait(model: str, metrics: Mapping[str, float]) -> str:
+    values = [metrics[f"{model}.{name}"] for name in _PORTRAITS]
+    cells = "".join(f"<td>{value:.3f}</td>" if np.isfinite(value) else "<td>–</td>" for value in values)
+    kind = ' class="served"' if model == SERVED else ""
+    return f"<tr{kind}><th>{escape(NAMES[model])}</th>{cells}</tr>"
+
+
+def _said(sentences: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
+
+
+def _section(title: str, content: str, note: str = "") -> str:
+    below = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{below}{content}</section>"
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    style = files("pipelines").joinpath("report.css").read_text(encoding="utf-8")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    body = f"<h1>{escape(title)}</h1>{''.join(sections)}"
+    return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{body}</body></html>\n'
+
+
+_PORTRAITS = {
+    "ndcg_at_10": "NDCG@10",
+    "recall_at_100": "recall@100",
+    "mrr": "MRR",
+    "worst_ndcg_at_10": "worst regions",
+    "coverage": "coverage",
+    "novelty": "novelty, bits",
+    "overlap": "overlap",
+    "local_share": "local artists",
+    "popularity_lift_niche": "lift, niche",
+    "popularity_lift_mainstream": "lift, mainstream",
+}
+_MODELS_NOTE = (
+    "NDCG at 10 on tracks a listener had not played before, every region counting the same; the line is the 95 % "
+    "interval. All models were asked for the same listeners, so that two can differ surely where their lines overlap."
+)
+_REGIONS_NOTE = (
+    "NDCG at 10 of what is served minus that of the global model, with 95 % intervals: blue surely gains, orange "
+    "surely loses. Of many regions, one in twenty would look sure by chance."
+)
+_HISTORIES_NOTE = "NDCG at 10 by past listens; 0 is somebody's first day, for which the global model has no order."
+_PORTRAITS_NOTE = (
+    "Worst regions: NDCG at 10 of the worst tenth. Overlap: how much of two regions' ten most listed tracks is the "
+    "same. Lift: how much more popular tracks are than those a listener plays, 1 meaning twice as popular."
+)

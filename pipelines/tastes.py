@@ -1,0 +1,208 @@
+"""The step of the night that learns what is close to each listener, for the lists that the endpoint puts in order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
+from typing import cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from pipelines.deployment import Deployment
+from recsys.atlas import WORLD, Atlas
+from recsys.errors import NotReadyError
+from recsys.models.collaborative import learn_and_train, train
+from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights, trained
+from recsys.models.metrics import Model, without
+from recsys.models.splitting import Split, split_by_night
+from recsys.models.tastes import Examples, closest, learn_orders
+from recsys.releases.history import Draw
+from recsys.serving.personal import Candidates, Items, candidates_of, evidence_for
+from recsys.settings import ListsSettings, ModelsSettings, Settings
+from recsys.tastes import EVIDENCE, Orders, Tastes, default_orders, nobody, write
+
+_Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def write_tastes(
+    deployment: Deployment, *, allowed: pl.LazyFrame, lines: pl.DataFrame, draw: Draw, released: Sequence[date]
+) -> None:
+    """Train on all that is allowed now, and write what is close to each listener, whole or not at all.
+
+    The weights of the order are learned as the models are measured: with models of the nights before the test nights
+    and the charts as they were then, on what was played for the first time on the test nights. Everybody with a play of
+    a known track is among those that are trained on, so that nobody has to be folded in afterwards.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    allowed : polars.LazyFrame
+        Contributions of those who allow it now.
+    lines : polars.DataFrame
+        The Chart of this night.
+    draw : callable
+        Draws the charts of the last of some released nights.
+    released : sequence of date
+        The released nights, in order.
+    """
+    past = Past(trained(allowed), draw, released)
+    with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
+        write(deployment.workspace, tastes_of(past, lines=lines, atlas=deployment.atlas, settings=deployment.settings))
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the nights so far left to learn from.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Contributions that may be trained on.
+    draw : callable
+        Draws the charts of the last of some released nights.
+    released : sequence of date
+        The released nights, in order.
+    """
+
+    rows: pl.DataFrame
+    draw: Draw
+    released: Sequence[date]
+
+    def charts_before(self, night: date) -> pl.DataFrame | None:
+        """Return the charts as they were on the morning of a night; None where there were none, or of another atlas."""
+        before = [other for other in self.released if other < night]
+        try:
+            return self.draw(before).lines if before else None
+        except NotReadyError:
+            return None
+
+
+def tastes_of(past: Past, *, lines: pl.DataFrame, atlas: Atlas, settings: Settings) -> Tastes:
+    """Return what is close to each listener by a model of all rows, with the orders that the last nights teach."""
+    known = gather(past.rows, settings=settings.models, parents=countries(atlas))
+    if 0 in known.shape:
+        return replace(nobody(), orders=default_orders(new=settings.lists.new))
+    model, orders = _model_and_orders(known, past, atlas=atlas, settings=settings)
+    night = past.rows["night"].dt.to_string().max()
+    return _tastes(model, known, lines=lines, orders=orders, settings=settings.lists, night=str(night))
+
+
+def examples_of(
+    tastes: Tastes, known: Interactions, *, later: pl.DataFrame, lines: pl.DataFrame, atlas: Atlas, learners: int
+) -> Examples:
+    """Put before listeners what the endpoint would have, at home and as the charts were, and tell what they played.
+
+    Parameters
+    ----------
+    tastes : Tastes
+        Of the listeners in the interactions.
+    known : Interactions
+        What was known before.
+    later : polars.DataFrame
+        Contributions of the nights after.
+    lines : polars.DataFrame
+        The Chart of the last night before.
+    atlas : Atlas
+    learners : int
+        How many listeners at most, evenly out of all who played a known track for the first time.
+    """
+    new = without(heard_later(later, known=known), known.confidence)
+    rows = np.flatnonzero(np.diff(new.indptr))
+    rows = rows[:: max(1, -(-len(rows) // learners))]
+    home = _homes(known, tastes=tastes, lines=lines, atlas=atlas)
+    homes = zip(rows.tolist(), known.homes[rows].tolist(), strict=True)
+    examples = [_example(row, home(at), known=known, new=new, tastes=tastes) for row, at in homes]
+    return _padded(examples, relevant=np.diff(new.indptr)[rows])
+
+
+def countries(atlas: Atlas) -> dict[str, str]:
+    """Return the country of every part of the atlas that lies in one."""
+    chains = {part: atlas.chain(atlas.place_of(part)) for part in atlas.parts}
+    return {part: chain[-2] for part, chain in chains.items() if len(chain) > 1}
+
+
+def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings: Settings) -> tuple[Model, Orders]:
+    """Return the blend of all rows, and the orders; those by default where there is too little to learn from."""
+    parents, orders = countries(atlas), default_orders(new=settings.lists.new)
+    split = _split(past.rows, settings=settings.models)
+    before = learn_and_train(split.train, split.validation, settings=settings.models, parents=parents)
+    if split.test.is_empty():
+        return before.models["blend"], orders
+    lines = past.charts_before(nights(split.test)[0])
+    if lines is not None:
+        tastes = _tastes(before.models["blend"], before.known, lines=lines, orders=orders, settings=settings.lists)
+        learners = settings.lists.learners
+        examples = examples_of(tastes, before.known, later=split.test, lines=lines, atlas=atlas, learners=learners)
+        orders = learn_orders(examples, new=settings.lists.new)
+    return train(known, recipe=before.recipe, settings=settings.models)["blend"], orders
+
+
+def _split(rows: pl.DataFrame, *, settings: ModelsSettings) -> Split:
+    """Cut off validation and test nights; where there are too few nights, all are there to train on."""
+    found = nights(rows)
+    if len(found) <= settings.validation_nights + settings.test_nights:
+        return Split(rows, rows.clear(), rows.clear())
+    validation, test = found[-settings.validation_nights - settings.test_nights], found[-settings.test_nights]
+    return split_by_night(rows, validation_from=validation, test_from=test)
+
+
+def _tastes(
+    model: Model, known: Interactions, *, lines: pl.DataFrame, orders: Orders, settings: ListsSettings, night: str = ""
+) -> Tastes:
+    charted = np.flatnonzero(known.tracks.is_in(lines["track_id"].unique().implode()))
+    return closest(model, known, charted=charted, length=settings.closest, orders=orders, night=night)
+
+
+@dataclass(frozen=True)
+class _Home:
+    """The candidates of a home, their columns in the tastes, and in the interactions (-1 for none)."""
+
+    candidates: Candidates
+    columns: NDArray[np.int32]
+    tracks: IntArray
+
+
+def _homes(known: Interactions, *, tastes: Tastes, lines: pl.DataFrame, atlas: Atlas) -> Callable[[int], _Home]:
+    """Return what finds the candidates of a home by its position; without a home, those of the world."""
+    by_list = lines.select("place", "chart", "track_id").partition_by(
+        "place", "chart", as_dict=True, maintain_order=True
+    )
+    charts = {key: [{"track_id": track} for track in rows["track_id"]] for key, rows in by_list.items()}
+    items = cast("Items", lambda place, chart: charts.get((place, chart)))  # of which only the tracks are looked at
+    column = {track: number for number, track in enumerate(known.tracks)}
+
+    @cache
+    def home(position: int) -> _Home:
+        place = WORLD if position < 0 else atlas.place_of(known.parts[position])
+        candidates = candidates_of(atlas.chain(place), items=items)
+        tracks = np.array([column.get(track, -1) for track in candidates.tracks], dtype=np.int64)
+        return _Home(candidates, tastes.columns_of(candidates.tracks), tracks)
+
+    return home
+
+
+def _example(row: int, home: _Home, *, known: Interactions, new: sparse.csr_array, tastes: Tastes) -> _Example:
+    """Return the evidence (c, 5) of a listener's candidates, which are unheard, and which were played after."""
+    evidence = evidence_for(home.candidates, columns=home.columns, row=tastes.row(known.listeners[row]))
+    heard, played = (np.isin(home.tracks, _columns(matrix, row)) for matrix in (known.confidence, new))
+    return evidence, (home.tracks >= 0) & ~heard, played
+
+
+def _columns(matrix: sparse.csr_array, row: int) -> IntArray:
+    return np.asarray(matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]], dtype=np.int64)
+
+
+def _padded(examples: Sequence[_Example], *, relevant: IntArray) -> Examples:
+    """Put examples of different lengths into one array, filled up with candidates that are not there."""
+    shape = (len(examples), max((len(unheard) for _, unheard, _ in examples), default=0))
+    evidence = np.zeros((*shape, len(EVIDENCE)), dtype=np.float32)
+    padded = Examples(evidence, np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool), relevant)
+    for number, (terms, unheard, played) in enumerate(examples):
+        width = len(unheard)
+        padded.evidence[number, :width] = terms
+        padded.unheard[number, :width], padded.played[number, :width] = unheard, played
+    return padded

@@ -1,0 +1,164 @@
+"""Alternating least squares by implicit: tracks as vectors, and listeners' made of what they play when asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares, _als
+from scipy import sparse
+
+from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.settings import ModelsSettings
+
+_FOLD_STEPS = 12  # of conjugate gradients from zero: the lists they give equal those of an exact solution
+
+Watch = Callable[[int, float], None]  # called with every sweep's number and loss
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The vectors of some of m tracks; the others score 0. No listener's vector is kept.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray
+        (k,) sorted columns of the tracks that have a vector.
+    vectors : numpy.ndarray
+        (k, factors) float32.
+    width : int
+        m.
+    ridge, alpha : float
+        With which a listener's vector is found; see :func:`fit_world`.
+    """
+
+    columns: IntArray = field(repr=False)
+    vectors: FloatArray = field(repr=False)
+    width: int
+    ridge: float
+    alpha: float
+
+    def scores(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
+        """Return (len(rows), m) products of the tracks' vectors with those of listeners, folded in from their plays."""
+        query = interactions.query[rows][:, self.columns]
+        query.data = np.float32(1) + np.float32(self.alpha * np.log(2)) * query.data
+        found = np.zeros((len(rows), self.width), dtype=np.float32)
+        found[:, self.columns] = fold_in(query, self, threads=threads) @ self.vectors.T
+        return found
+
+
+def fit_world(
+    interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: Watch | None = None
+) -> Factors:
+    """Factorize the matrix of all listeners.
+
+    Parameters
+    ----------
+    interactions : Interactions
+    settings : ModelsSettings
+    threads : int
+        0 means all cores. Every row is solved on its own, so that their number does not change a bit of the result.
+    watch : callable, optional
+        Called with the number and the loss of every sweep.
+    """
+    everything = _examples(interactions, np.arange(interactions.shape[0]), settings=settings)
+    start = _random(interactions.shape[1], settings=settings)
+    columns = np.arange(interactions.shape[1])
+    sweeps, ridge = settings.iterations, settings.regularization
+    return _fit(
+        everything, columns, start, sweeps=sweeps, ridge=ridge, alpha=settings.alpha, threads=threads, watch=watch
+    )
+
+
+def fit_place(
+    interactions: Interactions, rows: IntArray, *, world: Factors | None, settings: ModelsSettings, threads: int = 1
+) -> Factors:
+    """Factorize the matrix of a place's listeners: from the world's vectors on by a few sweeps, or alone.
+
+    The parameters are those of :func:`fit_world`; ``rows`` are the place's listeners, and without ``world`` the place
+    starts from its own random vectors, with as many sweeps as the world has. A track that nobody in the place plays
+    gets no vector.
+    """
+    examples = _examples(interactions, rows, settings=settings)
+    columns = np.unique(examples.indices).astype(np.int64)
+    start = (world.vectors if world else _random(interactions.shape[1], settings=settings))[columns]
+    sweeps = settings.regional_iterations if world else settings.iterations
+    ridge = settings.regional_regularization
+    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, alpha=settings.alpha, threads=threads)
+
+
+def fold_in(confidence: sparse.csr_array, factors: Factors, *, threads: int = 1) -> FloatArray:
+    """Return (n, factors) the listeners' vectors that fit their (n, k) confidences best, tracks' vectors being given.
+
+    References
+    ----------
+    G. Takács, I. Pilászy, D. Tikk, "Applications of the conjugate gradient method for implicit feedback collaborative
+    filtering" (RecSys 2011).
+    """
+    found = np.zeros((confidence.shape[0], factors.vectors.shape[1]), dtype=np.float32)
+    if confidence.nnz:
+        matrix = sparse.csr_matrix(confidence)
+        _als.least_squares_cg(matrix, found, factors.vectors, factors.ridge, num_threads=threads, cg_steps=_FOLD_STEPS)
+    return found
+
+
+def _examples(interactions: Interactions, rows: IntArray, *, settings: ModelsSettings) -> sparse.csr_array:
+    """Return the confidences of listeners, and below them those of their sittings if these count."""
+    if not settings.sitting_weight:
+        return interactions.confidence[rows]
+    sittings = interactions.sittings_of(rows)
+    sittings.data = np.full_like(sittings.data, 1 + settings.alpha * np.log(2) * settings.sitting_weight)
+    return sparse.vstack([interactions.confidence[rows], sittings]).tocsr()
+
+
+def _random(tracks: int, *, settings: ModelsSettings) -> FloatArray:
+    rng = np.random.default_rng(settings.seed)
+    return rng.random((tracks, settings.factors), dtype=np.float32) * np.float32(0.01)
+
+
+def _fit(
+    examples: sparse.csr_array,
+    columns: IntArray,
+    start: FloatArray,
+    *,
+    sweeps: int,
+    ridge: float,
+    alpha: float,
+    threads: int,
+    watch: Watch | None = None,
+) -> Factors:
+    """Run sweeps from given vectors; implicit fits an all-zero matrix silently, here it gets no vectors."""
+    width = examples.shape[1]
+    if examples.nnz == 0:
+        return Factors(np.array([], np.int64), start[:0], width, 1.0, alpha)
+    matrix = sparse.csr_matrix(examples[:, columns])
+    ridge *= _interactions_per_vector(matrix)
+    model = AlternatingLeastSquares(
+        factors=start.shape[1],
+        regularization=ridge,
+        alpha=1.0,
+        iterations=sweeps,
+        num_threads=threads,
+        calculate_training_loss=watch is not None,
+    )
+    model.item_factors = start.copy()
+    model.user_factors = fold_in(matrix, Factors(columns, start, width, ridge, alpha), threads=threads)
+    model.fit(matrix, show_progress=False, callback=_callback(watch) if watch else None)
+    return Factors(columns, model.item_factors, width, ridge, alpha)
+
+
+def _callback(watch: Watch) -> Callable[[int, float, float], None]:
+    return lambda step, _, loss: watch(step, float(loss))
+
+
+def _interactions_per_vector(confidence: sparse.csr_matrix) -> float:
+    """Return the geometric mean of the numbers of tracks per listener and of listeners per played track.
+
+    Times this, one ridge suits worlds and regions of every size and density; without, each would need its own.
+
+    References
+    ----------
+    S. Rendle et al., "Revisiting the Performance of iALS on Item Recommendation Benchmarks" (RecSys 2022), who scale
+    every vector's ridge by its own frequency; implicit has one ridge for all vectors.
+    """
+    played = len(np.unique(confidence.indices))
+    return float(confidence.nnz / np.sqrt(confidence.shape[0] * played))

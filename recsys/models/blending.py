@@ -1,0 +1,150 @@
+"""The served score: the world's model, the place's own, and what is in fashion there, in a learned order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.metrics import top
+from recsys.models.places import WORLD, Places
+from recsys.models.ranker import Weights, reordered
+from recsys.models.regional import Fitted, Own
+from recsys.models.trends import TRENDS, standardized, trends
+from recsys.settings import ModelsSettings
+
+FEATURES = ("shared", "own", *TRENDS)
+_OWN = FEATURES.index("own")
+_POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
+FIRST_GUESS = np.array([1.0, 0.5, 0.1, 0.2, 0.0, 0.0])
+DEPARTED = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was learned on the validation nights about blending.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray
+        (6,) of the ``FEATURES``.
+    open_gates : frozenset of str
+        The parts and countries whose own model is used; see :mod:`recsys.models.gates`.
+    gains : mapping of str to float
+        NDCG at 10 that the own model of a part adds to its parent's, by its validation listeners.
+    trees : HistGradientBoostingClassifier, optional
+        The order of the best tracks; without, it is that of the weighted sum.
+    """
+
+    weights: Weights
+    open_gates: frozenset[str]
+    gains: Mapping[str, float] = field(default_factory=dict)
+    trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
+
+
+UNLEARNED = Recipe(FIRST_GUESS, frozenset())
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The served score: a weighted sum of z-scores with weights of the listener's place, its best tracks put in order.
+
+    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, and t
+    the z-scores of the trends at home, the score is ``w0 g + w1 s (l - g) + sum of w t``, where
+    ``s = n / (n + regional_shrinkage)`` for a serving place of n listeners, and 0 where the world serves: the smaller
+    a place, the more it is served the global model. z-scores are taken over the tracks that the own model knows.
+
+    Parameters
+    ----------
+    own : Own
+    places : Places
+    trends : numpy.ndarray
+        (4, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
+    weights : numpy.ndarray
+        (p + c + 1, 6) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
+    trees : HistGradientBoostingClassifier, optional
+    """
+
+    own: Own = field(repr=False)
+    places: Places = field(repr=False)
+    trends: FloatArray = field(repr=False)
+    weights: FloatArray = field(repr=False)
+    trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
+
+    def scores(self, listeners: IntArray) -> FloatArray:
+        """Return (len(listeners), m) weighted sums; the best unheard tracks' sums dealt out in their learned order."""
+        features = self.features(listeners)
+        scores = self._summed(features, listeners)
+        if self.trees is None or not len(listeners):
+            return scores
+        columns, values = self._candidates(scores, features, listeners)
+        order = self.trees.decision_function(values.reshape(-1, values.shape[-1])).reshape(columns.shape)
+        return reordered(scores, columns=columns, order=order)
+
+    def fold_in(self, interactions: Interactions) -> "Blend":
+        """Return the same fitted model, asked for the listeners of other interactions over the same tracks.
+
+        A part that had no listener when the model was fitted is served its country's model and trends, else the
+        world's.
+        """
+        homes = self.places.homes_of(interactions)
+        return replace(self, own=replace(self.own, interactions=interactions, homes=homes))
+
+    def features(self, listeners: IntArray) -> list[FloatArray]:
+        """Return the six (len(listeners), m) features that are summed."""
+        shared = self.own.world.scores(self.own.interactions, listeners)
+        gap = np.zeros_like(shared)
+        for chosen, side in self.own.groups(listeners):
+            columns = slice(None) if side is self.own.world else side.columns
+            shared[chosen] = standardized(shared[chosen], columns)
+            if side is not self.own.world:
+                scores = side.scores(self.own.interactions, listeners[chosen])
+                gap[chosen] = standardized(scores, columns) - shared[chosen]
+        return [shared, gap, *(trend[self.own.homes[listeners]] for trend in self.trends)]
+
+    def pool(self, listeners: IntArray) -> tuple[IntArray, FloatArray]:
+        """Return the (n, 100) best unheard tracks by the weighted sum, and their (n, 100, f) features of the trees."""
+        features = self.features(listeners)
+        return self._candidates(self._summed(features, listeners), features, listeners)
+
+    def _summed(self, features: list[FloatArray], listeners: IntArray) -> FloatArray:
+        weights = self.weights[self.own.homes[listeners]].T[:, :, None]
+        return np.asarray(sum(w * feature for w, feature in zip(weights, features, strict=True)), dtype=np.float32)
+
+    def _candidates(
+        self, scores: FloatArray, features: list[FloatArray], listeners: IntArray
+    ) -> tuple[IntArray, FloatArray]:
+        heard = self.own.interactions.confidence[listeners].toarray() != 0
+        columns = top(np.where(heard, np.float32(-np.inf), scores), min(_POOL, scores.shape[1]))
+        world = (trend[[WORLD]] for trend in self.trends[:2])
+        wide = [np.broadcast_to(f, scores.shape) for f in (*features, *world, scores)]
+        values = [np.take_along_axis(feature, columns, axis=1) for feature in wide]
+        shared, gap = values[0], values[1]
+        behind = [value - value.max(axis=1, keepdims=True) for value in (shared, shared + gap, values[-1])]
+        history = np.broadcast_to(np.log1p(heard.sum(axis=1, keepdims=True)), columns.shape)
+        share = np.broadcast_to(self.weights[self.own.homes[listeners], _OWN][:, None], columns.shape)
+        return columns, np.stack([*values, *behind, history, share], axis=-1).astype(np.float32)
+
+
+def blend(fitted: Fitted, *, recipe: Recipe, settings: ModelsSettings) -> Blend:
+    """Mix fitted models as a recipe says; the recipe may come from the same places on earlier nights."""
+    open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in recipe.open_gates)
+    seen = trends(fitted.interactions, places=fitted.places, settings=settings)
+    return _mixed(fitted, seen, chosen=open_gates, recipe=recipe, settings=settings)
+
+
+def departed(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> Blend:
+    """Return the world's and all places' own scores alone: no gate, no trend, no learned order."""
+    recipe = Recipe(DEPARTED, frozenset())
+    return _mixed(fitted, like.trends, chosen=frozenset(fitted.sides), recipe=recipe, settings=settings)
+
+
+def _mixed(
+    fitted: Fitted, seen: FloatArray, *, chosen: frozenset[int], recipe: Recipe, settings: ModelsSettings
+) -> Blend:
+    own = fitted.own(chosen)
+    sizes = np.append(fitted.sizes, 0)[own.serving]
+    weights = np.tile(recipe.weights, (len(own.serving), 1))
+    weights[:, _OWN] *= np.where(own.serving == WORLD, 0, sizes / (sizes + settings.regional_shrinkage))
+    return Blend(own, fitted.places, seen, weights.astype(np.float32), recipe.trees)

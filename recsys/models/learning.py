@@ -1,0 +1,124 @@
+"""What the validation nights teach: the weights of the blend, which own models may be used, and the learned order."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.models.blending import DEPARTED, FEATURES, FIRST_GUESS, Blend, Recipe, blend
+from recsys.models.interactions import IntArray
+from recsys.models.metrics import NOTHING, ndcg_at_10, rank, without
+from recsys.models.ranker import Pool, learned_trees, learned_weights
+from recsys.models.regional import Fitted
+from recsys.settings import ModelsSettings
+
+_LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: six numbers need fewer than trees
+_ROWS_AT_ONCE = 200
+_GLOBAL_ALONE = np.eye(len(FEATURES))[0]
+
+
+def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
+    """Learn the weights with all own models, then close gates, then learn the order of what is left.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        On what was known before the validation nights.
+    later : scipy.sparse.csr_array
+        (n, m) non-zero where a listener played a track on the validation nights.
+    settings : ModelsSettings
+    """
+    new = without(later, fitted.interactions.confidence)
+    recipe = Recipe(FIRST_GUESS, frozenset(fitted.places.names))
+    if settings.ranker != "none":
+        pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["weights"])
+        starts = [FIRST_GUESS, _GLOBAL_ALONE, DEPARTED]
+        features = pool.features[:, :, : len(FEATURES)]
+        recipe = replace(recipe, weights=learned_weights(replace(pool, features=features), starts=starts))
+    recipe = gated(fitted, recipe=recipe, later=later, settings=settings)
+    if settings.ranker != "trees":
+        return recipe
+    pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
+    return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
+
+
+def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
+    """Leave open the gates of places whose own model did not make the lists of their validation listeners worse.
+
+    Countries are judged against the world, then parts against what serves them when their own gate is closed. Few
+    listeners say little, so a place's mean gain d of n listeners is shrunk toward the mean gain D of all places of its
+    level, ``(n d + k D) / (n + k)`` with k = ``gate_shrinkage``, and the gate is open from 0 on. Where nobody could
+    judge, it is closed.
+    """
+    parts = frozenset(place for place in fitted.sides if place < fitted.places.parts)
+    opened: frozenset[int] = frozenset()
+    gains = np.full(len(fitted.places), np.nan)
+    for level in (frozenset(fitted.sides) - parts, parts):
+        values = [
+            _ndcg_by_listener(fitted, replace(recipe, open_gates=_named(fitted, chosen)), later, settings=settings)
+            for chosen in ((opened, opened | level) if level else ())
+        ]
+        if values:
+            found, shrunk = _gains(
+                values[1] - values[0], _place_of(fitted, later, level), len(gains), settings=settings
+            )
+            judged = sorted(level)
+            gains[judged] = found[judged]
+            opened |= {place for place in level if shrunk[place] >= 0}
+    return replace(
+        recipe, open_gates=_named(fitted, opened), gains=dict(zip(fitted.places.names, gains.tolist(), strict=True))
+    )
+
+
+def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:
+    return frozenset(fitted.places.names[place] for place in chosen)
+
+
+def _ndcg_by_listener(
+    fitted: Fitted, recipe: Recipe, later: sparse.csr_array, *, settings: ModelsSettings
+) -> NDArray[np.float64]:
+    """Return the NDCG at 10 on unheard tracks of every listener who has one that was played later."""
+    model = blend(fitted, recipe=recipe, settings=settings)
+    return ndcg_at_10(rank(model, later=later, heard=fitted.interactions.confidence))
+
+
+def _place_of(fitted: Fitted, later: sparse.csr_array, level: frozenset[int]) -> IntArray:
+    """Return the place of this level that each judging listener is at home in; none is -1."""
+    listeners = np.flatnonzero(np.diff(without(later, fitted.interactions.confidence).indptr))
+    home = fitted.own().homes[listeners]
+    above = np.append(fitted.places.parents, -1)[home]
+    chosen = sorted(level)
+    return np.where(np.isin(home, chosen), home, np.where(np.isin(above, chosen), above, -1))
+
+
+def _gains(
+    gain: NDArray[np.float64], place: IntArray, places: int, *, settings: ModelsSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (places,) mean gains, and the same shrunk toward the mean of all; NaN where nobody could judge."""
+    there = place >= 0
+    judges = np.bincount(place[there], minlength=places)
+    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    overall = sums.sum() / max(judges.sum(), 1)
+    k = settings.gate_shrinkage
+    mean = np.divide(sums, judges, out=np.full(places, np.nan), where=judges > 0)
+    return mean, np.where(judges > 0, (sums + k * overall) / np.maximum(judges + k, 1), np.nan)
+
+
+def _pool(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
+    """Return the best unheard tracks of listeners who played an unheard one later."""
+    learners = np.flatnonzero(np.diff(new.indptr))
+    learners = learners[:: max(1, -(-len(learners) // at_most))]
+    learners = learners[np.argsort(guess.own.homes[learners], kind="stable")]  # a place is asked once
+    blocks = [_pooled(guess, new, rows) for rows in np.array_split(learners, len(learners) // _ROWS_AT_ONCE + 1)]
+    features, there, played = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return Pool(features, there, played, np.diff(new.indptr)[learners], guess.own.homes[learners])
+
+
+def _pooled(
+    guess: Blend, new: sparse.csr_array, rows: IntArray
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    columns, features = guess.pool(rows)
+    there = columns != NOTHING
+    played = np.take_along_axis(new[rows].toarray() > 0, columns, axis=1) & there
+    return features, there, played

@@ -1,0 +1,143 @@
+"""The light ranker: what orders the best tracks of a list, learned from what listeners played on later nights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from recsys.models.interactions import FloatArray, IntArray
+from recsys.models.metrics import NOTHING, BoolArray, Lists, ndcg_at_10, top
+
+Weights = NDArray[np.float64]
+
+_SHOWN = 10  # places that the learned weights are judged by
+_FEWEST_LEARNERS = 100  # of fewer, a handful of numbers would learn the noise
+_STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The k best unheard tracks of n listeners by a first guess, to be put in a better order.
+
+    Parameters
+    ----------
+    features : numpy.ndarray
+        (n, k, f) float32.
+    there : numpy.ndarray
+        (n, k) bool, false where a listener had fewer than k unheard tracks.
+    played : numpy.ndarray
+        (n, k) bool, whether the listener played the track later.
+    relevant : numpy.ndarray
+        (n,) how many such tracks the whole vocabulary has.
+    homes : numpy.ndarray
+        (n,) place of each listener.
+    """
+
+    features: FloatArray = field(repr=False)
+    there: BoolArray = field(repr=False)
+    played: BoolArray = field(repr=False)
+    relevant: IntArray = field(repr=False)
+    homes: IntArray = field(repr=False)
+
+    def ndcg(self, weights: Weights) -> float:
+        """Return the mean NDCG at 10 of the pool in the order of the weighted sum."""
+        scores = np.where(self.there, self.features @ weights.astype(np.float32), np.float32(-np.inf))
+        order = top(scores, _SHOWN)
+        hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
+        lists = Lists(np.arange(len(order)), order, hits, self.relevant)
+        return float(ndcg_at_10(lists).mean())
+
+
+def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:
+    """Fit a logistic regression, and climb from there and from given starts to the best NDCG of the pool.
+
+    With too few listeners to learn from, the first start stands.
+    """
+    if len(pool.relevant) < _FEWEST_LEARNERS:
+        return starts[0]
+    return max((_climb(start, pool.ndcg) for start in [*starts, *_logistic(pool)]), key=pool.ndcg)
+
+
+def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
+    """Grow small trees that tell played from unplayed tracks; none with too few listeners to learn from.
+
+    Only listeners who played a track of their pool later can teach an order. A home weighs as the root of its
+    listeners' number, so that the large ones do not decide alone.
+    """
+    asked = pool.played.any(axis=1)
+    if asked.sum() < _FEWEST_LEARNERS:
+        return None
+    there = pool.there[asked]
+    sizes = np.bincount(pool.homes[asked] + 1)[pool.homes[asked] + 1]
+    importance = np.broadcast_to((1 / np.sqrt(sizes))[:, None], there.shape)[there]
+    trees = HistGradientBoostingClassifier(
+        max_iter=120,
+        learning_rate=0.05,
+        max_leaf_nodes=8,
+        min_samples_leaf=300,
+        l2_regularization=10.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+    return trees.fit(
+        pool.features[asked][there], pool.played[asked][there], sample_weight=importance / importance.mean()
+    )
+
+
+def reordered(scores: FloatArray, *, columns: IntArray, order: FloatArray) -> FloatArray:
+    """Return scores whose values in some columns are dealt out again, the highest to the track with the best order.
+
+    Whatever stood above or below all of these columns stays there.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        (n, m).
+    columns : numpy.ndarray
+        (n, k) by falling score; -1 after the last.
+    order : numpy.ndarray
+        (n, k) the higher, the sooner.
+    """
+    there = columns != NOTHING
+    better = np.argsort(np.where(there, -order, np.inf), axis=1, kind="stable")
+    row, place = np.nonzero(there)
+    found = scores.copy()
+    found[row, np.take_along_axis(columns, better, axis=1)[row, place]] = scores[row, columns[row, place]]
+    return found
+
+
+def _logistic(pool: Pool) -> list[Weights]:
+    """Return the weights that tell played from unplayed tracks, every listener weighing the same; none if all is one.
+
+    The examples are the best tracks of a first guess, because only the order near the top of a list matters: learned
+    from the whole vocabulary, the weights made worse lists.
+    """
+    played = pool.played[pool.there]
+    if played.all() or not played.any():
+        return []
+    importance = np.broadcast_to(1 / np.maximum(pool.played.sum(axis=1, keepdims=True), 1), pool.there.shape)
+    model = LogisticRegression(max_iter=1000)
+    model.fit(pool.features[pool.there], played, sample_weight=importance[pool.there])
+    return [np.asarray(model.coef_[0], dtype=np.float64)]
+
+
+def _climb(weights: Weights, worth: Callable[[Weights], float]) -> Weights:
+    """Return better weights, found by trying steps along each axis, halved when none helps.
+
+    References
+    ----------
+    R. Hooke, T. A. Jeeves, "'Direct search' solution of numerical and statistical problems" (JACM 1961).
+    """
+    weights = weights / np.abs(weights).sum()
+    best = worth(weights)
+    for step in _STEPS:
+        while True:
+            moves = [weights + move for move in step * np.vstack([np.eye(len(weights)), -np.eye(len(weights))])]
+            values = [worth(move) for move in moves]
+            if max(values) <= best:
+                break
+            best, weights = max(values), moves[int(np.argmax(values))]
+    return weights

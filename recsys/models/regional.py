@@ -1,0 +1,173 @@
+"""Regional models: the world's model, what every large enough place departs from it, and who is served which."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from os import cpu_count
+from typing import Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from recsys.models import als, ease
+from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.places import WORLD, Places
+from recsys.settings import ModelsSettings
+
+
+class TrackSide(Protocol):
+    """What an engine learned about tracks: it scores them for any listeners, known or new, from what these played."""
+
+    @property
+    def width(self) -> int:
+        """The number of tracks of the vocabulary."""
+        ...
+
+    def scores(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
+        """Return (len(rows), m) finite float32; 0 for tracks that the model does not know."""
+        ...
+
+    @property
+    def columns(self) -> IntArray:
+        """The tracks that the model knows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Global:
+    """The world's model, asked for the listeners of some interactions."""
+
+    interactions: Interactions = field(repr=False)
+    tracks: TrackSide = field(repr=False)
+
+    def scores(self, listeners: IntArray) -> FloatArray:
+        """Return (len(listeners), m) scores."""
+        return self.tracks.scores(self.interactions, listeners)
+
+
+@dataclass(frozen=True)
+class Own:
+    """The own model of each listener's place: of their part, else of their country, else the world's.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        Whose listeners are asked for.
+    homes : numpy.ndarray
+        (n,) place of each listener.
+    world : TrackSide
+    sides : mapping of int to TrackSide
+        The own models by place.
+    serving : numpy.ndarray
+        (p + c + 1,) the place whose model serves each place, the world's as the last row.
+    """
+
+    interactions: Interactions = field(repr=False)
+    homes: IntArray = field(repr=False)
+    world: TrackSide = field(repr=False)
+    sides: Mapping[int, TrackSide] = field(repr=False)
+    serving: IntArray = field(repr=False)
+
+    def scores(self, listeners: IntArray) -> FloatArray:
+        """Return (len(listeners), m) scores of each listener's place's model."""
+        found = np.empty((len(listeners), self.world.width), dtype=np.float32)
+        for chosen, side in self.groups(listeners):
+            found[chosen] = side.scores(self.interactions, listeners[chosen])
+        return found
+
+    def groups(self, listeners: IntArray) -> Iterator[tuple[IntArray, TrackSide]]:
+        """Yield the positions of the listeners who are served the same model, and the model."""
+        served = self.serving[self.homes[listeners]]
+        for place in np.unique(served):
+            yield np.flatnonzero(served == place), self.sides.get(int(place), self.world)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The world's model and those of all places that are large enough.
+
+    Parameters
+    ----------
+    interactions : Interactions
+        What they were fitted on.
+    places : Places
+    sizes : numpy.ndarray
+        (p + c,) listeners of each place.
+    world : TrackSide
+    sides : mapping of int to TrackSide
+        The own models by place.
+    """
+
+    interactions: Interactions = field(repr=False)
+    places: Places = field(repr=False)
+    sizes: IntArray = field(repr=False)
+    world: TrackSide = field(repr=False)
+    sides: Mapping[int, TrackSide] = field(repr=False)
+
+    def own(self, chosen: frozenset[int] | None = None) -> Own:
+        """Return the own models of the chosen places, by default of all, each serving whoever has no nearer one."""
+        serving = self.places.nearest(frozenset(self.sides) if chosen is None else chosen)
+        homes = self.places.homes_of(self.interactions)
+        return Own(self.interactions, homes, self.world, self.sides, serving)
+
+
+def fit(
+    interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: als.Watch | None = None
+) -> Fitted:
+    """Fit the world, and let every place with enough listeners depart from it.
+
+    A country with a single part would repeat it, and has no model of its own. The places are fitted side by side, each
+    by one thread, so that their number does not change a bit of the result.
+    """
+    places = Places.of(interactions)
+    sizes = places.sizes(interactions)
+    with threadpool_limits(1, "blas"):
+        world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
+        fit_place = _fit_place(world, settings=settings)
+        chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
+        sides = _fit_places(interactions, places, chosen, fit_place, threads=threads)
+    return Fitted(interactions, places, sizes, world, sides)
+
+
+def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> Own:
+    """Fit every part without a look at the world: what its own listeners tell, and no more, however few they are.
+
+    Who is at home nowhere is served the world's model.
+    """
+    parts = range(fitted.places.parts)
+    with threadpool_limits(1, "blas"):
+        fit_place = _fit_place(None, settings=settings)
+        sides = _fit_places(fitted.interactions, fitted.places, parts, fit_place, threads=threads)
+    return replace(fitted.own(frozenset(parts)), sides=sides)
+
+
+_FitPlace = Callable[[Interactions, IntArray], TrackSide]
+
+
+def _fit_world(
+    interactions: Interactions, *, settings: ModelsSettings, threads: int, watch: als.Watch | None
+) -> TrackSide:
+    if settings.engine == "ease":
+        return ease.fit_world(interactions, settings=settings)
+    return als.fit_world(interactions, settings=settings, threads=threads, watch=watch)
+
+
+def _fit_place(world: TrackSide | None, *, settings: ModelsSettings) -> _FitPlace:
+    if settings.engine == "ease":
+        return partial(ease.fit_place, settings=settings)
+    return partial(als.fit_place, world=world if isinstance(world, als.Factors) else None, settings=settings)
+
+
+def _large_enough(places: Places, sizes: IntArray, *, at_least: int) -> list[int]:
+    children = np.bincount(places.parents[places.parents != WORLD], minlength=len(places))
+    distinct = (np.arange(len(places)) < places.parts) | (children > 1)
+    return np.flatnonzero((sizes >= at_least) & distinct).tolist()
+
+
+def _fit_places(
+    interactions: Interactions, places: Places, chosen: Sequence[int], fit_place: _FitPlace, *, threads: int
+) -> Mapping[int, TrackSide]:
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
+        fitted = pool.map(lambda place: fit_place(interactions, places.rows(interactions, place)), chosen)
+        return dict(zip(chosen, fitted, strict=True))

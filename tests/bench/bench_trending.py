@@ -1,0 +1,165 @@
+"""A listener's own list, measured: is its order better than the charts', and what does it cost a request?
+
+Run it with ``PYTHONPATH=tests python tests/bench/bench_trending.py WORKSPACE``: a finished workspace of the sample
+world, which is only read. Everything is learned from all but the last five nights, the orders on the last nights of
+those; what listeners play for the first time on the last five nights is what a list should begin with. Lists hold what
+the listener has not played; a track that no list can hold counts as missed.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from pipelines.deployment import Deployment, Sources
+from pipelines.nightly import _draw
+from pipelines.tastes import Past, countries, examples_of, tastes_of
+from recsys.models.baselines import RecentRegion
+from recsys.models.interactions import gather, heard_later, nights
+from recsys.models.metrics import ndcg_at_10, rank
+from recsys.releases import counts
+from recsys.serving.personal import BECAUSE, candidates_of, evidence_for, put_in_order
+from recsys.serving.published import Published, open_published
+from recsys.settings import load_settings
+from recsys.tastes import BLANK, Tastes, open_tastes, write
+from recsys.workspace import Workspace
+
+SAMPLE = Path(__file__).parents[2] / "data/sample"
+TEST_NIGHTS = 5
+
+
+def main(folder: Path) -> None:
+    """Print both tables."""
+    settings = load_settings(SAMPLE / "settings.toml")
+    sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
+    deployment = Deployment(Workspace(folder), settings, sources, datetime.now(UTC))
+    with threadpool_limits(1, "blas"):
+        tastes, worth = quality(deployment)
+    show(worth)
+    faithfulness(tastes, published=open_published(Workspace(folder)))
+    with tempfile.TemporaryDirectory() as scratch:
+        speed(tastes, workspace=Workspace(folder), scratch=Workspace(Path(scratch)).prepare())
+
+
+def quality(deployment: Deployment) -> tuple[Tastes, dict[str, NDArray[np.float64]]]:
+    """Return what is learned before the test nights, and NDCG at 10 of every order and test listener."""
+    atlas, settings = deployment.atlas, deployment.settings
+    rows = deployment.store.scan().filter("trained").collect()
+    first = nights(rows)[-TEST_NIGHTS]
+    before, after = rows.filter(pl.col("night") < first), rows.filter(pl.col("night") >= first)
+    draw = _draw(deployment)
+    past = Past(
+        before, draw, [night for night in counts.released_nights(deployment.workspace.releases) if night < first]
+    )
+    lines = draw(past.released).lines
+    started = time.perf_counter()
+    tastes = tastes_of(past, lines=lines, atlas=atlas, settings=settings)
+    print(f"learned in {time.perf_counter() - started:.1f} s: {tastes.orders}; {tastes.columns.shape} rows")
+    known = gather(before, settings=settings.models, parents=countries(atlas))
+    examples = examples_of(tastes, known, later=after, lines=lines, atlas=atlas, learners=sys.maxsize)
+    recent = rank(RecentRegion.fit(known), later=heard_later(after, known=known), heard=known.confidence)
+    orders = {
+        "popular chart": (1, 0, 0, 0, 0),
+        "cold order": tastes.orders.cold,
+        "personal order": tastes.orders.personal,
+    }
+    worth = {"recent popular region": ndcg_at_10(recent)} | {name: examples.ndcg(o) for name, o in orders.items()}
+    return tastes, worth
+
+
+def show(worth: dict[str, NDArray[np.float64]]) -> None:
+    """Print the means, and how far each is from the others."""
+    rng, number = np.random.default_rng(1), len(next(iter(worth.values())))
+    weights = rng.multinomial(number, np.full(number, 1 / number), size=1000) / number
+    print(f"{number:,} test listeners, NDCG@10 on unheard tracks; differences with 95 % intervals, paired bootstrap")
+    for name, values in worth.items():
+        print(f"  {name:22} {values.mean():.4f}")
+    for name, against in [
+        ("cold order", "popular chart"),
+        ("personal order", "popular chart"),
+        ("personal order", "recent popular region"),
+        ("personal order", "cold order"),
+    ]:
+        difference = worth[name] - worth[against]
+        low, high = np.quantile(weights @ difference, [0.025, 0.975])
+        ratio = worth[name].mean() / worth[against].mean()
+        print(f"  {name} - {against}: {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}], times {ratio:.2f}")
+
+
+def speed(tastes: Tastes, *, workspace: Workspace, scratch: Workspace) -> None:
+    """Print what finding a row and ranking cost, against decoding the chart's JSON."""
+    write(scratch, tastes)
+    mapped, published = open_tastes(scratch), open_published(workspace)
+    place = next(place for place in published.places.values() if place.level == "region" and place.served)
+    chain = [place.id, str(place.parent), "world"]
+    candidates = candidates_of(chain, items=lambda place, chart: published.items(place, chart=chart))
+    columns = mapped.columns_of(candidates.tracks)
+    listeners = [
+        bytes(listener).ljust(16, b"\0").hex() for listener in mapped.listeners[:: len(mapped.listeners) // 999]
+    ]
+    text = json.dumps(published.items(place.id, chart="popular"))
+    weights = mapped.orders.personal
+
+    def ranked(listener: str) -> None:
+        put_in_order(evidence_for(candidates, columns=columns, row=mapped.row(listener)), weights)
+
+    decoding = median(lambda _: json.loads(text), listeners)
+    print(f"medians over {len(listeners)} listeners, {len(candidates.tracks)} candidates, warm file:")
+    for name, call in {"find the row": mapped.row, "find the row and rank": ranked}.items():
+        spent = median(call, listeners)
+        print(f"  {name:22} {spent:7.1f} us, {spent / decoding:.2f} of decoding a chart's JSON ({decoding:.1f} us)")
+
+
+def faithfulness(tastes: Tastes, *, published: Published) -> None:
+    """Print how often an item's rank changes when the evidence that its reason states is taken away, by reason."""
+    served = [place for place in published.places.values() if place.served][::9]
+    held = {name: [0, 0] for name in BECAUSE}
+    for place in served:
+        chain = [place.id, *([str(place.parent)] if place.parent not in {None, "world"} else []), "world"]
+        candidates = candidates_of(dict.fromkeys(chain), items=lambda place, chart: published.items(place, chart=chart))
+        columns = tastes.columns_of(candidates.tracks)
+        for listener in listeners_of(tastes, number=100):
+            row, weights = (tastes.row(listener), tastes.orders.personal) if listener else (BLANK, tastes.orders.cold)
+            evidence = evidence_for(candidates, columns=columns, row=row)
+            order, reasons = put_in_order(evidence, weights)
+            for stands, at in enumerate(order[:50].tolist()):
+                kept, evidence[at, reasons[at]] = evidence[at, reasons[at]], 0
+                moved = put_in_order(evidence, weights)[0][stands] != at
+                evidence[at, reasons[at]] = kept
+                held[BECAUSE[reasons[at]]][0] += moved
+                held[BECAUSE[reasons[at]]][1] += 1
+    tried = sum(number for _, number in held.values())
+    print(f"without the stated evidence the rank is another, first 50 items, {len(served)} places x 100 listeners:")
+    for name, (moved, number) in held.items():
+        print(f"  {name:22} {moved / max(number, 1):7.1%} of {number:,}")
+    print(f"  {'all':22} {sum(moved for moved, _ in held.values()) / tried:7.1%} of {tried:,}")
+
+
+def listeners_of(tastes: Tastes, *, number: int) -> list[str]:
+    """Return some listeners, evenly out of all, and nobody once, who stands for all of whom nothing is known."""
+    some = tastes.listeners[:: len(tastes.listeners) // (number - 1)][: number - 1]
+    return ["", *(bytes(listener).ljust(16, b"\0").hex() for listener in some)]
+
+
+def median(call: Callable[[str], object], listeners: list[str]) -> float:
+    """Return the median microseconds of a call."""
+    spent = []
+    for listener in listeners:
+        start = time.perf_counter()
+        call(listener)
+        spent.append(time.perf_counter() - start)
+    return float(np.median(spent)) * 1e6
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name a finished workspace of the sample world; `hearabouts nightly` makes one.")
+    main(Path(sys.argv[1]))

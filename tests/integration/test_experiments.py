@@ -1,0 +1,90 @@
+"""The page on experiments does what it says: its commands in order, and its Python, on a smaller sample world."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from commands import Run
+
+from pipelines import __main__ as command_line
+from pipelines.registry import Registry
+from pipelines.sample import write_world
+from recsys.atlas import Atlas
+from recsys.models.tables import MODELS
+from recsys.workspace import listener_of
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
+PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
+PROGRAM = ".venv/bin/hearabouts "
+SMALL = {  # so that a few nights of few listeners are enough; there, EASE is the better engine
+    "ENGINE": "ease",
+    "MIN_LISTENERS_PER_TRACK": 3,
+    "MIN_LISTENERS_PER_REGION": 15,
+    "VALIDATION_NIGHTS": 2,
+    "TEST_NIGHTS": 2,
+}
+
+
+@pytest.fixture
+def world(hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sample world of 8 nights, with the examples beside it."""
+    sample = tmp_path / "data" / "sample"
+    write_world(sample, atlas=world_atlas, size=0.05, nights=8, tracks=150)
+    monkeypatch.setattr(command_line, "SAMPLE", sample)
+    for key, value in SMALL.items():
+        monkeypatch.setenv(f"HEARABOUTS__MODELS__{key}", str(value))
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    search = tmp_path / "examples/search.toml"
+    search.write_text(search.read_text().replace("trials = 6", "trials = 2").replace("[64, 128]", "[4, 8]"))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_in_order(hearabouts: Run, world: Path) -> None:
+    """From a night to a promoted champion, and back; whether a challenger wins is not the page's to promise."""
+    ran = [command.removeprefix(PROGRAM) for command in COMMANDS if command.startswith(PROGRAM)]
+    assert {command.split()[0] for command in ran} == {"nightly", "evaluate", "compare", "promote"}
+    for command in ran:
+        done = hearabouts(*shlex.split(command))
+        refused = command.startswith("promote") and done.summary.get("problem") in {"not-better", "unknown-run"}
+        assert done.code == 0 or refused, (command, done.err)
+        if command.startswith("evaluate"):
+            assert set(done.summary["models"]) == set(MODELS), done.summary
+    registry = Registry(world / "mlruns")
+    champion = registry.champion()
+    assert champion is not None
+    runs = list(registry.runs())
+    assert {run.tags["data.digest"] for run in runs} == {champion.run.data}  # one workspace, one consent log
+    assert len({frozenset(run.params) for run in runs}) == 1
+    measured = [{key for key in run.metrics if key.split(".")[0] in MODELS} for run in runs]
+    assert all(keys == measured[0] for keys in measured)
+    answers_in_python(world)
+    holds_no_listener(world)
+
+
+def answers_in_python(world: Path) -> None:
+    """Run the page's Python, as somebody would in a notebook."""
+    found: dict[str, object] = {}
+    exec(PYTHON, found)
+    answer = found["answer"]
+    assert list(answer.columns) == ["rank", "track_id", "score"]  # type: ignore[attr-defined]
+    assert len(answer) == 5  # type: ignore[arg-type]
+    assert np.all(np.diff(answer["score"]) <= 0)  # type: ignore[index]
+
+
+def holds_no_listener(world: Path) -> None:
+    """Search every byte of MLflow's folder for the ids of the world's listeners, plain and hashed."""
+    key = (world / "workspace/listener.key").read_bytes()
+    users = pl.read_parquet(world / "data/sample/consents.parquet")["user_id"].drop_nulls().unique().to_list()
+    ids = {user.encode() for user in users} | {listener_of(user, key=key).encode() for user in users}
+    assert len(ids) > 100
+    pattern = re.compile(rb"(?=(u\d{6}|[0-9a-f]{32}))")  # ids of runs are as long: look at every place
+    for file in (world / "mlruns").rglob("*"):
+        if file.is_file():
+            assert not ids & set(pattern.findall(file.read_bytes())), file

@@ -1,0 +1,54 @@
+"""Runs written by hand into an MLflow store: what a run logs that comparing and promoting read, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from pipelines import tracking
+from pipelines.pairing import LISTENERS
+from pipelines.registry import LoggedRun, Registry
+from recsys.settings import load_settings
+
+PARTS = ("PT-1", "PT-1", "PT-1", "PT-2")
+
+
+def log_run(
+    folder: Path,
+    name: str,
+    *,
+    gains: Sequence[float],
+    parts: Sequence[str | None] = PARTS,
+    data: str = "d1",
+    models: Mapping[str, object] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
+) -> LoggedRun:
+    """Log a run of the served model's NDCG by listener, and a region's means."""
+    keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in (models or {}).items()}
+    tags = {"data.digest": data, "night": "2026-10-04", "champion.version": "none"}
+    with tracking.run(folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
+        listeners = pl.DataFrame({"row": range(len(gains)), "part": parts, "history": "1-5", "blend": gains})
+        run.table(listeners, LISTENERS)
+        run.table(_regions(listeners, facts or {}), "regions")
+        run.metrics(metrics or {})
+    return next(Registry(folder).runs())
+
+
+def _regions(listeners: pl.DataFrame, facts: Mapping[str, Mapping[str, object]]) -> pl.DataFrame:
+    means = listeners.drop_nulls("part").group_by("part", maintain_order=True).agg(pl.len(), pl.col("blend").mean())
+    usual = {"listeners": 30, "train_rows": 300, "own_model": True, "gate_open": True, "own_weight": 0.25}
+    return pl.DataFrame(
+        [
+            {
+                "name": f"City {part}",
+                "country": "Portugal",
+                "part": part,
+                "test_listeners": size,
+                **usual,
+                **facts.get(part, {}),
+                "blend.ndcg_at_10": mean,
+            }
+            for part, size, mean in means.iter_rows()
+        ]
+    )

@@ -1,0 +1,67 @@
+"""Factors by alternating least squares: their seed, their loss, and listeners folded in."""
+
+import numpy as np
+import pytest
+from checkerboard import checkerboard, settings
+from listening import world
+
+from recsys.models.als import Factors, fit_place, fit_world, fold_in
+from recsys.models.interactions import Interactions, gather
+
+EVERYBODY = np.arange(50)
+
+
+@pytest.fixture(scope="module")
+def board() -> Interactions:
+    return gather(checkerboard(), settings=settings())
+
+
+def test_the_seed_decides(board: Interactions) -> None:
+    once, again, other = (fit_world(board, settings=settings(seed=seed)).vectors for seed in (1, 1, 2))
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+
+
+def test_a_listener_folded_in_solves_the_normal_equations() -> None:
+    known = gather(world(7, listeners=80, tracks=60, parts=2, nights=6, plays=20), settings=settings())
+    factors = fit_world(known, settings=settings())
+    vectors = factors.vectors.astype(float)
+    for row, found in enumerate(fold_in(known.confidence, factors)):
+        confidence = known.confidence[[row]].toarray()[0]
+        weight = np.where(confidence > 0, confidence, 1)  # 1 where there was no play
+        system = (vectors * weight[:, None]).T @ vectors + factors.ridge * np.eye(vectors.shape[1])
+        np.testing.assert_allclose(found, np.linalg.solve(system, vectors.T @ confidence), rtol=1e-2, atol=1e-3)
+
+
+def test_the_loss_of_every_sweep_is_watched_and_falls(board: Interactions) -> None:
+    seen: list[tuple[int, float]] = []
+    fit_world(board, settings=settings(iterations=4), watch=lambda step, loss: seen.append((step, loss)))
+    assert [step for step, _ in seen] == [0, 1, 2, 3]
+    assert seen[-1][1] < seen[0][1]
+
+
+def test_a_place_knows_the_tracks_that_are_played_there(board: Interactions) -> None:
+    shared = fit_world(board, settings=settings())
+    before = shared.vectors.copy()
+    even = fit_place(board, board.rows_of(0), world=shared, settings=settings())
+    assert even.columns.tolist() == list(range(0, 50, 2))
+    assert not even.scores(board, EVERYBODY)[:, 1::2].any()
+    np.testing.assert_array_equal(shared.vectors, before)
+
+
+def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
+    nobody = fit_place(board, np.array([], dtype=np.int64), world=None, settings=settings())
+    assert not nobody.scores(board, EVERYBODY).any()
+
+
+def test_sittings_count_as_examples_where_they_weigh() -> None:
+    rows = world(7, listeners=40, tracks=30, parts=2, nights=6, plays=20)
+    vectors = [
+        fit_world(gather(rows, settings=settings(sitting_weight=w)), settings=settings(sitting_weight=w)).vectors
+        for w in (0, 0.5)
+    ]
+    assert not np.array_equal(*vectors)
+
+
+def test_no_vector_is_in_the_printed_form(board: Interactions) -> None:
+    assert "array" not in repr(Factors(EVERYBODY, np.ones((50, 2), np.float32), 50, 1.0, 1.0))

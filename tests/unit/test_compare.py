@@ -1,0 +1,91 @@
+"""Two runs side by side, against values derived by hand."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from runs import log_run
+
+from pipelines.compare import compare, metrics_table, regions_table, settings_table, why
+from pipelines.pairing import gain, gains_by_part
+from pipelines.registry import Registry
+from pipelines.terminal import print_table
+
+FACTS = {"train_rows": 900, "own_model": True, "gate_open": True, "own_weight": 0.25}
+
+
+def pairs(*rows: tuple[str | None, float, float]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={"part": pl.String, "left": pl.Float64, "right": pl.Float64}, orient="row")
+
+
+def test_a_gain_is_the_mean_over_regions_of_their_means() -> None:
+    # PT-1 gains (0.3 + 0.1) / 2 = 0.2, PT-2 loses 0.1; nobody's home does not count
+    found = gain(pairs(("PT-1", 0.1, 0.4), ("PT-1", 0.3, 0.4), ("PT-2", 0.5, 0.4), (None, 0.0, 1.0)))
+    assert found.difference == pytest.approx((0.2 - 0.1) / 2)
+    assert (found.left, found.right, found.listeners) == (pytest.approx((0.2 + 0.5) / 2), pytest.approx(0.4), 3)
+    # a draw in PT-1 gains 0.3, 0.2 or 0.1; PT-2 always loses 0.1
+    assert (found.low, found.high) == (pytest.approx((0.1 - 0.1) / 2), pytest.approx((0.3 - 0.1) / 2))
+    assert not found.is_better
+
+
+def test_without_homes_a_gain_is_the_mean_over_listeners() -> None:
+    assert gain(pairs((None, 0.1, 0.2), (None, 0.1, 0.4))).difference == pytest.approx(0.2)
+
+
+def test_the_regions_gains_are_their_listeners() -> None:
+    found = gains_by_part(pairs(("b", 0.2, 0.3), ("a", 0.1, 0.4), (None, 0.0, 1.0)))
+    assert {row["part"]: round(row["difference"], 6) for row in found.iter_rows(named=True)} == {"a": 0.3, "b": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "said"),
+    [
+        ({"own_model": False}, {}, "has its own model now"),
+        ({"own_model": False}, {"gate_open": False}, "gate closed"),
+        ({}, {"own_model": False}, "no model of its own any more"),
+        ({"gate_open": False}, {}, "gate opened: own model at 0.25"),
+        ({}, {"gate_open": False}, "gate closed: parent's model"),
+        ({}, {"own_weight": 0.5}, "0.25 → 0.50"),
+        ({}, {}, "own model at 0.25 in both"),
+        ({}, {"train_rows": 1000}, "900 → 1,000 rows"),
+        ({"gate_open": False}, {"gate_open": False}, "parent's model in both"),
+    ],
+)
+def test_why_a_region_moved(left: dict[str, object], right: dict[str, object], said: str) -> None:
+    row = {**FACTS, **left} | {f"{key}_right": value for key, value in {**FACTS, **right}.items()}
+    assert said in why(row)
+
+
+def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    left = log_run(mlruns, "left", gains=[0.1, 0.2, 0.3, 0.4], models={"factors": 16}, metrics={"blend.coverage": 0.5})
+    right = log_run(
+        mlruns,
+        "right",
+        gains=[0.3, 0.4, 0.5, 0.3],
+        models={"factors": 32},
+        metrics={"blend.coverage": 0.7},
+        facts={"PT-2": {"gate_open": False}},
+    )
+    found = compare(Registry(mlruns), left, right)
+    assert found.settings == [("models.factors", "16", "32")]
+    # PT-1 gains 0.2 for each of three, PT-2 loses 0.1
+    assert found.as_json() | {"left": "", "right": ""} == {
+        "status": "done", "left": "", "right": "", "same_data": True, "settings": {"models.factors": ["16", "32"]},
+        "difference": 0.05, "low": 0.05, "high": 0.05, "regions": 2, "regions_moved": 2,
+    }  # fmt: skip
+    assert found.regions["part"].to_list() == ["PT-1", "PT-2"]
+    for table in (settings_table(found), metrics_table(found), regions_table(found)):
+        print_table(table)
+    printed = capfd.readouterr().out
+    for text in ("models.factors", "blend.coverage", "+0.2000", "City PT-2, Portugal", "gate closed"):
+        assert text in printed
+
+
+def test_other_data_has_no_intervals_and_says_so(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2] * 4, data="d2")
+    found = compare(Registry(mlruns), left, right)
+    assert (found.gain, found.regions["low"].null_count()) == (None, 2)
+    assert found.as_json()["same_data"] is False
+    print_table(metrics_table(found))
+    assert "their data differ" in capfd.readouterr().out

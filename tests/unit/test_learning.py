@@ -1,0 +1,87 @@
+"""What the validation nights teach: gates, weights, and when they teach nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from checkerboard import checkerboard, settings
+from scipy import sparse
+
+from recsys.models.blending import FIRST_GUESS, Recipe
+from recsys.models.interactions import Interactions, gather
+from recsys.models.learning import gated, learn
+from recsys.models.places import Places
+from recsys.models.regional import Fitted, fit
+
+ANSWERS = np.eye(50, dtype=np.float32)  # listener i plays next the one track of their colour they lack: i
+LATER = sparse.csr_array(ANSWERS)
+BOTH = Recipe(np.array([1.0, 1, 0, 0, 0, 0]), frozenset({"even", "odd"}))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores written down for every listener."""
+
+    table: np.ndarray
+
+    @property
+    def width(self) -> int:
+        return self.table.shape[1]
+
+    @property
+    def columns(self) -> np.ndarray:
+        return np.arange(self.width)
+
+    def scores(self, interactions: Interactions, rows: np.ndarray, *, threads: int = 1) -> np.ndarray:
+        return self.table[rows]
+
+
+@pytest.fixture(scope="module")
+def board() -> Interactions:
+    return gather(checkerboard(), settings=settings())
+
+
+def guessed(board: Interactions, own: dict[int, np.ndarray], world: np.ndarray) -> Fitted:
+    places = Places.of(board)
+    sides = {place: Table(table) for place, table in own.items()}
+    return Fitted(board, places, places.sizes(board), Table(world), sides)
+
+
+def gates(given: Fitted, later: sparse.csr_array = LATER, **keys: float) -> Recipe:
+    return gated(given, recipe=BOTH, later=later, settings=settings(regional_shrinkage=1, **keys))
+
+
+def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(board: Interactions) -> None:
+    """The world knows what the odd ones lack, and the own models only what the even ones do."""
+    odd = np.arange(50)[:, None] % 2 == 1
+    own = np.where(odd, -ANSWERS, ANSWERS)
+    found = gates(guessed(board, {0: own, 1: own}, np.where(odd, ANSWERS, 0)), gate_shrinkage=0)
+    assert found.open_gates == {"even"}
+    assert found.gains["even"] > 0 > found.gains["odd"]
+
+
+def test_an_own_model_that_changes_nothing_may_be_used(board: Interactions) -> None:
+    assert gates(guessed(board, {0: ANSWERS}, ANSWERS)).open_gates == {"even"}
+
+
+def test_a_gate_that_nobody_can_judge_stays_closed(board: Interactions) -> None:
+    nobody = sparse.csr_array((50, 50), dtype=np.float32)
+    assert gates(guessed(board, {0: ANSWERS}, ANSWERS), nobody).open_gates == frozenset()
+
+
+def test_one_judge_against_the_gain_of_all_others_closes_no_gate(board: Interactions) -> None:
+    """24 even judges gain 1 each, one odd judge loses: shrunk by 30, the mean gain of all outweighs the one."""
+    few = ANSWERS.copy()
+    few[3::2] = 0  # of the odd ones, only listener 1 judges
+    odd = np.arange(50)[:, None] % 2 == 1
+    given = guessed(board, {0: ANSWERS, 1: -ANSWERS}, np.where(odd, ANSWERS, 0))
+    opened = {k: gates(given, sparse.csr_array(few), gate_shrinkage=k).open_gates for k in (0, 30)}
+    assert opened == {0: {"even"}, 30: {"even", "odd"}}
+
+
+def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) -> None:
+    for ranker in ("none", "logistic", "trees"):
+        keys = settings(ranker=ranker)
+        found = learn(fit(board, settings=keys), later=LATER, settings=keys)
+        np.testing.assert_array_equal(found.weights, FIRST_GUESS)
+        assert found.trees is None

@@ -1,0 +1,133 @@
+"""The order of a listener's own list, and the reasons it gives: derived by hand, and faithful whatever the numbers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+from edge import items
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from recsys.serving.personal import BECAUSE, Candidates, candidates_of, evidence_for, listed, put_in_order
+from recsys.tastes import BLANK, EVIDENCE, NO_TRACK, Row
+
+POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
+
+
+def charts(**lists: str) -> Candidates:
+    """The candidates of the place "here" in "PT" in the world; a list is written as its tracks' letters."""
+
+    def found(place: str, chart: str) -> list[dict[str, object]] | None:
+        tracks = lists.get(f"{place}_{chart}")
+        return None if tracks is None else [items(place, size=1)[0] | {"track_id": track} for track in tracks]
+
+    return candidates_of(["here", "PT", "world"], items=found)
+
+
+def test_the_lists_of_larger_places_follow_and_no_track_comes_twice() -> None:
+    found = charts(here_popular="ab", PT_popular="bc", world_popular="da", PT_rising="ce", world_rising="c")
+    assert found.tracks == ("a", "b", "c", "d", "e")
+    behind = 5  # one more than the four popular tracks
+    expected = [[behind / rank if rank else 1 for rank in row] for row in [(1, 0), (2, 0), (3, 1), (4, 0), (0, 2)]]
+    assert np.allclose(found.evidence[:, :2], np.log(expected))
+    assert not found.evidence[:, LOCAL].any()
+    sources = [[line and (line.place, line.chart) for line in lines] for lines in found.lines]
+    assert sources[1] == [("here", "popular"), None, None]
+    assert sources[2] == [("PT", "popular"), ("PT", "rising"), None]
+    assert sources[4] == [None, ("PT", "rising"), None]
+    assert found.place == "here"
+
+
+def test_every_candidate_has_evidence_also_where_the_popular_list_is_the_shorter() -> None:
+    found = charts(here_popular="a", here_local="bcde")
+    assert (found.evidence.max(axis=1) > 0).all()
+
+
+def test_of_a_blank_row_nothing_is_close_and_nothing_new() -> None:
+    found = charts(here_popular="abc")
+    evidence = evidence_for(found, columns=np.arange(3, dtype=np.int32), row=BLANK)
+    assert evidence.shape == (3, len(EVIDENCE))
+    assert not evidence[:, CLOSE:].any()
+
+
+def test_close_is_what_the_row_says_and_new_is_what_is_known_and_unplayed() -> None:
+    row = Row(
+        np.array([0, 2, NO_TRACK], np.int32),
+        np.array([2, 1, 0], np.float16),
+        np.array([False, True, False]),
+        known=True,
+    )
+    columns = np.array([2, 1, 0, NO_TRACK], dtype=np.int32)  # of c played, b not kept, a close, and d without a column
+    evidence = evidence_for(charts(here_popular="cbad"), columns=columns, row=row)
+    assert evidence[:, CLOSE].tolist() == [1, 0, 2, 0]
+    assert evidence[:, NEW].tolist() == [0, 1, 1, 0]
+
+
+def test_the_order_and_the_reasons_of_three_tracks_by_hand() -> None:
+    """Terms of a, b, c are (2, 0), (1, 3), (0, 3): sums 2, 4, 3; their means (1, 2), which they exceed by these."""
+    evidence = np.zeros((3, 5), dtype=np.float32)
+    evidence[:, POPULAR], evidence[:, CLOSE] = [4, 2, 0], [0, 1, 1]
+    order, reasons = put_in_order(evidence, (0.5, 1, 1, 3, 1))
+    assert order.tolist() == [1, 2, 0]
+    assert [BECAUSE[reason] for reason in reasons] == [
+        "popular_here",
+        "close_to_what_you_play",
+        "close_to_what_you_play",
+    ]
+
+
+def test_equals_stay_as_the_popular_list_has_them() -> None:
+    order, _ = put_in_order(np.ones((40, 5), dtype=np.float32), (1, 1, 1, 1, 1))
+    assert order.tolist() == list(range(40))
+
+
+def test_no_candidates_are_no_list() -> None:
+    found = charts()
+    order, reasons = put_in_order(evidence_for(found, columns=np.zeros(0, np.int32), row=BLANK), (1, 1, 1, 1, 1))
+    assert (order.tolist(), reasons.tolist()) == ([], [])
+
+
+positive = st.floats(0.0625, 4, width=32)
+some = arrays(np.float32, st.tuples(st.integers(1, 30), st.just(5)), elements=st.one_of(st.just(0.0), positive))
+
+
+@given(evidence=some, weights=st.tuples(*[positive] * 5))
+def test_a_reason_is_evidence_that_is_there_and_without_it_the_track_cannot_rise(
+    evidence: np.ndarray, weights: tuple[float, ...]
+) -> None:
+    evidence[:, POPULAR] = np.maximum(evidence[:, POPULAR], 0.0625)  # every candidate is on a list
+    order, reasons = put_in_order(evidence, weights)
+    for at, reason in enumerate(reasons):
+        assert evidence[at, reason] > 0
+        without = evidence.copy()
+        without[at, reason] = 0
+        after, _ = put_in_order(without, weights)
+        assert after.tolist().index(at) >= order.tolist().index(at)
+
+
+@given(evidence=some, weights=st.tuples(*[positive] * 5))
+def test_no_other_evidence_stands_out_more_than_the_reason(evidence: np.ndarray, weights: tuple[float, ...]) -> None:
+    evidence[:, POPULAR] = np.maximum(evidence[:, POPULAR], 0.0625)
+    _, reasons = put_in_order(evidence, weights)
+    terms = (evidence * np.float32(weights)).astype(np.float64)
+    above = np.where(terms > 0, terms - terms.mean(axis=0), -np.inf)
+    assert (np.take_along_axis(above, reasons[:, None], axis=1)[:, 0] >= above.max(axis=1) - 1e-4).all()
+
+
+PLACES = SimpleNamespace(places={"PT": SimpleNamespace(name="Portugal")})  # what a sentence needs of a snapshot
+
+
+def told(found: Candidates, at: int, because: int) -> tuple[object, ...]:
+    item = listed(found, at=at, because=because, rank=7, published=PLACES)  # type: ignore[arg-type]
+    return item["rank"], item["reason"], item["because"], item["source"]["chart"], item["source"]["place"]
+
+
+def test_an_item_has_the_numbers_of_the_chart_that_its_reason_is_from() -> None:
+    found = charts(here_popular="a", PT_popular="b", world_popular="c", PT_rising="a", world_rising="d")
+    assert told(found, 0, POPULAR) == (7, "made by hand", "popular_here", "popular", "here")
+    assert told(found, 0, RISING) == (7, "In Portugal: made by hand", "rising_here", "rising", "PT")
+    assert told(found, 0, CLOSE)[1:4] == ("Close to what you play. made by hand", "close_to_what_you_play", "popular")
+    assert told(found, 1, NEW)[1] == "New for you. In Portugal: made by hand"
+    assert told(found, 2, POPULAR) == (7, "made by hand", "popular_here", "popular", "world")  # whose text says it
+    assert told(found, 3, RISING)[1] == "Worldwide: made by hand"
+    assert told(found, 3, NEW)[3:] == ("rising", "world")

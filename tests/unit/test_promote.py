@@ -1,0 +1,141 @@
+"""The champion: who becomes it, who does not, how it is taken back, and what a night then uses."""
+
+from pathlib import Path
+
+import pytest
+from runs import log_run
+
+from pipelines.champion import settings_of
+from pipelines.promote import go_back, promote
+from pipelines.registry import LoggedRun, Registry
+from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
+
+LOW, HIGH, MIXED = [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
+
+
+def crowned(folder: Path, run: LoggedRun) -> int:
+    return int(promote(folder, run.id, workspace=folder / "workspace")["champion"])
+
+
+@pytest.fixture
+def champion(mlruns: Path) -> LoggedRun:
+    """The first champion, with 16 factors."""
+    run = log_run(mlruns, "first", gains=LOW, models={"factors": 16})
+    assert crowned(mlruns, run) == 1
+    return run
+
+
+def test_a_run_that_beats_the_champion_takes_its_place(mlruns: Path, champion: LoggedRun) -> None:
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    done = promote(mlruns, "better", workspace=mlruns)
+    # every listener gains 0.2, so every mean and every draw of them does
+    assert (done["champion"], done["before"], done["difference"], done["low"], done["high"]) == (2, 1, 0.2, 0.2, 0.2)
+    now = Registry(mlruns).champion()
+    assert now is not None
+    assert (now.run.id, now.before) == (better.id, 1)
+
+
+def test_a_difference_that_may_be_chance_is_refused_and_moves_nothing(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "luck", gains=MIXED, models={"factors": 32})
+    with pytest.raises(NotBetterError, match=r"does not beat the champion, version 1: .* above zero") as refused:
+        promote(mlruns, "luck", workspace=mlruns)
+    assert refused.value.exit_code == 65
+    now = Registry(mlruns).champion()
+    assert now is not None
+    assert now.version == 1
+
+
+def test_runs_on_different_data_are_not_compared(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "later", gains=HIGH, models={"factors": 32}, data="d2")
+    with pytest.raises(InputError, match=r"their data differ: d1 .* and d2"):
+        promote(mlruns, "later", workspace=mlruns)
+    log_run(mlruns, "champion again", gains=LOW, models={"factors": 16}, data="d2")
+    assert promote(mlruns, "later", workspace=mlruns)["champion"] == 2
+
+
+def test_runs_that_were_asked_differently_are_not_compared(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "easier", gains=HIGH, models={"factors": 32, "min_listeners_per_track": 500})
+    with pytest.raises(InputError, match=r"models\.min_listeners_per_track is 20 and 500"):
+        promote(mlruns, "easier", workspace=mlruns)
+
+
+def test_the_champions_own_settings_change_nothing(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "again", gains=HIGH, models={"factors": 16})
+    done = promote(mlruns, "again", workspace=mlruns)
+    assert (done["status"], done["champion"], done["run"]) == ("nothing new", 1, champion.id)
+
+
+def test_going_back_moves_the_alias_and_a_promoted_run_keeps_its_version(mlruns: Path, champion: LoggedRun) -> None:
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    assert crowned(mlruns, better) == 2
+    assert go_back(mlruns)["champion"] == 1
+    with pytest.raises(UnknownRunError, match="no earlier champion"):
+        go_back(mlruns)
+    assert go_back(mlruns, version=2)["champion"] == 2
+    assert go_back(mlruns)["champion"] == 1
+    assert crowned(mlruns, better) == 2
+    with pytest.raises(UnknownRunError, match="no version 7"):
+        go_back(mlruns, version=7)
+
+
+def test_the_first_champion_may_not_be_surely_worse_than_another_model_of_its_own(mlruns: Path) -> None:
+    key = "blend_minus.neighbours.macro_ndcg_at_10"
+    worse = log_run(mlruns, "worse", gains=LOW, metrics={key: -0.05, f"{key}_high": -0.01})
+    with pytest.raises(NotBetterError, match=r"neighbours model, -0\.0500"):
+        crowned(mlruns, worse)
+    assert Registry(mlruns).champion() is None
+    unsure = log_run(mlruns, "unsure", gains=LOW, metrics={key: -0.05, f"{key}_high": 0.01})
+    assert crowned(mlruns, unsure) == 1
+
+
+@pytest.mark.parametrize("wanted", ["nowhere", "0000000"])
+def test_an_unknown_run_is_named_with_those_there_are(mlruns: Path, champion: LoggedRun, wanted: str) -> None:
+    with pytest.raises(UnknownRunError, match=rf"{wanted}.*first \({champion.id[:8]}\)"):
+        Registry(mlruns).find(wanted)
+
+
+def test_a_run_is_found_by_id_beginning_name_and_role(mlruns: Path, champion: LoggedRun) -> None:
+    newer = log_run(mlruns, "newer", gains=HIGH)
+    registry = Registry(mlruns)
+    for wanted, run in ((champion.id[:6], champion), ("first", champion), ("champion", champion), ("latest", newer)):
+        assert registry.find(wanted).id == run.id
+    with pytest.raises(UnknownRunError):
+        registry.find(champion.id[:5])
+
+
+def test_the_artifact_of_a_version_is_settings_alone(mlruns: Path, champion: LoggedRun) -> None:
+    assert Registry(mlruns).find("first").params == champion.params
+    files = [file for file in mlruns.glob(f"artifacts/{champion.id}/artifacts/hearabouts/**/*") if file.is_file()]
+    assert {file.name for file in files} == {
+        "MLmodel", "conda.yaml", "models.json", "python_env.yaml", "requirements.txt"
+    }  # fmt: skip
+    assert sum(file.stat().st_size for file in files) < 5_000
+
+
+class TestWhatANightUses:
+    def settings_file(self, folder: Path, more: str = "") -> Path:
+        file = folder / "settings.toml"
+        file.write_text(f'[tracking]\nfolder = "{folder}"\n{more}')
+        return file
+
+    def test_the_defaults_without_a_champion(self, mlruns: Path) -> None:
+        settings, version = settings_of(self.settings_file(mlruns))
+        assert (settings.models.factors, version) == (128, "none")
+
+    def test_the_champions_settings(self, mlruns: Path, champion: LoggedRun) -> None:
+        settings, version = settings_of(self.settings_file(mlruns))
+        assert (settings.models.factors, version) == (16, "1")
+
+    def test_the_operators_file_and_environment_win(
+        self, mlruns: Path, champion: LoggedRun, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        file = self.settings_file(mlruns, "[models]\nfactors = 8\n")
+        assert settings_of(file)[0].models.factors == 8
+        assert "factors" in capfd.readouterr().out
+        monkeypatch.setenv("HEARABOUTS__MODELS__FACTORS", "4")
+        assert settings_of(file)[0].models.factors == 4
+
+    def test_settings_that_this_release_does_not_know(self, mlruns: Path) -> None:
+        crowned(mlruns, log_run(mlruns, "old", gains=LOW, models={"moods": 3}))
+        with pytest.raises(SettingsError, match=r"version 1, .*: moods"):
+            settings_of(self.settings_file(mlruns))

@@ -1,0 +1,141 @@
+"""The page of a run: whole, without a network, without an id, and true to the numbers."""
+
+import re
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+from listening import world
+
+from pipelines import logbook
+from pipelines.drawing import Dot, dots, lines
+from pipelines.maps import draw_map
+from pipelines.report import regional_gains, render
+from pipelines.wording import NAMES, sentences
+from recsys.atlas import Atlas, load_atlas
+from recsys.models.evaluation import Evaluation, evaluate
+from recsys.models.tables import MODELS
+from recsys.settings import load_settings
+
+NIGHT = date(2026, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    return load_atlas(load_settings(overrides={"atlas": {"service_area": ["PT"]}}).atlas)
+
+
+@pytest.fixture(scope="module")
+def listened(atlas: Atlas) -> pl.DataFrame:
+    """A small world whose parts are those of Portugal; one is the remainder."""
+    rows = world(4, listeners=300, tracks=80, parts=4, nights=12)
+    parts = [*atlas.parts[:3], "PT-rest"]
+    return rows.with_columns(pl.col("part").replace({f"part-{i:03d}": part for i, part in enumerate(parts)}))
+
+
+@pytest.fixture(scope="module")
+def evaluation(listened: pl.DataFrame) -> Evaluation:
+    models = load_settings(overrides={"models": {"factors": 8, "min_listeners_in_table": 5}}).models
+    return evaluate(listened, settings=models)
+
+
+def page_of(evaluation: Evaluation, atlas: Atlas) -> str:
+    return render(evaluation, regions=logbook.named(evaluation.by_part, atlas=atlas), atlas=atlas, night=NIGHT)
+
+
+class Balanced(HTMLParser):
+    """Fails where an element is closed that was not opened last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_asks_for_nothing(evaluation: Evaluation, atlas: Atlas) -> None:
+    page = page_of(evaluation, atlas)
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"https?://|src=|href=|@import|<script", page)
+    assert "nan" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL).lower().replace("fernando", "")
+
+
+def test_the_page_has_every_model_and_region_and_no_listener(
+    evaluation: Evaluation, atlas: Atlas, listened: pl.DataFrame
+) -> None:
+    page = page_of(evaluation, atlas)
+    assert all(NAMES[model] in page for model in MODELS)
+    assert all(name in page for name in logbook.named(evaluation.by_part, atlas=atlas)["name"])
+    assert f"{evaluation.metrics['blend.macro_ndcg_at_10']:.4f}" in page
+    assert not [listener for listener in listened["listener"].unique() if listener in page]
+
+
+def test_a_run_that_measured_nothing_says_why(evaluation: Evaluation, atlas: Atlas) -> None:
+    nothing = evaluate(
+        pl.DataFrame(schema=world(1, listeners=2, tracks=2, parts=1).schema), settings=load_settings().models
+    )
+    assert nothing.note in page_of(nothing, atlas)
+
+
+def test_gains_of_regions_are_those_of_the_table(evaluation: Evaluation, atlas: Atlas) -> None:
+    regions = logbook.named(evaluation.by_part, atlas=atlas)
+    gains = regional_gains(evaluation.listeners, regions)
+    assert gains["gain"].is_sorted(descending=True)
+    expected = {
+        row["place"]: row["blend.ndcg_at_10"] - row["global.ndcg_at_10"] for row in regions.iter_rows(named=True)
+    }
+    assert dict(gains.select("place", "gain").iter_rows()) == pytest.approx(expected)
+    assert gains.filter((pl.col("low") > pl.col("gain")) | (pl.col("high") < pl.col("gain"))).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.01, 0.03, "is better"), (-0.03, -0.01, "is WORSE"), (-0.01, 0.01, "cannot be told apart")],
+)
+def test_a_comparison_is_said_as_sure_as_it_is(evaluation: Evaluation, low: float, high: float, said: str) -> None:
+    changed = evaluation.comparisons.with_columns(low=pl.lit(low), high=pl.lit(high))
+    gains = pl.DataFrame({"name": ["A", "B"], "gain": [0.1, -0.1], "low": [0.05, -0.2], "high": [0.2, -0.05]})
+    text = " ".join(sentences(replace(evaluation, comparisons=changed), gains))
+    assert said in text
+    assert "1 of 2 regions gain over the global model, 1 of them surely; 1 surely lose: B." in text
+
+
+def test_dots_stand_where_their_values_are() -> None:
+    drawn = dots([Dot("a & b", 0.5, 0.0, 1.0, "0.5")])
+    assert 'left:50.0%"></b>' in drawn
+    assert "a &amp; b" in drawn
+    assert 'class="zero"' in dots([Dot("a", 0.5, 0.4, 0.6, "")], zero=True)
+
+
+def test_lines_leave_out_what_is_no_number() -> None:
+    drawn = lines({"one": [np.nan, 1.0, 2.0]}, across=["a", "b", "c"])
+    assert drawn.count("<circle") == 2
+    assert "nan" not in drawn
+
+
+def test_the_map_colours_no_gain_in_the_middle(atlas: Atlas) -> None:
+    regions = [place.id for place in atlas.places.values() if place.parent == "PT" and place.level == "region"][:3]
+    figure = draw_map(dict(zip(regions, (0.2, 0.0, -0.1), strict=True)), atlas=atlas, title="t", label="l")
+    low, high = figure.axes[-1].get_ylim()
+    assert low == -high
+    assert draw_map({}, atlas=atlas, title="t", label="l").axes
+
+
+def test_the_headline_leaves_out_what_could_not_be_measured(evaluation: Evaluation) -> None:
+    changed = replace(evaluation, metrics={**evaluation.metrics, "ease.ndcg_at_10": np.nan})
+    found = logbook.headline(changed)
+    assert set(found) == {f"{model}.ndcg_at_10" for model in MODELS if model != "ease"}
+    assert logbook.headline(replace(evaluation, metrics={})) == {}

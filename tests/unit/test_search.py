@@ -1,0 +1,105 @@
+"""The search for settings: what it finds, gives up, and never looks at."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+import pytest
+from listening import contributions, world
+
+from pipelines import search as searching
+from pipelines.config import Search
+from pipelines.search import search
+from recsys.errors import InputError
+from recsys.models.served import validated
+from recsys.settings import ModelsSettings, load_settings
+
+ROWS = contributions([(f"l{number:03}", 0, "p", "t", 1) for number in range(200)])
+SETTINGS = load_settings().models
+
+
+def asked(**keys: object) -> Search:
+    ranges = {"regularization": {"low": 0.1, "high": 10.0, "log": True}, "engine": ["als", "ease"]}
+    return Search.model_validate({"trials": 12, "models": ranges, **keys})
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ModelsSettings]]:
+    """Put in the place of training: best at a ridge of 2 with EASE. Returns the listeners and settings of each call."""
+    calls: list[tuple[int, ModelsSettings]] = []
+
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+        calls.append((rows["listener"].n_unique(), settings))
+        return 0.5 - abs(np.log(settings.regularization / 2)) / 10 + 0.1 * (settings.engine == "ease")
+
+    monkeypatch.setattr(searching, "validated", value)
+    return calls
+
+
+def test_the_best_of_the_trials_is_found_and_nothing_else_changes(measured: list[tuple[int, ModelsSettings]]) -> None:
+    found = search(ROWS, asked=asked(), settings=SETTINGS, parents={})
+    whole = found.trials.drop_nulls("value").sort("value")
+    assert (found.value, found.models.engine) == (whole["value"][-1], "ease")
+    assert 1 < found.models.regularization < 4
+    assert found.models.model_copy(update={"regularization": 1.5, "engine": "als"}) == SETTINGS
+    assert found.trials.columns[-2:] == ["models.regularization", "models.engine"]
+
+
+def test_the_first_trial_is_the_settings_as_they_are(measured: list[tuple[int, ModelsSettings]]) -> None:
+    search(ROWS, asked=asked(trials=1), settings=SETTINGS, parents={})
+    assert measured[0][1] == SETTINGS
+
+
+def test_a_trial_below_the_median_is_given_up_after_a_look_at_some(measured: list[tuple[int, ModelsSettings]]) -> None:
+    found = search(ROWS, asked=asked(share=0.5), settings=SETTINGS, parents={})
+    pruned = found.trials.filter(pl.col("state") == "pruned")
+    assert 0 < pruned.height < 12
+    assert pruned["value"].null_count() == pruned.height
+    first = [listeners for listeners, _ in measured if listeners < 200]
+    assert len(first) == 12
+    assert 60 < first[0] < 140  # half of 200, five standard deviations either way
+    assert len(measured) - len(first) == 12 - pruned.height
+
+
+def test_a_share_of_one_looks_once_and_gives_nothing_up(measured: list[tuple[int, ModelsSettings]]) -> None:
+    found = search(ROWS, asked=asked(share=1), settings=SETTINGS, parents={})
+    assert (len(measured), set(found.trials["state"]), found.trials["first_look"].null_count()) == (
+        12,
+        {"complete"},
+        12,
+    )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_same_seed_tries_the_same(measured: list[tuple[int, ModelsSettings]], sampler: str) -> None:
+    trials = [search(ROWS, asked=asked(sampler=sampler), settings=SETTINGS, parents={}).trials for _ in range(2)]
+    assert trials[0].drop("seconds").equals(trials[1].drop("seconds"))
+    other = search(ROWS, asked=asked(sampler=sampler, seed=2), settings=SETTINGS, parents={}).trials
+    assert not other["models.regularization"].equals(trials[0]["models.regularization"])
+
+
+def test_whole_numbers_stay_whole(measured: list[tuple[int, ModelsSettings]]) -> None:
+    ranges = {"factors": {"low": 8, "high": 64}}
+    found = search(ROWS, asked=asked(models=ranges), settings=SETTINGS, parents={})
+    assert isinstance(found.models.factors, int)
+    assert found.trials["models.factors"].dtype == pl.Int64
+
+
+def small(**keys: int) -> ModelsSettings:
+    models = {"factors": 4, "iterations": 2, "min_listeners_per_track": 2, "validation_nights": 2, "test_nights": 2}
+    return load_settings(overrides={"models": {**models, **keys}}).models
+
+
+def test_the_test_nights_say_nothing_in_a_search() -> None:
+    rows = world(1, listeners=120, tracks=30, parts=2, nights=8, plays=60)
+    tested = pl.col("night") > rows["night"].unique().sort()[-3]
+    shuffled = rows.with_columns(pl.when(tested).then(pl.lit("t00001")).otherwise("track_id").alias("track_id"))
+    value = validated(rows, settings=small(), parents={})
+    assert value == validated(shuffled, settings=small(), parents={})
+    assert 0 < value < 1
+
+
+def test_too_few_nights_are_counted() -> None:
+    rows = world(1, listeners=50, tracks=10, parts=1, nights=6)
+    with pytest.raises(InputError, match="there are 6 nights, and a search needs 7"):
+        validated(rows, settings=small(), parents={})
