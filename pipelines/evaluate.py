@@ -66,14 +66,14 @@ def measure(rows: pl.DataFrame, *, deployment: Deployment, models: ModelsSetting
 
 
 def described(evaluation: Evaluation) -> str:
-    """Return what MLflow's page shows above a run's metrics: how good the served model is, and where to look."""
+    """Return what MLflow's page says of a run: how good the served model is, and where to look."""
     metrics = evaluation.metrics
     if not metrics:
         return evaluation.note
     key = f"{SERVED}_minus.global.{SHOWN[0]}"
     return (
         f"The served model has a macro NDCG@10 of **{metrics[f'{SERVED}.{SHOWN[0]}']:.4f}** on unheard tracks, "
-        f"{metrics[key]:+.4f} ({metrics[f'{key}_low']:+.4f} to {metrics[f'{key}_high']:+.4f}) against one global model. "
+        f"{metrics[key]:+.4f} ({metrics[f'{key}_low']:+.4f} to {metrics[f'{key}_high']:+.4f}) over one global model. "
         "Look at `report.html` among the artifacts. " + evaluation.note
     ).strip()
 
