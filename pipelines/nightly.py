@@ -20,7 +20,7 @@ from pipelines.evaluate import Measured, measure
 from pipelines.forget import forgetting
 from pipelines.planning import Plan, leave_out, plan_nights, remember_rows
 from pipelines.provenance import allowed_rows, tags_of
-from pipelines.tastes import write_tastes
+from pipelines.tastes import Past, write_tastes
 from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import check_share, read_night
@@ -168,7 +168,8 @@ def publish(deployment: Deployment) -> Published:
         allowed = allowed_rows(deployment)
         measured = measure(allowed, deployment=deployment, models=settings.models)
     with step("lists"):
-        write_tastes(deployment, allowed=allowed.lazy(), lines=found.lines, draw=_draw(deployment), released=nights)
+        past = Past(allowed, _draw(deployment), nights, before=measured.evaluation.trained)
+        write_tastes(deployment, past=past, lines=found.lines)
     with step("snapshot"):
         id_ = snapshot.publish(
             workspace,

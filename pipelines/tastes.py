@@ -15,22 +15,20 @@ from threadpoolctl import threadpool_limits
 from pipelines.deployment import Deployment
 from recsys.atlas import WORLD, Atlas
 from recsys.errors import NotReadyError
-from recsys.models.collaborative import learn_and_train, train
-from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights, trained
+from recsys.models.collaborative import Trained, learn_and_train, train
+from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights
 from recsys.models.metrics import Model, without
-from recsys.models.splitting import Split, split_by_night
+from recsys.models.splitting import Split, split_rows
 from recsys.models.tastes import Examples, closest, learn_orders
 from recsys.releases.history import Draw
 from recsys.serving.personal import Candidates, Items, candidates_of, evidence_for
-from recsys.settings import ListsSettings, ModelsSettings, Settings
+from recsys.settings import ListsSettings, Settings
 from recsys.tastes import EVIDENCE, Orders, Tastes, default_orders, nobody, write
 
 _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-def write_tastes(
-    deployment: Deployment, *, allowed: pl.LazyFrame, lines: pl.DataFrame, draw: Draw, released: Sequence[date]
-) -> None:
+def write_tastes(deployment: Deployment, *, past: "Past", lines: pl.DataFrame) -> None:
     """Train on all that is allowed now, and write what is close to each listener, whole or not at all.
 
     The weights of the order are learned as the models are measured: with models of the nights before the test nights
@@ -40,16 +38,11 @@ def write_tastes(
     Parameters
     ----------
     deployment : Deployment
-    allowed : polars.LazyFrame
-        Contributions of those who allow it now.
+    past : Past
+        Of those who allow it now.
     lines : polars.DataFrame
         The Chart of this night.
-    draw : callable
-        Draws the charts of the last of some released nights.
-    released : sequence of date
-        The released nights, in order.
     """
-    past = Past(trained(allowed), draw, released)
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
         write(deployment.workspace, tastes_of(past, lines=lines, atlas=deployment.atlas, settings=deployment.settings))
 
@@ -66,11 +59,14 @@ class Past:
         Draws the charts of the last of some released nights.
     released : sequence of date
         The released nights, in order.
+    before : Trained, optional
+        What was learned from the nights before the test nights, where the models were measured already.
     """
 
     rows: pl.DataFrame
     draw: Draw
     released: Sequence[date]
+    before: Trained | None = None
 
     def charts_before(self, night: date) -> pl.DataFrame | None:
         """Return the charts as they were on the morning of a night; None where there were none, or of another atlas."""
@@ -128,8 +124,8 @@ def countries(atlas: Atlas) -> dict[str, str]:
 def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings: Settings) -> tuple[Model, Orders]:
     """Return the blend of all rows, and the orders; those by default where there is too little to learn from."""
     parents, orders = countries(atlas), default_orders(new=settings.lists.new)
-    split = _split(past.rows, settings=settings.models)
-    before = learn_and_train(split.train, split.validation, settings=settings.models, parents=parents)
+    split = split_rows(past.rows, settings=settings.models) or Split(past.rows, past.rows.clear(), past.rows.clear())
+    before = past.before or learn_and_train(split.train, split.validation, settings=settings.models, parents=parents)
     if split.test.is_empty():
         return before.models["blend"], orders
     lines = past.charts_before(nights(split.test)[0])
@@ -139,15 +135,6 @@ def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings
         examples = examples_of(tastes, before.known, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
     return train(known, recipe=before.recipe, settings=settings.models)["blend"], orders
-
-
-def _split(rows: pl.DataFrame, *, settings: ModelsSettings) -> Split:
-    """Cut off validation and test nights; where there are too few nights, all are there to train on."""
-    found = nights(rows)
-    if len(found) <= settings.validation_nights + settings.test_nights:
-        return Split(rows, rows.clear(), rows.clear())
-    validation, test = found[-settings.validation_nights - settings.test_nights], found[-settings.test_nights]
-    return split_by_night(rows, validation_from=validation, test_from=test)
 
 
 def _tastes(

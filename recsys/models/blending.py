@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.metrics import top
+from recsys.models.metrics import BoolArray, top
 from recsys.models.places import WORLD, Places
 from recsys.models.ranker import Weights, reordered
 from recsys.models.regional import Fitted, Own
@@ -17,8 +17,9 @@ from recsys.settings import ModelsSettings
 FEATURES = ("shared", "own", *TRENDS)
 _OWN = FEATURES.index("own")
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
-FIRST_GUESS = np.array([1.0, 0.5, 0.1, 0.2, 0.0, 0.0])
-DEPARTED = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
+FIRST_GUESS = np.array([1.0, 0.4, 0.3, 0.6, 0.0])
+DEPARTED = np.array([1.0, 0.5, 0.0, 0.0, 0.0])
+_UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played nothing: what is played there
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Recipe:
     Parameters
     ----------
     weights : numpy.ndarray
-        (6,) of the ``FEATURES``.
+        (5,) of the ``FEATURES``.
     open_gates : frozenset of str
-        The parts and countries whose own model is used; see :mod:`recsys.models.gates`.
+        The parts and countries whose own model is used; see :func:`recsys.models.learning.gated`.
     gains : mapping of str to float
         NDCG at 10 that the own model of a part adds to its parent's, by its validation listeners.
     trees : HistGradientBoostingClassifier, optional
@@ -53,16 +54,17 @@ class Blend:
     With g and l the listener's z-scores of the global model and of the own model of the place that serves them, and t
     the z-scores of the trends at home, the score is ``w0 g + w1 s (l - g) + sum of w t``, where
     ``s = n / (n + regional_shrinkage)`` for a serving place of n listeners, and 0 where the world serves: the smaller
-    a place, the more it is served the global model. z-scores are taken over the tracks that the own model knows.
+    a place, the more it is served the global model. z-scores are taken over the tracks that the own model knows. Who
+    has played nothing yet gets what is played recently at home: weights learned beside a history say nothing without.
 
     Parameters
     ----------
     own : Own
     places : Places
     trends : numpy.ndarray
-        (4, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
+        (3, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
     weights : numpy.ndarray
-        (p + c + 1, 6) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
+        (p + c + 1, 5) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
     trees : HistGradientBoostingClassifier, optional
     """
 
@@ -80,6 +82,7 @@ class Blend:
             return scores
         columns, values = self._candidates(scores, features, listeners)
         order = self.trees.decision_function(values.reshape(-1, values.shape[-1])).reshape(columns.shape)
+        order[~self._have_played(listeners)] = -np.arange(columns.shape[1])
         return reordered(scores, columns=columns, order=order)
 
     def fold_in(self, interactions: Interactions) -> "Blend":
@@ -92,7 +95,7 @@ class Blend:
         return replace(self, own=replace(self.own, interactions=interactions, homes=homes))
 
     def features(self, listeners: IntArray) -> list[FloatArray]:
-        """Return the six (len(listeners), m) features that are summed."""
+        """Return the five (len(listeners), m) features that are summed."""
         shared = self.own.world.scores(self.own.interactions, listeners)
         gap = np.zeros_like(shared)
         for chosen, side in self.own.groups(listeners):
@@ -109,8 +112,12 @@ class Blend:
         return self._candidates(self._summed(features, listeners), features, listeners)
 
     def _summed(self, features: list[FloatArray], listeners: IntArray) -> FloatArray:
-        weights = self.weights[self.own.homes[listeners]].T[:, :, None]
+        played = self._have_played(listeners)[:, None]
+        weights = np.where(played, self.weights[self.own.homes[listeners]], _UNKNOWN).T[:, :, None]
         return np.asarray(sum(w * feature for w, feature in zip(weights, features, strict=True)), dtype=np.float32)
+
+    def _have_played(self, listeners: IntArray) -> BoolArray:
+        return np.asarray(np.diff(self.own.interactions.confidence.indptr)[listeners] > 0)
 
     def _candidates(
         self, scores: FloatArray, features: list[FloatArray], listeners: IntArray

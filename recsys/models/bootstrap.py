@@ -40,7 +40,8 @@ def paired(differences: Values, strata: IntArray | None = None, *, resamples: in
 
     A draw takes as many listeners as there are, with replacement, and all differences of each: they stay paired. With
     strata the mean is that of the strata's means, and a draw is made within each stratum: the regions stay, their
-    listeners vary. A stratum of one listener adds nothing to the width.
+    listeners vary. Listeners who are alone in their stratum are drawn among each other. As n drawn of n vary less than
+    n listeners of a region do, deviations from a stratum's mean are widened by ``sqrt(n / (n - 1))``.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def paired(differences: Values, strata: IntArray | None = None, *, resamples: in
 
     References
     ----------
-    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13.
+    B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13; J. Rao, C. Wu, "Resampling
+    Inference With Complex Survey Data" (JASA 1988), for the widening in small strata.
     """
     if not len(differences):
         return [Difference(np.nan, np.nan, np.nan)] * differences.shape[1]
@@ -65,14 +67,24 @@ def paired(differences: Values, strata: IntArray | None = None, *, resamples: in
     order = np.argsort(group, kind="stable")
     sizes = np.unique(group, return_counts=True)[1]
     weighted = differences[order] / np.repeat(sizes * len(sizes), sizes)[:, None]
-    means = _drawn(sizes, resamples=resamples, of=weighted)
+    means = _drawn(*_widened(weighted, sizes), resamples=resamples)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     columns = zip(weighted.sum(axis=0), low, high, strict=True)
     return [Difference(float(mean), float(below), float(above)) for mean, below, above in columns]
 
 
-def _drawn(sizes: IntArray, *, resamples: int, of: Values) -> Values:
+def _widened(weighted: Values, sizes: IntArray) -> tuple[Values, IntArray]:
+    """Return the rows, those alone in their stratum first and as one, as far from their strata's means as n tell."""
+    alone = np.repeat(sizes == 1, sizes)
+    rows = np.concatenate([weighted[alone], weighted[~alone]])
+    sizes = np.concatenate([[alone.sum()] if alone.any() else [], sizes[sizes > 1]]).astype(np.int64)
+    mean = np.repeat(np.add.reduceat(rows, np.cumsum(sizes) - sizes, axis=0) / sizes[:, None], sizes, axis=0)
+    factor = np.repeat(np.sqrt(sizes / np.maximum(sizes - 1, 1)), sizes)
+    return mean + (rows - mean) * factor[:, None], sizes
+
+
+def _drawn(of: Values, sizes: IntArray, *, resamples: int) -> Values:
     """Return (resamples, k) sums of drawn rows; rows are drawn with replacement among the rows of their stratum."""
     rng = np.random.default_rng(_SEED)
     size, start, number = np.repeat(sizes, sizes), np.repeat(np.cumsum(sizes) - sizes, sizes), len(of)

@@ -57,6 +57,8 @@ class Evaluation:
         Wall time of training, ranking and measuring.
     note : str
         Why nothing could be measured, or what to know about the numbers; mostly empty.
+    trained : Trained, optional
+        The models behind the numbers, for whoever goes on with them; never logged.
     """
 
     metrics: Mapping[str, float]
@@ -70,6 +72,7 @@ class Evaluation:
     sizes: Mapping[str, int]
     seconds: Mapping[str, float]
     note: str = ""
+    trained: Trained | None = field(default=None, repr=False)
 
     @property
     def overlap(self) -> Mapping[str, float]:
@@ -136,7 +139,8 @@ class _Job:
         with _timed("train", self.seconds):
             learned = self._trained(self.settings)
         if not without(heard_later(self.split.test, known=learned.known), learned.known.confidence).nnz:
-            return _nothing("No known listener played a known track for the first time on the test nights.")
+            nothing = _nothing("No known listener played a known track for the first time on the test nights.")
+            return replace(nothing, trained=learned)
         with _timed("baselines", self.seconds):
             models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
         with _timed("rank", self.seconds):
@@ -173,6 +177,7 @@ class _Job:
             sizes=_sizes(learned, ranked[SERVED]),
             seconds=self.seconds,
             note=self.note,
+            trained=learned,
         )
 
     def _tested(self, learned: Trained, served: Ranked) -> Tested:

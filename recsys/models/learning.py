@@ -13,8 +13,9 @@ from recsys.models.ranker import Pool, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
 
-_LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: six numbers need fewer than trees
+_LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: five numbers need fewer than trees
 _ROWS_AT_ONCE = 200
+_ROUNDS = 2  # of learning the weights: a third changed nothing
 _GLOBAL_ALONE = np.eye(len(FEATURES))[0]
 
 
@@ -29,16 +30,13 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
         (n, m) non-zero where a listener played a track on the validation nights.
     settings : ModelsSettings
     """
-    new = without(later, fitted.interactions.confidence)
     recipe = Recipe(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
-        pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["weights"])
-        starts = [FIRST_GUESS, _GLOBAL_ALONE, DEPARTED]
-        features = pool.features[:, :, : len(FEATURES)]
-        recipe = replace(recipe, weights=learned_weights(replace(pool, features=features), starts=starts))
+        recipe = _weighted(fitted, recipe=recipe, later=later, settings=settings)
     recipe = gated(fitted, recipe=recipe, later=later, settings=settings)
     if settings.ranker != "trees":
         return recipe
+    new = without(later, fitted.interactions.confidence)
     pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
     return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
 
@@ -48,8 +46,8 @@ def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: 
 
     Countries are judged against the world, then parts against what serves them when their own gate is closed. Few
     listeners say little, so a place's mean gain d of n listeners is shrunk toward the mean gain D of all places of its
-    level, ``(n d + k D) / (n + k)`` with k = ``gate_shrinkage``, and the gate is open from 0 on. Where nobody could
-    judge, it is closed.
+    level, ``(n d + k D) / (n + k)`` with k = ``gate_shrinkage``, and the gate is open where both that and d itself are
+    not negative. Where nobody could judge, it is closed.
     """
     parts = frozenset(place for place in fitted.sides if place < fitted.places.parts)
     opened: frozenset[int] = frozenset()
@@ -65,10 +63,25 @@ def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: 
             )
             judged = sorted(level)
             gains[judged] = found[judged]
-            opened |= {place for place in level if shrunk[place] >= 0}
+            opened |= {place for place in level if found[place] >= 0 and shrunk[place] >= 0}
     return replace(
         recipe, open_gates=_named(fitted, opened), gains=dict(zip(fitted.places.names, gains.tolist(), strict=True))
     )
+
+
+def _weighted(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
+    """Learn the weights, look at what they bring up, learn from that again, and keep what makes the best whole lists.
+
+    Weights are learned on the best tracks of a guess, and may bring up tracks that the guess did not: of those they
+    have learned nothing.
+    """
+    new, tried = without(later, fitted.interactions.confidence), [recipe]
+    for _ in range(_ROUNDS):
+        pool = _pool(blend(fitted, recipe=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
+        starts = [FIRST_GUESS, _GLOBAL_ALONE, DEPARTED, tried[-1].weights]
+        features = pool.features[:, :, : len(FEATURES)]
+        tried.append(replace(recipe, weights=learned_weights(replace(pool, features=features), starts=starts)))
+    return max(tried, key=lambda one: _ndcg_by_listener(fitted, one, later, settings=settings).sum())
 
 
 def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:

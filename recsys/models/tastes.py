@@ -17,7 +17,7 @@ from recsys.tastes import EVIDENCE, NO_TRACK, Orders, Tastes, default_orders
 
 _AT_ONCE = 4_000_000  # scores: bounds the memory whatever the number of listeners
 _FEWEST_LEARNERS = 100  # of fewer, the weights would learn the noise
-_LEAST = 0.05  # of the largest weight: what is on a list stands a little higher for it
+_LEAST = 0.01  # of the largest weight: what is on a list stands a little higher for it
 _SURELY = 2.0  # standard errors
 _STEPS = (0.0, 0.25, 0.5, 1.0)  # of the way from the simpler order to the learned one
 _PUBLIC = EVIDENCE.index("close")  # evidence before this one is public
@@ -170,7 +170,7 @@ def _taken_as_far_as_it_helps(simple: Weights, learned: Weights, examples: Examp
 
     On the way every list counts a little. Surely: the gain exceeds twice its standard error.
     """
-    best: Weights = simple * (learned.sum() or 1) / simple.sum()
+    best: Weights = _with_every_list(simple * (learned.sum() or 1) / simple.sum())
     worth, most = examples.ndcg(best), 0.0
     for order in [_with_every_list((1 - step) * best + step * learned) for step in _STEPS]:
         gain = examples.ndcg(order) - worth

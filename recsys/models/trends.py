@@ -7,15 +7,15 @@ from recsys.models.interactions import FloatArray, Interactions
 from recsys.models.places import WORLD, Places
 from recsys.settings import ModelsSettings
 
-TRENDS = ("popular", "recent", "growth", "new")
+TRENDS = ("recent", "growth", "new")
 _LAST_BITS = 1e-5  # of a float32, in proportion to the largest score
 
 
 def trends(interactions: Interactions, *, places: Places, settings: ModelsSettings) -> FloatArray:
-    """Return (4, p + c + 1, m) z-scores of every track in every place, the last row the world's.
+    """Return (3, p + c + 1, m) z-scores of every track in every place, the last row the world's.
 
-    ``popular`` is the log share of a track among the place's listeners' tracks, ``recent`` the log share among their
-    decayed nights, ``growth`` the second minus the first, ``new`` minus the log age of the track, the same everywhere.
+    ``recent`` is the log share of a track among the decayed nights of the place's listeners, ``growth`` that minus the
+    log share among all their tracks, ``new`` minus the log age of the track, the same everywhere.
     """
     heard = interactions.confidence.astype(bool).astype(np.float32)
     popular, recent = (
@@ -23,7 +23,7 @@ def trends(interactions: Interactions, *, places: Places, settings: ModelsSettin
         for weights in (heard, interactions.recent)
     )
     new = np.broadcast_to(-np.log1p(interactions.age), popular.shape)
-    return np.stack([standardized(trend) for trend in (popular, recent, recent - popular, new)])
+    return np.stack([standardized(trend) for trend in (recent, recent - popular, new)])
 
 
 def shares(weights: sparse.csr_array, *, interactions: Interactions, places: Places, shrinkage: float) -> FloatArray:

@@ -114,10 +114,10 @@ def test_no_stage_that_a_night_removes_again_held_a_position(
     kept = iter(range(10_000))
     remove = shutil.rmtree
 
-    def keep_and_remove(path: Path, ignore_errors: bool = False) -> None:
+    def keep_and_remove(path: Path, *arguments: object, **keys: object) -> None:
         if Path(path).exists():
             shutil.copytree(path, tmp_path / "removed" / str(next(kept)))
-        remove(path, ignore_errors=ignore_errors)
+        remove(path, *arguments, **keys)
 
     monkeypatch.setattr(workspace_module.shutil, "rmtree", keep_and_remove)
     monkeypatch.chdir(tmp_path)

@@ -23,10 +23,12 @@ from pipelines.sample import nights as sample
 from pipelines.sample import write_world
 from pipelines.sample.listeners import FAVOURITE_SHARES
 from pipelines.sample.tastes import probabilities
+from pipelines.tastes import countries
 from recsys.arrivals.permission import still_allowed
-from recsys.models.evaluation import MODELS, evaluate
+from recsys.models.evaluation import evaluate
 from recsys.models.interactions import Interactions, gather, heard_later, trained
 from recsys.models.metrics import Lists, ndcg_at_10, rank
+from recsys.models.tables import MODELS
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 
@@ -46,7 +48,7 @@ def compare(folder: Path, *, seed: int) -> None:
     """Evaluate one world, and print every model beside the limits."""
     deployment = listened(folder, seed=seed)
     rows = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
-    found = evaluate(rows, settings=deployment.settings.models, parents=deployment.atlas.parents)
+    found = evaluate(rows, settings=deployment.settings.models, parents=countries(deployment.atlas))
     table = {model: [found.metrics[f"{model}.{metric}"] for metric in SHOWN] for model in MODELS}
     served, trend = table[SERVED], table[TREND]
     single = max((model for model in MODELS if model != SERVED), key=lambda model: table[model][1])

@@ -103,7 +103,7 @@ def test_what_listeners_go_by_is_what_weighs() -> None:
 def test_what_drives_listeners_away_speaks_for_no_track_and_is_taken_for_nothing() -> None:
     orders = learn_orders(learners(2, (1.0, -3.0, 0.0, 1.0, 0)), new=1.0)
     assert min(orders.personal) > 0
-    assert orders.personal[RISING] == pytest.approx(0.05 * max(orders.personal[:NEW]), rel=1e-6)
+    assert orders.personal[RISING] == pytest.approx(0.01 * max(orders.personal[:NEW]), rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
