@@ -113,11 +113,13 @@ def evaluate(
     *,
     config: Path | None = None,
     catalogue: Path | None = None,
+    second_seed: Annotated[bool, Parameter(negative="")] = False,
     common: Common = COMMON,
 ) -> dict[str, Any]:
     """Measure the models on what the workspace holds, and log one run to compare; the workspace does not change.
 
-    Without a config: the settings that the next night would use, those of the champion.
+    Without a config: the settings that the next night would use, those of the champion. Without a catalogue: with the
+    settings of the sample world.
 
     Parameters
     ----------
@@ -125,6 +127,8 @@ def evaluate(
         A TOML file of an experiment: [models] with keys to change, [search] with ranges to try; its name is the run's.
     catalogue
         The catalogue file, for the shares of local artists; by default the sample world's.
+    second_seed
+        Train a second time with another seed, to measure the stability of lists; takes twice as long.
     """
     from pipelines.champion import settings_of
     from pipelines.config import read_config
@@ -132,10 +136,11 @@ def evaluate(
     from pipelines.evaluate import models_table, run_evaluate
 
     experiment = read_config(config)
-    settings, champion = settings_of(common.settings, overrides={"models": experiment.models})
+    file = _settings_file(common.settings, catalogue=catalogue)
+    settings, champion = settings_of(file, overrides={"models": experiment.models})
     sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
     deployment = Deployment(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
-    done = run_evaluate(deployment, config=experiment)
+    done = run_evaluate(deployment, config=experiment, second_seed=second_seed)
     print_table(models_table(done.metrics, title=f"{experiment.name} · to {done.summary['night']}"))
     return done.summary
 
@@ -176,7 +181,7 @@ def promote(
     run
         A run of a night or of `evaluate`; see `compare`.
     back
-        Instead: make the champion before this one champion again.
+        Instead: make the champion before this one champion again; before the first came the defaults.
     version
         Instead: make this version of the registered model champion again.
     """
@@ -266,7 +271,7 @@ def partner(
         catalogue=catalogue or SAMPLE / "catalogue.parquet",
         consents=SAMPLE / "consents.parquet" if sample else consents,
     )
-    file = common.settings or (SAMPLE / "settings.toml" if sample else None)
+    file = _settings_file(common.settings, catalogue=catalogue)
     deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
     return run_partner(deployment, period=Period(from_, to), out=out)
 
@@ -429,6 +434,11 @@ def main() -> None:
         sys.exit(1)
     if isinstance(summary, dict):
         print(_line(summary))
+
+
+def _settings_file(settings: Path | None, *, catalogue: Path | None) -> Path | None:
+    """Return the settings file; the sample's where the catalogue is the sample's too."""
+    return settings or (SAMPLE / "settings.toml" if catalogue is None else None)
 
 
 def _sources(

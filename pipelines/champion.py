@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import FIXED
 from pipelines.provenance import NO_CHAMPION
 from pipelines.registry import Champion, Registry
 from pipelines.terminal import log, tell
@@ -16,7 +17,8 @@ def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]]
 
     A key of ``[models]`` comes from the environment, else from the overrides, else from the file, else from the
     champion, else from ``recsys/hearabouts.toml``: so the file that an operator has always used goes on saying what it
-    says. Where it says something else than the champion, a line of the log names the keys.
+    says. Where it says something else than the champion, a line of the log names the keys. What a run is asked
+    (:data:`pipelines.config.FIXED`) never comes from a champion.
 
     Raises
     ------
@@ -48,7 +50,12 @@ def check_known(champion: Champion) -> None:
         )
 
 
+def logged(models: ModelsSettings) -> dict[str, str]:
+    """Return the settings that a promotion carries, as a run logs them."""
+    return {key: str(value) for key, value in models.model_dump(mode="json").items() if key not in FIXED}
+
+
 def changed_keys(models: ModelsSettings, champion: Champion) -> list[str]:
     """Return the keys whose value is not the champion's."""
-    now = {key: str(value) for key, value in models.model_dump(mode="json").items()}
+    now = logged(models)
     return sorted(key for key, value in champion.run.models.items() if now.get(key) != value)

@@ -8,7 +8,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from pipelines.pairing import Gain, both, gain, gains_by_part, why_not
+from pipelines.pairing import Gain, both, gain, gains_by_part, other_code_in, why_not
 from pipelines.registry import LoggedRun, Registry
 from recsys.models.tables import MODELS, SERVED
 
@@ -54,6 +54,7 @@ class Comparison:
             "left": self.left.id,
             "right": self.right.id,
             "same_data": not self.unpaired,
+            "same_code": not other_code_in(self.left, self.right),
             "settings": {key: [left, right] for key, left, right in self.settings},
             **{key: round(value, 4) for key, value in interval.items()},
             "regions": self.regions.height,
@@ -76,7 +77,7 @@ def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison
     return Comparison(
         left,
         right,
-        _different(left.models, right.models),
+        _different(left.asked, right.asked),
         unpaired,
         None if listeners is None else gain(listeners),
         _with_intervals(regions, listeners).sort("difference", "name", descending=[True, False]),
@@ -121,7 +122,7 @@ def settings_table(found: Comparison) -> Table:
 
 def metrics_table(found: Comparison) -> Table:
     """Return what became of the served model's metrics, and of the most important one of others that changed."""
-    caption = found.unpaired and f"No intervals: {found.unpaired}."
+    caption = _caption(found)
     table = _table("Metrics", "metric", "left", "right", "gain", "95 %", caption=caption)
     left, right = found.left.metrics, found.right.metrics
     others = (f"{model}.macro_ndcg_at_10" for model in MODELS if model != SERVED)
@@ -146,6 +147,13 @@ def regions_table(found: Comparison) -> Table:
         sizes = (f"{row['listeners']:,}", f"{row['test_listeners']:,}")
         table.add_row(name, *sizes, *_numbers(row["left"], row["right"]), interval, row["why"])
     return table
+
+
+def _caption(found: Comparison) -> str:
+    """Return what to know before believing the numbers; mostly nothing."""
+    other_code = other_code_in(found.left, found.right)
+    notes = (found.unpaired and f"No intervals: {found.unpaired}.", other_code and f"Careful: {other_code}.")
+    return " ".join(note for note in notes if note)
 
 
 def _different(left: Mapping[str, str], right: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -12,8 +12,9 @@ from recsys.settings import ModelsSettings, Share, read_toml
 
 HINT = "docs/experiments.md shows a config; every key with its unit and default is in recsys/hearabouts.toml."
 
-_FIXED = {
+FIXED = {  # not searched, not set by an experiment, not promoted: they change the question, or choose luck
     "validation_nights": "it decides what the search is measured on",
+    "gap_nights": "it decides what the best is measured on",
     "test_nights": "it decides what the best is measured on",
     "min_listeners_per_track": "it decides which tracks are asked for: fewer are easier to rank",
     "min_listeners_in_table": "it changes a table and no model",
@@ -102,8 +103,9 @@ def read_config(file: Path | None) -> Config:
     Raises
     ------
     SettingsError
-        If the file is missing or not TOML, has another section, or a range does not fit: names the key, what was found
-        and what was expected. The values of ``[models]`` are checked with the settings, by ``load_settings``.
+        If the file is missing or not TOML, has another section, sets what no experiment may, or a range does not fit:
+        names the key, what was found and what was expected. The values of ``[models]`` are checked with the settings,
+        by ``load_settings``.
     """
     if file is None:
         return Config()
@@ -117,6 +119,11 @@ def read_config(file: Path | None) -> Config:
     models = found.get("models", {})
     if not isinstance(models, Mapping):
         raise SettingsError(f"models is no section in {file}", hint=HINT)
+    for key in sorted(FIXED.keys() & models.keys()):
+        raise SettingsError(
+            f"models.{key} in {file} cannot be changed by an experiment: {FIXED[key]}",
+            hint="Set it for all runs, those of the nights too, in the file after --settings.",
+        )
     search = _search(found["search"], file=file) if "search" in found else None
     return Config(file.stem, models, search)
 
@@ -146,8 +153,8 @@ def _check(key: str, values: Range | tuple[Value, ...]) -> None:
     """Refuse what cannot be searched: an unknown key, one that changes the question, a bound out of range."""
     if key not in ModelsSettings.model_fields:
         raise SettingsError(f"search.models.{key} is no setting of the models", hint=HINT)
-    if key in _FIXED:
-        raise SettingsError(f"search.models.{key} cannot be searched: {_FIXED[key]}", hint="Leave it out.")
+    if key in FIXED:
+        raise SettingsError(f"search.models.{key} cannot be searched: {FIXED[key]}", hint="Leave it out.")
     if isinstance(values, Range) and get_args(ModelsSettings.model_fields[key].annotation):
         raise SettingsError(f"search.models.{key} takes words, and found is a range of numbers", hint="Give a list.")
     tried = [values.low, values.high] if isinstance(values, Range) else list(values)

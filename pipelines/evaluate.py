@@ -58,10 +58,13 @@ class Done:
     metrics: Mapping[str, float] = field(repr=False)
 
 
-def measure(rows: pl.DataFrame, *, deployment: Deployment, models: ModelsSettings) -> Measured:
+def measure(
+    rows: pl.DataFrame, *, deployment: Deployment, models: ModelsSettings, second_seed: bool = False
+) -> Measured:
     """Measure the models on contributions that may be trained on: for a night and an experiment alike."""
     artists = dict(deployment.catalogue.select("track_id", "artist_id").iter_rows())
-    evaluation = evaluate(rows, settings=models, parents=countries(deployment.atlas), artists=artists)
+    parents = countries(deployment.atlas)
+    evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, second_seed=second_seed)
     return Measured(evaluation, {**tags_of_data(rows), _DESCRIPTION: described(evaluation)})
 
 
@@ -78,7 +81,7 @@ def described(evaluation: Evaluation) -> str:
     ).strip()
 
 
-def run_evaluate(deployment: Deployment, *, config: Config) -> Done:
+def run_evaluate(deployment: Deployment, *, config: Config, second_seed: bool = False) -> Done:
     """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
 
     Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes.
@@ -88,28 +91,24 @@ def run_evaluate(deployment: Deployment, *, config: Config) -> Done:
     deployment : Deployment
         With the settings that the config changed.
     config : Config
+    second_seed : bool
+        Whether to train a second time with another seed, for the ``stability`` of lists.
 
     Raises
     ------
     InputError
-        If the store holds nothing that may be learned from.
+        If there is no workspace, or its store holds nothing that may be learned from.
     NotReadyError
         If another job holds the workspace.
     """
     started, settings = time.monotonic(), deployment.settings
-    with step("contributions"), deployment.workspace.prepare().locked():
-        rows = allowed_rows(deployment)
-    if rows.is_empty():
-        raise InputError(
-            "the workspace holds no contribution that models may learn from",
-            hint="Run `hearabouts nightly` first, and check --workspace: only who allows personalisation counts.",
-        )
+    rows = _rows(deployment)
     with _tracked(deployment, config) as run:
         found = _searched(run, rows, deployment=deployment, config=config)
         models = found.models if found else settings.models
         run.params(settings.model_copy(update={"models": models}).flat())
         with step("models"):
-            measured = measure(rows, deployment=deployment, models=models)
+            measured = measure(rows, deployment=deployment, models=models, second_seed=second_seed)
         run.tags(measured.tags)
         run.metrics({"seconds": round(time.monotonic() - started, 1)})
         logbook.log_models(run, measured.evaluation, atlas=deployment.atlas, night=nights(rows)[-1])
@@ -117,20 +116,34 @@ def run_evaluate(deployment: Deployment, *, config: Config) -> Done:
 
 
 def models_table(metrics: Mapping[str, float], *, title: str) -> Table:
-    """Return the metrics by model as a table, the best of each column bold."""
+    """Return the metrics by model as a table, the best of each column bold; a dash for what was not measured."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("model")
-    names = [name for name in MODELS if f"{name}.{SHOWN[0]}" in metrics]
-    best = {metric: max((metrics[f"{name}.{metric}"] for name in names), default=0.0) for metric in SHOWN}
+    columns = [logbook.by_model(metrics, metric) for metric in SHOWN]
     for metric in SHOWN:
         table.add_column(metric, justify="right")
-    for name in names:
-        values = [metrics[f"{name}.{metric}"] for metric in SHOWN]
-        styled = [
-            f"[bold]{v:.4f}[/]" if v == best[metric] else f"{v:.4f}" for metric, v in zip(SHOWN, values, strict=True)
-        ]
-        table.add_row(name, *styled)
+    for name in (name for name in MODELS if f"{name}.{SHOWN[0]}" in metrics):
+        table.add_row(name, *(_cell(column, name) for column in columns))
     return table
+
+
+def _cell(column: Mapping[str, float], model: str) -> str:
+    value = column.get(model)
+    if value is None:
+        return "–"
+    return f"[bold]{value:.4f}[/]" if value == max(column.values()) else f"{value:.4f}"
+
+
+def _rows(deployment: Deployment) -> pl.DataFrame:
+    """Return what models may learn from, or say that there is nothing; a workspace that is not there is not made."""
+    hint = "Run `hearabouts nightly` first, and check --workspace: only who allows personalisation counts."
+    if not deployment.workspace.private.is_dir():
+        raise InputError(f"there is no workspace at {deployment.workspace.root}", hint=hint)
+    with step("contributions"), deployment.workspace.prepare().locked():
+        rows = allowed_rows(deployment)
+    if rows.is_empty():
+        raise InputError("the workspace holds no contribution that models may learn from", hint=hint)
+    return rows
 
 
 def _tracked(deployment: Deployment, config: Config) -> AbstractContextManager[tracking.Run]:
@@ -159,7 +172,6 @@ def _searched(run: tracking.Run, rows: pl.DataFrame, *, deployment: Deployment, 
 
 
 def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
-    metrics = measured.evaluation.metrics
     searched = (
         {
             "trials": found.trials.height,
@@ -175,6 +187,6 @@ def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found
         "night": measured.tags[NIGHT],
         "data": measured.tags[DATA_DIGEST],
         **searched,
-        "models": {name: round(metrics[f"{name}.{SHOWN[0]}"], 4) for name in MODELS if metrics},
+        "models": logbook.by_model(measured.evaluation.metrics, SHOWN[0]),
         "note": measured.evaluation.note,
     }

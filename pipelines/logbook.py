@@ -1,7 +1,7 @@
 """What of a night goes to MLflow: settings, numbers, tables, a map and a page to look at; no id of a listener."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
@@ -68,8 +68,13 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
 
 def headline(evaluation: Evaluation) -> dict[str, float]:
     """Return the NDCG at 10 of every model that could be measured, rounded to be read."""
-    found = {f"{model}.ndcg_at_10": evaluation.metrics.get(f"{model}.ndcg_at_10", math.nan) for model in MODELS}
-    return {key: round(value, 4) for key, value in found.items() if not math.isnan(value)}
+    return {f"{model}.ndcg_at_10": value for model, value in by_model(evaluation.metrics, "ndcg_at_10").items()}
+
+
+def by_model(metrics: Mapping[str, float], metric: str) -> dict[str, float]:
+    """Return a metric of every model that has it, rounded to be read."""
+    found = {model: metrics.get(f"{model}.{metric}", math.nan) for model in MODELS}
+    return {model: round(value, 4) for model, value in found.items() if not math.isnan(value)}
 
 
 def _numbers(evaluation: Evaluation) -> dict[str, float]:

@@ -57,6 +57,11 @@ def why_not(left: LoggedRun, right: LoggedRun) -> str:
     return ""
 
 
+def other_code_in(left: LoggedRun, right: LoggedRun) -> str:
+    """Return that two runs were made by different code, which may be what makes them differ; empty where not."""
+    return f"their code differs: {left.code} and {right.code}" if left.code != right.code else ""
+
+
 def both(registry: Registry, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
     """Return ``part, left, right``: the served model's NDCG at 10 of every listener under both runs, row by row."""
     tables = [

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines import tracking
-from pipelines.pairing import Gain, both, gain, why_not
+from pipelines.champion import logged
+from pipelines.pairing import Gain, both, gain, other_code_in, why_not
 from pipelines.provenance import DATA_DIGEST
 from pipelines.registered import SETTINGS_FILE
 from pipelines.registry import CHAMPION, MODEL, Champion, LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, UnknownRunError
 from recsys.models.tables import MODELS, SERVED
+from recsys.settings import load_settings
 
 LOADER = "pipelines.registered"
 
@@ -21,10 +24,11 @@ _OTHERS = tuple(model for model in MODELS if model != SERVED)
 def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
     """Register a run's settings as a model, and make it the champion if it beats the present one.
 
-    It has to beat it on the same data, by macro NDCG at 10 on unheard tracks, with a paired 95 % interval above zero.
-    The champion's figures on that data come from the newest run with its settings: a night's, or one of ``evaluate``.
-    Where there is no champion yet, a night uses the defaults, which nobody promoted: then it is enough that no other
-    model in the run's own table is surely better than the one that would be served.
+    It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, with a paired 95 %
+    interval above zero. The champion's figures on that data come from the newest run with its settings: a night's, or
+    one of ``evaluate``. Where there is no champion yet, a night uses the defaults: then these have to be beaten, unless
+    the run has them itself, and no other model in its own table may be surely better than the one that would be served.
+    What a run is asked (:data:`pipelines.config.FIXED`) is not promoted.
 
     Parameters
     ----------
@@ -35,12 +39,14 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     workspace : Path
         Where the registered model finds what it learns from.
     settings_file : Path, optional
-        The settings to read there.
+        The settings to read there; with the environment and the defaults, what nights use while nobody is champion.
 
     Raises
     ------
     NotBetterError
-        If it does not beat the champion.
+        If it measured nothing, or does not beat what nights use now.
+    SettingsError
+        If the settings do not fit.
     InputError
         If there is nothing to compare it with.
     """
@@ -48,70 +54,99 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     challenger, champion = registry.find(wanted), registry.champion()
     if champion and challenger.models == champion.run.models:
         return _summary("nothing new", champion, None)
-    won = _beats(registry, challenger, champion) if champion else None
+    _check_measured(challenger)
     if champion is None:
         _check_first(challenger)
+    now = _Now.of(champion, settings_file=settings_file)
+    won = None if challenger.models == now.models else _beats(registry, challenger, now)
     version = registry.version_of(challenger) or _registered(
         folder, challenger, workspace=workspace, settings_file=settings_file
     )
     registry.crown(version, tags={DATA_DIGEST: challenger.data, "won.by": str(won) if won else "first"})
-    return _summary("done", registry.version(version), won)
+    return _summary("done", registry.champion(), won)
 
 
 def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
-    """Make an earlier version the champion again, without a test: it won once.
+    """Make an earlier version the champion again, without a test: it won once. Before the first came the defaults.
 
     Parameters
     ----------
     folder : Path
         Of the MLflow store.
     version : int, optional
-        By default the one that was champion before the present one.
+        By default the one that was champion before the present one; where there was none, nobody is champion then.
 
     Raises
     ------
     UnknownRunError
-        If there is no such version.
+        If there is no such version, or no champion.
     """
     registry = Registry(folder)
     champion = registry.champion()
-    before = version or (champion.before if champion else None)
-    if before is None:
+    if champion is None and version is None:
         raise UnknownRunError(
-            "there is no earlier champion to go back to" if champion else "nothing was promoted yet",
+            "nobody is champion: the nights use the defaults",
             hint="`hearabouts promote --version N` makes any registered version the champion.",
         )
-    registry.version(before)
-    registry.crown(before)
-    return _summary("done", registry.version(before), None)
+    before = champion.before if champion and version is None else version
+    if before is None:
+        registry.abdicate()
+    else:
+        registry.version(before)
+        registry.crown(before)
+    return _summary("done", registry.champion(), None)
 
 
-def _beats(registry: Registry, challenger: LoggedRun, champion: Champion) -> Gain:
-    """Return what the challenger adds to the champion, or refuse it."""
-    rival = _rival(registry, challenger, champion)
+@dataclass(frozen=True)
+class _Now:
+    """What nights use now, and what it is called."""
+
+    models: Mapping[str, str]
+    name: str
+
+    @classmethod
+    def of(cls, champion: Champion | None, *, settings_file: Path | None) -> "_Now":
+        if champion:
+            return cls(champion.run.models, f"the champion, version {champion.version}")
+        return cls(logged(load_settings(settings_file).models), "the defaults, which nights use now")
+
+
+def _beats(registry: Registry, challenger: LoggedRun, now: _Now) -> Gain:
+    """Return what the challenger adds to what nights use now, or refuse it."""
+    rival = _rival(registry, challenger, now)
     found = gain(both(registry, rival, challenger))
     if not found.is_better:
         raise NotBetterError(
-            f"{challenger.label} does not beat the champion, version {champion.version}: its macro NDCG at 10 is "
-            f"{found.right:.4f}, the champion's {found.left:.4f} ({rival.label}), and the 95 % interval of the "
+            f"{challenger.label} does not beat {now.name}: its macro NDCG at 10 is "
+            f"{found.right:.4f}, that of {rival.label} {found.left:.4f}, and the 95 % interval of the "
             f"difference, {found}, has to lie above zero",
             hint="`hearabouts compare` shows where it wins and loses; more listeners make intervals narrower.",
         )
     return found
 
 
-def _rival(registry: Registry, challenger: LoggedRun, champion: Champion) -> LoggedRun:
-    """Return the newest run with the champion's settings that was asked the same as the challenger."""
-    alike = [run for run in registry.runs() if run.models == champion.run.models]
-    fits = next((run for run in alike if not why_not(run, challenger)), None)
+def _rival(registry: Registry, challenger: LoggedRun, now: _Now) -> LoggedRun:
+    """Return the newest run with the settings of now that was asked the same as the challenger, by the same code."""
+    alike = [run for run in registry.runs() if run.models == now.models and run.measured]
+    reasons = [why_not(run, challenger) or other_code_in(run, challenger) for run in alike]
+    fits = next((run for run, reason in zip(alike, reasons, strict=True) if not reason), None)
     if fits is None:
-        found = why_not(alike[0], challenger) if alike else "its run was deleted"
+        found = reasons[0] if reasons else "no run with those settings measured anything"
         raise InputError(
-            f"{challenger.label} and the champion, version {champion.version}, cannot be compared: {found}",
-            hint="Evaluate both on the data of today: `hearabouts evaluate` (which measures the champion), then "
-            "`hearabouts evaluate --config FILE`.",
+            f"{challenger.label} and {now.name}, cannot be compared: {found}",
+            hint="Evaluate both on the data of today: `hearabouts evaluate` without --config first, which measures "
+            "what nights use now, then `hearabouts evaluate --config FILE`.",
         )
     return fits
+
+
+def _check_measured(challenger: LoggedRun) -> None:
+    """Refuse a run that has no figure: against it nothing could ever win."""
+    if not challenger.measured:
+        raise NotBetterError(
+            f"{challenger.label} measured nothing, and only what was measured can be better",
+            hint="Its note tells why: mostly too few nights. Run more nights, then `hearabouts evaluate` again.",
+        )
 
 
 def _check_first(challenger: LoggedRun) -> None:
@@ -141,7 +176,9 @@ def _registered(folder: Path, run: LoggedRun, *, workspace: Path, settings_file:
     )
 
 
-def _summary(status: str, champion: Champion, won: Gain | None) -> dict[str, Any]:
+def _summary(status: str, champion: Champion | None, won: Gain | None) -> dict[str, Any]:
+    if champion is None:
+        return {"status": status, CHAMPION: None}
     found: Mapping[str, float] = {"difference": won.difference, "low": won.low, "high": won.high} if won else {}
     return {
         "status": status,

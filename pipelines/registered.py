@@ -2,7 +2,7 @@
 
 No factor, no listener and nothing else that was learned is in its artifact: MLflow holds what may be shared (promise 9
 of the design). Loading it fits it to what the workspace holds of listeners who allow it at that moment, which takes as
-long as the models' part of a night; so whoever was forgotten or withdrew since is not in it.
+long as training the served models of a night does; so whoever was forgotten or withdrew since is not in it.
 
     >>> model = mlflow.pyfunc.load_model("models:/hearabouts@champion")
     >>> model.predict(pandas.DataFrame({"track_id": ["t00012", "t00431"], "plays": [3, 1], "nights_ago": [0, 2]}))
@@ -42,7 +42,7 @@ _NOTHING = ""  # a track that nobody knows: so that a listener without listens h
 
 @dataclass(frozen=True)
 class Registered:
-    """The fitted model, in memory alone.
+    """The fitted model, in memory alone; with ``engine = "ease"`` it holds nameless rows of what listeners played.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ class Registered:
         Raises
         ------
         InputError
-            If there are several parts, one that the atlas does not know, or plays or nights below what there can be.
+            If there are several parts, one that the atlas does not know, or plays, nights or a limit below what there
+            can be.
         """
         limit = int((params or {}).get("limit", PARAMETERS["limit"]))
         ranked = self.served.answer(self._contributions(model_input), limit=limit)
@@ -124,7 +125,6 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     config : mapping of str to str
         ``workspace`` and ``settings`` (a file, or empty); given anew by ``load_model(uri, model_config={...})``.
     """
-    models = _models(json.loads((Path(path) / SETTINGS_FILE).read_text(encoding="utf-8")))
     workspace = Workspace(Path(config["workspace"]))
     if not workspace.private.is_dir():
         raise InputError(
@@ -133,6 +133,7 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
         )
     file = config.get("settings") or None
     settings = load_settings(Path(file) if file else None)
+    models = _models(json.loads((Path(path) / SETTINGS_FILE).read_text(encoding="utf-8")), others=settings.models)
     nothing_read = Sources(listens=workspace.root, catalogue=workspace.root)
     deployment = Deployment(workspace, settings, nothing_read, datetime.now(UTC))
     parents = countries(deployment.atlas)
@@ -140,10 +141,10 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     return Registered(served, frozenset(deployment.atlas.parts))
 
 
-def _models(registered: Mapping[str, str]) -> ModelsSettings:
-    """Return the settings as they were promoted; what the environment says now is not asked."""
+def _models(registered: Mapping[str, str], *, others: ModelsSettings) -> ModelsSettings:
+    """Return the settings as they were promoted, whatever is set now; what is not promoted is as it is set now."""
     try:
-        return ModelsSettings.model_validate(registered)
+        return ModelsSettings.model_validate({**others.model_dump(), **registered})
     except ValidationError as error:
         keys = ", ".join(sorted({".".join(map(str, problem["loc"])) for problem in error.errors()}))
         raise SettingsError(

@@ -1,6 +1,7 @@
 """Runs that were logged, and the champion among them: an alias of a registered model that moves, forward and back."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +13,10 @@ from typing import Any
 import polars as pl
 
 from pipelines import tracking
-from pipelines.provenance import DATA_DIGEST, NIGHT, NO_CHAMPION
+from pipelines.config import FIXED
+from pipelines.provenance import CODE_DIGEST, DATA_DIGEST, NIGHT, NO_CHAMPION
 from recsys.errors import InputError, UnknownRunError
+from recsys.models.tables import SERVED
 
 MODEL = "hearabouts"
 CHAMPION = "champion"
@@ -48,14 +51,29 @@ class LoggedRun:
         return f"{self.name} ({self.id[:8]})"
 
     @property
-    def models(self) -> dict[str, str]:
-        """The settings of the models, without their section."""
+    def asked(self) -> dict[str, str]:
+        """All settings of the models, without their section."""
         return {key.removeprefix(_MODELS): value for key, value in self.params.items() if key.startswith(_MODELS)}
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Those of them that a promotion carries: not what was asked of whom, nor the seed."""
+        return {key: value for key, value in self.asked.items() if key not in FIXED}
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has a figure of the served model: a run of too few nights has none."""
+        return math.isfinite(self.metrics.get(f"{SERVED}.ndcg_at_10", math.nan))
 
     @property
     def data(self) -> str:
         """The digest of what the models learned from and were asked."""
         return self.tags[DATA_DIGEST]
+
+    @property
+    def code(self) -> str:
+        """The digest of the code that made it."""
+        return self.tags.get(CODE_DIGEST, "unknown")
 
     @property
     def night(self) -> str:
@@ -193,6 +211,10 @@ class Registry:
             for key, value in {**tags, _BEFORE: before}.items():
                 self._store.set_model_version_tag(MODEL, str(version), key, value)
         self._store.set_registered_model_alias(MODEL, CHAMPION, str(version))
+
+    def abdicate(self) -> None:
+        """Take the alias away: no version is champion, and nights use the defaults again."""
+        self._store.delete_registered_model_alias(MODEL, CHAMPION)
 
 
 def _begins(run_id: str, wanted: str) -> bool:

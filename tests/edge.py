@@ -155,7 +155,7 @@ class Client:
 
         async def answers() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://hearabouts.test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return [await client.request(method, url, **options) for method, url, options in requests]
 
         return asyncio.run(answers())

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 _COPIED = ("recsys", "pipelines", "tests")
-_IGNORED = shutil.ignore_patterns("bench", "browser", "integration", ".hypothesis")
+_IGNORED = shutil.ignore_patterns("bench", "browser", "integration", "node_modules", ".hypothesis")
 _ELSEWHERE = 99  # exit code of a run in which not the copy was imported
 
 # pytest, once it is sure that the copy is what is tested.

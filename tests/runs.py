@@ -20,18 +20,21 @@ def log_run(
     gains: Sequence[float],
     parts: Sequence[str | None] = PARTS,
     data: str = "d1",
+    code: str = "c1",
+    measured: bool = True,
     models: Mapping[str, object] | None = None,
     metrics: Mapping[str, float] | None = None,
     facts: Mapping[str, Mapping[str, object]] | None = None,
 ) -> LoggedRun:
-    """Log a run of the served model's NDCG by listener, and a region's means."""
+    """Log a run of the served model's NDCG by listener, and a region's means; or one of too few nights, without any."""
     keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in (models or {}).items()}
-    tags = {"data.digest": data, "night": "2026-10-04", "champion.version": "none"}
+    tags = {"data.digest": data, "code.digest": code, "night": "2026-10-04", "champion.version": "none"}
     with tracking.run(folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
-        listeners = pl.DataFrame({"row": range(len(gains)), "part": parts, "history": "1-5", "blend": gains})
-        run.table(listeners, LISTENERS)
-        run.table(_regions(listeners, facts or {}), "regions")
-        run.metrics(metrics or {})
+        if measured:
+            listeners = pl.DataFrame({"row": range(len(gains)), "part": parts, "history": "1-5", "blend": gains})
+            run.table(listeners, LISTENERS)
+            run.table(_regions(listeners, facts or {}), "regions")
+            run.metrics({"blend.ndcg_at_10": sum(gains) / len(gains), **(metrics or {})})
     return next(Registry(folder).runs())
 
 

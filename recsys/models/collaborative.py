@@ -13,7 +13,7 @@ from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
 from recsys.settings import ModelsSettings
 
-__all__ = ["FEATURES", "UNLEARNED", "Blend", "Recipe", "Trained", "learn_and_train", "train"]
+__all__ = ["FEATURES", "UNLEARNED", "Blend", "Recipe", "Trained", "learn_and_train", "recipe_of", "train"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,7 @@ def learn_and_train(
     parents : mapping of str to str, optional
         The country of every part.
     """
-    before = gather(train, settings=settings, parents=parents)
-    recipe = UNLEARNED
-    if 0 not in before.shape:
-        later = heard_later(validation, known=before)
-        recipe = learn(fit(before, settings=settings), later=later, settings=settings)
+    recipe = recipe_of(train, validation, settings=settings, parents=parents)
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
     fitted = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
@@ -73,6 +69,17 @@ def learn_and_train(
         facts=_facts(fitted, served=served, recipe=recipe),
         curve=pl.DataFrame(curve, _CURVE, orient="row"),
     )
+
+
+def recipe_of(
+    train: pl.DataFrame, validation: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str] | None = None
+) -> Recipe:
+    """Learn on the validation nights how to blend, with models of the nights before."""
+    before = gather(train, settings=settings, parents=parents)
+    if 0 in before.shape:
+        return UNLEARNED
+    later = heard_later(validation, known=before)
+    return learn(fit(before, settings=settings), later=later, settings=settings)
 
 
 def train(

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
 from recsys.models.cold import Folding
-from recsys.models.collaborative import learn_and_train, train
+from recsys.models.collaborative import recipe_of, train
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.learning import learn
 from recsys.models.metrics import NOTHING, Lists, ndcg, rank, top
@@ -47,8 +47,15 @@ class Served:
             Rows of :class:`~recsys.schemas.Contributions`, of one listener; tracks outside the vocabulary say nothing,
             and where there is no other, the answer is that of the place.
         limit : int
-            Tracks at most.
+            Tracks at most, 1 or more.
+
+        Raises
+        ------
+        InputError
+            If the limit is below 1.
         """
+        if limit < 1:
+            raise InputError("limit is 1 or more; less was found", hint="Leave it out for the default.")
         asked = gather(listens, settings=self.settings, parents=self.parents, tracks=self.tracks)
         scores = self.model.fold_in(asked).scores(np.array([0], dtype=np.int64))
         unheard = np.where(asked.confidence.toarray() != 0, np.float32(-np.inf), scores)
@@ -59,7 +66,10 @@ class Served:
 def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> Served:
     """Learn how to blend on the validation nights, then train on everything, as a night does; the same every time.
 
-    No listener is in what is returned: the interactions of those it was fitted on are left out.
+    What is returned is to be kept in memory alone. It holds no id of a listener, and the interactions of those whom it
+    was fitted on are left out; but factors and weights are learned from them, and where ``engine`` is ``ease``, the
+    models of places with fewer listeners than tracks hold what these played, in rows without a name
+    (:class:`~recsys.models.ease.ExampleWeights`).
 
     Parameters
     ----------
@@ -82,7 +92,7 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
         )
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
         split = split_rows(rows, settings=settings) or Split(rows, rows.clear(), rows.clear())
-        recipe = learn_and_train(split.train, split.validation, settings=settings, parents=parents).recipe
+        recipe = recipe_of(split.train, split.validation, settings=settings, parents=parents)
         model = cast(Folding, train(known, recipe=recipe, settings=settings)["blend"])
     nobody = gather(rows.clear(), settings=settings, parents=parents, tracks=known.tracks)
     return Served(cast(Folding, model.fold_in(nobody)), known.tracks, settings, parents)

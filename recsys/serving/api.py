@@ -31,12 +31,14 @@ from recsys.serving.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, p
 from recsys.serving.express import Express
 from recsys.serving.gate import Gate
 from recsys.serving.guard import Guard
+from recsys.serving.head import Head
 from recsys.serving.held import Held
 from recsys.serving.identity import Identity
 from recsys.serving.keys import keys_of
 from recsys.serving.limits import Limits
 from recsys.serving.listener import Token, signed_in
 from recsys.serving.metrics import Metrics
+from recsys.serving.page_frame import Readable
 from recsys.serving.place import coarse_cell
 from recsys.serving.prepared import SCOPE, Answer, Prepared, url_of
 from recsys.serving.problems import Log, answer_problems
@@ -119,8 +121,9 @@ def _layers(inside: ASGIApp, endpoint: Endpoint, *, limits: Limits, journal: Jou
     origins = endpoint.settings.serving.cors_origins
     direct = Direct(inside, route=trending, path="/v1/me/trending", parameters=TrendingParameters, log=log)
     gate = Gate(direct, endpoint=endpoint, limits=limits, log=log)
-    guard = Guard(Cors(gate, origins=origins) if origins else gate)
-    return AccessLog(guard, endpoint=endpoint, journal=journal, log=log)
+    guarded = Head(Readable(Guard(gate)))
+    whole = Cors(guarded, origins=origins) if origins else guarded  # a page may read why it was refused, too
+    return AccessLog(whole, endpoint=endpoint, journal=journal, log=log)
 
 
 class _Parameters(BaseModel):
@@ -171,11 +174,23 @@ class TrendingParameters(_Parameters):
 def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
     endpoint, limit = endpoint_of(request), endpoint_of(request).places(query.limit)
+    published = endpoint.current.get()
     geojson = _accepts_geojson(request)
+    whole = not query.q  # what a map asks for: megabytes, and always the same
+    gzipped = whole and "gzip" in request.headers.get("accept-encoding", "")
+    asked = f"regions {limit} {geojson} {gzipped}".encode()
+    ready = endpoint.prepared.find(asked, of=published) if whole else None
+    if ready:
+        return ready
     find = regions_geojson if geojson else regions_answer
-    found = find(endpoint.current.get(), query=query.q, limit=limit)
-    media_type = GEOJSON if geojson else "application/json"
-    return endpoint.prepared.answer(found, route="/v1/regions", media_type=media_type, vary="Accept")
+    answer = endpoint.prepared.answer(
+        find(published, query=query.q, limit=limit),
+        route="/v1/regions",
+        media_type=GEOJSON if geojson else "application/json",
+        vary="Accept, Accept-Encoding",
+        gzipped=gzipped,
+    )
+    return endpoint.prepared.keep(answer, asked, of=published) if whole else answer
 
 
 @_router.get(
@@ -203,7 +218,7 @@ def chart(
         return ready
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
     answer = endpoint.prepared.answer(found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"])
-    return endpoint.prepared.keep(answer, request.scope, of=published)
+    return endpoint.prepared.keep(answer, url_of(request.scope), of=published)
 
 
 @_router.get(

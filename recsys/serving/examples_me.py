@@ -46,7 +46,7 @@ RECEIPT = {
                 "description": Purpose.LOCAL_TRENDS.explained,
                 "lawful_basis": "consent",
                 "pii_information": ["place, as an H3 cell of resolution 5 or coarser"],
-                "retention_period": "35 nights",
+                "retention_period": "not kept: it chooses the list of one request and is forgotten",
                 "recipient_third_parties": [],
                 "withdrawal_method": 'PUT /v1/me/consents/local_trends {"state": "withdrawn"}',
                 "pii_controllers": [

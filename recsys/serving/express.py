@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from recsys.serving.access import NOSNIFF, Journal
 from recsys.serving.endpoint import Endpoint
 from recsys.serving.gate import address_of
-from recsys.serving.guard import tells_position
+from recsys.serving.guard import tells_position, too_long
 from recsys.serving.limits import Limits
 from recsys.serving.prepared import Headers
 from recsys.serving.request_id import HEADER, request_id
@@ -38,7 +38,11 @@ class Express:
         """Return headers and body of an answer, to follow the status line; None where it takes the ordinary way."""
         started, endpoint = time.perf_counter(), self._endpoint
         found = endpoint.prepared.find(url, of=endpoint.current.settled())
-        if found is None or any(name in _OTHER or tells_position(name, value) for name, value in headers):
+        if (
+            found is None
+            or too_long(headers)
+            or any(name in _OTHER or tells_position(name, value) for name, value in headers)
+        ):
             return None
         scope = {"client": client, "headers": headers}
         allowance = self._limits.of_address(address_of(scope, proxies=endpoint.settings.serving.proxies))

@@ -87,10 +87,15 @@ class Gate:
             return error
 
     def _opt_out(self, listener: str) -> None:
-        """Enter ``Sec-GPC: 1`` as a withdrawal, once: the signal comes with every request."""
-        notice = self._endpoint.settings.consents.notice_version
+        """Enter ``Sec-GPC: 1`` as a withdrawal, once, where there is something to withdraw.
+
+        The signal comes with every request. Who never allowed it, or had everything erased, is not put on record by it.
+        """
+        log, notice = self._endpoint.consents, self._endpoint.settings.consents.notice_version
         purpose, state = Purpose.PARTNER_STATISTICS, State.WITHDRAWN
-        if self._endpoint.consents.decide(Entry(listener, purpose, state, self._endpoint.clock(), notice, Channel.GPC)):
+        if not any((entry.purpose, entry.state) == (purpose, State.GIVEN) for entry in log.entries(listener)):
+            return
+        if log.decide(Entry(listener, purpose, state, self._endpoint.clock(), notice, Channel.GPC)):
             self._endpoint.metrics.decided(purpose, state)
 
 

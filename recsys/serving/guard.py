@@ -1,5 +1,6 @@
 """Refuses a request that carries a position, wherever it is hidden, before anything else has looked at it."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,7 @@ from recsys.serving.problems import problem_of
 
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
+_MOST = 16_384  # bytes of all headers: every one of them is looked at
 
 
 class Guard:
@@ -39,6 +41,8 @@ def refusal_of(scope: Scope) -> RecsysError | None:
     Any other body is refused unread.
     """
     headers = scope["headers"]
+    if too_long(headers):
+        return InputError(f"the headers are longer than {_MOST} bytes", hint="Send shorter headers.")
     if _asks_with_position(scope["path"], scope["query_string"]) or any(tells_position(*header) for header in headers):
         return PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
     return _refusal_of_body(scope) if any(name in _LENGTHS for name, _ in headers) else None
@@ -58,6 +62,11 @@ def _asks_with_position(path: str, query_string: bytes) -> bool:
     if path.startswith(_PUBLIC) and len(path) + len(query_string) <= _SHORT:
         return _remembered_question(path, query_string)
     return _holds_position(path, query_string)
+
+
+def too_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether there is more in the headers of a request than is looked at."""
+    return sum(len(name) + len(value) for name, value in headers) > _MOST
 
 
 def tells_position(name: bytes, value: bytes) -> bool:
@@ -94,13 +103,16 @@ def _refusal_of_body(scope: Scope) -> RecsysError | None:
         return None
     if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
         return InputError("the request has a body", hint="Send the request without a body.")
-    if not all(length.isascii() and length.isdigit() and int(length) <= _SHORT for length in lengths):
+    if not all(
+        length.isascii() and length.isdigit() and len(length) <= 10 and int(length) <= _SHORT for length in lengths
+    ):
         return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
     return None
 
 
 _LENGTHS = (b"content-length", b"transfer-encoding")
-_SECRET = (b"authorization", b"cookie", b"x-request-id")
+_ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
+_SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
 _PUBLIC = "/v1/regions"
 _WITH_BODY = "/v1/me/consents/"
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ _LONGEST = 1 << 18  # bytes of a JWKS
 _PATIENCE = 12  # times jwks_seconds that keys are trusted without having been seen again
 _TIMEOUT = 5  # seconds for an address to answer
 _LOOK = 1.0  # seconds between two looks at a file
+_UNREADABLE = (OSError, ValueError, HTTPException, RecursionError)  # whatever an address may answer
+_HINT = "Name a file or an https:// address of a JWKS with Ed25519, P-256 or RSA (2048 bits) public keys."
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,10 @@ class KeySet:
         self._looked = self._seen = self._forced = -1e9
         try:
             self._take(self._read(settings.jwks))
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"serving.jwks names no usable key set ({type(error).__name__})",
-                hint="Name a file or an https:// address of a JWKS with Ed25519, P-256 or RSA (2048 bits) public keys.",
-            ) from None
+        except _UNREADABLE as error:
+            raise SettingsError(f"serving.jwks names no key set ({type(error).__name__})", hint=_HINT) from None
+        if not self._keys:
+            raise SettingsError("serving.jwks names a key set without a usable key", hint=_HINT)
         self._looked = self._seen = self._clock()
 
     @property
@@ -131,8 +133,9 @@ class KeySet:
         """Return the key with an id; without an id the only one; None where there is none, or the keys are too old."""
         if kid not in self._keys and self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:
             with self._reading:
-                self._forced = self._clock()
-                self._look()
+                if self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:  # nobody did meanwhile
+                    self._look()
+                    self._forced = self._clock()
         return self._keys.get(kid)
 
     def _look(self) -> None:
@@ -140,14 +143,14 @@ class KeySet:
         try:
             self._take(self._read(self._settings.jwks))
             self._seen = self._clock()
-        except (OSError, ValueError):
+        except _UNREADABLE:
             trusted = _PATIENCE * self._settings.jwks_seconds
             if self._keys and self._clock() - self._seen > trusted:
                 self._keys, self._text = {}, b""
                 self.generation += 1
 
     def _take(self, text: bytes) -> None:
-        if not hmac.compare_digest(text, self._text) or not self._keys:
+        if not hmac.compare_digest(text, self._text):
             self._keys, self._text = trusted_keys(text), text
             self.generation += 1
 
@@ -158,14 +161,14 @@ def keys_of(settings: ServingSettings, *, secret: bytes) -> Keys:
 
 
 def trusted_keys(text: bytes) -> dict[str | None, Trusted]:
-    """Return the usable keys of a JWKS by their ids; the only one also without.
+    """Return the usable keys of a JWKS by their ids, if there are any; the only one also without.
 
     Keys for encryption, secrets, and kinds that no algorithm of ours is for, are passed over.
 
     Raises
     ------
     ValueError
-        If it is no JWKS, has no usable key, or two with one id.
+        If it is no JWKS, or has two usable keys with one id.
     """
     found = json.loads(text)
     listed = found.get("keys") if isinstance(found, dict) else None
@@ -173,8 +176,8 @@ def trusted_keys(text: bytes) -> dict[str | None, Trusted]:
         raise ValueError("no keys")  # noqa: TRY004 - of the text, whatever is wrong with it
     usable = [(each.get("kid"), _trusted(each)) for each in listed if isinstance(each, dict) and _signs(each)]
     keys: dict[str | None, Trusted] = {kid: trusted for kid, trusted in usable if trusted}
-    if not keys or len(keys) != sum(1 for _, trusted in usable if trusted):
-        raise ValueError("no usable keys, or two of one id")
+    if len(keys) != sum(1 for _, trusted in usable if trusted):
+        raise ValueError("two keys of one id")
     return keys | ({None: next(iter(keys.values()))} if len(keys) == 1 else {})
 
 

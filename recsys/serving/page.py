@@ -1,52 +1,37 @@
 """The page: what is trending in a place, as plain HTML that the map and a listener's own part then build upon."""
 
-import hashlib
 import json
 import re
-from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from recsys.consent import Purpose
 from recsys.errors import RecsysError
+from recsys.serving import page_frame
 from recsys.serving.answers import CHARTS, chart_answer, regions_answer
 from recsys.serving.endpoint import Endpoint, endpoint_of
 from recsys.serving.guard import without_parameters
-from recsys.serving.page_rows import AXES, BLANK, label, rows
+from recsys.serving.page_frame import SWITCHES, revalidated, shown
+from recsys.serving.page_rows import AXES, BLANK, rows
 from recsys.serving.place import chain, place_named
 from recsys.serving.published import WORLD, Place, Published
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = Path(__file__).with_name("pages")
-BUILT = PAGES / "built"  # by `make page`: the map, its font and land, and the licences of what others wrote
-
 _NEARBY = 24  # places that a page leads to
 _MATCHES = 30  # places that a search shows
-
-_HEADERS = {
-    # Nothing comes from elsewhere, nothing goes elsewhere, and nobody frames the page to steer a listener's clicks.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
-        "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 class PageParameters(BaseModel):
     """The query of the page."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="ignore")  # what others hang on a link; positions are refused before this
 
     place: Annotated[str, Query(max_length=20)] = WORLD
     chart: Annotated[str, Query(max_length=20)] = CHARTS[0]
@@ -54,30 +39,29 @@ class PageParameters(BaseModel):
 
 
 @router.get("/")
-def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> HTMLResponse:
+def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> Response:
     """Show the charts of a place, or the places that a search finds."""
     endpoint = endpoint_of(request)
     try:
         published = endpoint.current.get()
-        shown = _found(published, query.q) if query.q.strip() else _charts(published, query, endpoint)
+        found = _found(published, query.q) if query.q.strip() else _charts(published, query, endpoint)
     except RecsysError as error:
-        return _page("problem.html", status=error.status, problem=_said(error), charted=0)
-    return _page(charted=_charted(published), **shown)
+        return shown("problem.html", request, status=error.status, problem=_said(error))
+    return shown(found.pop("template"), request, **found)
 
 
 @router.get("/me", dependencies=[Depends(without_parameters)])
-def me_page(request: Request) -> HTMLResponse:
+def me_page(request: Request) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
-    current = endpoint_of(request).current.settled()
-    charted = _charted(current) if current else 0
-    return _page("me.html", charted=charted, near=Purpose.LOCAL_TRENDS.explained, axis=AXES["popular"], blank=BLANK)
+    near = Purpose.LOCAL_TRENDS.explained
+    return shown("me.html", request, near=near, axis=AXES["popular"], blank=BLANK, names=SWITCHES)
 
 
 @router.get("/licences", dependencies=[Depends(without_parameters)])
-def licences_page() -> HTMLResponse:
+def licences_page(request: Request) -> Response:
     """Show who wrote what the page takes from others."""
-    file = BUILT / "licences.json"
-    return _page("licences.html", charted=0, others=json.loads(file.read_bytes()) if file.is_file() else [])
+    file = page_frame.BUILT / "licences.json"
+    return shown("licences.html", request, others=json.loads(file.read_bytes()) if file.is_file() else [])
 
 
 @router.get("/assets/{name}", dependencies=[Depends(without_parameters)])
@@ -90,17 +74,14 @@ def asset(request: Request, name: str) -> Response:
     encoding = {}
     if packed.is_file() and "gzip" in request.headers.get("accept-encoding", ""):
         found, encoding = packed, {"Content-Encoding": "gzip"}
-    content = found.read_bytes()
-    headers = _HEADERS | encoding | {"Vary": "Accept-Encoding", "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
-    if headers["ETag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(content, media_type=_TYPES[Path(name).suffix], headers=headers)
+    headers = encoding | {"Vary": "Accept-Encoding"}
+    return revalidated(Response(found.read_bytes(), media_type=_TYPES[Path(name).suffix], headers=headers), request)
 
 
 def _asset(name: str) -> Path | None:
     if not re.fullmatch(r"[a-z][a-z-]*\.[a-z0-9]+", name) or Path(name).suffix not in _TYPES:
         return None
-    folders = [BUILT] if name not in _OURS else [PAGES]
+    folders = [page_frame.BUILT] if name not in _OURS else [page_frame.PAGES]
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
@@ -142,29 +123,7 @@ def _nearby(place: Place, *, published: Published) -> list[Place]:
     ]
 
 
-@lru_cache(maxsize=2)
-def _charted(published: Published) -> int:
-    """Return how many places have charts of their own: in the answer that the map is made of, they come first."""
-    return sum(place.served for place in published.places.values())
-
-
 def _said(error: RecsysError) -> dict[str, str]:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
     return {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}
-
-
-def _page(template: str, *, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
-    text = _templates().get_template(template).render(built=(BUILT / "map.js").is_file(), chart_names=_NAMES, **values)
-    return HTMLResponse(text, status_code=status, headers=_HEADERS)
-
-
-_NAMES = {"popular": "Popular", "rising": "Rising", "local": "Special here"}
-
-
-@lru_cache(maxsize=1)
-def _templates() -> Environment:
-    loader = FileSystemLoader(PAGES)
-    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.filters["label"] = label
-    return found

@@ -63,5 +63,5 @@ _WITHIN_A_WORD = re.compile(r"latitude|longitude|geolocation|geoposition|geopoin
 _NUMBERS = re.compile(r"\d[\W_]+\d")  # 38.7  38,7  38.7,-9.1  38 -9  38°43'  and the same in other scripts' digits
 _DEGREES = re.compile(r"\d\s*[°˚]|\dº\s*\d|\d\s?[ns]\W*\d{1,3}\s?[ew]\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:lat|latitude|lon|lng|long|longitude)\b[\"']?\s*[=:]\s*[\"']?[-+]?\d", re.IGNORECASE)
-_PAIR = re.compile(r"(?<![\d.])\d{1,3}\.\d{2,}\s*[,;\s]\s*[-+]?\d{1,3}\.\d{2,}(?![\d.])")
+_PAIR = re.compile(r"(?<![\d.])\d{1,3}\.\d{2,}(?:\s*[,;]\s*|\s+)[-+]?\d{1,3}\.\d{2,}(?![\d.])")
 _CELL = re.compile(r"(?<![0-9a-f])[0-9a-f]{15,16}(?![0-9a-f])", re.IGNORECASE)

@@ -1,5 +1,6 @@
 """Public answers as bytes: made once a snapshot, sent as they are, and not sent at all where the client has them."""
 
+import gzip
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from recsys.settings import ServingSettings
 ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
 
 _MOST = 32 << 20  # bytes of all answers that are kept
+_ABOUT = 2048  # bytes that an answer takes beside its text
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -39,6 +41,8 @@ class Answer(Response):
     ----------
     head : bytes
         The headers as they are written.
+    size : int
+        Bytes of memory, about.
     """
 
     def __init__(self, content: bytes, *, headers: Headers, etag: bytes, route: str, scope: str | None) -> None:
@@ -47,6 +51,7 @@ class Answer(Response):
         self.route, self.scope = route, scope
         self._etag = etag
         self.head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.size = len(content) + len(self.head) + _ABOUT  # bytes in memory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send the answer, or 304 where the client has the same bytes already."""
@@ -94,30 +99,31 @@ class Prepared:
         scope: str | None = None,
         media_type: str = "application/json",
         vary: str | None = None,
+        gzipped: bool = False,
     ) -> Answer:
         """Return an answer with a JSON value."""
-        body = to_json(content)
+        body = gzip.compress(to_json(content), 6, mtime=0) if gzipped else to_json(content)
         etag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", media_type.encode()), (b"etag", etag)]
         varying = [(b"vary", vary.encode())] if vary else []
+        varying += [(b"content-encoding", b"gzip")] if gzipped else []
         return Answer(body, headers=[*headers, *self._common, *varying], etag=etag, route=route, scope=scope)
 
-    def keep(self, answer: Answer, scope: Scope, *, of: Published) -> Answer:
-        """Remember the answer to a request, as long as its snapshot is the one that is served."""
-        asked = url_of(scope)
+    def keep(self, answer: Answer, asked: bytes, *, of: Published) -> Answer:
+        """Remember an answer by what was asked, as long as its snapshot is the one that is served."""
         with self._keeping:
             if self._of is not of:
                 self._of, self._kept, self._bytes = of, OrderedDict(), 0
             before = self._kept.pop(asked, None)
             self._kept[asked] = answer
-            self._bytes += len(answer.body) - (len(before.body) if before else 0)
+            self._bytes += answer.size - (before.size if before else 0)
             while self._bytes > _MOST:
-                self._bytes -= len(self._kept.popitem(last=False)[1].body)
+                self._bytes -= self._kept.popitem(last=False)[1].size
         return answer
 
-    def find(self, url: bytes, *, of: Published | None) -> Answer | None:
-        """Return what was answered to the same request before, of the same snapshot."""
-        return self._kept.get(url) if of is self._of and of else None
+    def find(self, asked: bytes, *, of: Published | None) -> Answer | None:
+        """Return what was answered to the same question before, of the same snapshot."""
+        return self._kept.get(asked) if of is self._of and of else None
 
 
 def url_of(scope: Scope) -> bytes:

@@ -58,7 +58,8 @@ def _check_age(published: Published, *, today: date, most: int) -> None:
     if most and days > most:
         raise NotReadyError(
             "the snapshot is too old",
-            hint=f"Its last night is {published.as_of}, {days} days ago; {most} are allowed: see to the nightly job.",
+            hint=f"Its last night is {published.as_of}, {days} days ago; {most} are allowed "
+            "(serving.snapshot_max_age_days): see to the nightly job. The sample world is always old.",
         )
 
 
@@ -66,9 +67,18 @@ def _is_local(scope: Scope, proxies: tuple[str, ...]) -> bool:
     """Tell whether a request comes from this machine, with no proxy in between that says so."""
     passed_on = any(name in _PROXY or name.startswith(b"x-forwarded") for name, _ in scope["headers"])
     try:
-        return not passed_on and ipaddress.ip_address(address_of(scope, proxies=proxies)).is_loopback
+        return (
+            not passed_on
+            and _names_this_machine(scope)
+            and ipaddress.ip_address(address_of(scope, proxies=proxies)).is_loopback
+        )
     except ValueError:
         return False
+
+
+def _names_this_machine(scope: Scope) -> bool:
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return host.rsplit(":", 1)[0] in {"localhost", "127.0.0.1", "[::1]"} or host == "[::1]"
 
 
 _PROXY = (b"forwarded", b"via", b"x-real-ip")

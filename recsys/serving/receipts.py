@@ -12,7 +12,8 @@ from itertools import groupby
 
 from typing_extensions import TypedDict
 
-from recsys.consent import Entry, Purpose
+from recsys.consent import Channel, Entry, Purpose
+from recsys.serving.positions import FINEST
 from recsys.settings import Settings
 
 SCHEMA = "hearabouts-receipt-1 (after ISO/IEC TS 27560:2023)"
@@ -27,7 +28,10 @@ class Controller(TypedDict):
 
 
 class Event(TypedDict):
-    """One decision: when, what, by which notice, which way it came."""
+    """One decision: when, what, by which notice, which way it came.
+
+    ``event_type`` is ``explicit``, or ``signal`` where the browser withdrew by Global Privacy Control.
+    """
 
     event_time: str
     event_type: str
@@ -108,16 +112,12 @@ def _record(purpose: Purpose, entries: Sequence[Entry], *, key: bytes, settings:
 
 
 def _processing(purpose: Purpose, settings: Settings) -> Processing:
-    place = f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"
-    tracks = "tracks played, by night"
     return {
         "purpose": purpose.value,
         "description": purpose.explained,
         "lawful_basis": "consent",
-        "pii_information": {Purpose.LOCAL_TRENDS: [place], Purpose.PERSONALISATION: [tracks]}.get(
-            purpose, [tracks, place]
-        ),
-        "retention_period": f"{settings.store.nights} nights",
+        "pii_information": _information(purpose, settings),
+        "retention_period": _retention(purpose, settings),
         "recipient_third_parties": _RECIPIENTS.get(purpose, []),
         "withdrawal_method": f'PUT /v1/me/consents/{purpose} {{"state": "withdrawn"}}',
         "pii_controllers": [
@@ -130,6 +130,25 @@ def _processing(purpose: Purpose, settings: Settings) -> Processing:
     }
 
 
+def _information(purpose: Purpose, settings: Settings) -> list[str]:
+    tracks = "tracks played, by night"
+    if purpose == Purpose.LOCAL_TRENDS:
+        return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
+    if purpose == Purpose.PERSONALISATION:
+        return [tracks, "how close tracks are to those played, worked out from them"]
+    return [tracks, f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"]
+
+
+def _retention(purpose: Purpose, settings: Settings) -> str:
+    """Say how long it is kept, as the account of what is collected does."""
+    nights = f"{settings.store.nights} nights"
+    if purpose == Purpose.LOCAL_TRENDS:
+        return "not kept: it chooses the list of one request and is forgotten"
+    if purpose == Purpose.PERSONALISATION:
+        return f"{nights}; what is worked out from it, until the next night works it out anew"
+    return nights
+
+
 _RECIPIENTS = {
     Purpose.CONTRIBUTE_TRENDS: ["everybody, as differentially private counts of many listeners"],
     Purpose.PARTNER_STATISTICS: ["partners, as differentially private counts of many listeners"],
@@ -139,7 +158,7 @@ _RECIPIENTS = {
 def _event(entry: Entry) -> Event:
     return {
         "event_time": entry.at.isoformat(),
-        "event_type": "explicit",
+        "event_type": "signal" if entry.channel == Channel.GPC else "explicit",
         "event_state": entry.state.value,
         "privacy_notice": entry.notice_version,
         "collection_method": entry.channel.value,

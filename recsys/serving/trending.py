@@ -1,13 +1,12 @@
 """What is trending near a listener: the place's charts in the listener's order, as far as the listener allows."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
 import structlog
 
-from recsys.serving.answers import CHARTS, Chart, chart_of, label
+from recsys.serving.answers import Chart, chart_of, label
 from recsys.serving.following import Following
 from recsys.serving.personal import Candidates, candidates_of, evidence_for, listed, put_in_order
 from recsys.serving.place import chain, coarse_cell, place_of
@@ -16,8 +15,6 @@ from recsys.tastes import BLANK, IntArray, Tastes, nobody, open_tastes, pointer_
 from recsys.workspace import Workspace
 
 TRENDING = "trending"
-
-_PLACES = 64  # places whose candidates are remembered, about 0.5 MB each
 
 
 def trending_answer(
@@ -44,7 +41,8 @@ def trending_answer(
     """
     place = published.places[WORLD] if cell is None else place_of(coarse_cell(cell), published=published)
     tastes = near.tastes()
-    candidates, columns = near.candidates(list(chain(place, published=published)), published=published, tastes=tastes)
+    places = [each.id for each in chain(place, published=published)]
+    candidates, columns = near.candidates(places, published=published, tastes=tastes)
     found = tastes.row(listener)
     row = found if personal else BLANK
     weights = tastes.orders.personal if row.known else tastes.orders.cold
@@ -59,7 +57,7 @@ def trending_answer(
 
 
 class Nearby:
-    """What lists around places are made of: follows the private file, and remembers the candidates of some places.
+    """What lists around places are made of beside the snapshot: follows the private file, and remembers the world.
 
     Parameters
     ----------
@@ -70,18 +68,19 @@ class Nearby:
     def __init__(self, workspace: Workspace, *, log: structlog.typing.FilteringBoundLogger) -> None:
         self._tastes = Following(pointer_of(workspace), opened=partial(open_tastes, workspace), what="tastes", log=log)
         self._nobody = nobody()
-        self._remembered: _Remembered | None = None
+        self._of_world = lru_cache(maxsize=1)(partial(_known, (WORLD,)))
 
     def tastes(self) -> Tastes:
         """Return the tastes of the moment; nobody's where none are whole."""
         return self._tastes.get_or(self._nobody)
 
-    def candidates(self, places: Sequence[Place], *, published: Published, tastes: Tastes) -> "Known":
-        """Return the candidates of a place and its larger ones, and their columns in the tastes."""
-        remembered = self._remembered
-        if remembered is None or remembered.published is not published or remembered.tastes is not tastes:
-            remembered = self._remembered = _remembering(published, tastes)
-        return remembered.candidates(tuple(place.id for place in places))
+    def candidates(self, places: Sequence[str], *, published: Published, tastes: Tastes) -> "Known":
+        """Return the candidates of a place and its larger ones, and their columns in the tastes.
+
+        The world's are remembered, which everybody gets who allows no place. A smaller place's are gathered anew each
+        time, so that no time tells whether somebody else has asked near it.
+        """
+        return (self._of_world if tuple(places) == (WORLD,) else partial(_known, places))(published, tastes)
 
 
 class Known(NamedTuple):
@@ -91,24 +90,9 @@ class Known(NamedTuple):
     columns: IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class _Remembered:
-    """Of one snapshot and one private file, which nothing else keeps open once they are replaced."""
-
-    published: Published
-    tastes: Tastes
-    candidates: Callable[[tuple[str, ...]], Known]
-
-
-def _remembering(published: Published, tastes: Tastes) -> _Remembered:
-    charts = lru_cache(maxsize=_PLACES * len(CHARTS))(lambda place, chart: published.items(place, chart=chart))
-
-    @lru_cache(maxsize=_PLACES)
-    def candidates(places: tuple[str, ...]) -> Known:
-        found = candidates_of(places, items=charts)
-        return Known(found, tastes.columns_of(found.tracks))
-
-    return _Remembered(published, tastes, candidates)
+def _known(places: Sequence[str], published: Published, tastes: Tastes) -> Known:
+    found = candidates_of(places, items=lambda place, chart: published.items(place, chart=chart))
+    return Known(found, tastes.columns_of(found.tracks))
 
 
 def _basis(place: Place, shown: Place, *, located: bool, published: Published) -> Iterator[str]:

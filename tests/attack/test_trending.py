@@ -8,6 +8,8 @@ from edge import LISBON, NOW, PORTO, Client, bearer, decide, listed, publish, re
 
 from recsys import tastes
 from recsys.consent import ConsentLog, Purpose, State
+from recsys.serving import trending
+from recsys.serving.published import Published
 from recsys.settings import Settings
 from recsys.tastes import open_tastes, pointer_of
 from recsys.workspace import Workspace, listener_of
@@ -139,6 +141,26 @@ def test_everybody_is_looked_up_whatever_they_allow(
         ask(client, who, workspace, settings, f"cell={PORTO}")
         steps.append(tuple(asked))
     assert set(steps) == {("allows", "allows", "row")}
+
+
+@pytest.mark.parametrize("cell", [LISBON, PORTO])
+def test_who_asks_near_a_place_leaves_nothing_that_the_next_one_would_be_faster_by(
+    client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    """A place's lists are read and gathered for everybody, also right after somebody else has asked for them."""
+    read: list[str] = []
+    gathered: list[str] = []
+    items, candidates_of = Published._items, trending.candidates_of
+    monkeypatch.setattr(Published, "_items", lambda self, at, chart: (read.append(at), items(self, at, chart))[1])
+    monkeypatch.setattr(
+        trending, "candidates_of", lambda at, items: (gathered.append(at[0]), candidates_of(at, items=items))[1]
+    )
+    for who in ("ana", "ben", "ana"):
+        decide(workspace, who, State.GIVEN)
+        read.clear()
+        gathered.clear()
+        assert ask(client, who, workspace, settings, f"cell={cell}").json()["location_used"] is True
+        assert (read.count(cell), gathered) == (3, [cell]), who
 
 
 def test_new_tastes_are_picked_up_and_damaged_ones_are_not_used(

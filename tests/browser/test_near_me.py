@@ -2,7 +2,7 @@
 
 import h3
 import pytest
-from browsing import HERE, Site, traces
+from browsing import HERE, Site, traces, until
 from edge import LISBON
 from playwright.sync_api import Browser, Page, expect
 
@@ -93,6 +93,43 @@ def test_declining_leaves_a_page_just_as_good(served: Site, browser: Browser) ->
     expect(page.locator("#near-first")).to_be_hidden()
     assert page.locator("#my-list > li").count() == near == 50
     page.context.close()
+
+
+SLOW = """
+const real = Geolocation.prototype.getCurrentPosition;
+Geolocation.prototype.getCurrentPosition = function (found, ...others) {
+  return real.call(this, (at) => { globalThis.answerNow = () => found(at); }, ...others);
+};
+"""
+
+
+@pytest.mark.parametrize("meanwhile", ["switch", "sign out", "another page"])
+def test_a_browser_that_answers_after_the_listener_said_no_is_not_passed_on(
+    served: Site, browser: Browser, meanwhile: str
+) -> None:
+    context = served.visitor(browser)
+    context.add_init_script(SLOW)
+    page = context.new_page()
+    page.goto(f"/me#token={served.token('hesitant')}")
+    page.get_by_role("switch", name="Near me").click()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("button", name="Near me").click()
+    until(page, "'answerNow' in globalThis")
+    if meanwhile == "switch":
+        page.get_by_role("switch", name="Near me").click()
+        expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "false")
+    elif meanwhile == "sign out":
+        page.get_by_role("button", name="Sign out").click()
+    else:
+        page.get_by_role("link", name="Charts").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("The whole world")
+    page.evaluate("answerNow()")
+    page.evaluate("fetch('/healthz')")  # after what it would have sent
+    context.close()
+    sent = b"".join(served.sent)
+    assert b"GET /healthz" in sent
+    assert b"cell=" not in sent
+    assert b"Bearer null" not in sent
 
 
 def test_a_browser_that_refuses_is_believed(served: Site, browser: Browser) -> None:

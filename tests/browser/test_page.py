@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Site, site
+from browsing import Site, site, until
 from edge import LISBON, decide
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from recsys.consent import State
-from recsys.serving import page as page_module
+from recsys.serving import page_frame
 from recsys.settings import Settings
 
-AXE = page_module.PAGES / "node_modules" / "axe-core" / "axe.min.js"
+AXE = page_frame.PAGES / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture
@@ -41,8 +41,7 @@ def test_everything_comes_from_the_servers_own_origin(served: Site, visitor: Bro
     for path in ("/", f"/?place={LISBON}", "/?q=lis", "/me", "/licences", "/transparency"):
         answer = page.goto(path, wait_until="networkidle")
         assert answer is not None
-        if path != "/transparency":
-            assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
     page.evaluate("fetch('https://example.org/').catch(() => {})")
     assert [url for url in urls if not url.startswith(served.url + "/")] == [], "the policy stops even what is tried"
     assert [text for text in said if "example.org" not in text] == [], "the policy blocks nothing of our own"
@@ -80,6 +79,38 @@ def test_a_tap_on_the_map_opens_the_region(visitor: BrowserContext) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
 
 
+def test_the_map_drawn_while_it_moves_is_the_one_drawn_when_it_rests(visitor: BrowserContext) -> None:
+    """Moving, the map is a picture that was drawn before, shifted: to the eye there is no difference."""
+    page = visitor.new_page()
+    page.goto(f"/?place={LISBON}", wait_until="networkidle")
+    page.wait_for_timeout(400)  # until it rests
+    hexagon = page.evaluate(HEXAGON)
+    assert hexagon is not None
+    page.locator("#map canvas").focus()
+    for key, moved in (("ArrowLeft", 60), ("ArrowRight", 0), ("ArrowRight", -60)):
+        moving, resting = page.evaluate(PRESSED, key)
+        assert abs(moving - hexagon - moved) <= 1, key
+        assert abs(resting - moving) <= 1, key
+
+
+# Where the chosen region begins in the middle row of the map, in its pixels: the only colour of its kind.
+HEXAGON = """() => {
+  const canvas = document.querySelector("#map canvas");
+  const row = canvas.getContext("2d").getImageData(0, canvas.height >> 1, canvas.width, 1).data;
+  for (let x = 0; x < canvas.width; x++) {
+    if (row[4 * x] > 150 && row[4 * x + 1] < 90 && row[4 * x + 2] < 60) return x;
+  }
+}"""
+PRESSED = f"""async (key) => {{
+  const hexagon = {HEXAGON}, rest = (ms) => new Promise((go) => setTimeout(go, ms));
+  document.querySelector("#map canvas").dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
+  await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+  const moving = hexagon();
+  await rest(400);
+  return [moving, hexagon()];
+}}"""
+
+
 def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "switcher")
     switches = page.get_by_role("switch")
@@ -109,10 +140,107 @@ def test_the_token_is_in_no_address(served: Site, visitor: BrowserContext) -> No
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
     page.get_by_role("button", name="Sign out").click()
     assert page.evaluate("sessionStorage.length") == 0
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Your token").fill("not a token")
-    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    paste(page, "no.good.token")
     expect(page.get_by_role("status")).to_contain_text("Please sign in again")
+
+
+def paste(page: Page, token: str) -> None:
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Your token").fill(token)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+
+
+def test_a_token_survives_a_paste_and_what_is_none_is_not_kept(served: Site, visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.goto("/me")
+    for text in ("not a token", "ein.gültiges.nicht", "one.part-too.many.parts", "two.parts"):
+        paste(page, text)
+        expect(page.get_by_role("status")).to_contain_text("This is no token")
+        assert page.evaluate("sessionStorage.length") == 0
+    token = served.token("paster")
+    paste(page, f"  {token[:40]}\n{token[40:80]}\r\n {token[80:]}\n")
+    expect(page.get_by_role("switch")).to_have_count(4)
+    page.reload()
+    expect(page.get_by_role("switch")).to_have_count(4)
+
+
+def test_a_link_signs_nobody_in_unasked_where_somebody_else_is(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "first")
+    kept = "sessionStorage.getItem('hearabouts-token')"
+    mine, theirs = page.evaluate(kept), served.token("other")
+    asked: list[str] = []
+    answers = iter([False, True])
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept() if next(answers) else dialog.dismiss()
+
+    page.on("dialog", answer)
+    for token in (mine, theirs, theirs):
+        page.evaluate("(token) => { location.hash = `token=${token}`; }", token)
+        expect(page).to_have_url(f"{served.url}/me")
+        expect(page.get_by_role("switch")).to_have_count(4)
+    assert ["Somebody else is signed in" in text for text in asked] == [True, True], "and of one's own token it is not"
+    assert page.evaluate(kept) == theirs
+
+
+def test_signing_out_leaves_nothing_for_the_next_one(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "first")
+    page.get_by_role("switch", name="Near me").click()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("button", name="Near me").click()
+    expect(page.locator("#my-place")).to_contain_text("Lisboa")
+    page.evaluate("document.addEventListener('place-shown', ({detail}) => { globalThis.shown = detail.id; })")
+    page.get_by_role("button", name="Sign out").click()
+    assert left(page) == []
+    assert page.evaluate("globalThis.shown") == "world", "the cell is off the map"
+    paste(page, served.token("second"))
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    expect(page.locator("#my-place")).to_be_hidden()
+    page.get_by_role("button", name="Erase everything").click()
+    page.get_by_role("dialog").get_by_role("button", name="Erase").click()
+    expect(page.locator("#erasure")).to_contain_text("Your receipt:")
+    page.get_by_role("button", name="Sign out").click()
+    assert left(page) == []
+    paste(page, served.token("third"))
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    expect(page.locator("#erasure")).to_be_hidden()
+
+
+def left(page: Page) -> list[str]:
+    """Which parts of a listener's page still hold something."""
+    parts = ["my-list", "list-why", "my-place", "switches", "notice", "erasure"]
+    found = "(id) => document.getElementById(id).innerHTML !== ''"
+    return [part for part in parts if page.evaluate(found, part)]
+
+
+def test_an_answer_under_way_is_not_shown_to_who_signed_out(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "hasty")
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.evaluate(SLOW_ANSWERS)
+    page.get_by_role("button", name="Download everything").click()
+    page.get_by_role("switch", name="Near me").click()
+    until(page, "globalThis.waiting.length === 2")
+    page.get_by_role("button", name="Sign out").click()
+    page.evaluate("globalThis.waiting.forEach((go) => go())")
+    page.evaluate("fetch('/healthz', {headers: {'X-Last': '1'}})")
+    expect(page.get_by_role("status")).to_have_text("You are signed out.")
+    assert left(page) == []
+    assert page.evaluate("globalThis.waiting.length") == 2, "and nothing more is asked for"
+    assert failed == []
+
+
+SLOW_ANSWERS = """() => {
+  const real = globalThis.fetch;
+  globalThis.waiting = [];
+  globalThis.fetch = async (path, options) => {
+    const answer = await real(path, options);
+    if (path.startsWith("/v1/me/")) await new Promise((go) => globalThis.waiting.push(go));
+    return answer;
+  };
+}"""
 
 
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
@@ -184,7 +312,16 @@ def test_axe_finds_no_serious_fault(short: Site, browser: Browser, width: int, s
         pytest.skip("axe-core is not installed: `make page`, which needs node")
     visitor = short.visitor(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = visitor.new_page()
-    for path in ("/", f"/?place={LISBON}", f"/?place={LISBON}&chart=rising", "/?q=lis", "/?q=zz", "/licences", "/me"):
+    for path in (
+        "/",
+        f"/?place={LISBON}",
+        f"/?place={LISBON}&chart=rising",
+        "/?q=lis",
+        "/?q=zz",
+        "/licences",
+        "/transparency",
+        "/me",
+    ):
         page.goto(path)
         for line in page.locator("summary").all()[:1]:
             line.click()

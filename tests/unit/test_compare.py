@@ -23,8 +23,9 @@ def test_a_gain_is_the_mean_over_regions_of_their_means() -> None:
     found = gain(pairs(("PT-1", 0.1, 0.4), ("PT-1", 0.3, 0.4), ("PT-2", 0.5, 0.4), (None, 0.0, 1.0)))
     assert found.difference == pytest.approx((0.2 - 0.1) / 2)
     assert (found.left, found.right, found.listeners) == (pytest.approx((0.2 + 0.5) / 2), pytest.approx(0.4), 3)
-    # a draw in PT-1 gains 0.3, 0.2 or 0.1; PT-2 always loses 0.1
-    assert (found.low, found.high) == (pytest.approx((0.1 - 0.1) / 2), pytest.approx((0.3 - 0.1) / 2))
+    # a draw in PT-1 gains 0.2, or 0.1 more or less, which two listeners widen by sqrt(2 / 1); PT-2 always loses 0.1
+    wide = 0.1 * 2**0.5
+    assert (found.low, found.high) == (pytest.approx((0.2 - wide - 0.1) / 2), pytest.approx((0.2 + wide - 0.1) / 2))
     assert not found.is_better
 
 
@@ -70,7 +71,8 @@ def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[st
     assert found.settings == [("models.factors", "16", "32")]
     # PT-1 gains 0.2 for each of three, PT-2 loses 0.1
     assert found.as_json() | {"left": "", "right": ""} == {
-        "status": "done", "left": "", "right": "", "same_data": True, "settings": {"models.factors": ["16", "32"]},
+        "status": "done", "left": "", "right": "", "same_data": True, "same_code": True,
+        "settings": {"models.factors": ["16", "32"]},
         "difference": 0.05, "low": 0.05, "high": 0.05, "regions": 2, "regions_moved": 2,
     }  # fmt: skip
     assert found.regions["part"].to_list() == ["PT-1", "PT-2"]
@@ -89,3 +91,21 @@ def test_other_data_has_no_intervals_and_says_so(mlruns: Path, capfd: pytest.Cap
     assert found.as_json()["same_data"] is False
     print_table(metrics_table(found))
     assert "their data differ" in capfd.readouterr().out
+
+
+def test_other_code_is_paired_and_named(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2] * 4, code="c2")
+    found = compare(Registry(mlruns), left, right)
+    assert found.gain is not None
+    assert (found.as_json()["same_data"], found.as_json()["same_code"]) == (True, False)
+    print_table(metrics_table(found))
+    assert "Careful: their code differs: c1 and c2." in " ".join(capfd.readouterr().out.split())
+
+
+def test_what_was_asked_differently_is_among_the_settings(mlruns: Path) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2] * 4, models={"gap_nights": 1})
+    found = compare(Registry(mlruns), left, right)
+    assert found.settings == [("models.gap_nights", "0", "1")]
+    assert "models.gap_nights is 0 and 1" in found.unpaired

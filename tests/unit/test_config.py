@@ -56,6 +56,9 @@ def test_a_config_is_named_after_its_file_and_holds_settings_and_ranges(tmp_path
         ('[search.models]\nengine = ["svd"]\n', "search.models.engine = 'svd': .*'als'"),
         ("[search.models]\ntest_nights = [3]\n", "test_nights cannot be searched"),
         ("[search.models]\nmin_listeners_per_track = [3]\n", "easier to rank"),
+        ("[search.models]\ngap_nights = [3]\n", "gap_nights cannot be searched"),
+        ("[models]\nseed = 3\n", "models.seed in .* cannot be changed by an experiment: it would choose luck"),
+        ("[models]\nmin_listeners_per_track = 3\n", "models.min_listeners_per_track in .* easier to rank"),
         ("[search\n", "not TOML"),
     ],
 )

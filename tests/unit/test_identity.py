@@ -1,5 +1,6 @@
 """A token proves who is asking: what is good, for how long, and where the keys come from."""
 
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_a_new_key_is_found_at_once_but_not_again_and_again(settings: Settings) 
     assert issuer.reads == reads + 1
 
 
-@pytest.mark.parametrize("broken", [None, b"<html>", b"{}", b'{"keys": []}'])
+@pytest.mark.parametrize("broken", [None, b"<html>", b"{}"])
 def test_an_address_that_fails_is_bridged_for_a_while_and_then_nobody_is_let_in(
     settings: Settings, broken: bytes | None
 ) -> None:
@@ -194,3 +195,25 @@ def test_a_listener_is_known_by_the_token_alone(workspace: Workspace, settings: 
     assert (
         client.get("/v1/me/consents", headers=headers | {"X-User": "ben"}).json()["consents"][0]["state"] == "withdrawn"
     )
+
+
+def test_a_set_that_was_emptied_trusts_nobody_from_then_on(settings: Settings) -> None:
+    issuer = Issuer("EdDSA")
+    found, every = identity(issuer.keys(), settings), settings.serving.jwks_seconds
+    assert found.listener(token(), now=SECONDS)
+    issuer.text, issuer.now = b'{"keys": []}', 1.0 * every
+    with pytest.raises(IdentityError):
+        found.listener(token(), now=SECONDS)
+
+
+@pytest.mark.parametrize("failure", [HTTPException("no status"), RecursionError()])
+def test_an_address_that_breaks_off_is_one_that_fails(settings: Settings, failure: Exception) -> None:
+    issuer = Issuer("EdDSA")
+    keys = issuer.keys()
+
+    def broken(_: str) -> bytes:
+        raise failure
+
+    keys._read = broken
+    issuer.now = 1.0 * settings.serving.jwks_seconds
+    assert identity(keys, settings).listener(token(), now=SECONDS)

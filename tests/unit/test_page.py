@@ -11,12 +11,12 @@ import edge
 import pytest
 from edge import LISBON, Client, items, publish
 
-from recsys.serving import page
+from recsys.serving import page_frame
 from recsys.serving.page_rows import rows
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
-PATHS = ["/", f"/?place={LISBON}", "/?place=PT&chart=local", "/?q=lis", "/me", "/licences"]
+PATHS = ["/", f"/?place={LISBON}", "/?place=PT&chart=local", "/?q=lis", "/me", "/licences", "/transparency"]
 
 
 @pytest.fixture
@@ -70,9 +70,37 @@ def test_before_the_first_night_the_page_says_so(workspace: Workspace, settings:
     assert "still being made" in answer.text
 
 
-@pytest.mark.parametrize("path", ["/?lat=1", "/?place=PT&x=1", "/me?x=1", "/licences?x=1", "/assets/page.js?x=1"])
+@pytest.mark.parametrize(
+    "path", ["/?lat=1", "/?place=PT&x=38.71,-9.14", "/me?x=1", "/licences?x=1", "/assets/page.js?x=1"]
+)
 def test_what_no_page_asks_for_is_refused(client: Client, path: str) -> None:
     assert client.get(path).status_code == 400
+
+
+def test_what_others_hang_on_a_link_is_ignored(client: Client) -> None:
+    assert client.get("/?place=PT&utm_source=mail").content == client.get("/?place=PT").content
+
+
+@pytest.mark.parametrize("path", ["/?q=38.7", "/?lat=1", f"/?q={'x' * 101}", "/me?x=1", "/transparency?x=canary"])
+def test_people_are_told_in_a_page_what_is_refused_and_programs_in_a_problem(client: Client, path: str) -> None:
+    told = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (told.status_code, told.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert "See what the whole world listens to" in told.text
+    assert "default-src 'none'" in told.headers["content-security-policy"]
+    assert "canary" not in told.text
+    problem = client.get(path)
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert f"<h1>{problem.json()['title']}</h1>" in told.text
+
+
+def test_a_page_is_sent_once(client: Client, workspace: Workspace) -> None:
+    for path in ("/", "/me", "/transparency"):
+        tag = client.get(path).headers["etag"]
+        again = client.get(path, headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert "content-security-policy" in again.headers
+    publish(workspace, as_of="2026-11-01", size=2)
+    assert client.get("/", headers={"If-None-Match": client.get("/me").headers["etag"]}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -85,7 +113,7 @@ def test_only_assets_are_served(client: Client, name: str) -> None:
 def test_an_asset_is_sent_once_and_packed_where_it_can_be(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "BUILT", tmp_path)
+    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
     (tmp_path / "map.js").write_bytes(b"the map")
     (tmp_path / "map.js.gz").write_bytes(gzip.compress(b"the map"))
     packed = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip"})
@@ -99,7 +127,7 @@ def test_an_asset_is_sent_once_and_packed_where_it_can_be(
 def test_without_a_build_the_page_says_what_is_missing(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "BUILT", tmp_path)
+    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
     text = client.get("/").text
     assert "without the map and without “near me”" in text
     assert "map.js" not in text
@@ -120,7 +148,7 @@ def test_the_map_is_told_how_many_places_have_charts(client: Client, workspace: 
 @pytest.fixture
 def built_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "map.js").touch()
-    monkeypatch.setattr(page, "BUILT", tmp_path)
+    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
 
 
 def test_listeners_are_drawn_from_nothing_to_the_largest_bound() -> None:
@@ -145,6 +173,6 @@ def test_times_are_drawn_as_logarithms_with_as_much_as_elsewhere_marked() -> Non
 
 
 def test_the_lock_names_no_registry() -> None:
-    lock = json.loads((page.PAGES / "package-lock.json").read_text())
+    lock = json.loads((page_frame.PAGES / "package-lock.json").read_text())
     assert [name for name, each in lock["packages"].items() if "resolved" in each] == []
     assert [name for name, each in lock["packages"].items() if name and "integrity" not in each] == []

@@ -1,5 +1,6 @@
 """The champion: who becomes it, who does not, how it is taken back, and what a night then uses."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pipelines.promote import go_back, promote
 from pipelines.registry import LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
 
-LOW, HIGH, MIXED = [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
+LOWEST, LOW, HIGH, MIXED = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
 
 
 def crowned(folder: Path, run: LoggedRun) -> int:
@@ -18,7 +19,13 @@ def crowned(folder: Path, run: LoggedRun) -> int:
 
 
 @pytest.fixture
-def champion(mlruns: Path) -> LoggedRun:
+def defaults(mlruns: Path) -> LoggedRun:
+    """What a night measured with the defaults."""
+    return log_run(mlruns, "defaults", gains=LOWEST)
+
+
+@pytest.fixture
+def champion(mlruns: Path, defaults: LoggedRun) -> LoggedRun:
     """The first champion, with 16 factors."""
     run = log_run(mlruns, "first", gains=LOW, models={"factors": 16})
     assert crowned(mlruns, run) == 1
@@ -69,8 +76,6 @@ def test_going_back_moves_the_alias_and_a_promoted_run_keeps_its_version(mlruns:
     better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
     assert crowned(mlruns, better) == 2
     assert go_back(mlruns)["champion"] == 1
-    with pytest.raises(UnknownRunError, match="no earlier champion"):
-        go_back(mlruns)
     assert go_back(mlruns, version=2)["champion"] == 2
     assert go_back(mlruns)["champion"] == 1
     assert crowned(mlruns, better) == 2
@@ -86,6 +91,69 @@ def test_the_first_champion_may_not_be_surely_worse_than_another_model_of_its_ow
     assert Registry(mlruns).champion() is None
     unsure = log_run(mlruns, "unsure", gains=LOW, metrics={key: -0.05, f"{key}_high": 0.01})
     assert crowned(mlruns, unsure) == 1
+
+
+def test_the_first_champion_has_to_beat_the_defaults(mlruns: Path, defaults: LoggedRun) -> None:
+    log_run(mlruns, "luck", gains=[0.2, 0.0, 0.3, 0.2], models={"factors": 32})
+    with pytest.raises(NotBetterError, match=rf"does not beat the defaults.* that of defaults \({defaults.id[:8]}\)"):
+        promote(mlruns, "luck", workspace=mlruns)
+    assert Registry(mlruns).champion() is None
+    log_run(mlruns, "better", gains=LOW, models={"factors": 16})
+    done = promote(mlruns, "better", workspace=mlruns)
+    assert (done["champion"], done["before"], done["difference"]) == (1, None, 0.1)
+
+
+def test_the_defaults_themselves_may_be_the_first_champion(mlruns: Path, defaults: LoggedRun) -> None:
+    assert "difference" not in promote(mlruns, "defaults", workspace=mlruns)
+    now = Registry(mlruns).champion()
+    assert now is not None
+    assert now.run.id == defaults.id
+
+
+def test_the_defaults_are_those_of_the_operators_file(mlruns: Path, defaults: LoggedRun) -> None:
+    file = mlruns / "settings.toml"
+    file.write_text("[models]\nfactors = 32\n")
+    log_run(mlruns, "theirs", gains=LOWEST, models={"factors": 32})
+    assert promote(mlruns, "theirs", workspace=mlruns, settings_file=file)["champion"] == 1
+
+
+def test_without_a_run_of_the_defaults_a_first_champion_is_told_to_make_one(mlruns: Path) -> None:
+    log_run(mlruns, "alone", gains=HIGH, models={"factors": 32})
+    with pytest.raises(InputError, match="no run with those settings") as refused:
+        promote(mlruns, "alone", workspace=mlruns)
+    assert "`hearabouts evaluate` without --config first" in refused.value.hint
+
+
+def test_a_run_that_measured_nothing_is_never_champion(mlruns: Path, defaults: LoggedRun) -> None:
+    log_run(mlruns, "nothing", gains=[], models={"factors": 32}, measured=False)
+    log_run(mlruns, "nan", gains=LOW, models={"factors": 32}, metrics={"blend.ndcg_at_10": float("nan")})
+    for name in ("nothing", "nan"):
+        with pytest.raises(NotBetterError, match="measured nothing"):
+            promote(mlruns, name, workspace=mlruns)
+    assert Registry(mlruns).champion() is None
+
+
+def test_a_newer_run_of_the_champion_that_measured_nothing_is_no_rival(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "nothing", gains=[], models={"factors": 16}, measured=False)
+    log_run(mlruns, "worse", gains=LOWEST, models={"factors": 32})
+    with pytest.raises(NotBetterError, match="does not beat the champion"):
+        promote(mlruns, "worse", workspace=mlruns)
+
+
+def test_a_run_by_other_code_is_no_rival(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "newer code", gains=HIGH, models={"factors": 32}, code="c2")
+    with pytest.raises(InputError, match="their code differs: c1 and c2"):
+        promote(mlruns, "newer code", workspace=mlruns)
+    log_run(mlruns, "champion again", gains=LOW, models={"factors": 16}, code="c2")
+    assert promote(mlruns, "newer code", workspace=mlruns)["champion"] == 2
+
+
+def test_before_the_first_champion_came_the_defaults(mlruns: Path, champion: LoggedRun) -> None:
+    assert go_back(mlruns) == {"status": "done", "champion": None}
+    assert Registry(mlruns).champion() is None
+    with pytest.raises(UnknownRunError, match="nobody is champion"):
+        go_back(mlruns)
+    assert go_back(mlruns, version=1)["champion"] == 1
 
 
 @pytest.mark.parametrize("wanted", ["nowhere", "0000000"])
@@ -135,7 +203,18 @@ class TestWhatANightUses:
         monkeypatch.setenv("HEARABOUTS__MODELS__FACTORS", "4")
         assert settings_of(file)[0].models.factors == 4
 
-    def test_settings_that_this_release_does_not_know(self, mlruns: Path) -> None:
+    def test_what_a_run_is_asked_is_not_promoted(self, mlruns: Path, defaults: LoggedRun) -> None:
+        asked = {"test_nights": 30, "gap_nights": 2, "validation_nights": 9, "min_listeners_per_track": 3, "seed": 7}
+        log_run(mlruns, "defaults asked the same", gains=LOWEST, models=asked)
+        run = log_run(mlruns, "strange", gains=LOW, models={"factors": 16, **asked})
+        assert crowned(mlruns, run) == 1
+        usual = settings_of(None)[0].models
+        now = settings_of(self.settings_file(mlruns))[0].models
+        assert now == usual.model_copy(update={"factors": 16})
+        [artifact] = mlruns.glob("artifacts/*/artifacts/hearabouts/**/models.json")
+        assert not asked.keys() & json.loads(artifact.read_text()).keys()
+
+    def test_settings_that_this_release_does_not_know(self, mlruns: Path, defaults: LoggedRun) -> None:
         crowned(mlruns, log_run(mlruns, "old", gains=LOW, models={"moods": 3}))
         with pytest.raises(SettingsError, match=r"version 1, .*: moods"):
             settings_of(self.settings_file(mlruns))

@@ -10,8 +10,11 @@ from listening import world
 
 from pipelines.registered import Registered
 from recsys.errors import InputError
+from recsys.models import collaborative
+from recsys.models.collaborative import learn_and_train, train
 from recsys.models.interactions import gather
 from recsys.models.served import Served, fit_served
+from recsys.models.splitting import split_rows
 from recsys.settings import load_settings
 
 SETTINGS = load_settings(
@@ -98,6 +101,33 @@ def test_what_does_not_fit_is_refused_without_its_values(registered: Registered,
     with pytest.raises(InputError) as refused:
         tracks_of(registered, *listens)
     assert "Atlantis" not in refused.value.message
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(registered: Registered, limit: int) -> None:
+    with pytest.raises(InputError, match="limit is 1 or more"):
+        tracks_of(registered, ("t00001", 1, 0, None), limit=limit)
+
+
+def test_a_limit_above_all_tracks_is_answered_with_all_unheard_ones(registered: Registered) -> None:
+    answer = tracks_of(registered, ("t00001", 1, 0, None), limit=10**5)
+    assert sorted([*answer, "t00001"]) == registered.served.tracks.to_list()
+
+
+def test_only_what_is_served_is_trained(rows: pl.DataFrame, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = rows.filter(pl.col("listener") == rows["listener"][0])
+    split = split_rows(rows, settings=SETTINGS)
+    assert split is not None
+    recipe = learn_and_train(split.train, split.validation, settings=SETTINGS).recipe
+    whole = train(gather(rows, settings=SETTINGS, parents={}), recipe=recipe, settings=SETTINGS)["blend"]
+    asked = gather(own, settings=SETTINGS, parents={}, tracks=served.tracks)
+    scores = whole.fold_in(asked).scores(np.array([0]))[0]  # type: ignore[attr-defined]
+    calls: list[str] = []
+    monkeypatch.setattr(collaborative, "fit_alone", lambda *_, **__: calls.append("local"))
+    answer = fit_served(rows, settings=SETTINGS, parents={}).answer(own, limit=5)
+    assert calls == []
+    assert [score for _, score in answer] == [scores[served.tracks.to_list().index(track)] for track, _ in answer]
+    assert answer == served.answer(own, limit=5)
 
 
 def test_no_listener_is_in_the_fitted_model(rows: pl.DataFrame, served: Served) -> None:

@@ -149,10 +149,23 @@ def test_the_browsers_signal_withdraws_partner_statistics_and_is_recorded_once(a
     ]
 
 
+def test_the_signal_puts_nobody_on_record_who_never_allowed_it_or_was_erased(ana: Ana) -> None:
+    for purpose in ("partner_statistics", "contribute_trends"):
+        assert ana.state(purpose, **GPC)["state"] == "withdrawn"
+    assert ana.entries() == []
+    ana.put("partner_statistics", GIVE)
+    assert ana.ask("DELETE", "/v1/me/data", headers=GPC).status_code == 202
+    assert ana.state("partner_statistics", **GPC)["since"] is None
+    assert ana.entries() == []
+    ana.put("partner_statistics", GIVE)  # who comes back is listened to again
+    ana.state("partner_statistics", **GPC)
+    assert [entry[1:] for entry in ana.entries()] == [("given", "api"), ("withdrawn", "gpc")]
+
+
 def test_the_signal_stands_against_giving_in_the_same_request_and_without_it_the_listener_decides(ana: Ana) -> None:
     refused = ana.put("partner_statistics", GIVE, **GPC)
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/opted-out")
-    assert ana.entries() == [("partner_statistics", "withdrawn", "gpc")]
+    assert ana.entries() == []
     assert ana.put("local_trends", GIVE, **GPC).status_code == 200  # the signal is about partners alone
     assert ana.put("partner_statistics", GIVE).json()["state"] == "given"
 
@@ -233,7 +246,7 @@ def test_a_receipt_holds_every_decision(ana: Ana, workspace: Workspace) -> None:
         ("withdrawn", "2026-09", "api"),
     ]
     assert [event["collection_method"] for event in personal["events"]] == [Channel.PAGE]
-    assert personal["purpose"]["retention_period"] == "35 nights"
+    assert personal["purpose"]["retention_period"].startswith("35 nights; ")
     assert local["pii_principal_id"] == personal["pii_principal_id"]
     assert local["record_id"] != personal["record_id"]
     again = ana.ask("GET", "/v1/me/consents/receipts").json()["consent_records"]
@@ -241,6 +254,39 @@ def test_a_receipt_holds_every_decision(ana: Ana, workspace: Workspace) -> None:
     listener = listener_of("ana", key=workspace.listener_key())
     assert listener not in answer.text
     assert '"ana"' not in answer.text
+
+
+def test_a_receipt_says_what_is_kept_as_the_account_of_what_is_collected_does(
+    workspace: Workspace, settings: Settings
+) -> None:
+    """The place of a request is as fine as the endpoint accepts, not as the atlas is, and is not kept at all."""
+    coarse = load_settings(overrides={"atlas": {"finest_resolution": 4}, "store": {"nights": 41}})
+    ana = Ana(Client(workspace, settings=coarse), workspace, coarse)
+    for purpose in Purpose:
+        ana.put(purpose, GIVE)
+    records = ana.ask("GET", "/v1/me/consents/receipts").json()["consent_records"]
+    found = {record["purpose"]["purpose"]: record["purpose"] for record in records}
+    assert {purpose: each["retention_period"].split(";")[0].split(":")[0] for purpose, each in found.items()} == {
+        "local_trends": "not kept",
+        "contribute_trends": "41 nights",
+        "personalisation": "41 nights",
+        "partner_statistics": "41 nights",
+    }
+    assert found["local_trends"]["pii_information"] == ["place, as an H3 cell of resolution 5 or coarser"]
+    assert "resolution 4" in found["contribute_trends"]["pii_information"][1]
+    assert not any("place" in each for each in found["personalisation"]["pii_information"])
+    collected = ana.ask("GET", "/v1/transparency").json()["collected"]
+    (place,) = (each for each in collected if each["purposes"] == ["local_trends"])
+    assert (place["kept"].startswith("not at all"), "resolution 5" in place["how_coarse"]) == (True, True)
+
+
+def test_what_the_browser_withdrew_is_no_explicit_decision_in_the_receipt(ana: Ana) -> None:
+    ana.put("partner_statistics", GIVE)
+    (record,) = ana.ask("GET", "/v1/me/consents/receipts", headers=GPC).json()["consent_records"]
+    assert [(each["event_state"], each["event_type"]) for each in record["events"]] == [
+        ("given", "explicit"),
+        ("withdrawn", "signal"),
+    ]
 
 
 def test_who_never_decided_gets_a_receipt_too(ana: Ana) -> None:

@@ -95,8 +95,38 @@ def test_the_pages_of_the_settings_may_call(workspace: Workspace) -> None:
     assert "PUT" in allowed.headers["access-control-allow-methods"]
     refused = client.request("OPTIONS", CHART, headers={"Origin": "https://else.example", **asked})
     assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
-    hidden = client.request("OPTIONS", "/v1/regions?lat=1", headers={"Origin": APP, **asked})
-    assert hidden.json()["type"] == "/problems/position"
+    hidden = client.get("/v1/regions?lat=1", headers={"Origin": APP})
+    assert (hidden.json()["type"], hidden.headers["access-control-allow-origin"]) == ("/problems/position", APP)
+
+
+@pytest.mark.parametrize("path", ["/", CHART, "/v1/regions", "/healthz", "/v1/me/data", "/nothing"])
+def test_head_is_what_get_would_answer_without_its_body(client: Client, path: str) -> None:
+    asked, got = client.request("HEAD", path), client.get(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    assert asked.headers["content-length"] == got.headers["content-length"]
+
+
+def test_all_places_at_once_are_made_once_and_packed(client: Client) -> None:
+    plain, packed = (client.get("/v1/regions", headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json() == plain.json()
+    assert packed.headers["etag"] != plain.headers["etag"]
+    geo = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "Accept": "application/geo+json"})
+    assert geo.json()["type"] == "FeatureCollection"
+    again = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_headers_beyond_what_is_looked_at_are_refused(client: Client) -> None:
+    answer = client.get(CHART, headers={"X-Long": "1.22" + " " * 17_000 + "x"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-input")
+
+
+def test_a_length_that_is_no_length_is_refused(client: Client) -> None:
+    path = "/v1/me/consents/local_trends"
+    answer = client.request("PUT", path, headers={"Content-Length": "0" * 4_500 + "5"})
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -237,6 +267,7 @@ def test_the_metrics_count_what_happens(client: Client, workspace: Workspace, se
     client.get(CHART)
     client.get("/v1/canary?cell=canary")
     give = {"state": "given", "notice_version": settings.consents.notice_version}
+    client.request("PUT", "/v1/me/consents/partner_statistics", headers=ana, json=give)
     for _ in range(2):  # the second changes nothing
         client.request("PUT", "/v1/me/consents/local_trends", headers=ana, json=give)
         client.get("/v1/me/trending", headers={**ana, "Sec-GPC": "1"})

@@ -7,6 +7,8 @@ import { listenForMoves } from "./moves.js";
 const SIZE = 1000; // width of the world before any zoom
 const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
 const NEAR = 28, CLOSEST = 220; // zoom: of a single region, and at most
+const ROOM = 1.5, CLOSER = 1.6; // how much larger than the canvas a picture is kept, and how far it may be enlarged
+const REST = 150; // milliseconds without a move after which the picture is drawn anew, sharp
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @typedef {{id: string, ring: number[][], box: number[], name: string, parent: string, charts: boolean}} Hexagon */
@@ -21,7 +23,7 @@ export async function drawMap(place) {
   listenForMoves(map);
   document.addEventListener("place-shown", (event) => map.choose(/** @type {CustomEvent} */ (event).detail));
   document.addEventListener("cell-shown", (event) => map.outline(/** @type {CustomEvent} */ (event).detail));
-  for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.draw();
+  for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.refresh();
   new ResizeObserver(() => map.resize()).observe(place);
   await Promise.all([map.loadLand(), map.loadRegions(Number(place.dataset.charts))]);
   document.dispatchEvent(new CustomEvent("map-ready"));
@@ -44,13 +46,16 @@ export class WorldMap {
     this.width = this.height = this.waiting = 0;
     this.flight = /** @type {object | undefined} */ (undefined);
     this.arrived = false;
+    this.picture = document.createElement("canvas"); // land and hexagons, which take long to draw
+    this.pictured = /** @type {typeof this.view | undefined} */ (undefined); // the view that it is of
+    this.resting = 0;
   }
 
   async loadLand() {
     const topology = await (await fetch("/assets/land.json")).json();
     const projection = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]);
     this.land = new Path2D(geoPath(projection).digits(2)(feature(topology, topology.objects.land)) ?? "");
-    this.draw();
+    this.refresh();
   }
 
   /** @param {number} charts how many of the places have charts of their own: they come first */
@@ -60,6 +65,7 @@ export class WorldMap {
     const places = regions.map((/** @type {any} */ each, /** @type {number} */ rank) => ({ ...each, charts: rank < charts }));
     this.regions = places.filter((/** @type {any} */ each) => each.level === "region").map(hexagon);
     this.layers = layersOf(this.regions);
+    this.refresh();
     this.choose({ id: this.chosen });
   }
 
@@ -134,6 +140,8 @@ export class WorldMap {
     const [top, bottom] = [projected(0, 84)[1], projected(0, -80)[1]];
     this.view = { x: Math.min(SIZE * 1.1, Math.max(-SIZE * 0.1, x)), y: Math.min(bottom, Math.max(top, y)), zoom };
     this.draw();
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.pictured !== this.view && this.refresh(), REST);
   }
 
   /** The point of the world under a point of the canvas. @param {number} x @param {number} y */
@@ -157,6 +165,12 @@ export class WorldMap {
     const sharp = Math.min(devicePixelRatio, 2);
     [this.canvas.width, this.canvas.height] = [width * sharp, height * sharp];
     if (first) this.view = this.whole();
+    this.refresh();
+  }
+
+  /** Draw everything anew. */
+  refresh() {
+    this.pictured = undefined;
     this.draw();
   }
 
@@ -165,40 +179,72 @@ export class WorldMap {
   }
 
   paint() {
-    const { pen, canvas, view } = this, colour = getComputedStyle(this.place);
-    const of = (/** @type {string} */ name) => colour.getPropertyValue(name);
-    const sharp = canvas.width / (this.width || 1), scale = view.zoom * sharp;
+    const { pen, canvas, view } = this, of = this.colours();
+    if (!this.pictured || !this.covers(this.pictured)) this.drawPicture(of);
+    const from = this.pictured ?? view, times = view.zoom / from.zoom, pixels = this.sharp() * view.zoom;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.fillStyle = of("--sea");
     pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.setTransform(scale, 0, 0, scale, canvas.width / 2 - view.x * scale, canvas.height / 2 - view.y * scale);
-    pen.lineJoin = "round";
-    this.fill(this.land, of("--land"));
+    pen.setTransform(times, 0, 0, times, canvas.width / 2 + (from.x - view.x) * pixels, canvas.height / 2 + (from.y - view.y) * pixels);
+    pen.drawImage(this.picture, -this.picture.width / 2, -this.picture.height / 2);
+    this.aim(pen, canvas);
+    fill(pen, pathOf(this.regions.filter((each) => each.id === this.chosen)), of("--accent"));
+    pen.lineWidth = 2.5 / view.zoom;
+    stroke(pen, this.mine, of("--ink"));
+    if (this.hovered) stroke(pen, pathOf([this.hovered]), of("--ink"));
+  }
+
+  /** Tell whether the picture still fills the canvas, and is not enlarged too far. @param {typeof this.view} from */
+  covers(from) {
+    const times = this.view.zoom / from.zoom, { width, height } = this;
+    const within = (/** @type {number} */ off, /** @type {number} */ size) => Math.abs(off) * this.view.zoom <= (size / 2) * (ROOM * times - 1);
+    return times <= CLOSER && within(from.x - this.view.x, width) && within(from.y - this.view.y, height);
+  }
+
+  /** Draw land and hexagons around the view into the picture. @param {(name: string) => string} of */
+  drawPicture(of) {
+    const { picture, canvas, view } = this, pen = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
+    [picture.width, picture.height] = [Math.ceil(canvas.width * ROOM), Math.ceil(canvas.height * ROOM)]; // and so empty
+    this.aim(pen, picture);
+    fill(pen, this.land, of("--land"));
     pen.lineWidth = Math.min(1, view.zoom / 20) / view.zoom;
     for (const { charts, path } of this.layers) {
-      this.fill(path, of(charts ? "--charted" : "--hexagon"));
-      if (view.zoom > 4) this.stroke(path, of("--land")); // from afar lines show nothing and cost most of the time
+      fill(pen, path, of(charts ? "--charted" : "--hexagon"));
+      if (view.zoom > 4) stroke(pen, path, of("--land")); // from afar lines show nothing and cost most of the time
     }
     pen.lineWidth = 1 / view.zoom;
-    if (view.zoom > 4) this.stroke(this.land, of("--coast"));
-    const chosen = this.regions.filter((each) => each.id === this.chosen);
-    this.fill(pathOf(chosen), of("--accent"));
-    pen.lineWidth = 2.5 / view.zoom;
-    this.stroke(this.mine, of("--ink"));
-    if (this.hovered) this.stroke(pathOf([this.hovered]), of("--ink"));
+    if (view.zoom > 4) stroke(pen, this.land, of("--coast"));
+    this.pictured = view;
   }
 
-  /** @param {Path2D} path @param {string} colour */
-  fill(path, colour) {
-    this.pen.fillStyle = colour;
-    this.pen.fill(path);
+  /** Let a pen draw the world as the view has it. @param {CanvasRenderingContext2D} pen @param {HTMLCanvasElement} on */
+  aim(pen, on) {
+    const scale = this.view.zoom * this.sharp();
+    pen.setTransform(scale, 0, 0, scale, on.width / 2 - this.view.x * scale, on.height / 2 - this.view.y * scale);
+    pen.lineJoin = "round";
   }
 
-  /** @param {Path2D} path @param {string} colour */
-  stroke(path, colour) {
-    this.pen.strokeStyle = colour;
-    this.pen.stroke(path);
+  /** Pixels of the canvas to one of the page. */
+  sharp() {
+    return this.canvas.width / (this.width || 1);
   }
+
+  colours() {
+    const found = getComputedStyle(this.place);
+    return (/** @type {string} */ name) => found.getPropertyValue(name);
+  }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Path2D} path @param {string} colour */
+function fill(pen, path, colour) {
+  pen.fillStyle = colour;
+  pen.fill(path);
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {Path2D} path @param {string} colour */
+function stroke(pen, path, colour) {
+  pen.strokeStyle = colour;
+  pen.stroke(path);
 }
 
 /** @param {any} place @returns {Hexagon} */

@@ -1,24 +1,19 @@
 // The listener's own part: the list and why, the switches, the place, and the rights. Without a token it shows how to
 // sign in; whatever is declined leaves everything else as it is.
-import { ask, isSignedIn, Refused, signIn, signOut } from "./session.js";
-
-/** @type {Record<string, string>} */
-const NAMES = {
-  local_trends: "Near me",
-  contribute_trends: "Count my plays in my area’s charts",
-  personalisation: "Learn from my plays for me",
-  partner_statistics: "Count my plays in partners’ statistics",
-};
+import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
 
 const BUILT = "/assets/map.js"; // loaded already where it is there; where it is not, there is no button for it
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
+let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
 const find = (id) => document.getElementById(id);
 
 /** Fill the page where it is the listener's own part. */
 export function showMe() {
+  asked++;
+  looked++;
   const me = find("me");
   if (!me) return;
   me.hidden = false;
@@ -43,13 +38,15 @@ const ACTIONS = {
 
 function signedIn() {
   if (find("sign-in").returnValue !== "sign-in") return;
-  signIn(find("token").value);
+  const is = signIn(find("token").value);
   find("token").value = "";
-  showSession();
+  if (is) showSession();
+  else say("This is no token. Copy it whole from your app: three parts with dots between them.");
 }
 
 /** @param {string} said */
 function showSession(said = "") {
+  forget();
   for (const part of document.querySelectorAll("[data-when]")) {
     /** @type {HTMLElement} */ (part).hidden = (part.getAttribute("data-when") === "in") !== isSignedIn();
   }
@@ -57,11 +54,22 @@ function showSession(said = "") {
   if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showSwitches()]); });
 }
 
+/** Take all that is a listener's out of the page: whoever is next in this tab is somebody else. */
+function forget() {
+  asked++;
+  looked++;
+  for (const id of ["my-list", "list-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
+  for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
+  tell("place-shown", { id: "world" });
+}
+
 /** Do something, and say in words where it fails. @param {() => Promise<void>} what */
 async function attempt(what) {
+  const me = find("me");
   try {
     await what();
   } catch (error) {
+    if (error instanceof SignedOut || find("me") !== me) return; // nobody is there any more to be told
     if (!(error instanceof Refused)) return say("That did not work. Please try again.");
     if (error.status !== 401) return say(error.message);
     signOut();
@@ -77,7 +85,7 @@ function say(text) {
 /** @param {string} cell */
 async function showList(cell = "") {
   const mine = ++asked;
-  const list = await (await ask(`/v1/me/trending${cell && `?cell=${cell}`}`)).json();
+  const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
   if (mine !== asked) return;
   const most = Math.max(1e-9, ...list.items.map((/** @type {any} */ item) => item.listeners.high));
   find("list-why").textContent = list.why;
@@ -125,13 +133,16 @@ function count(number) {
 
 /** Ask the browser where the listener is, but only where the listener allows it at this moment. */
 async function near() {
-  const { consents } = await (await ask("/v1/me/consents")).json();
+  const mine = ++looked;
+  const { consents } = await ask("/v1/me/consents");
+  if (mine !== looked) return;
   const allowed = consents.some((/** @type {any} */ each) => each.purpose === "local_trends" && each.state === "given");
   find("near-first").hidden = allowed;
   if (!allowed) return;
   say("Asking your browser for a rough position…");
   const { cellHere } = await import(BUILT);
-  await found(await cellHere());
+  const answer = await cellHere();
+  if (mine === looked) await found(answer); // it may take seconds, in which the switch was turned off
 }
 
 /** @param {{cell?: string, refused?: boolean}} answer */
@@ -146,7 +157,7 @@ async function found({ cell, refused }) {
 }
 
 async function showSwitches() {
-  const { notice_version, consents } = await (await ask("/v1/me/consents")).json();
+  const { notice_version, consents } = await ask("/v1/me/consents");
   find("notice").textContent = notice_version;
   find("switches").replaceChildren(...consents.map((/** @type {any} */ each) => switchOf(each, notice_version)));
 }
@@ -154,7 +165,7 @@ async function showSwitches() {
 /** @param {any} consent @param {string} notice */
 function switchOf(consent, notice) {
   const made = find("switch").content.cloneNode(true), button = made.querySelector("button");
-  const on = consent.state === "given", name = NAMES[consent.purpose] ?? consent.purpose;
+  const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
   made.querySelector("p").textContent = consent.text + since(consent, on);
   button.setAttribute("aria-label", name);
@@ -172,26 +183,33 @@ function since(consent, on) {
 
 /** @param {string} purpose @param {string} state @param {string} notice_version */
 async function decide(purpose, state, notice_version) {
+  const here = purpose === "local_trends";
+  if (here) {
+    asked++;
+    looked++;
+  }
+  say("");
   try {
     await ask(`/v1/me/consents/${purpose}`, { method: "PUT", body: { state, notice_version } });
   } finally {
     await showSwitches(); // also where it was refused: the notice may have changed meanwhile
     find("switches").querySelector(`[data-purpose=${purpose}]`)?.focus();
+    if (here) {
+      find("near-first").hidden = true;
+      await showList();
+    }
   }
-  if (purpose !== "local_trends") return;
-  find("near-first").hidden = true;
-  await showList();
 }
 
 /** @param {string} path @param {string} name */
 async function download(path, name) {
-  const address = URL.createObjectURL(await (await ask(path)).blob());
+  const address = URL.createObjectURL(new Blob([await askForText(path)]));
   Object.assign(document.createElement("a"), { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 const erase = () => attempt(async () => {
-  const { receipt, state } = await (await ask("/v1/me/data", { method: "DELETE" })).json();
+  const { receipt, state } = await ask("/v1/me/data", { method: "DELETE" });
   showErasure(receipt, state);
   await Promise.all([showList(), showSwitches()]);
 });
@@ -200,7 +218,7 @@ const erase = () => attempt(async () => {
 function showErasure(receipt, state) {
   const again = Object.assign(document.createElement("button"), { type: "button", textContent: "Look again" });
   again.onclick = () => attempt(async () => {
-    const answer = await (await ask(`/v1/me/data/erasures/${receipt}`)).json();
+    const answer = await ask(`/v1/me/data/erasures/${receipt}`);
     showErasure(answer.receipt, answer.state);
   });
   const words = state === "done" ? "Done: nothing about you is held any more." : "You are forgotten in everything we show; the next night finishes it on every disk.";

@@ -23,7 +23,7 @@ addEventListener("hashchange", () => takeTokenFromAddress() && arrived());
 
 /** @param {HTMLAnchorElement} link */
 function isOurs(link) {
-  return link.origin === location.origin && ["/", "/me"].includes(link.pathname) && !link.hash;
+  return link.origin === location.origin && ["/", "/me", "/transparency", "/licences"].includes(link.pathname) && !link.hash;
 }
 
 /** Go to another part of the page. @param {string} address */

@@ -3,19 +3,26 @@
 // In sessionStorage, so that a reload or a link of this page keeps the listener signed in. It belongs to one tab, is gone
 // with it and is never sent by itself; localStorage would stay on a shared computer, and a cookie goes with every request.
 const KEPT = "hearabouts-token";
+const OTHER = "Somebody else is signed in here. Do you want to sign in with the token of this link instead?";
 
-/** Take a token that an app has put into the address's fragment, and remove it from there at once; tell if there was. */
+/**
+ * Take a token that an app has put into the address's fragment, and remove it from there at once; tell if it is used.
+ * A link of somebody else's must not make a listener decide under another name without noticing.
+ */
 export function takeTokenFromAddress() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
   if (found === null) return false;
   history.replaceState(history.state, "", location.pathname + location.search);
-  signIn(found);
-  return true;
+  const kept = sessionStorage.getItem(KEPT);
+  return (kept === null || ownerOf(kept) === ownerOf(found) || confirm(OTHER)) && signIn(found);
 }
 
-/** @param {string} token */
-export function signIn(token) {
-  sessionStorage.setItem(KEPT, token.trim());
+/** Keep a token, whatever line breaks a paste has put into it; tell if it is one. @param {string} text */
+export function signIn(text) {
+  const token = text.replace(/\s/g, "");
+  const is = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+  if (is) sessionStorage.setItem(KEPT, token);
+  return is;
 }
 
 export function signOut() {
@@ -36,13 +43,49 @@ export class Refused extends Error {
   }
 }
 
+/** Who asked is not signed in any more, so the answer is not theirs who are. */
+export class SignedOut extends Error {}
+
 /**
  * Ask the endpoint for something of the listener's own.
- * @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<Response>}
+ * @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<string>}
  */
-export async function ask(path, { method = "GET", body } = {}) {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem(KEPT)}`, "Content-Type": "application/json" };
+export async function askForText(path, { method = "GET", body } = {}) {
+  const token = sessionStorage.getItem(KEPT);
+  if (token === null) throw new SignedOut();
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
   const answer = await fetch(path, { method, headers, cache: "no-store", body: body && JSON.stringify(body) });
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
-  return answer;
+  const text = await answer.text();
+  if (sessionStorage.getItem(KEPT) !== token) throw new SignedOut();
+  if (!answer.ok) throw new Refused(answer.status, parsed(text) ?? {});
+  return text;
+}
+
+/** The same, of what is JSON. @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<any>} */
+export async function ask(path, options = {}) {
+  return JSON.parse(await askForText(path, options));
+}
+
+/** Whom a token says that it is of, unverified: enough to tell two listeners of one app apart. @param {string} token */
+function ownerOf(token) {
+  const claims = parsed(decoded(token.split(".")[1] ?? ""));
+  return JSON.stringify([claims?.iss, claims?.sub]);
+}
+
+/** @param {string} base64 */
+function decoded(base64) {
+  try {
+    return atob(base64.replace(/-/g, "+").replace(/_/g, "/"));
+  } catch {
+    return "";
+  }
+}
+
+/** @param {string} text @returns {any} */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,0 +1,116 @@
+"""The job that measures: what it passes on, prints, and refuses before it touches anything."""
+
+import math
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+from commands import Run
+from listening import world
+from rich.console import Console
+
+from pipelines import __main__ as command_line
+from pipelines import tracking
+from pipelines.config import Config
+from pipelines.deployment import Deployment, Sources
+from pipelines.evaluate import Measured, measure, models_table, run_evaluate
+from pipelines.logbook import by_model
+from recsys.errors import InputError
+from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace
+
+TINY = {
+    "factors": 4,
+    "iterations": 2,
+    "regional_iterations": 1,
+    "min_listeners_per_track": 3,
+    "validation_nights": 2,
+    "test_nights": 2,
+    "ease_max_tracks": 10,  # fewer than there are tracks: EASE is not compared
+}
+
+
+def tiny(folder: Path, **models: object) -> Settings:
+    sections = {"models": {**TINY, **models}, "atlas": {"service_area": ["PT"]}, "tracking": {"folder": folder}}
+    return load_settings(overrides=sections)
+
+
+def measured(folder: Path, *, second_seed: bool) -> Measured:
+    rows = world(5, listeners=120, tracks=40, parts=2, nights=8, plays=40)
+    catalogue = folder / "catalogue.csv"
+    tracks = rows["track_id"].unique().sort()
+    pl.DataFrame({"track_id": tracks, "title": tracks, "artist_id": tracks, "artist": tracks}).write_csv(catalogue)
+    deployment = Deployment(
+        Workspace(folder), tiny(folder), Sources(folder, catalogue), datetime(2026, 10, 5, tzinfo=UTC)
+    )
+    return measure(rows, deployment=deployment, models=deployment.settings.models, second_seed=second_seed)
+
+
+def test_a_second_seed_measures_stability_and_without_it_there_is_none(tmp_path: Path) -> None:
+    once, twice = (measured(tmp_path, second_seed=second).evaluation.metrics for second in (False, True))
+    assert math.isnan(once["blend.stability"])
+    assert 0 < twice["blend.stability"] <= 1
+    rest = [key for key in once if not key.endswith(".stability") and not math.isnan(once[key])]
+    assert {key: once[key] for key in rest} == {key: twice[key] for key in rest}
+
+
+def test_a_model_that_was_not_measured_is_left_out_of_the_line_and_a_dash_in_the_table(tmp_path: Path) -> None:
+    metrics = measured(tmp_path, second_seed=False).evaluation.metrics
+    assert math.isnan(metrics["ease.macro_ndcg_at_10"])
+    assert "ease" not in by_model(metrics, "macro_ndcg_at_10")
+    text = StringIO()
+    Console(file=text, width=120, force_terminal=True).print(models_table(metrics, title="tiny"))
+    lines = {line.split()[0]: line for line in text.getvalue().splitlines() if line.strip()}
+    assert lines["ease"].split()[1:] == ["–"] * 4
+    bold = [line for line in lines.values() if "\x1b[1m0." in line]
+    assert bold, "the best of each column is bold, whatever else is missing"
+    assert "nan" not in text.getvalue()
+
+
+def test_a_workspace_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    missing = Workspace(tmp_path / "none")
+    deployment = Deployment(
+        missing, tiny(tmp_path / "mlruns"), Sources(tmp_path, tmp_path), datetime(2026, 10, 5, tzinfo=UTC)
+    )
+    with pytest.raises(InputError, match="there is no workspace"):
+        run_evaluate(deployment, config=Config())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("catalogue", [True, False])
+def test_the_samples_settings_go_with_the_samples_catalogue(
+    hearabouts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, catalogue: bool
+) -> None:
+    """The sample's file does not fit here: where it is read that is said, and otherwise that there is no workspace."""
+    sample = tmp_path / "sample"
+    sample.mkdir()
+    (sample / "settings.toml").write_text("[models]\nfactors = -1\n")
+    monkeypatch.setattr(command_line, "SAMPLE", sample)
+    done = hearabouts("evaluate", *(["--catalogue", tmp_path / "c.csv"] if catalogue else []))
+    assert done.code == (65 if catalogue else 78)
+    assert done.summary["problem"] == ("bad-input" if catalogue else "settings")
+
+
+def test_the_second_seed_is_asked_for_on_the_command_line(
+    hearabouts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def stop(_: object, *, config: Config, second_seed: bool) -> None:
+        asked.append(second_seed)
+        raise InputError("seen")
+
+    monkeypatch.setattr("pipelines.evaluate.run_evaluate", stop)
+    for flags in ([], ["--second-seed"]):
+        hearabouts("evaluate", "--catalogue", tmp_path / "c.csv", *flags)
+    assert asked == [False, True]
+
+
+def test_the_store_of_the_runs_is_the_operators_alone(mlruns: Path) -> None:
+    (mlruns / "mlflow.db").chmod(0o644)
+    with tracking.run(mlruns, experiment="modes", name="modes", params={}, tags={}):
+        pass
+    assert (mlruns / "mlflow.db").stat().st_mode & 0o777 == 0o600
+    assert mlruns.stat().st_mode & 0o777 == 0o700
