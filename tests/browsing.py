@@ -116,7 +116,7 @@ def _pass(source: socket.socket, target: socket.socket, kept: list[bytes] | None
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait until an expression is true; playwright's own wait evaluates a text in the page, which the policy forbids."""
+    """Wait until an expression is true; playwright's own wait evaluates it in the page, which the policy forbids."""
     for _ in range(200):
         if page.evaluate(condition):
             return
