@@ -68,7 +68,7 @@ sample: .venv/.ready ## write the sample world anew
 
 .PHONY: lock
 lock: ## resolve requirements.lock anew (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate pyproject.toml --group dev -o requirements.lock
 
 .PHONY: clean
 clean: ## remove the environment and caches; never a workspace: its ledger and keys cannot be made again
