@@ -59,10 +59,11 @@ def standardized(scores: FloatArray, columns: np.ndarray | slice = slice(None)) 
     Where it is constant there but for the last bits of its numbers, that of the whole row is taken; a constant row
     becomes zeros.
     """
-    centred = scores - scores[:, columns].mean(axis=1, keepdims=True)
+    # Means in double precision, as the last bits of a sum of floats depend on how many rows lie beside this one.
+    centred = scores - scores[:, columns].mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     least = _LAST_BITS * np.abs(scores).max(axis=1, initial=0, keepdims=True)
-    here, everywhere = (part.std(axis=1, keepdims=True) for part in (centred[:, columns], centred))
-    spread = np.where(here > least, here, everywhere)
+    here, everywhere = (part.std(axis=1, keepdims=True, dtype=np.float64) for part in (centred[:, columns], centred))
+    spread = np.where(here > least, here, everywhere).astype(np.float32)
     return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > least))
 
 
