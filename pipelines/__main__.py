@@ -460,7 +460,8 @@ def _sources(
 
 def _show_charts(workspace: Workspace) -> None:
     """End the night with what it was for: what is popular in the world and in the liveliest regions, and what rises."""
-    from recsys.serving.answers import POPULAR, RISING, chart_answer
+    from recsys.nearby import POPULAR, RISING
+    from recsys.serving.answers import chart_answer
     from recsys.serving.published import WORLD, open_published
 
     published = open_published(workspace)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -20,8 +19,9 @@ from recsys.models.interactions import IntArray, Interactions, gather, heard_lat
 from recsys.models.metrics import Model, without
 from recsys.models.splitting import Split, split_rows
 from recsys.models.tastes import Examples, closest, learn_orders
+from recsys.nearby import Candidates, candidates_of
 from recsys.releases.history import Draw
-from recsys.serving.personal import Candidates, Items, candidates_of, evidence_for
+from recsys.serving.personal import evidence_for
 from recsys.settings import ListsSettings, Settings
 from recsys.tastes import EVIDENCE, Orders, Tastes, default_orders, nobody, write
 
@@ -148,7 +148,7 @@ def _tastes(
 class _Home:
     """The candidates of a home, their columns in the tastes, and in the interactions (-1 for none)."""
 
-    candidates: Candidates
+    candidates: Candidates[str]
     columns: NDArray[np.int32]
     tracks: IntArray
 
@@ -158,14 +158,13 @@ def _homes(known: Interactions, *, tastes: Tastes, lines: pl.DataFrame, atlas: A
     by_list = lines.select("place", "chart", "track_id").partition_by(
         "place", "chart", as_dict=True, maintain_order=True
     )
-    charts = {key: [{"track_id": track} for track in rows["track_id"]] for key, rows in by_list.items()}
-    items = cast("Items", lambda place, chart: charts.get((place, chart)))  # of which only the tracks are looked at
+    charts = {key: rows["track_id"].to_list() for key, rows in by_list.items()}
     column = {track: number for number, track in enumerate(known.tracks)}
 
     @cache
     def home(position: int) -> _Home:
         place = WORLD if position < 0 else atlas.place_of(known.parts[position])
-        candidates = candidates_of(atlas.chain(place), items=items)
+        candidates = candidates_of(atlas.chain(place), tracks=lambda at, chart: charts.get((at, chart)))
         tracks = np.array([column.get(track, -1) for track in candidates.tracks], dtype=np.int64)
         return _Home(candidates, tastes.columns_of(candidates.tracks), tracks)
 

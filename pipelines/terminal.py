@@ -15,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.errors import RecsysError
-from recsys.serving.answers import RISING, Chart, Item
+from recsys.nearby import RISING
+from recsys.serving.answers import Chart
+from recsys.serving.lists import Item
 
 Thing = TypeVar("Thing")
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from recsys.consent_tables import ENTRIES, IMPORTED, instant_of, microseconds, not_erased, prepare
+from recsys.consent_tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
 from recsys.database import Database
 from recsys.erasure import Erasures
 from recsys.settings import ConsentsSettings
@@ -94,6 +94,21 @@ class Standing:
     asks_again: bool
 
 
+class Choices(NamedTuple):
+    """What may choose a listener's list at an instant.
+
+    Parameters
+    ----------
+    place : bool
+        The cell of the request.
+    plays : bool
+        What the listener plays, as far as it is not being erased.
+    """
+
+    place: bool
+    plays: bool
+
+
 class ConsentLog:
     """The durable, append-only log; the latest entry at an instant is the state.
 
@@ -109,6 +124,11 @@ class ConsentLog:
         The versions of the notice that are in force: what was given under another one is no consent, neither in
         serving nor for a night. By default every version is.
 
+    Attributes
+    ----------
+    erasures : Erasures
+        The erasures that were asked for.
+
     Raises
     ------
     SettingsError
@@ -120,17 +140,15 @@ class ConsentLog:
     def __init__(self, place: Path | str, *, notices: Collection[str] | None = None) -> None:
         self._database = Database(place)
         prepare(self._database)
+        self.erasures = Erasures(self._database)
         self._notices = notices
         self._insert = self._database.insert_new(ENTRIES)
         self._imported = self._database.insert_new(IMPORTED)
         self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
-        self._latest, self._of = self._database.compiled(_latest(notices)), self._database.compiled(_all_of_one())
+        self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
+        self._choices = self._database.compiled(_choices(notices))
+        self._of = self._database.compiled(_all_of_one())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
-
-    @property
-    def erasures(self) -> Erasures:
-        """The erasures that were asked for."""
-        return Erasures(self._database)
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
         """Add entries, on disk when this returns; return how many were new.
@@ -176,6 +194,15 @@ class ConsentLog:
         asked = {"listener": listener, "purpose": purpose.value, "until": microseconds(at), **self._accepted}
         ((given,),) = self._database.read(self._latest, asked)
         return bool(given)
+
+    def choices(self, listener: str, *, at: datetime) -> Choices:
+        """Return what a listener lets choose the list at this instant.
+
+        All of it is asked for everybody, in one query whose answer is one row, so that its time tells nothing.
+        """
+        asked = {"listener": listener, "until": microseconds(at), **self._accepted}
+        ((place, plays, erased),) = self._database.read(self._choices, asked)
+        return Choices(bool(place), bool(plays) and not erased)
 
     def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
         """Return how every switch of a listener stands, by the entries no later than ``at``."""
@@ -253,14 +280,23 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
     ]
 
 
-def _latest(notices: Collection[str] | None) -> sa.Select[Any]:
+def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str]) -> sa.Select[Any]:
     """Select whether one listener's last answer for one purpose is yes.
 
     It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
     """
-    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == _given("purpose"))
+    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == of)
     past = sa.select(sa.func.max(ENTRIES.c.at)).where(*of_this, ENTRIES.c.at <= _given("until"), not_erased())
     return sa.select(_yes(notices)).where(*of_this, ENTRIES.c.at == past.correlate(None).scalar_subquery())
+
+
+def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
+    """Select the last answers for the two purposes that choose a list, and whether an erasure is still to be done."""
+    place, plays = (
+        _latest(notices, of=_constant(f"'{purpose}'")).scalar_subquery()
+        for purpose in (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION)
+    )
+    return sa.select(place, plays, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
 def _all_of_one() -> sa.Select[Any]:

@@ -22,15 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import InputError, NotReadyError
+from recsys.nearby import CHARTS, FloatArray, IntArray
 from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
 
-EVIDENCE = ("popular", "rising", "local", "close", "new")
+EVIDENCE = (*CHARTS, "close", "new")
 """What speaks for a candidate of a list; an order weighs each of them."""
 
 NO_TRACK = np.iinfo(np.int32).max  # fills rows of fewer than k tracks; sorted, it comes last
 
-IntArray = NDArray[np.int32]
-FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 _FORMAT = "1"

@@ -1,8 +1,6 @@
 """A small published snapshot and a client, for all tests of the endpoint: every name and number is known here."""
 
 import asyncio
-import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -15,6 +13,7 @@ import numpy as np
 from fastapi import FastAPI
 
 from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.releases.charts_file import PlaceRow, write_charts_file
 from recsys.serving.api import create_app
 from recsys.serving.held import Held
 from recsys.serving.identity import mint
@@ -32,14 +31,7 @@ SUVA = h3.latlng_to_cell(-18.14, 178.44, 5)
 ALENTEJO = h3.latlng_to_cell(37.9, -7.9, 5)  # in no region; its parent of resolution 4 belongs to Portugal
 OCEAN = h3.latlng_to_cell(0.0, -30.0, 5)
 
-_SCHEMA = """
-CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, parent TEXT, latitude REAL,
-    longitude REAL, population INTEGER, search TEXT, served INTEGER);
-CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
-CREATE TABLE charts (place TEXT, chart TEXT, items TEXT, PRIMARY KEY (place, chart));
-"""
-
-_PLACES = [
+_PLACES: list[PlaceRow] = [
     ("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
     ("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
     ("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
@@ -162,11 +154,5 @@ class Client:
 
 
 def _write_charts(path: Path, *, size: int) -> None:
-    database = sqlite3.connect(path)
-    with database:
-        database.executescript(_SCHEMA)
-        database.executemany(f"INSERT INTO places VALUES ({', '.join('?' * 10)})", _PLACES)
-        database.execute("INSERT INTO cells VALUES (?, 'PT')", (h3.cell_to_parent(ALENTEJO, 4),))
-        charts = [(place, "popular", json.dumps(items(place, size=size))) for place in (LISBON, "PT", "world")]
-        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", charts)
-    database.close()
+    lists = ((place, "popular", items(place, size=size)) for place in (LISBON, "PT", "world"))
+    write_charts_file(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists)

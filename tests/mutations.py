@@ -636,23 +636,22 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "consent is read from a cache",
         "recsys/serving/endpoint.py",
-        "place = self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at)",
-        "known = self.__dict__.setdefault('known', {})\n"
-        "        place = known.setdefault(listener, self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at))",
+        "return self.consents.choices(listener, at=at)",
+        "return self.__dict__.setdefault('known', {}).setdefault(listener, self.consents.choices(listener, at=at))",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
     ),
     Mutation(
         "plays choose without personalisation",
-        "recsys/serving/endpoint.py",
-        "Choices(place, plays and not erased)",
-        "Choices(place, not erased)",
+        "recsys/consent.py",
+        "Choices(bool(place), bool(plays) and not erased)",
+        "Choices(bool(place), not erased)",
         ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
     ),
     Mutation(
         "plays choose until the night has erased them",
-        "recsys/serving/endpoint.py",
-        "Choices(place, plays and not erased)",
-        "Choices(place, plays)",
+        "recsys/consent.py",
+        "Choices(bool(place), bool(plays) and not erased)",
+        "Choices(bool(place), bool(plays))",
         ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
     ),
     Mutation(

@@ -4,18 +4,17 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 
 import h3
 from edge import items
 
+from recsys.releases.charts_file import write_charts_file
 from recsys.workspace import Workspace, replace_file, staged, write_manifest
 
 _SCRIPT = """
@@ -27,13 +26,6 @@ from recsys.serving.server import serve
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 serve(Workspace(Path(sys.argv[1])), settings=load_settings(), held=lambda listener: iter(()), port=0)
-"""
-
-_SCHEMA = """
-CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, parent TEXT, latitude REAL,
-    longitude REAL, population INTEGER, search TEXT, served INTEGER);
-CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
-CREATE TABLE charts (place TEXT, chart TEXT, items TEXT, PRIMARY KEY (place, chart));
 """
 
 
@@ -94,15 +86,12 @@ def _write(path: Path, cells: list[str], *, size: int) -> None:
         (cell, f"Place {n}", "Portugal", "region", "PT", *h3.cell_to_latlng(cell), 10**6 - n, f"place {n} portugal", 1)
         for n, cell in enumerate(cells)
     ]
-    with closing(sqlite3.connect(path)) as database, database:
-        database.executescript(_SCHEMA)
-        database.executemany(f"INSERT INTO places VALUES ({', '.join('?' * 10)})", [world, country, *rows])
-        lists = (
-            (place[0], chart, json.dumps(items(str(place[0]), size=size)))
-            for place in (world, country, *rows)
-            for chart in ("popular", "rising", "local")
-        )
-        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", lists)
+    lists = (
+        (str(place[0]), chart, items(str(place[0]), size=size))
+        for place in (world, country, *rows)
+        for chart in ("popular", "rising", "local")
+    )
+    write_charts_file(path, places=[world, country, *rows], cells=[], charts=lists)
 
 
 def _text(value: object) -> str:

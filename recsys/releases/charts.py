@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recsys.atlas import WORLD, Atlas
 from recsys.errors import NotReadyError
+from recsys.nearby import CHARTS, LOCAL, POPULAR, RISING
 from recsys.releases import comparing, shrinkage
 from recsys.releases.comparing import Counted, Expected, Interval
 from recsys.releases.reading import Reading, read_places, rest_of
@@ -21,7 +22,6 @@ from recsys.releases.window import Tracks, Window
 from recsys.schemas import Chart, at_border
 from recsys.settings import ChartsSettings
 
-POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
 MOVER, DEBUT = "mover", "debut"
 
 _MARGIN = 3  # times the length of a chart are looked at closely

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.atlas import WORLD
-from recsys.releases.charts import DEBUT, LOCAL, RISING
+from recsys.nearby import LOCAL, RISING
+from recsys.releases.charts import DEBUT
 
 
 def reason(line: Mapping[str, Any]) -> str:

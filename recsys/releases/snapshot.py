@@ -15,7 +15,9 @@ import polars as pl
 
 from recsys.atlas import WORLD, Atlas, Place
 from recsys.errors import InputError, NotReadyError
-from recsys.releases.charts import LOCAL, Charts
+from recsys.nearby import LOCAL
+from recsys.releases.charts import Charts
+from recsys.releases.charts_file import PlaceRow, write_charts_file
 from recsys.releases.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
 from recsys.spelling import searchable
@@ -23,7 +25,7 @@ from recsys.workspace import Workspace, read_manifest, replace_file, staged, swe
 
 CHARTS = "charts.db"
 
-_FORMAT = "2"  # part of every id: the same charts in another format are another snapshot
+_FORMAT = "3"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
 
 
@@ -113,7 +115,13 @@ def publish(
     sweep(workspace.snapshots)
     if not _is_whole(folder):
         with staged(folder) as stage:
-            _write_database(stage / CHARTS, lines, kinds=charts.kinds, atlas=atlas)
+            served = set(lines["place"].unique())
+            write_charts_file(
+                stage / CHARTS,
+                places=[_place_row(place, served=place.id in served) for place in atlas.places.values()],
+                cells=sorted(atlas.country_cells.items()),
+                charts=_charts(lines, kinds=charts.kinds),
+            )
             write_manifest(stage, {"id": name, **facts})
         read_manifest(folder)
     if _pointer(workspace) != name:
@@ -172,34 +180,20 @@ def _prune(workspace: Workspace, *, current: str) -> None:
         shutil.rmtree(folder)
 
 
-def _write_database(file: Path, lines: pl.DataFrame, *, kinds: Sequence[str], atlas: Atlas) -> None:
-    """Write the tables; the stage around this makes them durable, so SQLite need not."""
-    served = set(lines["place"].unique())
-    with closing(sqlite3.connect(file, isolation_level=None)) as database:
-        database.executescript(_SCHEMA)
-        database.execute("BEGIN")
-        places = (_place_row(place, served=place.id in served) for place in atlas.places.values())
-        database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
-        database.executemany("INSERT INTO cells VALUES (?, ?)", sorted(atlas.country_cells.items()))
-        database.executemany("INSERT INTO charts VALUES (?, ?, ?)", _chart_rows(lines, kinds=kinds))
-        database.execute("COMMIT")
-
-
-def _place_row(place: Place, *, served: bool) -> tuple[Any, ...]:
+def _place_row(place: Place, *, served: bool) -> PlaceRow:
     search = searchable(f"{place.name} {place.country or ''}")
     geography = (place.latitude, place.longitude, place.population)
     return (place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
-def _chart_rows(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield each list of each place; the world is not compared with the rest of the world."""
     found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
     for place in sorted(set(lines["place"])):
         for chart in kinds:
             if (place, chart) != (WORLD, LOCAL):
                 group = found.get((place, chart), lines[:0]).sort("rank")
-                items = [_item(line) for line in group.iter_rows(named=True)]
-                yield place, chart, json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+                yield place, chart, [_item(line) for line in group.iter_rows(named=True)]
 
 
 def _item(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,13 +217,3 @@ def _item(line: Mapping[str, Any]) -> dict[str, Any]:
 def _rounded(listeners: float) -> float:
     """Round to one decimal, below one listener to three significant digits."""
     return round(listeners, 1) if listeners >= 1 else float(f"{listeners:.3g}")
-
-
-_SCHEMA = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, parent TEXT, latitude REAL,
-    longitude REAL, population INTEGER, search TEXT, served INTEGER);
-CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
-CREATE TABLE charts (place TEXT, chart TEXT, items TEXT, PRIMARY KEY (place, chart));
-"""

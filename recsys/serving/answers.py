@@ -7,14 +7,11 @@ import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 from recsys.errors import UnknownChartError
+from recsys.nearby import CHARTS, LOCAL, POPULAR, RISING
+from recsys.serving.lists import Item
 from recsys.serving.place import chain, place_named
 from recsys.serving.published import Level, Place, Published
 from recsys.spelling import searchable
-
-POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
-
-Because = Literal["popular_here", "rising_here", "special_to_here", "close_to_what_you_play", "new_for_you"]
-"""Why a track stands where it does on a listener's own list."""
 
 
 class Centre(TypedDict):
@@ -41,56 +38,6 @@ class Regions(TypedDict):
 
     as_of: str
     regions: list[Region]
-
-
-class Interval(TypedDict):
-    """Contributing listeners a night, averaged over the chart's nights, with a 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-class Bounds(TypedDict):
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-
-class Source(TypedDict):
-    """The chart, and the place it is of, that the numbers of a line come from."""
-
-    chart: str
-    place: str
-
-
-class Item(TypedDict):
-    """One line of a chart.
-
-    ``previous_rank`` is that of the night before, or ``new``; ``nights_on_chart`` counts nights in a row. ``lift`` is
-    how many times what the chart compares with: popular, the track's share in the world; rising, its own past here;
-    local, its share in the rest of the world. ``listeners`` are averaged over the last ``nights``. A rising track is a
-    ``mover``, or a ``debut`` where it has no past here.
-
-    The listener's own list has two keys more. ``because`` is why a track stands where it does; ``source`` is the chart
-    that all numbers and the ranks before are from, also where the reason is another.
-    """
-
-    rank: int
-    previous_rank: int | Literal["new"]
-    nights_on_chart: int
-    track_id: str
-    title: str
-    artist: str
-    listeners: Interval
-    lift: float
-    lift_interval: Bounds
-    nights: int
-    kind: NotRequired[Literal["mover", "debut"]]
-    reason: str
-    because: NotRequired[Because]
-    source: NotRequired[Source]
 
 
 class Chart(TypedDict):

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import to_json  # in a fifth of the time of json
 from starlette.types import ASGIApp
 
 from recsys.consent import consent_log
@@ -245,8 +244,8 @@ async def trending(request: Request, query: Annotated[TrendingParameters, Query(
         cell=cell if choices.place else None,
         limit=limit,
     )
-    request.scope["state"][SCOPE] = answer["scope"]
-    return Response(to_json(answer), media_type="application/json")
+    request.scope["state"][SCOPE] = answer.scope
+    return Response(answer.body, media_type="application/json")
 
 
 def _accepts_geojson(request: Request) -> bool:

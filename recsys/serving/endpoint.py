@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from recsys.consent import ConsentLog, Purpose
+from recsys.consent import Choices, ConsentLog
 from recsys.errors import InputError
 from recsys.serving.account import Account
 from recsys.serving.held import Held
@@ -17,22 +17,6 @@ from recsys.serving.prepared import Prepared
 from recsys.serving.published import Current, Published
 from recsys.serving.trending import Nearby
 from recsys.settings import Settings
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What may choose a listener's list.
-
-    Parameters
-    ----------
-    place : bool
-        The cell of the request.
-    plays : bool
-        What the listener plays, as far as it is not being erased.
-    """
-
-    place: bool
-    plays: bool
 
 
 @dataclass(frozen=True)
@@ -75,22 +59,15 @@ class Endpoint:
     held: Held | None
     account: Account
 
-    async def choices(self, listener: str, *, at: datetime) -> "Choices":
+    async def choices(self, listener: str, *, at: datetime) -> Choices:
         """Return what a listener lets choose the list at this instant.
 
         A file on this machine is read in less time than another thread takes to wake; a database elsewhere is waited
         for where nobody else has to.
         """
         if self.settings.consents.url.get_secret_value():
-            return await run_in_threadpool(self._choices, listener, at=at)
-        return self._choices(listener, at=at)
-
-    def _choices(self, listener: str, *, at: datetime) -> "Choices":
-        """Read all of it for everybody, whatever comes out, so that all answers take the same steps."""
-        place = self.consents.allows(listener, Purpose.LOCAL_TRENDS, at=at)
-        plays = self.consents.allows(listener, Purpose.PERSONALISATION, at=at)
-        erased = self.consents.erasures.concerns(listener)
-        return Choices(place, plays and not erased)
+            return await run_in_threadpool(self.consents.choices, listener, at=at)
+        return self.consents.choices(listener, at=at)
 
     async def published(self) -> Published:
         """Return the newest snapshot that verified; a new one is opened in another thread.

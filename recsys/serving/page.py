@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 
 from recsys.consent import Purpose
 from recsys.errors import RecsysError
+from recsys.nearby import CHARTS
 from recsys.serving import page_frame
-from recsys.serving.answers import CHARTS, chart_answer, regions_answer
+from recsys.serving.answers import chart_answer, regions_answer
 from recsys.serving.endpoint import Endpoint, endpoint_of
 from recsys.serving.guard import without_parameters
 from recsys.serving.page_frame import SWITCHES, revalidated, shown

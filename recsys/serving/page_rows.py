@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 
-from recsys.serving.answers import Item
+from recsys.serving.lists import Item
 from recsys.serving.published import Place
 
 _LEAST = 0.05  # times: what is less is drawn there, as a logarithm has no zero

@@ -6,16 +6,18 @@ The reason is the term that exceeds that of the average candidate most, so that 
 elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
-from recsys.serving.answers import CHARTS, Because, Item, Source
+from recsys.nearby import CHARTS, Candidates, FloatArray, IntArray
+from recsys.serving.lists import Because, Line, Lists
 from recsys.serving.published import WORLD, Published
-from recsys.tastes import NO_TRACK, FloatArray, IntArray, Row
+from recsys.tastes import NO_TRACK, Row
 
 BECAUSE: tuple[Because, ...] = (
     "popular_here",
@@ -27,73 +29,26 @@ BECAUSE: tuple[Because, ...] = (
 
 _LEADS: dict[Because, str] = {"close_to_what_you_play": "Close to what you play. ", "new_for_you": "New for you. "}
 
-Items = Callable[[str, str], Sequence[Item] | None]
-"""Returns a place's own chart, or None where it has none."""
 
-
-class Line(NamedTuple):
-    """A candidate as one chart has it."""
-
-    place: str
-    chart: str
-    item: Item
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The n tracks on any list of a place, or of the larger places it lies in.
-
-    Parameters
-    ----------
-    tracks : tuple of str
-        Their ids, popular ones first.
-    lines : tuple
-        For each, its line on the popular, rising and local list of the nearest place that has it, or None.
-    evidence : numpy.ndarray
-        (n, 3) float32: the logarithm of how many times nearer to the top of its list a track stands than one behind
-        the longest list; 0 where it is on no such list. The lists of larger places follow that of the place.
-    """
-
-    tracks: tuple[str, ...] = field(repr=False)
-    lines: tuple[tuple[Line | None, ...], ...] = field(repr=False)
-    evidence: FloatArray = field(repr=False)
-
-    @property
-    def place(self) -> str:
-        """The nearest place that has a list: what is first is first there. There must be a candidate."""
-        return next(filter(None, self.lines[0])).place
-
-
-def candidates_of(places: Sequence[str], *, items: Items) -> Candidates:
-    """Gather the candidates of a place.
-
-    Parameters
-    ----------
-    places : sequence of str
-        Ids of the place and of the larger ones it lies in, the smallest first.
-    items : callable
-        Returns a place's chart.
-    """
-    lists = [_merged(places, chart, items=items) for chart in CHARTS]
-    tracks = tuple(dict.fromkeys(track for lines in lists for track in lines))
-    behind = 1 + max(map(len, lists))
-    heights = [{track: np.log(behind / rank) for rank, track in enumerate(lines, 1)} for lines in lists]
-    evidence = [[height.get(track, 0.0) for height in heights] for track in tracks]
-    return Candidates(
-        tracks,
-        tuple(tuple(lines.get(track) for lines in lists) for track in tracks),
-        np.array(evidence, dtype=np.float32).reshape(-1, len(CHARTS)),
-    )
-
-
-def evidence_for(candidates: Candidates, *, columns: IntArray, row: Row) -> FloatArray:
+def evidence_for(candidates: Candidates[Any], *, columns: IntArray, row: Row) -> FloatArray:
     """Return (n, 5) what speaks for each candidate, in the order of :data:`recsys.tastes.EVIDENCE`.
 
     What is close and what is new is known of tracks that have a column alone; nothing is of a blank row.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    columns : numpy.ndarray
+        (n,) the column of each in the private file.
+    row : Row
+        Of the listener.
     """
+    evidence = np.empty((len(columns), len(BECAUSE)), dtype=np.float32)
     closeness, played = row.at(columns)
-    new = (columns != NO_TRACK) & ~played & row.known
-    return np.column_stack([candidates.evidence, closeness, new.astype(np.float32)])
+    evidence[:, : len(CHARTS)] = candidates.evidence
+    evidence[:, len(CHARTS)] = closeness
+    evidence[:, len(CHARTS) + 1] = (columns != NO_TRACK) & ~played & row.known
+    return evidence
 
 
 def put_in_order(evidence: FloatArray, weights: Sequence[float]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -104,31 +59,88 @@ def put_in_order(evidence: FloatArray, weights: Sequence[float]) -> tuple[NDArra
     """
     terms = evidence * np.array(weights, dtype=np.float32)
     order = np.argsort(-terms.sum(axis=1), kind="stable")
-    distinct = terms - terms.mean(axis=0) if len(terms) else terms
+    distinct = terms - terms.sum(axis=0) / max(len(terms), 1)
     weightless = np.where(evidence > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
     return order, np.where(terms > 0, distinct, weightless).argmax(axis=1)
 
 
-def listed(candidates: Candidates, *, at: int, because: int, rank: int, published: Published) -> Item:
-    """Return a candidate as a line of the list, with the line of the chart that its reason comes from."""
-    lines = candidates.lines[at]
-    line = (lines[because] if because < len(CHARTS) else None) or next(filter(None, lines))
-    said = _LEADS.get(BECAUSE[because], "") + _where(line, candidates.place, published=published) + line.item["reason"]
-    source: Source = {"chart": line.chart, "place": line.place}
-    return {**line.item, "rank": rank, "reason": said, "because": BECAUSE[because], "source": source}
+@dataclass(frozen=True, eq=False)
+class Around:
+    """The lists of a place and of the larger places it lies in.
+
+    Parameters
+    ----------
+    lists : sequence of Lists
+        The smallest place first; at least one.
+    published : Published
+    """
+
+    lists: Sequence[Lists]
+    published: Published = field(repr=False)
+
+    @property
+    def candidates(self) -> Candidates[int]:
+        """What is on any of the lists."""
+        return self.lists[0].candidates
+
+    @property
+    def place(self) -> str:
+        """The nearest place that has a list: what is first is first there. There must be a candidate."""
+        return self.line(0, because=len(CHARTS)).place
+
+    def line(self, at: int, *, because: int) -> Line:
+        """Return the line of a candidate, of the nearest place whose list of the reason has it.
+
+        Where the reason is no list, it is the first one that holds the candidate.
+
+        Parameters
+        ----------
+        at : int
+            Position of the candidate.
+        because : int
+            Position of the reason in ``BECAUSE``.
+        """
+        ranks = self.candidates.ranks[at].tolist()
+        kind = because if because < len(CHARTS) and ranks[because] else next(n for n, rank in enumerate(ranks) if rank)
+        own = self.lists[0].line(CHARTS[kind], rank=ranks[kind])
+        if own is not None:
+            return own
+        track = int(self.candidates.tracks[at])
+        found = (lists.line(CHARTS[kind], rank=lists.ranks_of(track)[kind]) for lists in self.lists[1:])
+        return next(filter(None, found))
 
 
-def _where(line: Line, here: str, *, published: Published) -> str:
+def listed(around: Around, *, at: int, because: int, rank: int, here: str) -> bytes:
+    """Return a candidate as an item of the list, in JSON, with the facts of the chart that its reason comes from.
+
+    Parameters
+    ----------
+    around : Around
+    at, because : int
+        As in :meth:`Around.line`.
+    rank : int
+        Where it stands on the list.
+    here : str
+        The place that the list is of.
+    """
+    place, chart, facts, reason = around.line(at, because=because)
+    said = _LEADS.get(BECAUSE[because], "") + _where(place, chart, here=here, published=around.published)
+    return _ITEM % (
+        rank,
+        facts,
+        to_json(said)[1:-1],
+        reason,
+        BECAUSE[because].encode(),
+        chart.encode(),
+        place.encode(),
+    )
+
+
+def _where(place: str, chart: str, *, here: str, published: Published) -> str:
     """Say where the numbers of a line are from, if they are not those of the place itself."""
-    if line.place == here or (line.place, line.chart) == (WORLD, "popular"):  # which says that it is the world's
+    if place == here or (place, chart) == (WORLD, "popular"):  # which says that it is the world's
         return ""
-    return "Worldwide: " if line.place == WORLD else f"In {published.places[line.place].name}: "
+    return "Worldwide: " if place == WORLD else f"In {published.places[place].name}: "
 
 
-def _merged(places: Sequence[str], chart: str, *, items: Items) -> dict[str, Line]:
-    """Return the place's list, followed by what larger places' lists add to it."""
-    lines: dict[str, Line] = {}
-    for place in places:
-        for item in items(place, chart) or ():
-            lines.setdefault(item["track_id"], Line(place, chart, item))
-    return lines
+_ITEM = b'{"rank":%d,%b,"reason":"%b%b","because":"%b","source":{"chart":"%b","place":"%b"}}'

@@ -7,17 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import structlog
-from pydantic_core import from_json  # in half the time of json
 
 from recsys.errors import NotReadyError, RecsysError
 from recsys.serving.following import Following
+from recsys.serving.lists import Item, Lists, read_lists
 from recsys.workspace import Workspace, read_manifest
-
-if TYPE_CHECKING:
-    from recsys.serving.answers import Item
 
 Level = Literal["region", "country", "world"]
 
@@ -79,6 +76,8 @@ class Published:
         Which charts there are.
     places : mapping of id to Place
         All places of the atlas, the largest population first.
+    tracks : tuple of str
+        The ids of all tracks on any list.
     """
 
     id: str
@@ -86,28 +85,27 @@ class Published:
     nights: int
     charts: tuple[str, ...]
     places: Mapping[str, Place]
+    tracks: tuple[str, ...] = field(repr=False)
     _database: sqlite3.Connection
-    _kept: dict[tuple[str, str], "list[Item] | None"] = field(default_factory=dict)
+    _kept: dict[str, Lists | None] = field(default_factory=dict)
 
-    def items(self, place_id: str, *, chart: str) -> "list[Item] | None":
-        """Return all ranks of a place's own chart, or None where there is none.
+    def items(self, place_id: str, *, chart: str) -> list[Item] | None:
+        """Return all ranks of a place's own chart, or None where there is none."""
+        lists = self.lists(place_id)
+        return lists.items(chart) if lists else None
 
-        Lists of countries and of the world are kept and shared: change a copy, never what this returns. A region's is
-        read anew each time, so that no time tells whether somebody else has asked for a small place.
+    def lists(self, place_id: str) -> Lists | None:
+        """Return a place's own lists, or None where it has none.
+
+        Those of countries and of the world are kept and shared. A region's are read anew each time, so that no time
+        tells whether somebody else has asked for a small place.
         """
-        asked = (place_id, chart)
         place = self.places.get(place_id)
         if place is None or place.level == "region":
-            return self._items(*asked)
-        if asked not in self._kept:
-            self._kept[asked] = self._items(*asked)
-        return self._kept[asked]
-
-    def _items(self, place_id: str, chart: str) -> "list[Item] | None":
-        row = self._database.execute(
-            "SELECT items FROM charts WHERE place = ? AND chart = ?", (place_id, chart)
-        ).fetchone()
-        return None if row is None else cast("list[Item]", from_json(row[0]))
+            return read_lists(self._database, place_id)
+        if place_id not in self._kept:
+            self._kept[place_id] = read_lists(self._database, place_id)
+        return self._kept[place_id]
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
@@ -174,8 +172,9 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     database = sqlite3.connect(uri, uri=True, check_same_thread=False)  # SQLite itself takes turns (serialized mode)
     try:
         charts = tuple(chart for (chart,) in database.execute("SELECT DISTINCT chart FROM charts ORDER BY chart"))
+        tracks = tuple(track for (track,) in database.execute("SELECT id FROM tracks ORDER BY code"))
         nights, places = len(manifest["nights"]), _places(database)
-        published = Published(folder.name, manifest["as_of"], nights, charts, places, database)
+        published = Published(folder.name, manifest["as_of"], nights, charts, places, tracks, database)
     except BaseException:
         database.close()
         raise

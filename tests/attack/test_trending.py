@@ -8,8 +8,7 @@ from edge import LISBON, NOW, PORTO, Client, bearer, decide, listed, publish, re
 
 from recsys import tastes
 from recsys.consent import ConsentLog, Purpose, State
-from recsys.serving import trending
-from recsys.serving.published import Published
+from recsys.serving import published
 from recsys.settings import Settings
 from recsys.tastes import open_tastes, pointer_of
 from recsys.workspace import Workspace, listener_of
@@ -126,7 +125,7 @@ def test_who_is_unknown_withdrew_lapsed_or_has_no_plays_cannot_be_told_apart(
 def test_everybody_is_looked_up_whatever_they_allow(
     client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The consent log is asked as often and the private file as often for each, so that times tell nothing."""
+    """The consent log and the private file are asked once for each, so that times tell nothing."""
     asked: list[str] = []
 
     def counting(kind: type, method: str) -> None:
@@ -134,33 +133,28 @@ def test_everybody_is_looked_up_whatever_they_allow(
         monkeypatch.setattr(kind, method, lambda *a, **k: (asked.append(method), real(*a, **k))[1])
 
     counting(tastes.Tastes, "row")
-    counting(ConsentLog, "allows")
+    counting(ConsentLog, "choices")
     steps = []
     for who in ("ana", "unknown", "withdrew", "no row"):
         asked.clear()
         ask(client, who, workspace, settings, f"cell={PORTO}")
         steps.append(tuple(asked))
-    assert set(steps) == {("allows", "allows", "row")}
+    assert set(steps) == {("choices", "row")}
 
 
 @pytest.mark.parametrize("cell", [LISBON, PORTO])
 def test_who_asks_near_a_place_leaves_nothing_that_the_next_one_would_be_faster_by(
     client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
-    """A place's lists are read and gathered for everybody, also right after somebody else has asked for them."""
+    """A place's lists are read for everybody, also right after somebody else has asked for them."""
     read: list[str] = []
-    gathered: list[str] = []
-    items, candidates_of = Published._items, trending.candidates_of
-    monkeypatch.setattr(Published, "_items", lambda self, at, chart: (read.append(at), items(self, at, chart))[1])
-    monkeypatch.setattr(
-        trending, "candidates_of", lambda at, items: (gathered.append(at[0]), candidates_of(at, items=items))[1]
-    )
+    read_lists = published.read_lists
+    monkeypatch.setattr(published, "read_lists", lambda file, at: (read.append(at), read_lists(file, at))[1])
     for who in ("ana", "ben", "ana"):
         decide(workspace, who, State.GIVEN)
         read.clear()
-        gathered.clear()
         assert ask(client, who, workspace, settings, f"cell={cell}").json()["location_used"] is True
-        assert (read.count(cell), gathered) == (3, [cell]), who
+        assert read.count(cell) == 1, who
 
 
 def test_new_tastes_are_picked_up_and_damaged_ones_are_not_used(

@@ -26,8 +26,9 @@ from recsys.models.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank
 from recsys.releases import counts
-from recsys.serving.personal import BECAUSE, candidates_of, evidence_for, put_in_order
+from recsys.serving.personal import BECAUSE, evidence_for, put_in_order
 from recsys.serving.published import Published, open_published
+from recsys.serving.trending import around_of
 from recsys.settings import load_settings
 from recsys.tastes import BLANK, Tastes, open_tastes, write
 from recsys.workspace import Workspace
@@ -99,9 +100,8 @@ def speed(tastes: Tastes, *, workspace: Workspace, scratch: Workspace) -> None:
     write(scratch, tastes)
     mapped, published = open_tastes(scratch), open_published(workspace)
     place = next(place for place in published.places.values() if place.level == "region" and place.served)
-    chain = [place.id, str(place.parent), "world"]
-    candidates = candidates_of(chain, items=lambda place, chart: published.items(place, chart=chart))
-    columns = mapped.columns_of(candidates.tracks)
+    candidates = around_of(place, published=published).candidates
+    columns = mapped.columns_of(published.tracks)[candidates.tracks]
     listeners = [
         bytes(listener).ljust(16, b"\0").hex() for listener in mapped.listeners[:: len(mapped.listeners) // 999]
     ]
@@ -123,9 +123,8 @@ def faithfulness(tastes: Tastes, *, published: Published) -> None:
     served = [place for place in published.places.values() if place.served][::9]
     held = {name: [0, 0] for name in BECAUSE}
     for place in served:
-        chain = [place.id, *([str(place.parent)] if place.parent not in {None, "world"} else []), "world"]
-        candidates = candidates_of(dict.fromkeys(chain), items=lambda place, chart: published.items(place, chart=chart))
-        columns = tastes.columns_of(candidates.tracks)
+        candidates = around_of(place, published=published).candidates
+        columns = tastes.columns_of(published.tracks)[candidates.tracks]
         for listener in listeners_of(tastes, number=100):
             row, weights = (tastes.row(listener), tastes.orders.personal) if listener else (BLANK, tastes.orders.cold)
             evidence = evidence_for(candidates, columns=columns, row=row)

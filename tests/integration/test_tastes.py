@@ -13,9 +13,9 @@ from listening import FIRST_NIGHT, world
 from pipelines.tastes import Past, countries, examples_of, tastes_of
 from recsys.errors import NotReadyError
 from recsys.models.interactions import gather
+from recsys.nearby import CHARTS, Candidates, candidates_of
 from recsys.releases.charts import Charts
-from recsys.serving.answers import CHARTS
-from recsys.serving.personal import Candidates, candidates_of, evidence_for, put_in_order
+from recsys.serving.personal import evidence_for, put_in_order
 from recsys.settings import Settings, load_settings
 from recsys.tastes import Tastes, default_orders
 
@@ -88,11 +88,11 @@ def test_the_listeners_own_order_is_better_than_that_for_all_and_that_not_worse_
     assert personal > 1.1 * cold
 
 
-def candidates_at(place: str, lines: pl.DataFrame) -> Candidates:
-    def items(place: str, chart: str) -> list[dict[str, str]]:
-        return lines.filter(place=place, chart=chart).select("track_id").to_dicts()
+def candidates_at(place: str, lines: pl.DataFrame) -> Candidates[str]:
+    def tracks(place: str, chart: str) -> list[str]:
+        return lines.filter(place=place, chart=chart)["track_id"].to_list()
 
-    return candidates_of(ATLAS.chain(place), items=items)  # type: ignore[arg-type]
+    return candidates_of(ATLAS.chain(place), tracks=tracks)
 
 
 @pytest.mark.parametrize("place", [*PARTS, "world"])

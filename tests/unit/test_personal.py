@@ -1,5 +1,10 @@
 """The order of a listener's own list, and the reasons it gives: derived by hand, and faithful whatever the numbers."""
 
+import json
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,34 +13,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recsys.serving.personal import BECAUSE, Candidates, candidates_of, evidence_for, listed, put_in_order
+from recsys.nearby import CHARTS, Candidates, candidates_of, packed, unpacked
+from recsys.releases.charts_file import write_charts_file
+from recsys.serving.lists import read_lists
+from recsys.serving.personal import BECAUSE, Around, evidence_for, listed, put_in_order
 from recsys.tastes import BLANK, EVIDENCE, NO_TRACK, Row
 
 POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
 
 
-def charts(**lists: str) -> Candidates:
+def charts(**lists: str) -> Candidates[str]:
     """The candidates of the place "here" in "PT" in the world; a list is written as its tracks' letters."""
-
-    def found(place: str, chart: str) -> list[dict[str, object]] | None:
-        tracks = lists.get(f"{place}_{chart}")
-        return None if tracks is None else [items(place, size=1)[0] | {"track_id": track} for track in tracks]
-
-    return candidates_of(["here", "PT", "world"], items=found)
+    return candidates_of(["here", "PT", "world"], tracks=lambda place, chart: lists.get(f"{place}_{chart}"))
 
 
 def test_the_lists_of_larger_places_follow_and_no_track_comes_twice() -> None:
     found = charts(here_popular="ab", PT_popular="bc", world_popular="da", PT_rising="ce", world_rising="c")
-    assert found.tracks == ("a", "b", "c", "d", "e")
+    assert found.tracks == ["a", "b", "c", "d", "e"]
+    assert found.ranks.tolist() == [[1, 0, 0], [2, 0, 0], [3, 1, 0], [4, 0, 0], [0, 2, 0]]
     behind = 5  # one more than the four popular tracks
     expected = [[behind / rank if rank else 1 for rank in row] for row in [(1, 0), (2, 0), (3, 1), (4, 0), (0, 2)]]
     assert np.allclose(found.evidence[:, :2], np.log(expected))
     assert not found.evidence[:, LOCAL].any()
-    sources = [[line and (line.place, line.chart) for line in lines] for lines in found.lines]
-    assert sources[1] == [("here", "popular"), None, None]
-    assert sources[2] == [("PT", "popular"), ("PT", "rising"), None]
-    assert sources[4] == [None, ("PT", "rising"), None]
-    assert found.place == "here"
+
+
+@given(st.lists(st.lists(st.integers(0, 20), unique=True), min_size=9, max_size=9))
+def test_candidates_come_back_from_the_snapshot_as_they_went(lists: list[list[int]]) -> None:
+    by_chart = dict(zip([(place, chart) for place in "abc" for chart in CHARTS], lists, strict=True))
+    found = candidates_of("abc", tracks=lambda place, chart: by_chart[place, chart])
+    back = unpacked(packed(found))
+    assert list(back.tracks) == list(found.tracks)
+    assert (back.ranks == found.ranks).all()
 
 
 def test_every_candidate_has_evidence_also_where_the_popular_list_is_the_shorter() -> None:
@@ -114,20 +122,60 @@ def test_no_other_evidence_stands_out_more_than_the_reason(evidence: np.ndarray,
     assert (np.take_along_axis(above, reasons[:, None], axis=1)[:, 0] >= above.max(axis=1) - 1e-4).all()
 
 
-PLACES = SimpleNamespace(places={"PT": SimpleNamespace(name="Portugal")})  # what a sentence needs of a snapshot
+ITEM = items("here", size=1)[0]
+NAMES = SimpleNamespace(places={"PT": SimpleNamespace(name='Portugal "of" all')})  # what a sentence needs of a snapshot
 
 
-def told(found: Candidates, at: int, because: int) -> tuple[object, ...]:
-    item = listed(found, at=at, because=because, rank=7, published=PLACES)  # type: ignore[arg-type]
+def around(file: Path, **lists: str) -> Around:
+    """The same lists, as a snapshot holds them."""
+    parents = {"world": None, "PT": "world", "here": "PT"}
+    keys = [(place, chart, lists.get(f"{place}_{chart}")) for place in parents for chart in CHARTS]
+    write_charts_file(
+        file,
+        places=[(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()],
+        cells=[],
+        charts=[
+            (place, chart, [ITEM | {"rank": rank, "track_id": track} for rank, track in enumerate(tracks, 1)])
+            for place, chart, tracks in keys
+            if tracks is not None
+        ],
+    )
+    with closing(sqlite3.connect(file)) as database:
+        read = partial(read_lists, database)
+        return Around([found for place in ("here", "PT", "world") if (found := read(place))], NAMES)  # type: ignore[arg-type]
+
+
+def told(found: Around, at: int, because: int) -> tuple[object, ...]:
+    item = json.loads(listed(found, at=at, because=because, rank=7, here=found.place))
+    plain = {key: value for key, value in item.items() if key not in {"rank", "reason", "because", "source"}}
+    assert plain == {key: value for key, value in ITEM.items() if key in plain} | {"track_id": "abcd"[at]}
     return item["rank"], item["reason"], item["because"], item["source"]["chart"], item["source"]["place"]
 
 
-def test_an_item_has_the_numbers_of_the_chart_that_its_reason_is_from() -> None:
-    found = charts(here_popular="a", PT_popular="b", world_popular="c", PT_rising="a", world_rising="d")
+def test_an_item_has_the_numbers_of_the_chart_that_its_reason_is_from(tmp_path: Path) -> None:
+    found = around(
+        tmp_path / "charts", here_popular="a", PT_popular="b", world_popular="c", PT_rising="a", world_rising="d"
+    )
     assert told(found, 0, POPULAR) == (7, "made by hand", "popular_here", "popular", "here")
-    assert told(found, 0, RISING) == (7, "In Portugal: made by hand", "rising_here", "rising", "PT")
+    assert told(found, 0, RISING) == (7, 'In Portugal "of" all: made by hand', "rising_here", "rising", "PT")
     assert told(found, 0, CLOSE)[1:4] == ("Close to what you play. made by hand", "close_to_what_you_play", "popular")
-    assert told(found, 1, NEW)[1] == "New for you. In Portugal: made by hand"
+    assert told(found, 1, NEW)[1] == 'New for you. In Portugal "of" all: made by hand'
     assert told(found, 2, POPULAR) == (7, "made by hand", "popular_here", "popular", "world")  # whose text says it
     assert told(found, 3, RISING)[1] == "Worldwide: made by hand"
     assert told(found, 3, NEW)[3:] == ("rising", "world")
+
+
+def test_a_track_is_told_of_by_the_nearest_place_that_has_it(tmp_path: Path) -> None:
+    found = around(
+        tmp_path / "charts", here_popular="ab", PT_popular="bc", world_popular="da", PT_rising="ce", world_rising="c"
+    )
+    assert found.place == "here"
+    lines = [[found.line(at, because=because)[:2] for because in (POPULAR, RISING)] for at in range(5)]
+    assert lines[1] == [("here", "popular"), ("here", "popular")]
+    assert lines[2] == [("PT", "popular"), ("PT", "rising")]
+    assert lines[3][0] == ("world", "popular")
+    assert lines[4] == [("PT", "rising"), ("PT", "rising")]
+
+
+def test_a_place_without_lists_of_its_own_is_that_of_the_larger_one(tmp_path: Path) -> None:
+    assert around(tmp_path / "charts", PT_popular="a").place == "PT"

@@ -103,6 +103,7 @@ def test_a_hexagon_across_180_degrees_stays_whole(published: Published) -> None:
         nights=1,
         charts=(),
         places={across: type(place)(**{**vars(place), "id": across})},
+        tracks=(),
         _database=published._database,
     )
     (feature,) = regions_geojson(changed, query="", limit=1)["features"]
