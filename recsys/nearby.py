@@ -41,8 +41,8 @@ class Candidates(Generic[Track]):
 
         It is 0 where the track is on no such list.
         """
-        behind = 1 + self.ranks.max(initial=0)
-        return np.where(self.ranks > 0, np.log(behind / np.maximum(self.ranks, 1)), 0).astype(np.float32)
+        behind = np.float32(1 + self.ranks.max(initial=0))
+        return np.log(behind / np.where(self.ranks, self.ranks.astype(np.float32), behind))
 
 
 def candidates_of(places: Sequence[str], *, tracks: Callable[[str, str], Sequence[Track] | None]) -> Candidates[Track]:
@@ -63,11 +63,11 @@ def candidates_of(places: Sequence[str], *, tracks: Callable[[str, str], Sequenc
 
 
 def packed(candidates: Candidates[int]) -> bytes:
-    """Return candidates whose tracks are numbers as n times four little-endian int32: the track and its ranks."""
-    return np.column_stack([np.array(candidates.tracks, dtype="<i4"), candidates.ranks]).astype("<i4").tobytes()
+    """Return candidates whose tracks are numbers as four times n little-endian int32: the tracks, and their ranks."""
+    return np.vstack([np.array(candidates.tracks, dtype="<i4"), candidates.ranks.T]).astype("<i4").tobytes()
 
 
 def unpacked(content: bytes) -> Candidates[int]:
     """Return what :func:`packed` packed; the tracks are an array."""
-    table = np.frombuffer(content, dtype="<i4").reshape(-1, 1 + len(CHARTS))
-    return Candidates(cast("Sequence[int]", table[:, 0]), table[:, 1:])
+    table = np.frombuffer(content, dtype="<i4").reshape(1 + len(CHARTS), -1)
+    return Candidates(cast("Sequence[int]", table[0]), table[1:].T)

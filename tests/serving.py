@@ -10,10 +10,12 @@ import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import h3
 from edge import items
 
+from recsys.nearby import CHARTS
 from recsys.releases.charts_file import write_charts_file
 from recsys.workspace import Workspace, replace_file, staged, write_manifest
 
@@ -22,6 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 from recsys.serving.server import serve
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -87,11 +90,16 @@ def _write(path: Path, cells: list[str], *, size: int) -> None:
         for n, cell in enumerate(cells)
     ]
     lists = (
-        (str(place[0]), chart, items(str(place[0]), size=size))
-        for place in (world, country, *rows)
-        for chart in ("popular", "rising", "local")
+        (str(place[0]), chart, _shifted(items(str(place[0]), size=size), by=29 * n + 300 * k))
+        for n, place in enumerate((world, country, *rows))
+        for k, chart in enumerate(CHARTS)
     )
     write_charts_file(path, places=[world, country, *rows], cells=[], charts=lists)
+
+
+def _shifted(items: list[dict[str, Any]], *, by: int) -> list[dict[str, Any]]:
+    """Let every list have tracks of its own, out of 2,000."""
+    return [item | {"track_id": f"track-{(item['rank'] + by) % 2_000}"} for item in items]
 
 
 def _text(value: object) -> str:

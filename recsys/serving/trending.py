@@ -56,10 +56,11 @@ def trending_answer(
     row = found if personal else BLANK
     weights = tastes.orders.personal if row.known else tastes.orders.cold
     columns = near.columns(published, tastes)[around.candidates.tracks]
-    order, reasons = put_in_order(evidence_for(around.candidates, columns=columns, row=row), weights)
-    here = around.place if len(order) else place.id
-    best = enumerate(order[:limit].tolist(), 1)
-    items = [listed(around, at=at, because=reasons[at], rank=n, here=here) for n, at in best]
+    evidence = evidence_for(around.candidates, columns=columns, row=row)
+    order, reasons = (found.tolist() for found in put_in_order(evidence, weights, limit=limit))
+    here = around.place if order else place.id
+    best = enumerate(zip(order, reasons, strict=True), 1)
+    items = [listed(around, at=at, because=because, rank=rank, here=here) for rank, (at, because) in best]
     shown = published.places[here]
     basis = _basis(place, shown, located=cell is not None, published=published)
     why = " ".join([*basis, _PLAYS[personal, row.known]])

@@ -6,6 +6,7 @@ checks an HS256 token and answers a constant, and the product, with everything t
 program is missing is skipped with a reason. Then: start to ready, and memory, with a snapshot of 2,000 regions.
 """
 
+import json
 import os
 import re
 import shutil
@@ -22,13 +23,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import psutil
 from edge import bearer, decide
 from serving import Server, publish_many
 
-from recsys.consent import State
+from recsys.consent import Purpose, State
 from recsys.settings import load_settings
-from recsys.workspace import Workspace
+from recsys.tastes import Tastes, default_orders, write
+from recsys.workspace import Workspace, listener_of
 
 CONNECTIONS, ROUNDS = 32, 3
 LIMIT = 12  # items: about 3.6 kB
@@ -123,7 +126,9 @@ def compare(
     stack: ExitStack, folder: Path, server: Server, *, body: bytes, chart: str, seconds: int, missing: list[str]
 ) -> None:
     settings, path = load_settings(), f"/v1/me/trending?limit={LIMIT}"
-    decide(server.workspace, "bench", State.GIVEN)
+    for purpose in (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION):
+        decide(server.workspace, "bench", State.GIVEN, purpose=purpose)
+    write(server.workspace, tastes_with(listener_of("bench", key=server.workspace.listener_key())))
     token = bearer("bench", workspace=server.workspace, settings=settings, now=datetime.now(UTC))["Authorization"]
     key = server.workspace.token_key().hex()
     runs: dict[str, Callable[[], Measured]] = {"chart": lambda: wrk(server.url + chart, seconds)}
@@ -137,6 +142,9 @@ def compare(
     checked = stack.enter_context(peer(FAST_TOKEN, folder, "checks", KEY=key, BODY=str(folder / "body")))
     runs["FastAPI with HS256"] = lambda: wrk(checked + path, seconds, token)
     cell = next(place for place in cells(server))
+    asked = urllib.request.Request(f"{server.url}{path}&cell={cell}", headers={"Authorization": token})
+    answer = json.loads(urllib.request.urlopen(asked).read())
+    assert (answer["location_used"], answer["history_used"], len(answer["items"])) == (True, True, LIMIT)
     runs["trending, near"] = lambda: wrk(f"{server.url}{path}&cell={cell}", seconds, token)
     runs["trending, world"] = lambda: wrk(server.url + path, seconds, token)
     rounds: dict[str, list[Measured]] = {name: [] for name in runs}
@@ -148,6 +156,16 @@ def compare(
         spread = ", ".join(f"{each.per_second:,.0f}" for each in rounds[name])
         print(f"{name:20} {m.per_second:9,.0f}/s  p50 {m.p50:.2f} ms  p99 {m.p99:.2f} ms  ({spread})")
     say_ratios(found)
+
+
+def tastes_with(listener: str, *, listeners: int = 20_000, width: int = 300) -> Tastes:
+    """Return tastes of many made-up listeners and of this one, over the tracks of the snapshot."""
+    rng, tracks = np.random.default_rng(5), tuple(sorted(f"track-{n}" for n in range(2_000)))
+    hashes = np.array(sorted([bytes.fromhex(listener), *(rng.bytes(16) for _ in range(listeners))]), dtype="S16")
+    columns = np.sort(rng.integers(0, len(tracks), (len(hashes), width), dtype=np.int32), axis=1)
+    closeness = rng.gamma(1, 1, columns.shape).astype(np.float16)
+    played = rng.random(columns.shape) < 0.1
+    return Tastes("2026-10-31", tracks, default_orders(new=1.0), hashes, columns, closeness, played)
 
 
 def say_ratios(found: dict[str, Measured]) -> None:

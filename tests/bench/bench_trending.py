@@ -130,11 +130,11 @@ def faithfulness(tastes: Tastes, *, published: Published) -> None:
             evidence = evidence_for(candidates, columns=columns, row=row)
             order, reasons = put_in_order(evidence, weights)
             for stands, at in enumerate(order[:50].tolist()):
-                kept, evidence[at, reasons[at]] = evidence[at, reasons[at]], 0
+                kept, evidence[at, reasons[stands]] = evidence[at, reasons[stands]], 0
                 moved = put_in_order(evidence, weights)[0][stands] != at
-                evidence[at, reasons[at]] = kept
-                held[BECAUSE[reasons[at]]][0] += moved
-                held[BECAUSE[reasons[at]]][1] += 1
+                evidence[at, reasons[stands]] = kept
+                held[BECAUSE[reasons[stands]]][0] += moved
+                held[BECAUSE[reasons[stands]]][1] += 1
     tried = sum(number for _, number in held.values())
     print(f"without the stated evidence the rank is another, first 50 items, {len(served)} places x 100 listeners:")
     for name, (moved, number) in held.items():

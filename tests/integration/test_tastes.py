@@ -111,7 +111,7 @@ def test_without_the_stated_evidence_an_item_stands_elsewhere(
         best, reasons = put_in_order(evidence, weights)
         for rank, at in enumerate(best[:10].tolist()):
             without = evidence.copy()
-            without[at, reasons[at]] = 0
+            without[at, reasons[rank]] = 0
             moved.append(put_in_order(without, weights)[0][rank] != at)
     assert np.mean(moved) >= 0.95
 

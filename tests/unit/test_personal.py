@@ -78,10 +78,12 @@ def test_the_order_and_the_reasons_of_three_tracks_by_hand() -> None:
     order, reasons = put_in_order(evidence, (0.5, 1, 1, 3, 1))
     assert order.tolist() == [1, 2, 0]
     assert [BECAUSE[reason] for reason in reasons] == [
+        "close_to_what_you_play",
+        "close_to_what_you_play",
         "popular_here",
-        "close_to_what_you_play",
-        "close_to_what_you_play",
     ]
+    best, why = put_in_order(evidence, (0.5, 1, 1, 3, 1), limit=2)
+    assert (best.tolist(), why.tolist()) == (order[:2].tolist(), reasons[:2].tolist())
 
 
 def test_equals_stay_as_the_popular_list_has_them() -> None:
@@ -105,7 +107,7 @@ def test_a_reason_is_evidence_that_is_there_and_without_it_the_track_cannot_rise
 ) -> None:
     evidence[:, POPULAR] = np.maximum(evidence[:, POPULAR], 0.0625)  # every candidate is on a list
     order, reasons = put_in_order(evidence, weights)
-    for at, reason in enumerate(reasons):
+    for at, reason in zip(order, reasons, strict=True):
         assert evidence[at, reason] > 0
         without = evidence.copy()
         without[at, reason] = 0
@@ -116,9 +118,9 @@ def test_a_reason_is_evidence_that_is_there_and_without_it_the_track_cannot_rise
 @given(evidence=some, weights=st.tuples(*[positive] * 5))
 def test_no_other_evidence_stands_out_more_than_the_reason(evidence: np.ndarray, weights: tuple[float, ...]) -> None:
     evidence[:, POPULAR] = np.maximum(evidence[:, POPULAR], 0.0625)
-    _, reasons = put_in_order(evidence, weights)
+    order, reasons = put_in_order(evidence, weights)
     terms = (evidence * np.float32(weights)).astype(np.float64)
-    above = np.where(terms > 0, terms - terms.mean(axis=0), -np.inf)
+    above = np.where(terms > 0, terms - terms.mean(axis=0), -np.inf)[order]
     assert (np.take_along_axis(above, reasons[:, None], axis=1)[:, 0] >= above.max(axis=1) - 1e-4).all()
 
 
