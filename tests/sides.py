@@ -6,22 +6,24 @@ from datetime import timedelta
 
 import httpx
 import numpy as np
-from edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide
+from edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, remember
 
 from recsys.consent import Purpose, State
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
+LOUD = ("consents", "consents in a small place")  # whose lists are those of a region and of its country
 QUIET = ("unknown", "never consented", "withdrew", "lapsed", "erased", "small place")  # whose lists are the world's
 
 
 def prepare(workspace: Workspace) -> None:
-    """Let every kind of listener have its past."""
+    """Let every kind of listener have its past, and half of them plays that were kept from before."""
+    remember(workspace, dict.fromkeys(("withdrew", "erased", "consents", "small place"), {"track-9": 2.0}))
     decide(workspace, "never consented", State.GIVEN, purpose=Purpose.CONTRIBUTE_TRENDS)
     decide(workspace, "withdrew", State.GIVEN, at=NOW - timedelta(days=2))
     decide(workspace, "withdrew", State.WITHDRAWN)
     decide(workspace, "lapsed", State.GIVEN, notice="2020-01")
-    for kind in ("consents", "consents in a small place"):
+    for kind in LOUD:
         decide(workspace, kind, State.GIVEN)
 
 
@@ -30,7 +32,7 @@ def interleaved(
 ) -> Mapping[str, list[tuple[httpx.Response, float]]]:
     """Send that many requests of every kind in a random order; return the answers and seconds by kind."""
     cells = {"small place": SUVA, "consents in a small place": PORTO}
-    kinds = [*QUIET, "consents", "consents in a small place"]
+    kinds = [*QUIET, *LOUD]
     tokens = {kind: bearer(kind, workspace=workspace, settings=settings) for kind in kinds}
     client.request("DELETE", "/v1/me/data", headers=tokens["erased"])
     order = np.random.default_rng(seed).permuted(np.repeat(np.arange(len(kinds)), requests))

@@ -95,17 +95,17 @@ class Published:
         return lists.items(chart) if lists else None
 
     def lists(self, place_id: str) -> Lists | None:
-        """Return a place's own lists, or None where it has none.
-
-        Those of countries and of the world are kept and shared. A region's are read anew each time, so that no time
-        tells whether somebody else has asked for a small place.
-        """
+        """Return a place's own lists, or None where it has none; those of countries and of the world are kept."""
         place = self.places.get(place_id)
         if place is None or place.level == "region":
-            return read_lists(self._database, place_id)
+            return self.read(place_id)
         if place_id not in self._kept:
-            self._kept[place_id] = read_lists(self._database, place_id)
+            self._kept[place_id] = self.read(place_id)
         return self._kept[place_id]
+
+    def read(self, place_id: str) -> Lists | None:
+        """Return the same, read anew: its time does not tell whether somebody else has asked for the place."""
+        return read_lists(self._database, place_id)
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""

@@ -93,8 +93,13 @@ class Nearby:
 
 
 def around_of(place: Place, *, published: Published) -> Around:
-    """Return the lists of a place and of its larger ones, as far as they have any; there may be none."""
-    found = (published.lists(each.id) for each in chain(place, published=published))
+    """Return the lists of a place and of its larger ones, as far as they have any; there may be none.
+
+    The nearest ones are read anew, whosever they are, so that neither the size of a place nor who else has asked near
+    it shows in the time.
+    """
+    served = [each.id for each in chain(place, published=published) if each.served]
+    found = [published.read(each) for each in served[:1]] + [published.lists(each) for each in served[1:]]
     return Around([lists for lists in found if lists] or [NO_LISTS], published)
 
 

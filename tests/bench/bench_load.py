@@ -18,7 +18,7 @@ from edge import Client, publish
 from loading import FIRST, load
 from scipy.stats import mannwhitneyu
 from serving import Server
-from sides import QUIET, interleaved, prepare
+from sides import LOUD, QUIET, interleaved, prepare
 
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -63,7 +63,7 @@ def compare_times(workspace: Workspace) -> int:
     found = {kind: mannwhitneyu(times["unknown"], times[kind]).pvalue for kind in QUIET[1:]}
     for kind, p in found.items():
         print(f"{kind}: median {np.median(times[kind]) * 1e3:.3f} ms, p = {p:.2f} against who was never seen")
-    for kind in ("consents", "consents in a small place"):
+    for kind in LOUD:
         print(f"{kind} (whose list is another): median {np.median(times[kind]) * 1e3:.3f} ms")
     return int(min(found.values()) < 0.05 / len(found))
 
