@@ -18,7 +18,7 @@ QUIET = ("unknown", "never consented", "withdrew", "lapsed", "erased", "small pl
 
 def prepare(workspace: Workspace) -> None:
     """Let every kind of listener have its past, and half of them plays that were kept from before."""
-    remember(workspace, dict.fromkeys(("withdrew", "erased", "consents", "small place"), {"track-9": 2.0}))
+    remember(workspace, {who: {"track-9": 2.0} for who in ("withdrew", "erased", "consents", "small place")})
     decide(workspace, "never consented", State.GIVEN, purpose=Purpose.CONTRIBUTE_TRENDS)
     decide(workspace, "withdrew", State.GIVEN, at=NOW - timedelta(days=2))
     decide(workspace, "withdrew", State.WITHDRAWN)
