@@ -20,7 +20,7 @@ _GLOBAL_ALONE = np.eye(len(FEATURES))[0]
 
 
 def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
-    """Learn the weights with all own models, then close gates, then learn the order of what is left.
+    """Learn the weights and the order with all own models, close gates, and learn the order again of what is left.
 
     Parameters
     ----------
@@ -33,16 +33,17 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
     recipe = Recipe(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
         recipe = _weighted(fitted, recipe=recipe, later=later, settings=settings)
-    recipe = gated(fitted, recipe=recipe, later=later, settings=settings)
     if settings.ranker != "trees":
-        return recipe
-    new = without(later, fitted.interactions.confidence)
-    pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
-    return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
+        return gated(fitted, recipe=recipe, later=later, settings=settings)
+    recipe = _with_trees(fitted, recipe=recipe, later=later, settings=settings)
+    recipe = gated(fitted, recipe=recipe, later=later, settings=settings)
+    return _with_trees(fitted, recipe=recipe, later=later, settings=settings)
 
 
 def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
     """Leave open the gates of places whose own model did not make the lists of their validation listeners worse.
+
+    The lists are those that would be served, in the order of the recipe.
 
     Countries are judged against the world, then parts against what serves them when their own gate is closed. Few
     listeners say little, so a place's mean gain d of n listeners is shrunk toward the mean gain D of all places of its
@@ -82,6 +83,14 @@ def _weighted(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settin
         features = pool.features[:, :, : len(FEATURES)]
         tried.append(replace(recipe, weights=learned_weights(replace(pool, features=features), starts=starts)))
     return max(tried, key=lambda one: _ndcg_by_listener(fitted, one, later, settings=settings).sum())
+
+
+def _with_trees(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
+    """Learn the order of the best tracks by the weighted sum."""
+    new = without(later, fitted.interactions.confidence)
+    weighted = blend(fitted, recipe=replace(recipe, trees=None), settings=settings)
+    pool = _pool(weighted, new, at_most=_LEARNERS["trees"])
+    return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
 
 
 def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:
