@@ -93,7 +93,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "icon.svg")  # served as they are
+_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
 
 
 def _charts(published: Published, query: PageParameters, endpoint: Endpoint) -> dict[str, Any]:

@@ -243,6 +243,33 @@ SLOW_ANSWERS = """() => {
 }"""
 
 
+def test_numbers_of_other_places_do_not_share_the_scale_of_my_list(served: Site, visitor: BrowserContext) -> None:
+    lisbon = {"id": LISBON, "name": "Lisboa", "country": "Portugal", "level": "region", "parent": "PT"}
+    sources = [(LISBON, 4.0), ("world", 236.0), ("PT", 40.0), (LISBON, 2.0)]
+    items = [line(rank, place=place, listeners=most) for rank, (place, most) in enumerate(sources, 1)]
+    mixed = {"region": lisbon, "scope": "region", "location_used": False, "why": "By hand.", "items": items}
+    visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
+    page = me(visitor, served, "mixed")
+    rows = page.locator("#my-list > li")
+    expect(rows).to_have_count(4)
+    assert [row.locator("circle").count() for row in rows.all()] == [1, 0, 0, 1]
+    assert [row.locator(".from").all_text_contents() for row in rows.all()] == [[], ["worldwide"], ["in Portugal"], []]
+    # The scale ends at 8, the upper bound of the first: 4 is its middle, and 236 from elsewhere moves nothing.
+    assert [rows.nth(at).locator("circle").get_attribute("cx") for at in (0, 3)] == ["50%", "25%"]
+    assert page.locator("#my-list .move").count() == 0, "the ranks before are those of other lists"
+    expect(rows.nth(1).locator("[data-spoken]")).to_have_text(
+        "About 236 listeners a night worldwide, between 118 and 472"
+    )
+
+
+def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
+    """An item of a listener's list whose numbers are of a place: half as many listeners to twice as many."""
+    interval = {"estimate": listeners, "low": listeners / 2, "high": listeners * 2}
+    facts = {"title": f"Song {rank}", "artist": "The Ünits", "reason": "made by hand", "nights_on_chart": 3}
+    source = {"chart": "popular", "place": place}
+    return facts | {"rank": rank, "previous_rank": 40, "listeners": interval, "source": source}
+
+
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "leaver")
     for button, name in (("Download everything", "my-data.ndjson"), ("Download receipts", "consent-receipt.json")):

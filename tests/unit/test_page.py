@@ -47,6 +47,10 @@ def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> 
     assert re.findall(r'class="move (\w+)"', text)[:2] == ["up", "new"]
 
 
+def test_no_line_breaks_within_a_date(client: Client) -> None:
+    assert "over the 7 nights to <time>2026-10-31</time>." in client.get(f"/?place={LISBON}").text
+
+
 def test_names_are_escaped(client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "items", lambda _, *, size: items("<script>alert(1)</script>", size=size))
     publish(workspace, as_of="2026-11-01")
