@@ -94,8 +94,9 @@ async function showList(cell = "") {
   if (!list.location_used) return tell("place-shown", { id: "world" });
   const { name, country, level } = list.region;
   const where = level === "region" ? `${name}, ${country}` : level === "country" ? name : "somewhere in the world";
-  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about 253 km², drawn on the map; it is not kept.`;
+  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about ${find("my-place").dataset.area} km², drawn on the map; it is not kept.`;
   tell("cell-shown", { cell, id: list.region.id });
+  find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
 }
 
 /** Ask the browser where the listener is, but only where the listener allows it at this moment. */
@@ -135,6 +136,8 @@ function switchOf(consent, notice) {
   const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
   made.querySelector("p").replaceChildren(consent.text, ...dated(since(consent, on)));
+  made.querySelector("div").append(find(`about-${consent.purpose}`)?.content.cloneNode(true) ?? "");
+  button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
   button.dataset.purpose = consent.purpose;
