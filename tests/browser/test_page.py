@@ -165,6 +165,16 @@ def test_a_link_that_cannot_be_fetched_is_left_to_the_browser(served: Site, visi
     assert failed == []
 
 
+def test_the_parts_of_my_page_stay_in_reach_below_the_top(served: Site, browser: Browser) -> None:
+    for size in (820, 1400):
+        visitor = served.visitor(browser, viewport={"width": size, "height": 900})
+        page = me(visitor, served, "scroller")
+        page.locator("#my-list > li").last.scroll_into_view_if_needed()
+        page.get_by_role("link", name="My switches").click()  # which what is above it would not let through
+        expect(page.get_by_role("heading", name="My switches")).to_be_in_viewport()
+        visitor.close()
+
+
 @pytest.fixture
 def phone(served: Site, browser: Browser) -> Iterator[BrowserContext]:
     context = served.visitor(browser, viewport={"width": 390, "height": 844}, has_touch=True)
@@ -200,7 +210,8 @@ def test_on_a_phone_the_map_is_there_only_where_it_shows_something(served: Site,
 def test_on_a_phone_the_switches_are_in_reach_of_every_line(served: Site, phone: BrowserContext) -> None:
     page = me(phone, served, "scroller")
     page.locator("#my-list > li").last.scroll_into_view_if_needed()
-    expect(page.get_by_role("link", name="My switches")).to_be_in_viewport()
+    page.get_by_role("link", name="My switches").click()
+    expect(page.get_by_role("switch", name="Near me")).to_be_in_viewport()
     page.get_by_role("button", name="Near me").click()
     page.get_by_role("link", name="the switch “Near me”").click()
     expect(page.get_by_role("switch", name="Near me")).to_be_in_viewport()
@@ -490,6 +501,7 @@ def test_axe_finds_no_serious_fault(short: Site, browser: Browser, width: int, s
     assert faults(page) == [], "suggestions"
     page = me(visitor, short, "listener")
     page.get_by_role("switch", name="Near me").click()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
     page.get_by_role("button", name="Near me").click()
     expect(page.locator("#my-place")).to_be_visible()
     assert faults(page) == [], "signed in"

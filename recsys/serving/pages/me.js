@@ -136,7 +136,7 @@ function switchOf(consent, notice) {
   const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
   made.querySelector("p").replaceChildren(consent.text, ...dated(since(consent, on)));
-  made.querySelector("div").append(find(`about-${consent.purpose}`)?.content.cloneNode(true) ?? "");
+  made.querySelector("li").append(find(`about-${consent.purpose}`)?.content.cloneNode(true) ?? "");
   button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
