@@ -335,8 +335,20 @@ def _named(notices: Collection[str] | None) -> dict[str, str]:
 
 
 _EXPLAINED = {
-    Purpose.LOCAL_TRENDS: "Use my coarse location to choose what I see.",
-    Purpose.CONTRIBUTE_TRENDS: "Let my plays count in the charts of my region.",
-    Purpose.PERSONALISATION: "Let my plays train recommendations for me.",
-    Purpose.PARTNER_STATISTICS: "Let my plays count in the file for partners.",
+    Purpose.LOCAL_TRENDS: (
+        "When you ask for what is near you, the rough area that you are in chooses your list. Your exact position "
+        "never arrives here, and the area is forgotten with the answer."
+    ),
+    Purpose.CONTRIBUTE_TRENDS: (
+        "Which tracks you play each night, and in which rough area, count in the charts of your region, your country "
+        "and the world. Everybody sees the charts; random noise in every count hides whether you are in it."
+    ),
+    Purpose.PERSONALISATION: (
+        "The tracks you play each night put your own list in order, and teach it which tracks go together. The list "
+        "is for you alone; what you play is shown to nobody else."
+    ),
+    Purpose.PARTNER_STATISTICS: (
+        "Which tracks you play each night, and in which rough area, count in a file that partners get: rounded counts "
+        "of many people with random noise in them, and neither your plays nor who you are."
+    ),
 }

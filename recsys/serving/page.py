@@ -21,7 +21,9 @@ from recsys.serving.guard import without_parameters
 from recsys.serving.page_frame import SWITCHES, revalidated, shown
 from recsys.serving.page_rows import AXES, BLANK, rows
 from recsys.serving.place import chain, place_named
+from recsys.serving.positions import FINEST
 from recsys.serving.published import WORLD, Place, Published
+from recsys.serving.transparency import average_km2, told_to
 
 router = APIRouter(include_in_schema=False)
 
@@ -54,8 +56,18 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> R
 @router.get("/me", dependencies=[Depends(without_parameters)])
 def me_page(request: Request) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
-    near = Purpose.LOCAL_TRENDS.explained
-    return shown("me.html", request, near=near, axis=AXES["popular"], blank=BLANK, names=SWITCHES)
+    told = told_to(endpoint_of(request))
+    collected = {p.value: [each for each in told["collected"] if p in each["purposes"]] for p in Purpose}
+    return shown(
+        "me.html",
+        request,
+        purposes=told["purposes"],
+        collected=collected,
+        area=f"{average_km2(FINEST):,.0f}",
+        names=SWITCHES,
+        axis=AXES["popular"],
+        blank=BLANK,
+    )
 
 
 @router.get("/licences", dependencies=[Depends(without_parameters)])
@@ -93,19 +105,21 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "icon.svg")  # served as they are
+_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
 
 
 def _charts(published: Published, query: PageParameters, endpoint: Endpoint) -> dict[str, Any]:
     place, limit = place_named(query.place, published=published), endpoint.items(None)
     answer = chart_answer(published, place_id=place.id, chart=query.chart, limit=limit)
+    wider = list(chain(place, published=published))[1:]
     return {
         "template": "place.html",
         "place": place,
         "answer": answer,
         "rows": rows(answer["items"], chart=query.chart),
         "axis": AXES[query.chart],
-        "wider": list(chain(place, published=published))[1:],
+        "wider": wider,
+        "larger": next((each for each in wider if each.served), None),
         "nearby": _nearby(place, published=published),
     }
 

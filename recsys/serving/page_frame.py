@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.consent import Purpose
@@ -30,6 +32,7 @@ SWITCHES = {
 }
 """What the pages call the purposes."""
 
+_DATE = Markup("<time>{}</time>")
 _ADDRESSES = ("/", "/me", "/licences", "/transparency")
 _CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special here"}
 _HEADERS = {
@@ -123,10 +126,17 @@ def _charted(published: Published) -> int:
     return sum(place.served for place in published.places.values())
 
 
+def _dated(text: str) -> Markup:
+    """Return a text, escaped, with its dates marked, so that no line breaks within one."""
+    parts = re.split(r"(\d{4}-\d{2}-\d{2})", text)
+    return Markup("").join(_DATE.format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
 @lru_cache(maxsize=1)
 def _templates() -> Environment:
     loader = FileSystemLoader(PAGES)
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.filters["label"] = label
+    found.filters["dated"] = _dated
     found.filters["called"] = lambda purpose: SWITCHES[purpose]
     return found

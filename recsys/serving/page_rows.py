@@ -56,11 +56,11 @@ def label(place: Place) -> str:
 
 
 AXES = {
-    "popular": "Listeners a night who contribute: the dot is our estimate, the line where the truth lies with 95 % "
+    "popular": "Listeners a night who contribute: the dot is our estimate, the bar where the truth lies with 95 % "
     "confidence.",
-    "rising": "How many times its own past here: the dot is our estimate, the line where the truth lies with 95 % "
+    "rising": "How many times its own past here: the dot is our estimate, the bar where the truth lies with 95 % "
     "confidence.",
-    "local": "How many times its share in the rest of the world: the dot is our estimate, the line where the truth "
+    "local": "How many times its share in the rest of the world: the dot is our estimate, the bar where the truth "
     "lies with 95 % confidence.",
 }
 

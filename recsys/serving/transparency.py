@@ -94,13 +94,13 @@ def transparency(request: Request) -> Response:
     It is generated from the settings, the atlas and the ledger's account.
     """
     endpoint = endpoint_of(request)
-    return endpoint.prepared.answer(_found(endpoint), route="/v1/transparency")
+    return endpoint.prepared.answer(told_to(endpoint), route="/v1/transparency")
 
 
 @router.get("/transparency", summary="The same as a page", response_class=HTMLResponse, responses=problems(400))
 def transparency_page(request: Request) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, found=_found(endpoint_of(request)))
+    return shown("transparency.html", request, found=told_to(endpoint_of(request)))
 
 
 def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:
@@ -128,7 +128,8 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
     }
 
 
-def _found(endpoint: Endpoint) -> Transparency:
+def told_to(endpoint: Endpoint) -> Transparency:
+    """Return what an endpoint says of itself at this moment."""
     published = endpoint.current.newest()
     return transparency_of(endpoint.settings, published=published, account=endpoint.account.get())
 
@@ -140,29 +141,29 @@ def _collected(settings: Settings) -> list[Collected]:
         {
             "what": "where a play happened",
             "purposes": [contribute, partners],
-            "how_coarse": f"an H3 cell of resolution {resolution} or coarser; the position is forgotten in memory",
+            "how_coarse": f"{_cell(resolution)}; the position is forgotten in memory",
             "kept": f"{nights} nights",
-            "seen_by": "nobody; counts of many listeners are published with noise",
+            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and partners get no others",
         },
         {
             "what": "which tracks were played, by night",
             "purposes": [contribute, personal, partners],
             "how_coarse": "by UTC day, under a keyed hash of the user id",
             "kept": f"{nights} nights",
-            "seen_by": "nobody; counts of many listeners are published with noise, and models rank for the listener",
+            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and models rank for you",
         },
         {
             "what": "how close tracks are to what you play, worked out from that",
             "purposes": [personal],
             "how_coarse": "a few hundred tracks, under a keyed hash of the user id",
             "kept": "until the next night works it out anew",
-            "seen_by": "nobody; it puts your own list in order",
+            "seen_by": f"{_OPERATOR}; it puts your own list in order",
         },
         {
             "what": "where the app says you are, when it asks for your list",
             "purposes": [local],
-            "how_coarse": f"an H3 cell of resolution {FINEST} or coarser; anything finer is refused",
-            "kept": "not at all: it chooses the list and is in no log",
+            "how_coarse": f"{_cell(FINEST)}; anything finer is refused",
+            "kept": "not at all; it chooses the list and is in no log",
             "seen_by": "nobody",
         },
         {
@@ -175,9 +176,23 @@ def _collected(settings: Settings) -> list[Collected]:
     ]
 
 
+def average_km2(resolution: int) -> float:
+    """Return how large a cell of a resolution is on average."""
+    return float(h3.average_hexagon_area(resolution, unit="km^2"))
+
+
+def _cell(resolution: int) -> str:
+    return (
+        f"an area of about {average_km2(resolution):,.0f} km² or more (H3 cells of resolution {resolution} or coarser)"
+    )
+
+
+_OPERATOR = "nobody but whoever runs this endpoint, who could read it"
+
+
 def _area(settings: Settings, published: Published | None) -> Area:
     resolution = settings.atlas.finest_resolution
-    average, precise = h3.average_hexagon_area(resolution, unit="km^2"), pi * (PRECISE_METRES / 1000) ** 2
+    average, precise = average_km2(resolution), pi * (PRECISE_METRES / 1000) ** 2
     areas = _areas(published) if published else ()
     return {
         "finest_resolution": resolution,

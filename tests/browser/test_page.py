@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browsing import Site, site, until
 from edge import LISBON, decide
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, expect
 
 from recsys.consent import State
 from recsys.serving import page_frame
@@ -109,6 +109,124 @@ PRESSED = f"""async (key) => {{
   await rest(400);
   return [moving, hexagon()];
 }}"""
+
+
+def test_the_whole_world_is_the_whole_world(served: Site, browser: Browser) -> None:
+    visitor = served.visitor(browser, viewport={"width": 1400, "height": 900})
+    page = visitor.new_page()
+    page.goto(f"/?place={LISBON}", wait_until="networkidle")
+    page.get_by_role("button", name="Show the whole world").click()
+    page.wait_for_timeout(400)  # until it rests
+    sea = page.evaluate(COLOUR, [-30, 0])
+    places = {"Kyoto": [136, 35.5], "Australia": [134, -24], "California": [-119, 37], "Antarctica": [0, -80]}
+    assert [name for name, at in places.items() if page.evaluate(COLOUR, at) == sea] == ["Antarctica"]
+    visitor.close()
+
+
+# The colour at a longitude and a latitude, where the width of the map is that of the world.
+COLOUR = """([longitude, latitude]) => {
+  const canvas = document.querySelector("#map canvas"), scale = canvas.width / 2 / Math.PI;
+  const north = (degrees) => Math.log(Math.tan(Math.PI / 4 + (degrees * Math.PI) / 360));
+  const y = canvas.height / 2 + ((north(74) + north(-57)) / 2 - north(latitude)) * scale;
+  return canvas.getContext("2d").getImageData(canvas.width * (0.5 + longitude / 360), y, 1, 1).data.join();
+}"""
+
+
+def test_a_chosen_country_stands_out_on_the_map(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    accented = {}
+    for place in ("world", "PT"):
+        page.goto(f"/?place={place}", wait_until="networkidle")
+        page.wait_for_timeout(400)  # until it rests
+        accented[place] = page.evaluate(ACCENTED)
+    assert accented["world"] == 0
+    assert accented["PT"] > 100
+
+
+ACCENTED = """() => {
+  const canvas = document.querySelector("#map canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((red, at) => at % 4 === 0 && red > 150 && data[at + 1] < 90 && data[at + 2] < 60).length;
+}"""
+
+
+def test_a_link_that_cannot_be_fetched_is_left_to_the_browser(served: Site, visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(f"/?place={LISBON}")
+    page.route("**/?place=PT", lambda to: to.abort() if to.request.resource_type == "fetch" else to.continue_())
+    page.get_by_role("link", name="Portugal").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Portugal")
+    page.wait_for_load_state("networkidle")
+    visitor.set_offline(True)
+    page.get_by_role("link", name="World").click()
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("Portugal")
+    assert failed == []
+
+
+def test_the_parts_of_my_page_stay_in_reach_below_the_top(served: Site, browser: Browser) -> None:
+    for size in (820, 1400):
+        visitor = served.visitor(browser, viewport={"width": size, "height": 900})
+        page = me(visitor, served, "scroller")
+        page.locator("#my-list > li").last.scroll_into_view_if_needed()
+        page.get_by_role("link", name="My switches").click()  # which what is above it would not let through
+        expect(page.get_by_role("heading", name="My switches")).to_be_in_viewport()
+        visitor.close()
+
+
+@pytest.fixture
+def phone(served: Site, browser: Browser) -> Iterator[BrowserContext]:
+    context = served.visitor(browser, viewport={"width": 390, "height": 844}, has_touch=True)
+    yield context
+    context.close()
+
+
+def test_on_a_phone_intervals_are_seen(phone: BrowserContext) -> None:
+    page = phone.new_page()
+    page.goto(f"/?place={LISBON}")
+    row = page.locator(".chart > li").first
+    assert width(row.locator(".whisker")) > 250
+    assert width(row.locator(".line")) > 5 * width(row.locator("circle"))
+    assert all(box(link)["height"] >= 24 for link in page.locator(".wider a").all())
+
+
+def test_on_a_phone_the_map_is_there_only_where_it_shows_something(served: Site, phone: BrowserContext) -> None:
+    page = phone.new_page()
+    for path, shown in (("/", True), ("/transparency", False), ("/?q=lis", False), ("/me", False)):
+        page.goto(path)
+        assert page.locator("#map").is_visible() == shown, path
+    page = me(phone, served, "walker")
+    expect(page.locator("#map")).to_be_hidden()
+    page.get_by_role("switch", name="Near me").click()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("button", name="Near me").click()
+    expect(page.locator("#map")).to_be_in_viewport(ratio=0.9)
+    page.wait_for_timeout(400)  # until it rests
+    assert page.evaluate(ACCENTED) > 100, "the place is drawn, though the map was not there before"
+    assert page.locator("#map canvas").evaluate("canvas => getComputedStyle(canvas).touchAction") == "pan-y"
+
+
+def test_on_a_phone_the_switches_are_in_reach_of_every_line(served: Site, phone: BrowserContext) -> None:
+    page = me(phone, served, "scroller")
+    page.locator("#my-list > li").last.scroll_into_view_if_needed()
+    page.get_by_role("link", name="My switches").click()
+    expect(page.get_by_role("switch", name="Near me")).to_be_in_viewport()
+    page.get_by_role("button", name="Near me").click()
+    page.get_by_role("link", name="the switch “Near me”").click()
+    expect(page.get_by_role("switch", name="Near me")).to_be_in_viewport()
+    page.locator("#switches").get_by_text("Kept: not at all").click()
+    expect(page.locator("#switches").get_by_text("anything finer is refused")).to_be_visible()
+
+
+def box(found: Locator) -> FloatRect:
+    is_there = found.bounding_box()
+    assert is_there is not None
+    return is_there
+
+
+def width(found: Locator) -> float:
+    return box(found)["width"]
 
 
 def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
@@ -243,6 +361,33 @@ SLOW_ANSWERS = """() => {
 }"""
 
 
+def test_numbers_of_other_places_do_not_share_the_scale_of_my_list(served: Site, visitor: BrowserContext) -> None:
+    lisbon = {"id": LISBON, "name": "Lisboa", "country": "Portugal", "level": "region", "parent": "PT"}
+    sources = [(LISBON, 4.0), ("world", 236.0), ("PT", 40.0), (LISBON, 2.0)]
+    items = [line(rank, place=place, listeners=most) for rank, (place, most) in enumerate(sources, 1)]
+    mixed = {"region": lisbon, "scope": "region", "location_used": False, "why": "By hand.", "items": items}
+    visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
+    page = me(visitor, served, "mixed")
+    rows = page.locator("#my-list > li")
+    expect(rows).to_have_count(4)
+    assert [row.locator("circle").count() for row in rows.all()] == [1, 0, 0, 1]
+    assert [row.locator(".from").all_text_contents() for row in rows.all()] == [[], ["worldwide"], ["in Portugal"], []]
+    # The scale ends at 8, the upper bound of the first: 4 is its middle, and 236 from elsewhere moves nothing.
+    assert [rows.nth(at).locator("circle").get_attribute("cx") for at in (0, 3)] == ["50%", "25%"]
+    assert page.locator("#my-list .move").count() == 0, "the ranks before are those of other lists"
+    expect(rows.nth(1).locator("[data-spoken]")).to_have_text(
+        "About 236 listeners a night worldwide, between 118 and 472"
+    )
+
+
+def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
+    """An item of a listener's list whose numbers are of a place: half as many listeners to twice as many."""
+    interval = {"estimate": listeners, "low": listeners / 2, "high": listeners * 2}
+    facts = {"title": f"Song {rank}", "artist": "The Ünits", "reason": "made by hand", "nights_on_chart": 3}
+    source = {"chart": "popular", "place": place}
+    return facts | {"rank": rank, "previous_rank": 40, "listeners": interval, "source": source}
+
+
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "leaver")
     for button, name in (("Download everything", "my-data.ndjson"), ("Download receipts", "consent-receipt.json")):
@@ -288,13 +433,34 @@ def test_without_a_build_and_without_scripts_the_page_is_whole(plain: Site, brow
     visitor.close()
 
 
+def test_without_scripts_the_page_says_what_is_missing_and_leaves_no_gap(served: Site, browser: Browser) -> None:
+    visitor = served.visitor(browser, java_script_enabled=False)
+    page = visitor.new_page()
+    page.goto("/")
+    expect(page.locator("#map .note")).to_contain_text("so do signing in, your own list and your switches")
+    expect(page.locator("#map canvas")).to_be_hidden()
+    assert page.locator("#map").evaluate("map => map.offsetHeight") < 160
+    page.goto("/me")
+    expect(page.locator("noscript .note").first).to_contain_text("Signing in needs JavaScript")
+    expect(page.get_by_role("heading", name="Count my plays in my area’s charts")).to_be_visible()
+    visitor.close()
+
+
 def test_without_a_build_the_switches_work(plain: Site, browser: Browser) -> None:
     visitor = plain.visitor(browser)
+    missing: list[str] = []
+    visitor.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
     page = me(visitor, plain, "nodeless")
     expect(page.get_by_role("button", name="Near me")).to_have_count(0)
     expect(page.locator("#my-list > li")).to_have_count(50)
-    page.get_by_role("switch", name="Learn from my plays for me").click()
-    expect(page.get_by_role("switch", name="Learn from my plays for me")).to_have_attribute("aria-checked", "true")
+    page.locator("summary").first.click()
+    expect(page.get_by_text("made by hand").first).to_be_visible()
+    for purpose in page_frame.SWITCHES.values():
+        page.get_by_role("switch", name=purpose).click()
+        expect(page.get_by_role("switch", name=purpose)).to_have_attribute("aria-checked", "true")
+    page.get_by_role("link", name="Charts").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The whole world")
+    assert missing == []
     visitor.close()
 
 
@@ -335,6 +501,7 @@ def test_axe_finds_no_serious_fault(short: Site, browser: Browser, width: int, s
     assert faults(page) == [], "suggestions"
     page = me(visitor, short, "listener")
     page.get_by_role("switch", name="Near me").click()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
     page.get_by_role("button", name="Near me").click()
     expect(page.locator("#my-place")).to_be_visible()
     assert faults(page) == [], "signed in"

@@ -5,15 +5,17 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import edge
 import pytest
-from edge import LISBON, Client, items, publish
+from edge import LISBON, SUVA, Client, items, publish
 
+from recsys.consent import Purpose
 from recsys.serving import page_frame
 from recsys.serving.page_rows import rows
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
 PATHS = ["/", f"/?place={LISBON}", "/?place=PT&chart=local", "/?q=lis", "/me", "/licences", "/transparency"]
@@ -45,6 +47,35 @@ def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> 
     assert f"?place={LISBON}&amp;chart=rising" in text
     # Rank 1 was 2nd, rank 2 is new: see `edge.items`.
     assert re.findall(r'class="move (\w+)"', text)[:2] == ["up", "new"]
+
+
+def test_an_empty_chart_says_why_and_leads_on(client: Client) -> None:
+    for place in ("FJ", SUVA):  # without charts of their own, and the world has no local one
+        text = client.get(f"/?place={place}&chart=local").text
+        assert "Too few people in" in text
+        assert "clearly stands out" not in text
+        assert 'the charts of <a href="/?place=world">the world</a>' in text
+    assert "Too few" not in client.get("/?chart=local").text
+
+
+def test_the_first_page_says_what_this_is(client: Client) -> None:
+    assert 'class="lead"' in client.get("/").text
+    assert 'class="lead"' not in client.get("/?place=PT").text
+
+
+def test_what_can_be_allowed_is_explained_by_the_settings_without_signing_in(workspace: Workspace) -> None:
+    publish(workspace, size=1)
+    text = unescape(Client(workspace, settings=load_settings(overrides={"store": {"nights": 41}})).get("/me").text)
+    assert [purpose for purpose in Purpose if purpose.explained not in text] == []
+    shown = text.split("<template")[0]
+    assert re.findall(r"Kept: ([^.]*)\.", shown) == [
+        "not at all; it chooses the list and is in no log", *["41 nights"] * 3
+    ]  # fmt: skip
+    assert "an area of about 253 km² or more (H3 cells of resolution 5 or coarser)" in shown
+
+
+def test_no_line_breaks_within_a_date(client: Client) -> None:
+    assert "over the 7 nights to <time>2026-10-31</time>." in client.get(f"/?place={LISBON}").text
 
 
 def test_names_are_escaped(client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

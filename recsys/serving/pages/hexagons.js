@@ -6,12 +6,14 @@ import { listenForMoves } from "./moves.js";
 
 const SIZE = 1000; // width of the world before any zoom
 const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
+const TOP = 84, BOTTOM = -60; // degrees: what is drawn; the ice beyond would fill half of the map
 const NEAR = 28, CLOSEST = 220; // zoom: of a single region, and at most
 const ROOM = 1.5, CLOSER = 1.6; // how much larger than the canvas a picture is kept, and how far it may be enlarged
 const REST = 150; // milliseconds without a move after which the picture is drawn anew, sharp
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** @typedef {{id: string, ring: number[][], box: number[], name: string, parent: string, charts: boolean}} Hexagon */
+/** @typedef {{x: number, y: number, zoom: number}} View */
 
 /**
  * Draw the map into a folder of the page, and keep it up to date with what is chosen there.
@@ -39,21 +41,23 @@ export class WorldMap {
     this.regions = [];
     /** @type {{charts: boolean, path: Path2D}[]} */
     this.layers = []; // the finer regions lie upon the coarser ones
-    this.land = this.mine = new Path2D();
+    this.land = this.mine = this.marked = new Path2D();
     this.chosen = "world";
+    this.goal = /** @type {(() => View) | undefined} */ (() => this.whole()); // until the listener moves the map
     this.hovered = /** @type {Hexagon | undefined} */ (undefined);
-    this.view = { x: SIZE / 2, y: 0, zoom: 1 };
+    this.view = /** @type {View} */ ({ x: SIZE / 2, y: 0, zoom: 1 });
     this.width = this.height = this.waiting = 0;
     this.flight = /** @type {object | undefined} */ (undefined);
     this.arrived = false;
     this.picture = document.createElement("canvas"); // land and hexagons, which take long to draw
-    this.pictured = /** @type {typeof this.view | undefined} */ (undefined); // the view that it is of
+    this.pictured = /** @type {View | undefined} */ (undefined); // the view that it is of
     this.resting = 0;
   }
 
   async loadLand() {
     const topology = await (await fetch("/assets/land.json")).json();
-    const projection = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]);
+    const edges = /** @type {[[number, number], [number, number]]} */ ([[0, projected(0, TOP)[1]], [SIZE, projected(0, BOTTOM)[1]]]);
+    const projection = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]).clipExtent(edges);
     this.land = new Path2D(geoPath(projection).digits(2)(feature(topology, topology.objects.land)) ?? "");
     this.refresh();
   }
@@ -71,25 +75,31 @@ export class WorldMap {
 
   /** Show where a place is. @param {{id: string}} place */
   choose({ id }) {
-    this.chosen = id;
     this.mine = new Path2D();
+    const found = this.mark(id);
+    this.head(found.length ? () => this.around(boxOf(found)) : () => this.whole());
+  }
+
+  /** Let a region, or all regions of a country, stand out. @param {string} id */
+  mark(id) {
+    this.chosen = id;
     const found = this.regions.filter((each) => each.id === id || each.parent === id);
-    this.fly(found.length ? this.around(boxOf(found)) : this.whole());
+    this.marked = pathOf(found);
+    return found;
   }
 
   /** Draw the cell that a listener's place is taken to be. @param {{cell: string, id: string}} found */
   outline({ cell, id }) {
     const ring = ringOf(cell);
-    this.chosen = id;
+    this.mark(id);
     this.mine = pathOf([{ ring }]);
-    this.fly(this.around(boxAround(ring)));
+    this.head(() => this.around(boxAround(ring)));
   }
 
-  /** The view of the whole world, or as much of it as is not mostly sea. */
+  /** The view of the whole world, with sea around it where the canvas has another shape. */
   whole() {
     const [top, bottom] = [projected(0, NORTH)[1], projected(0, SOUTH)[1]];
-    const zoom = Math.max(this.width / SIZE, Math.min(this.height / (bottom - top), (this.width / SIZE) * 1.6));
-    return { x: SIZE / 2 + 12, y: (top + bottom) / 2, zoom };
+    return { x: SIZE / 2, y: (top + bottom) / 2, zoom: Math.min(this.width / SIZE, this.height / (bottom - top)) };
   }
 
   /** The view of a box with room around it. @param {number[]} box */
@@ -101,10 +111,16 @@ export class WorldMap {
 
   /** @param {number} zoom */
   bounded(zoom) {
-    return Math.min(CLOSEST, Math.max(this.width / SIZE / 1.2, zoom));
+    return Math.min(CLOSEST, Math.max(this.whole().zoom / 1.2, zoom));
   }
 
-  /** Go to a view, at once where the listener wants things to hold still. @param {typeof this.view} view */
+  /** Go to a view and keep it, whatever size the map takes, until the listener moves on. @param {() => View} goal */
+  head(goal) {
+    this.goal = goal;
+    if (this.width) this.fly(goal());
+  }
+
+  /** Go to a view, at once where the listener wants things to hold still. @param {View} view */
   fly(view) {
     const from = this.view, start = performance.now();
     const flight = (this.flight = {});
@@ -123,7 +139,7 @@ export class WorldMap {
   /** Zoom by a factor around a point of the canvas, by default its middle. @param {number} factor @param {number[]} at */
   zoom(factor, [x, y] = [this.width / 2, this.height / 2]) {
     const before = this.at(x, y), zoom = this.bounded(this.view.zoom * factor);
-    this.flight = undefined;
+    this.flight = this.goal = undefined;
     this.look({
       x: before[0] - (x - this.width / 2) / zoom, y: before[1] - (y - this.height / 2) / zoom, zoom,
     });
@@ -131,11 +147,11 @@ export class WorldMap {
 
   /** Move by pixels. @param {number} dx @param {number} dy */
   pan(dx, dy) {
-    this.flight = undefined;
+    this.flight = this.goal = undefined;
     this.look({ ...this.view, x: this.view.x - dx / this.view.zoom, y: this.view.y - dy / this.view.zoom });
   }
 
-  /** @param {typeof this.view} view */
+  /** @param {View} view */
   look({ x, y, zoom }) {
     const [top, bottom] = [projected(0, 84)[1], projected(0, -80)[1]];
     this.view = { x: Math.min(SIZE * 1.1, Math.max(-SIZE * 0.1, x)), y: Math.min(bottom, Math.max(top, y)), zoom };
@@ -160,11 +176,10 @@ export class WorldMap {
 
   resize() {
     const { width, height } = this.place.getBoundingClientRect();
-    const first = !this.width;
-    [this.width, this.height] = [width || 1, height || 1];
+    [this.width, this.height] = [width, height]; // nothing where the page hides the map
     const sharp = Math.min(devicePixelRatio, 2);
     [this.canvas.width, this.canvas.height] = [width * sharp, height * sharp];
-    if (first) this.view = this.whole();
+    if (width && this.goal) this.head(this.goal);
     this.refresh();
   }
 
@@ -179,6 +194,7 @@ export class WorldMap {
   }
 
   paint() {
+    if (!this.width) return;
     const { pen, canvas, view } = this, of = this.colours();
     if (!this.pictured || !this.covers(this.pictured)) this.drawPicture(of);
     const from = this.pictured ?? view, times = view.zoom / from.zoom, pixels = this.sharp() * view.zoom;
@@ -188,13 +204,15 @@ export class WorldMap {
     pen.setTransform(times, 0, 0, times, canvas.width / 2 + (from.x - view.x) * pixels, canvas.height / 2 + (from.y - view.y) * pixels);
     pen.drawImage(this.picture, -this.picture.width / 2, -this.picture.height / 2);
     this.aim(pen, canvas);
-    fill(pen, pathOf(this.regions.filter((each) => each.id === this.chosen)), of("--accent"));
+    fill(pen, this.marked, of("--accent"));
+    pen.lineWidth = 1 / view.zoom;
+    if (view.zoom > 4) stroke(pen, this.marked, of("--land"));
     pen.lineWidth = 2.5 / view.zoom;
     stroke(pen, this.mine, of("--ink"));
     if (this.hovered) stroke(pen, pathOf([this.hovered]), of("--ink"));
   }
 
-  /** Tell whether the picture still fills the canvas, and is not enlarged too far. @param {typeof this.view} from */
+  /** Tell whether the picture still fills the canvas, and is not enlarged too far. @param {View} from */
   covers(from) {
     const times = this.view.zoom / from.zoom, { width, height } = this;
     const within = (/** @type {number} */ off, /** @type {number} */ size) => Math.abs(off) * this.view.zoom <= (size / 2) * (ROOM * times - 1);

@@ -1,5 +1,6 @@
 // The listener's own part: the list and why, the switches, the place, and the rights. Without a token it shows how to
 // sign in; whatever is declined leaves everything else as it is.
+import { dated, linesOf } from "./list.js";
 import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
 
 const BUILT = "/assets/map.js"; // loaded already where it is there; where it is not, there is no button for it
@@ -87,48 +88,15 @@ async function showList(cell = "") {
   const mine = ++asked;
   const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
   if (mine !== asked) return;
-  const most = Math.max(1e-9, ...list.items.map((/** @type {any} */ item) => item.listeners.high));
-  find("list-why").textContent = list.why;
-  find("my-list").replaceChildren(...list.items.map((/** @type {any} */ item) => line(item, most)));
+  find("list-why").replaceChildren(...dated(list.why));
+  find("my-list").replaceChildren(...linesOf(list, find("line")));
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
   const { name, country, level } = list.region;
   const where = level === "region" ? `${name}, ${country}` : level === "country" ? name : "somewhere in the world";
-  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about 253 km², drawn on the map; it is not kept.`;
+  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about ${find("my-place").dataset.area} km², drawn on the map; it is not kept.`;
   tell("cell-shown", { cell, id: list.region.id });
-}
-
-/** @param {any} item @param {number} most */
-function line(item, most) {
-  const { low, estimate, high } = item.listeners;
-  const made = find("line").content.cloneNode(true);
-  const put = (/** @type {string} */ name, /** @type {string | number} */ text) => { made.querySelector(`[data-${name}]`).textContent = text; };
-  const at = (/** @type {number} */ x) => `${Math.min(100, (100 * x) / most)}%`;
-  for (const name of ["rank", "title", "artist", "reason"]) put(name, item[name]);
-  put("figure", count(estimate));
-  put("spoken", `About ${count(estimate)} listeners a night, between ${count(low)} and ${count(high)}`);
-  put("stay", item.nights_on_chart === 1 ? "First night on the chart." : `On the chart for ${item.nights_on_chart} nights in a row.`);
-  made.querySelector("[data-line]").setAttribute("x1", at(low));
-  made.querySelector("[data-line]").setAttribute("x2", at(high));
-  made.querySelector("[data-dot]").setAttribute("cx", at(estimate));
-  showMove(made.querySelector("[data-move]"), item.previous_rank === "new" ? "new" : item.previous_rank - item.rank);
-  return made;
-}
-
-/** @param {HTMLElement} place @param {number | "new"} move */
-function showMove(place, move) {
-  const kind = move === "new" ? "new" : move > 0 ? "up" : move < 0 ? "down" : "same";
-  const signs = { new: ["", ""], up: ["▲", "up "], down: ["▼", "down "], same: ["–", "as before"] };
-  const [sign, spoken] = signs[kind].map((text) => Object.assign(document.createElement("span"), { textContent: text }));
-  sign.ariaHidden = "true";
-  spoken.className = "unseen";
-  place.className = `move ${kind}`;
-  place.replaceChildren(sign, spoken, move === "new" ? "new" : move ? String(Math.abs(move)) : "");
-}
-
-/** @param {number} number */
-function count(number) {
-  return number >= 10 ? Math.round(number).toLocaleString("en") : number.toFixed(1);
+  find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
 }
 
 /** Ask the browser where the listener is, but only where the listener allows it at this moment. */
@@ -167,7 +135,9 @@ function switchOf(consent, notice) {
   const made = find("switch").content.cloneNode(true), button = made.querySelector("button");
   const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
-  made.querySelector("p").textContent = consent.text + since(consent, on);
+  made.querySelector("p").replaceChildren(consent.text, ...dated(since(consent, on)));
+  made.querySelector("li").append(find(`about-${consent.purpose}`)?.content.cloneNode(true) ?? "");
+  button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
   button.dataset.purpose = consent.purpose;

@@ -3,11 +3,13 @@
 /** @typedef {import("./hexagons.js").WorldMap} WorldMap */
 
 const STILL = 6; // pixels: a pointer that moved less was a tap
+const BESIDE = matchMedia("(min-width: 1000px)"); // where the map is a strip above the text, the wheel scrolls past it
 
 /** @param {WorldMap} map */
 export function listenForMoves(map) {
   listenForPointers(map);
   map.canvas.addEventListener("wheel", (event) => {
+    if (!BESIDE.matches && !event.ctrlKey) return;
     event.preventDefault();
     map.zoom(2 ** (-event.deltaY / 240), [event.offsetX, event.offsetY]);
   }, { passive: false });
@@ -83,6 +85,6 @@ function pressed(map, event) {
 
 /** @param {WorldMap} map @param {string} how */
 function moved(map, how) {
-  if (how === "all") map.fly(map.whole());
+  if (how === "all") map.head(() => map.whole());
   else map.zoom(how === "in" ? 1.8 : 1 / 1.8);
 }

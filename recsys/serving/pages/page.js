@@ -34,10 +34,9 @@ async function go(address) {
 
 /** @param {string} address */
 async function swap(address) {
-  const answer = await fetch(address, { headers: { Accept: "text/html" } });
-  if (!answer.headers.get("content-type")?.startsWith("text/html")) return location.assign(address);
-  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const next = await pageAt(address).catch(() => undefined);
   if (new URL(address, location.href).href !== location.href) return; // the listener went on meanwhile
+  if (!next) return location.assign(address); // the browser says best itself what is wrong
   document.title = next.title;
   for (const id of ["content", "pages"]) {
     document.getElementById(id)?.replaceWith(/** @type {Element} */ (next.getElementById(id)));
@@ -46,6 +45,13 @@ async function swap(address) {
   const content = document.getElementById("content");
   if (content && content.getBoundingClientRect().top < 0) content.scrollIntoView();
   content?.focus({ preventScroll: true });
+}
+
+/** Read a page, if it is one. @param {string} address */
+async function pageAt(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" } });
+  if (!answer.headers.get("content-type")?.startsWith("text/html")) return undefined;
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
 function arrived() {

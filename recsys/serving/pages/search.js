@@ -42,8 +42,8 @@ export function suggestPlaces(go) {
 
 /** @param {string} text */
 async function matches(text) {
-  const answer = await fetch(`/v1/regions?limit=8&q=${encodeURIComponent(text)}`);
-  return answer.ok ? (await answer.json()).regions : [];
+  const answer = await fetch(`/v1/regions?limit=8&q=${encodeURIComponent(text)}`).catch(() => undefined);
+  return answer?.ok ? (await answer.json()).regions : [];
 }
 
 /** @param {HTMLInputElement} input @param {HTMLElement} list @param {any[]} places */
