@@ -38,6 +38,7 @@ from recsys.serving.limits import Limits
 from recsys.serving.listener import Token, signed_in
 from recsys.serving.metrics import Metrics
 from recsys.serving.page_frame import Readable
+from recsys.serving.patience import Room
 from recsys.serving.place import coarse_cell
 from recsys.serving.prepared import SCOPE, Answer, Prepared, url_of
 from recsys.serving.problems import Log, answer_problems
@@ -92,6 +93,7 @@ def create_app(
     limits, journal = Limits(settings.serving), Journal(endpoint.metrics, sys.stderr)
     app.layers = _layers(app.inside, endpoint, limits=limits, journal=journal, log=log)
     app.express = Express(endpoint, limits=limits, journal=journal)
+    app.room = Room(settings.serving, endpoint.metrics)
     return app
 
 

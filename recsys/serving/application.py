@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.serving.express import Express
+from recsys.serving.patience import Room
 
 
 class Application(FastAPI):
@@ -11,6 +12,7 @@ class Application(FastAPI):
 
     layers: ASGIApp
     express: Express
+    room: Room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

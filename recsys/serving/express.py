@@ -8,13 +8,12 @@ many, it is measured and logged. Whatever is not as simple as that takes the ord
 import time
 from asyncio import Event
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from recsys.serving.access import NOSNIFF, Journal
 from recsys.serving.endpoint import Endpoint
 from recsys.serving.gate import address_of
 from recsys.serving.guard import tells_position, too_long
 from recsys.serving.limits import Limits
+from recsys.serving.patience import PatientProtocol
 from recsys.serving.prepared import Headers
 from recsys.serving.request_id import HEADER, request_id
 
@@ -55,8 +54,8 @@ class Express:
         return [found.head, *(b"%s: %s\r\n" % header for header in added), b"\r\n", bytes(found.body)]
 
 
-class ExpressProtocol(HttpToolsProtocol):
-    """Uvicorn's own, with the short way in front of the ordinary one.
+class ExpressProtocol(PatientProtocol):
+    """Uvicorn's own, patient within bounds, with the short way in front of the ordinary one.
 
     The application has an attribute ``express``.
     """
