@@ -106,6 +106,20 @@ def test_head_is_what_get_would_answer_without_its_body(client: Client, path: st
     assert asked.headers["content-length"] == got.headers["content-length"]
 
 
+def test_what_an_address_cannot_do_names_all_that_it_can(client: Client) -> None:
+    documented = client.get("/openapi.json").json()["paths"]
+    addresses = {path: {method.upper() for method in methods} for path, methods in documented.items()}
+    addresses |= {"/": {"GET"}, "/openapi.json": {"GET"}}
+    assert addresses["/v1/me/data"] == {"GET", "DELETE"}
+    addresses["/v1/me/consents/receipts"].add("PUT")  # which is answered there: no switch has that name
+    for path, methods in addresses.items():
+        can = methods | ({"HEAD"} if "GET" in methods else set())
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - can:
+            answer = client.request(method, re.sub(r"{\w+}", "x", path))
+            assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(can))), (method, path)
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_all_places_at_once_are_made_once_and_packed(client: Client) -> None:
     plain, packed = (client.get("/v1/regions", headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
     assert "content-encoding" not in plain.headers
