@@ -15,8 +15,9 @@ from recsys.serving.guard import tells_position, too_long
 from recsys.serving.limits import Limits
 from recsys.serving.patience import PatientProtocol
 from recsys.serving.prepared import Headers
-from recsys.serving.request_id import HEADER, request_id
+from recsys.serving.request_id import request_id
 
+_LAST = b"%s: %s\r\n\r\n" % NOSNIFF
 _OTHER = frozenset({b"if-none-match", b"origin", b"expect", b"content-length", b"transfer-encoding"})
 
 
@@ -48,10 +49,9 @@ class Express:
         if allowance and allowance.remaining < 0:
             return None
         name = request_id(headers)
-        added = [*(allowance.headers() if allowance else ()), (HEADER, name.encode()), NOSNIFF]
         seconds = time.perf_counter() - started
         self._journal.note(name, "GET", found.route, 200, found.scope, seconds=seconds)
-        return [found.head, *(b"%s: %s\r\n" % header for header in added), b"\r\n", bytes(found.body)]
+        return [found.head, _LAST, bytes(found.body)]
 
 
 class ExpressProtocol(PatientProtocol):
