@@ -87,7 +87,7 @@ _WHEN = {
     404: "There is no such place, chart, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
     429: "Too many requests: wait as long as `Retry-After` says.",
-    503: "Nothing was published yet, or what was published is not whole.",
+    503: "Nothing was published yet, what was published is not whole, or a database is away.",
 }
 
 

@@ -17,11 +17,12 @@ import h3
 import httpx
 import psutil
 import pytest
-from edge import LISBON, PORTO, bearer, decide, publish
+from databases import cluster
+from edge import LISBON, PORTO, Client, bearer, decide, publish
 from serving import Server
 
 from recsys.consent import State
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 
 LATITUDE, LONGITUDE = "38.716671", "-9.133331"
@@ -185,6 +186,16 @@ def test_a_body_that_does_not_come_and_an_answer_that_nobody_reads_are_not_waite
         unread.close()
     finally:
         server.stop(signal.SIGKILL)
+
+
+def test_a_server_whose_database_is_away_says_so(workspace: Workspace) -> None:
+    publish(workspace, size=1)
+    with cluster() as running:
+        settings = load_settings(overrides={"consents": {"url": running.new_database()}})
+        client = Client(workspace, settings=settings)
+        assert client.get("/readyz").status_code == 200
+    away = client.get("/readyz")
+    assert (away.status_code, "consent log" in away.json()["hint"]) == (503, True)
 
 
 def test_a_server_without_a_snapshot_is_alive_but_not_ready(tmp_path: Path) -> None:

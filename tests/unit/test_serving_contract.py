@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
 from prometheus_client.parser import text_string_to_metric_families
 
-from recsys.consent import State
+from recsys.consent import ConsentLog, State
 from recsys.serving.limits import Limits
 from recsys.serving.request_id import request_id
 from recsys.settings import Settings, load_settings
@@ -277,6 +278,23 @@ def test_an_old_snapshot_is_not_ready_but_served(workspace: Workspace) -> None:
     assert f"{AS_OF}, 2 days ago" in old.json()["hint"]
     assert client.get(CHART).status_code == 200
     assert set_to(workspace, snapshot_max_age_days=0).get("/readyz").status_code == 200
+
+
+def test_without_the_consent_log_it_is_not_ready_though_charts_are_served(
+    client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/readyz").status_code == 200
+    monkeypatch.setattr("recsys.serving.probes._PATIENCE", 0.1)
+    with monkeypatch.context() as slow:
+        slow.setattr(ConsentLog, "choices", lambda *_, **__: time.sleep(0.5))
+        assert client.get("/readyz").status_code == 503
+    time.sleep(0.5)
+    assert client.get("/readyz").status_code == 200
+    workspace.consents.unlink()
+    away = client.get("/readyz")
+    assert (away.status_code, away.json()["type"]) == (503, "/problems/not-ready")
+    assert away.json()["hint"].startswith("The consent log cannot be read")
+    assert client.get(CHART).status_code == 200
 
 
 def values(client: Client) -> dict[str, float]:
