@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from recsys.errors import NotReadyError
 from recsys.serving.endpoint import Endpoint, endpoint_of
-from recsys.serving.examples import METRICS, problems
+from recsys.serving.examples import METRICS, READY, problems
 from recsys.serving.gate import address_of
 from recsys.serving.metrics import MEDIA_TYPE
 from recsys.serving.published import Published
@@ -21,13 +21,21 @@ from recsys.serving.published import Published
 router = APIRouter()
 
 
-@router.get("/healthz", summary="Is the program alive?")
+@router.get(
+    "/healthz",
+    summary="Is the program alive?",
+    responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}},
+)
 async def healthz() -> dict[str, str]:
     """Tell that the program answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Is there something to serve?", responses=problems(503))
+@router.get(
+    "/readyz",
+    summary="Is there something to serve?",
+    responses={200: {"content": {"application/json": {"example": READY}}}, **problems(503)},
+)
 async def readyz(request: Request) -> dict[str, str]:
     """Tell which snapshot is served.
 

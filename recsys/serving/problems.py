@@ -37,6 +37,10 @@ _TITLES = {
 }
 
 
+_ELSEWHERE = {"usage", "unknown-run", "not-better", "consent", "privacy-budget", "settings"}  # by the command line
+SENT = (*(slug for slug in _TITLES if slug not in _ELSEWHERE), "not-found", "method-not-allowed")
+
+
 class Problem(TypedDict):
     """A problem detail of RFC 9457; ``hint`` says what to do about it."""
 

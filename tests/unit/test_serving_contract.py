@@ -20,6 +20,7 @@ from recsys.workspace import Workspace, listener_of
 OPENAPI = Path(__file__).parents[2] / "docs" / "openapi.json"
 CHART = f"/v1/regions/{LISBON}/charts/popular"
 APP = "https://app.example"
+LIMITS = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
 
 
 def set_to(workspace: Workspace, **serving: object) -> Client:
@@ -35,6 +36,43 @@ def client(workspace: Workspace) -> Client:
 def test_the_contract_is_the_committed_one(client: Client) -> None:
     """Where this fails, the contract changes: `make openapi` writes it anew, for a reviewer to see."""
     assert json.loads(OPENAPI.read_text(encoding="utf-8")) == client.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "names"),
+    [
+        ("/v1/regions/{id}/charts/{chart}", "200", {"ETag", "Cache-Control"}),
+        ("/v1/regions/{id}/charts/{chart}", "304", {"ETag", "Cache-Control"}),
+        ("/v1/me/trending", "200", {"Cache-Control", *LIMITS, "X-Request-Id"}),
+        ("/v1/me/trending", "401", {"Cache-Control", *LIMITS, "X-Request-Id", "WWW-Authenticate"}),
+        ("/v1/me/trending", "429", {"Cache-Control", *LIMITS, "X-Request-Id", "Retry-After"}),
+        ("/healthz", "200", {"X-Request-Id"}),
+    ],
+)
+def test_the_contract_names_the_headers_of_an_answer(client: Client, path: str, status: str, names: set[str]) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["paths"][path]["get"]["responses"][status]["headers"].keys() == names
+    assert names <= document["components"]["headers"].keys()
+
+
+def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    taken = {
+        path: {parameter["name"] for parameter in operations["get"].get("parameters", [])}
+        for path, operations in document["paths"].items()
+        if "get" in operations
+    }
+    assert {path for path, names in taken.items() if "Sec-GPC" in names} == {
+        "/v1/me/trending",
+        "/v1/me/consents",
+        "/v1/me/consents/receipts",
+        "/v1/me/data",
+    }
+    for path, names in taken.items():
+        assert ("If-None-Match" in names) == ("304" in document["paths"][path]["get"]["responses"])
+    assert "Location" in document["paths"]["/v1/me/data"]["delete"]["responses"]["202"]["headers"]
+    assert "/problems/stale-notice" in document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    assert {"200", "default"} == document["paths"]["/healthz"]["get"]["responses"].keys()
 
 
 @pytest.mark.parametrize("url", [CHART, "/v1/regions?q=li", "/v1/transparency"])
