@@ -60,7 +60,7 @@ def _is_personal(path: str) -> bool:
     return path.startswith("/v1/me/") and not path.startswith("/v1/me/data/erasures/")
 
 
-_VARYING = ("/v1/regions",)
+_VARYING = ("/v1/regions", "/v1/regions/{id}/charts/{chart}")
 _SHARED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/.well-known/gpc.json")
 _TAGGED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/transparency")
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}

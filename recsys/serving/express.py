@@ -51,7 +51,8 @@ class Express:
         name = request_id(headers)
         seconds = time.perf_counter() - started
         self._journal.note(name, "GET", found.route, 200, found.scope, seconds=seconds)
-        return [found.head, _LAST, bytes(found.body)]
+        chosen = found.chosen(headers)
+        return [chosen.head, _LAST, bytes(chosen.body)]
 
 
 class ExpressProtocol(PatientProtocol):

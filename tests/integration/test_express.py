@@ -43,6 +43,11 @@ def test_the_short_way_is_the_ordinary_one_but_shorter(server: Server, workspace
         assert fine not in str(client.get(CHART, headers={"X-Request-Id": fine}).headers)
         assert client.request("GET", CHART, content=b"x").status_code == 400
         assert client.head(CHART).status_code == 200
+        long = CHART.partition("?")[0]
+        ways = [client.get(long, headers={"Accept-Encoding": each}) for each in ("gzip", "gzip", "identity", "br")]
+        assert [each.headers.get("content-encoding") for each in ways] == ["gzip", "gzip", None, None]
+        assert len({each.content for each in ways}) == 1
+        assert [each.headers["etag"] for each in ways[::2]] == [each.headers["etag"] for each in ways[1::2]]
         publish(workspace, as_of="2026-10-02", size=2)
         assert len(client.get(CHART).json()["items"]) == 2
         codes = [client.get(CHART).status_code for _ in range(60)]

@@ -41,8 +41,8 @@ def test_the_contract_is_the_committed_one(client: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "names"),
     [
-        ("/v1/regions/{id}/charts/{chart}", "200", {"ETag", "Cache-Control"}),
-        ("/v1/regions/{id}/charts/{chart}", "304", {"ETag", "Cache-Control"}),
+        ("/v1/regions/{id}/charts/{chart}", "200", {"ETag", "Cache-Control", "Vary"}),
+        ("/v1/regions/{id}/charts/{chart}", "304", {"ETag", "Cache-Control", "Vary"}),
         ("/v1/me/trending", "200", {"Cache-Control", *LIMITS, "X-Request-Id"}),
         ("/v1/me/trending", "401", {"Cache-Control", *LIMITS, "X-Request-Id", "WWW-Authenticate"}),
         ("/v1/me/trending", "429", {"Cache-Control", *LIMITS, "X-Request-Id", "Retry-After"}),
@@ -172,15 +172,57 @@ def test_what_an_address_cannot_do_names_all_that_it_can(client: Client) -> None
 
 
 def test_all_places_at_once_are_made_once_and_packed(client: Client) -> None:
-    plain, packed = (client.get("/v1/regions", headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
+    map_ = {"Accept": "application/geo+json"}
+    ways = [{**map_, "Accept-Encoding": each} for each in ("identity", "gzip")]
+    plain, packed = (client.get("/v1/regions", headers=way) for way in ways)
     assert "content-encoding" not in plain.headers
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.json() == plain.json()
+    assert packed.json()["type"] == "FeatureCollection"
     assert packed.headers["etag"] != plain.headers["etag"]
-    geo = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "Accept": "application/geo+json"})
-    assert geo.json()["type"] == "FeatureCollection"
-    again = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
+    again = client.get("/v1/regions", headers={**ways[1], "If-None-Match": packed.headers["etag"]})
     assert again.status_code == 304
+    assert "regions" in client.get("/v1/regions", headers={"Accept-Encoding": "gzip"}).json()
+
+
+def test_a_chart_is_packed_for_who_takes_it_and_has_a_tag_for_either_way(client: Client) -> None:
+    plain, packed = (client.get(CHART, headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
+    assert (packed.headers["content-encoding"], packed.json()) == ("gzip", plain.json())
+    assert 4 * int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert plain.headers["etag"] != packed.headers["etag"]
+    for coding, answer, other in (("identity", plain, packed), ("gzip", packed, plain)):
+        for tag, status in ((answer.headers["etag"], 304), (other.headers["etag"], 200)):
+            again = client.get(CHART, headers={"Accept-Encoding": coding, "If-None-Match": tag})
+            assert (again.status_code, again.headers["etag"]) == (status, answer.headers["etag"])
+            assert again.headers["vary"] == "Accept-Encoding"
+            assert status == 200 or "content-encoding" not in again.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("br, gzip;q=0.5", "gzip"),
+        ("GZIP", "gzip"),
+        ("*", "gzip"),
+        ("", None),
+        ("br", None),
+        ("gzip; q=0", None),
+        ("gzip;q=0.000, *", None),
+        ("identity, *;q=0", None),
+    ],
+)
+def test_who_takes_gzip(client: Client, accepted: str, coding: str | None) -> None:
+    assert client.get(CHART, headers={"Accept-Encoding": accepted}).headers.get("content-encoding") == coding
+
+
+def test_what_is_short_or_about_a_listener_is_never_packed(
+    client: Client, workspace: Workspace, settings: Settings
+) -> None:
+    """What a stranger can add to beside a secret must not be packed: the length would tell (BREACH)."""
+    ana = {**bearer("ana", workspace=workspace, settings=settings), "Accept-Encoding": "gzip"}
+    for url in (f"{CHART}?limit=1", "/v1/me/trending", "/v1/me/consents", "/v1/me/consents/receipts"):
+        assert "content-encoding" not in client.get(url, headers=ana).headers
 
 
 def test_headers_beyond_what_is_looked_at_are_refused(client: Client) -> None:
