@@ -199,6 +199,10 @@ class ServingSettings(_Section):
     listener_requests: NotNegative
     address_requests: NotNegative
     proxies: tuple[str, ...]
+    head_seconds: Count
+    body_seconds: Count
+    write_seconds: Count
+    connections: Count
     metrics: Literal["loopback", "everyone", "nobody"]
 
 

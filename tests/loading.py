@@ -18,6 +18,7 @@ from recsys.settings import load_settings
 
 FIRST = date(2026, 10, 1)
 _SETTINGS = load_settings()
+_HELD = 4  # seconds for which a client that says nothing keeps its connection at most, if it may
 _BROKEN = (
     b"GET /v1/regions HTTP/1.1\r\nHost: x\r\nContent-Le",
     b"PUT /v1/me/consents/local_trends HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{",
@@ -37,7 +38,7 @@ class Load:
         Answers by status.
     stale : int
         Lists that did not follow the decision before.
-    decisions, swaps, broken : int
+    decisions, swaps, broken, held : int
     memory : list of float
         Resident megabytes of the server, four times a second.
     """
@@ -47,6 +48,7 @@ class Load:
     decisions: int = 0
     swaps: int = 0
     broken: int = 0
+    held: int = 0
     memory: list[float] = field(default_factory=list)
 
     @property
@@ -106,22 +108,28 @@ async def load(server: Server, *, seconds: float, seed: int = 20151) -> Load:
             found.broken += 1
             await _break_off(server, dice.choice(_BROKEN))
 
+        async def hold() -> None:
+            found.held += 1
+            await _break_off(server, dice.choice(_BROKEN), after=dice.uniform(0.5, _HELD))
+
         async def watch() -> None:
             found.memory.append(psutil.Process(server.process.pid).memory_info().rss / 1e6)
             await asyncio.sleep(0.25)
 
         acts = [browse, browse, browse, swap, break_off, break_off, watch, *map(listener, ("a", "b", "c"))]
+        acts += [hold] * 10
         await asyncio.gather(*map(again, acts))
     return found
 
 
-async def _break_off(server: Server, request: bytes) -> None:
-    """Send what no good client sends, wait a moment, and be gone."""
+async def _break_off(server: Server, request: bytes, *, after: float = 0) -> None:
+    """Send what no good client sends, wait some seconds, and be gone."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
     with contextlib.suppress(OSError):
         for start in range(0, len(request), 20):  # slowly
             writer.write(request[start : start + 20])
             await writer.drain()
             await asyncio.sleep(0.005)
+        await asyncio.sleep(after)
     writer.close()
     del reader

@@ -141,21 +141,29 @@ class _Answer:
 
     def _add_headers(self, message: Message) -> None:
         headers: list[tuple[bytes, bytes]] = message["headers"]
-        listener, allowance = self._state.get(LISTENER), self._state.get(ALLOWANCE)
+        listener = self._state.get(LISTENER)
         if isinstance(listener, str):
             self.id = self._unlike(listener)
         if self._personal:  # and in no cache
             headers = [each for each in headers if each[0] != b"cache-control"]
             headers.append((b"cache-control", b"private, no-store"))
-        if allowance:
-            headers += allowance.headers()
-            headers += [(b"retry-after", b"%d" % allowance.reset)] * (self.status == 429)
-        headers += [(HEADER, self.id.encode()), NOSNIFF]
-        message["headers"] = headers
+        message["headers"] = [*headers, *(() if _is_shared(headers) else self._own()), NOSNIFF]
+
+    def _own(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that are about this request and who asks, and about no other."""
+        allowance = self._state.get(ALLOWANCE)
+        limits = allowance.headers() if allowance else []
+        wait = [(b"retry-after", b"%d" % allowance.reset)] if allowance and self.status == 429 else []
+        return [*limits, *wait, (HEADER, self.id.encode())]
 
     def _unlike(self, listener: str) -> str:
         """Return the request's name, or another one where it is the listener's own."""
         return request_id(()) if self._endpoint.identity.names(self.id, listener=listener) else self.id
+
+
+def _is_shared(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a cache may send these headers to others, who would take them for their own."""
+    return any(name == b"cache-control" and value.startswith(b"public") for name, value in headers)
 
 
 def _quoted(word: str | None) -> str:

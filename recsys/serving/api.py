@@ -38,6 +38,7 @@ from recsys.serving.limits import Limits
 from recsys.serving.listener import Token, signed_in
 from recsys.serving.metrics import Metrics
 from recsys.serving.page_frame import Readable
+from recsys.serving.patience import Room
 from recsys.serving.place import coarse_cell
 from recsys.serving.prepared import SCOPE, Answer, Prepared, url_of
 from recsys.serving.problems import Log, answer_problems
@@ -92,6 +93,7 @@ def create_app(
     limits, journal = Limits(settings.serving), Journal(endpoint.metrics, sys.stderr)
     app.layers = _layers(app.inside, endpoint, limits=limits, journal=journal, log=log)
     app.express = Express(endpoint, limits=limits, journal=journal)
+    app.room = Room(settings.serving, endpoint.metrics)
     return app
 
 
@@ -176,8 +178,7 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> A
     published = endpoint.current.get()
     geojson = _accepts_geojson(request)
     whole = not query.q  # what a map asks for: megabytes, and always the same
-    gzipped = whole and "gzip" in request.headers.get("accept-encoding", "")
-    asked = f"regions {limit} {geojson} {gzipped}".encode()
+    asked = f"regions {limit} {geojson}".encode()
     ready = endpoint.prepared.find(asked, of=published) if whole else None
     if ready:
         return ready
@@ -187,7 +188,6 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> A
         route="/v1/regions",
         media_type=GEOJSON if geojson else "application/json",
         vary="Accept, Accept-Encoding",
-        gzipped=gzipped,
     )
     return endpoint.prepared.keep(answer, asked, of=published) if whole else answer
 
@@ -216,7 +216,9 @@ def chart(
     if ready:
         return ready
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
-    answer = endpoint.prepared.answer(found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"])
+    answer = endpoint.prepared.answer(
+        found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
+    )
     return endpoint.prepared.keep(answer, url_of(request.scope), of=published)
 
 

@@ -1,9 +1,13 @@
 """FastAPI, and what stands in front of it."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from recsys.serving.contract import completed
 from recsys.serving.express import Express
+from recsys.serving.patience import Room
 
 
 class Application(FastAPI):
@@ -11,11 +15,18 @@ class Application(FastAPI):
 
     layers: ASGIApp
     express: Express
+    room: Room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         scope["app"] = self
         await self.layers(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the contract: what the routes say, and what the layers add."""
+        if not self.openapi_schema:
+            self.openapi_schema = completed(super().openapi())
+        return self.openapi_schema
 
     async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that the layers have passed on."""

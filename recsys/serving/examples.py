@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from recsys.serving.problems import MEDIA_TYPE, Problem
 
 _LISBON = {
@@ -79,6 +77,8 @@ PROBLEM: Problem = {
     "hint": "Send no position at all, or an H3 cell of resolution 5 or coarser as the parameter `cell`.",
 }
 
+READY = {"status": "ready", "snapshot": "2025-06-30-0123abcd", "as_of": "2025-06-30"}
+
 METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"} 3.0\n'
 
 _WHEN = {
@@ -87,7 +87,7 @@ _WHEN = {
     404: "There is no such place, chart, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
     429: "Too many requests: wait as long as `Retry-After` says.",
-    503: "Nothing was published yet, or what was published is not whole.",
+    503: "Nothing was published yet, what was published is not whole, or a database is away.",
 }
 
 
@@ -95,5 +95,5 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of error answers by status; ``default`` stands for every other."""
     described: dict[int | str, str] = {status: _WHEN[status] for status in statuses}
     described["default"] = "Any other problem."
-    content = {MEDIA_TYPE: {"schema": TypeAdapter(Problem).json_schema(), "example": PROBLEM}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": PROBLEM}}
     return {status: {"description": when, "content": content} for status, when in described.items()}

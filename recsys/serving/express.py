@@ -8,16 +8,16 @@ many, it is measured and logged. Whatever is not as simple as that takes the ord
 import time
 from asyncio import Event
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from recsys.serving.access import NOSNIFF, Journal
 from recsys.serving.endpoint import Endpoint
 from recsys.serving.gate import address_of
 from recsys.serving.guard import tells_position, too_long
 from recsys.serving.limits import Limits
+from recsys.serving.patience import PatientProtocol
 from recsys.serving.prepared import Headers
-from recsys.serving.request_id import HEADER, request_id
+from recsys.serving.request_id import request_id
 
+_LAST = b"%s: %s\r\n\r\n" % NOSNIFF
 _OTHER = frozenset({b"if-none-match", b"origin", b"expect", b"content-length", b"transfer-encoding"})
 
 
@@ -49,14 +49,14 @@ class Express:
         if allowance and allowance.remaining < 0:
             return None
         name = request_id(headers)
-        added = [*(allowance.headers() if allowance else ()), (HEADER, name.encode()), NOSNIFF]
         seconds = time.perf_counter() - started
         self._journal.note(name, "GET", found.route, 200, found.scope, seconds=seconds)
-        return [found.head, *(b"%s: %s\r\n" % header for header in added), b"\r\n", bytes(found.body)]
+        chosen = found.chosen(headers)
+        return [chosen.head, _LAST, bytes(chosen.body)]
 
 
-class ExpressProtocol(HttpToolsProtocol):
-    """Uvicorn's own, with the short way in front of the ordinary one.
+class ExpressProtocol(PatientProtocol):
+    """Uvicorn's own, patient within bounds, with the short way in front of the ordinary one.
 
     The application has an attribute ``express``.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LISTENER, ALLOWANCE = "listener", "allowance"  # in the state of a request: str or RecsysError, and Allowance or None
 
-_UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
+UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
 _PERSONAL = "/v1/me/"
 _ANONYMOUS = "/v1/me/data/erasures/"
 
@@ -44,7 +44,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 429."""
-        if scope["type"] != "http" or scope["path"] in _UNLIMITED:
+        if scope["type"] != "http" or scope["path"] in UNLIMITED:
             await self._app(scope, receive, send)
             return
         try:

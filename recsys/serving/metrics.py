@@ -29,6 +29,11 @@ class Metrics:
             for state in State:
                 self._decisions.labels(purpose.value, state.value)
         self._limited = Counter("hearabouts_rate_limited", "Requests that were one too many.", registry=registry)
+        self._dropped = Counter(
+            "hearabouts_connections_dropped", "Connections closed on their clients.", ("reason",), registry=registry
+        )
+        for reason in ("head", "body", "write", "room"):
+            self._dropped.labels(reason)
         self._reloads = Counter("hearabouts_snapshots", "New snapshots found.", ("outcome",), registry=registry)
         for outcome in ("served", "refused"):
             self._reloads.labels(outcome)
@@ -50,6 +55,10 @@ class Metrics:
     def limited(self) -> None:
         """Count a request that was one too many."""
         self._limited.inc()
+
+    def dropped(self, reason: str) -> None:
+        """Count a connection that was too slow with ``head``, ``body`` or reading (``write``), or made ``room``."""
+        self._dropped.labels(reason).inc()
 
     def found(self, outcome: str) -> None:
         """Count a new snapshot, ``served`` or ``refused``."""

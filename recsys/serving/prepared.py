@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -17,6 +19,7 @@ from recsys.settings import ServingSettings
 ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
 
 _MOST = 32 << 20  # bytes of all answers that are kept
+_WORTH = 1024  # bytes that an answer has at least to be packed: it goes in one packet either way
 _ABOUT = 2048  # bytes that an answer takes beside its text
 
 Headers = list[tuple[bytes, bytes]]
@@ -43,7 +46,11 @@ class Answer(Response):
         The headers as they are written.
     size : int
         Bytes of memory, about.
+    packed : Answer or None
+        The same for clients that take gzip; it is another representation, with a tag of its own.
     """
+
+    packed: "Answer | None" = None
 
     def __init__(self, content: bytes, *, headers: Headers, etag: bytes, route: str, scope: str | None) -> None:
         super().__init__(content)
@@ -53,14 +60,33 @@ class Answer(Response):
         self.head = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.size = len(content) + len(self.head) + _ABOUT  # bytes in memory
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send the answer, or 304 where the client has the same bytes already."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, packed or not, or 304 where the client has the same bytes already."""
+        chosen = self.chosen(scope["headers"])
+        if chosen is not self:
+            await chosen(scope, receive, send)
+            return
         state = scope.setdefault("state", {})
         state[ROUTE], state[SCOPE] = self.route, self.scope
         same = self._is_known(scope["headers"])
         headers = [each for each in self.raw_headers if each[0] not in _OF_BODY] if same else self.raw_headers
         await send({"type": "http.response.start", "status": 304 if same else 200, "headers": [*headers]})
         await send({"type": "http.response.body", "body": b"" if same else self.body})
+
+    def chosen(self, headers: Headers) -> "Answer":
+        """Return the representation for a client that sent these headers."""
+        return self.packed if self.packed and _takes_gzip(headers) else self
+
+    def pack(self) -> None:
+        """Make the packed answer, where that saves anything."""
+        if len(self.body) < _WORTH:
+            return
+        body = gzip.compress(self.body, 6, mtime=0)
+        kept = [each for each in self.raw_headers if each[0] not in (b"content-length", b"etag")]
+        etag = _tag(body)
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip"), (b"etag", etag), *kept]
+        self.packed = Answer(body, headers=headers, etag=etag, route=self.route, scope=self.scope)
+        self.size += self.packed.size
 
     def _is_known(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Tell whether ``If-None-Match`` names the tag (RFC 9110, 13.1.2: weakly compared)."""
@@ -70,7 +96,26 @@ class Answer(Response):
         return False
 
 
-_OF_BODY = (b"content-length", b"content-type")
+_OF_BODY = (b"content-length", b"content-type", b"content-encoding")
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    return any(name == b"accept-encoding" and _names_gzip(value) for name, value in headers)
+
+
+@lru_cache(256)
+def _names_gzip(value: bytes) -> bool:
+    """Tell whether ``Accept-Encoding`` names gzip, or means it by ``*``, and not with q=0 (RFC 9110, 12.5.3)."""
+    codings = (each.partition(";") for each in value.decode("latin-1").lower().replace(" ", "").split(","))
+    allowed = {coding: not _ZERO.fullmatch(weight) for coding, _, weight in codings}
+    return allowed.get("gzip", allowed.get("*", False))
+
+
+_ZERO = re.compile(r"q=0(\.0*)?")
+
+
+def _tag(body: bytes) -> bytes:
+    return b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
 class Prepared:
@@ -99,18 +144,17 @@ class Prepared:
         scope: str | None = None,
         media_type: str = "application/json",
         vary: str | None = None,
-        gzipped: bool = False,
     ) -> Answer:
         """Return an answer with a JSON value."""
-        body = gzip.compress(to_json(content), 6, mtime=0) if gzipped else to_json(content)
-        etag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        body = to_json(content)
+        etag = _tag(body)
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", media_type.encode()), (b"etag", etag)]
         varying = [(b"vary", vary.encode())] if vary else []
-        varying += [(b"content-encoding", b"gzip")] if gzipped else []
         return Answer(body, headers=[*headers, *self._common, *varying], etag=etag, route=route, scope=scope)
 
     def keep(self, answer: Answer, asked: bytes, *, of: Published) -> Answer:
-        """Remember an answer by what was asked, as long as its snapshot is the one that is served."""
+        """Remember an answer by what was asked, packed too, as long as its snapshot is the one that is served."""
+        answer.pack()
         with self._keeping:
             if self._of is not of:
                 self._of, self._kept, self._bytes = of, OrderedDict(), 0

@@ -1,15 +1,19 @@
 """What those ask who run the endpoint: is it alive, has it something fresh to serve, and how is it doing."""
 
+import asyncio
 import ipaddress
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from recsys.errors import NotReadyError
-from recsys.serving.endpoint import endpoint_of
-from recsys.serving.examples import METRICS, problems
+from recsys.serving.endpoint import Endpoint, endpoint_of
+from recsys.serving.examples import METRICS, READY, problems
 from recsys.serving.gate import address_of
 from recsys.serving.metrics import MEDIA_TYPE
 from recsys.serving.published import Published
@@ -17,22 +21,32 @@ from recsys.serving.published import Published
 router = APIRouter()
 
 
-@router.get("/healthz", summary="Is the program alive?")
+@router.get(
+    "/healthz",
+    summary="Is the program alive?",
+    responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}},
+)
 async def healthz() -> dict[str, str]:
     """Tell that the program answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Is there something to serve?", responses=problems(503))
-def readyz(request: Request) -> dict[str, str]:
+@router.get(
+    "/readyz",
+    summary="Is there something to serve?",
+    responses={200: {"content": {"application/json": {"example": READY}}}, **problems(503)},
+)
+async def readyz(request: Request) -> dict[str, str]:
     """Tell which snapshot is served.
 
-    503 if there is none, the newest one does not verify, or the last night behind it is longer ago than
-    `serving.snapshot_max_age_days`. What there is goes on being served all the same.
+    503 if there is none, the newest one does not verify, the last night behind it is longer ago than
+    `serving.snapshot_max_age_days`, or the consent log does not answer; the hint says which. What there is goes on
+    being served all the same.
     """
     endpoint = endpoint_of(request)
-    published = endpoint.current.check()
+    published = await run_in_threadpool(endpoint.current.check)
     _check_age(published, today=endpoint.clock().date(), most=endpoint.settings.serving.snapshot_max_age_days)
+    await _check_consents(endpoint)
     return {"status": "ready", "snapshot": published.id, "as_of": published.as_of}
 
 
@@ -61,6 +75,22 @@ def _check_age(published: Published, *, today: date, most: int) -> None:
             hint=f"Its last night is {published.as_of}, {days} days ago; {most} are allowed "
             "(serving.snapshot_max_age_days): see to the nightly job. The sample world is always old.",
         )
+
+
+async def _check_consents(endpoint: Endpoint) -> None:
+    """Ask the consent log what nobody allows, which is one row as any listener's answer is."""
+    ask = partial(endpoint.consents.choices, "", at=endpoint.clock())
+    try:
+        await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(_asking, ask), _PATIENCE)
+    except (NotReadyError, TimeoutError) as error:
+        raise NotReadyError(
+            f"the consent log does not answer ({str(error) or 'too slow'})",
+            hint="The consent log cannot be read: see to its database. Charts are served, listeners are not.",
+        ) from None
+
+
+_PATIENCE = 2  # seconds: who asks has a time limit, too
+_asking = ThreadPoolExecutor(1, "readyz")  # a database that hangs keeps one thread, however often it is asked
 
 
 def _is_local(scope: Scope, proxies: tuple[str, ...]) -> bool:

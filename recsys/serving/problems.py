@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from recsys.errors import IdentityError, InputError, RecsysError
@@ -34,6 +35,10 @@ _TITLES = {
     "settings": "Wrong settings",
     "internal": "Something went wrong here",
 }
+
+
+_ELSEWHERE = {"usage", "unknown-run", "not-better", "consent", "privacy-budget", "settings"}  # by the command line
+SENT = (*(slug for slug in _TITLES if slug not in _ELSEWHERE), "not-found", "method-not-allowed")
 
 
 class Problem(TypedDict):
@@ -93,13 +98,30 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     return problem_of(InputError("; ".join(details), hint="The parameters of every request are in /openapi.json."))
 
 
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
     slug = status.phrase.lower().replace(" ", "-")
     hint = "All requests are in /openapi.json."
-    return _answer(slug, status.phrase, status, status.description, hint=hint, headers=dict(error.headers or {}))
+    return _answer(slug, status.phrase, status, status.description, hint=hint, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of an address: of all routes that match its path, and not of the first alone."""
+    found = {method for method in _METHODS if _matches(request, method)}
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
+
+
+def _matches(request: Request, method: str) -> bool:
+    asked = {**request.scope, "method": method}
+    return any(route.matches(asked)[0] == Match.FULL for route in request.app.routes)
+
+
+_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
 def _answer(slug: str, title: str, status: int, detail: str, *, hint: str, headers: dict[str, str]) -> JSONResponse:

@@ -17,6 +17,7 @@ from tokens import jwks
 from recsys.consent import State
 from recsys.errors import RecsysError
 from recsys.serving.identity import mint
+from recsys.serving.problems import SENT
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
@@ -53,6 +54,7 @@ def test_the_table_of_errors_is_the_code_s() -> None:
     sent = {(family.problem, family.status) for family in families if family.problem not in OF_THE_COMMAND_LINE}
     told = {(slug, int(status)) for slug, status in re.findall(r"^\| `/problems/([a-z-]+)` \| (\d+) \|", PAGE, re.M)}
     assert told == sent | OF_HTTP
+    assert {slug for slug, _ in told} == set(SENT)
 
 
 def test_every_setting_of_the_endpoint_is_named() -> None:

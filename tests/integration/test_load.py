@@ -21,7 +21,7 @@ from recsys.workspace import Workspace
 @pytest.fixture
 def server(workspace: Workspace) -> Iterator[Server]:
     publish(workspace, as_of=str(FIRST))
-    server = Server(workspace, listener_requests=0, address_requests=0)
+    server = Server(workspace, listener_requests=0, address_requests=0, head_seconds=2, body_seconds=2, write_seconds=2)
     yield server
     server.stop(signal.SIGKILL)
 
@@ -30,7 +30,7 @@ def test_a_mixed_load_is_held(server: Server) -> None:
     """A shorter one of tests/bench/bench_load.py: it looks at failures and stale consents, and not at memory much."""
     found = asyncio.run(load(server, seconds=8))
     assert (found.failures, found.stale) == (0, 0), found.statuses
-    assert min(found.decisions, found.swaps, found.broken, found.statuses[200]) > 0
+    assert min(found.decisions, found.swaps, found.broken, found.held, found.statuses[200]) > 0
     assert found.growth() < 40
     log = [json.loads(line) for line in server.stop().splitlines()]
     assert server.process.returncode in (0, -signal.SIGTERM)

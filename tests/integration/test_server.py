@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,12 +15,14 @@ from pathlib import Path
 
 import h3
 import httpx
+import psutil
 import pytest
-from edge import LISBON, PORTO, bearer, decide, publish
+from databases import cluster
+from edge import LISBON, PORTO, Client, bearer, decide, publish
 from serving import Server
 
 from recsys.consent import State
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 
 LATITUDE, LONGITUDE = "38.716671", "-9.133331"
@@ -115,6 +120,82 @@ def test_snapshots_are_swapped_without_a_failed_request(server: Server, workspac
     seen = [answer.json()["as_of"] for answer in answers]
     assert len(set(seen)) > 3
     assert set(seen) <= {"2026-10-01", *nights}
+
+
+def connected(server: Server, *, sends: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10)
+    connection.sendall(sends)
+    return connection
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Wait until the server has closed a connection on which it has nothing to say."""
+    with connection, contextlib.suppress(ConnectionResetError):
+        return connection.recv(1) == b""
+    return True
+
+
+def dropped(server: Server) -> dict[str, float]:
+    found = re.findall(
+        r'^hearabouts_connections_dropped_total{reason="(\w+)"} (.+)$', httpx.get(f"{server.url}/metrics").text, re.M
+    )
+    return {reason: float(count) for reason, count in found if float(count)}
+
+
+def test_connections_that_are_held_open_keep_nobody_out_and_are_closed(workspace: Workspace) -> None:
+    publish(workspace)
+    server = Server(workspace, connections=20, head_seconds=2)
+    try:
+        with httpx.Client(base_url=server.url) as good:
+            assert good.get("/healthz").status_code == 200
+            held = [connected(server, sends=b"GET / HTTP/1.1\r\nHos") for _ in range(60)]
+            started = time.monotonic()
+            assert httpx.get(f"{server.url}/healthz").status_code == 200
+            assert good.get("/healthz").status_code == 200
+        assert len(psutil.Process(server.process.pid).net_connections()) <= 22
+        slow = connected(server, sends=b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(OSError):
+            while time.monotonic() < started + 4:
+                slow.sendall(b"X")  # each byte in time, and the whole never
+                time.sleep(0.2)
+        assert is_closed(slow)
+        assert all(map(is_closed, held))
+        assert time.monotonic() < started + 8
+        assert set(dropped(server)) == {"room", "head"}
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def test_a_body_that_does_not_come_and_an_answer_that_nobody_reads_are_not_waited_for(
+    workspace: Workspace, settings: Settings
+) -> None:
+    publish(workspace)
+    server = Server(workspace, body_seconds=1, write_seconds=1, address_requests=0)
+    try:
+        token = bearer("ana", workspace=workspace, settings=settings, now=datetime.now(UTC))["Authorization"]
+        head = f"PUT /v1/me/consents/local_trends HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n"
+        body = connected(server, sends=f"{head}Content-Length: 90\r\n\r\n{{".encode())
+        unread = connected(
+            server, sends=f"GET /v1/regions/{LISBON}/charts/popular HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 900
+        )
+        assert is_closed(body)
+        until = time.monotonic() + 8
+        while dropped(server) != {"body": 1, "write": 1} and time.monotonic() < until:
+            time.sleep(0.1)
+        assert dropped(server) == {"body": 1, "write": 1}
+        unread.close()
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def test_a_server_whose_database_is_away_says_so(workspace: Workspace) -> None:
+    publish(workspace, size=1)
+    with cluster() as running:
+        settings = load_settings(overrides={"consents": {"url": running.new_database()}})
+        client = Client(workspace, settings=settings)
+        assert client.get("/readyz").status_code == 200
+    away = client.get("/readyz")
+    assert (away.status_code, "consent log" in away.json()["hint"]) == (503, True)
 
 
 def test_a_server_without_a_snapshot_is_alive_but_not_ready(tmp_path: Path) -> None:

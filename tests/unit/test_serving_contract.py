@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
 from prometheus_client.parser import text_string_to_metric_families
 
-from recsys.consent import State
+from recsys.consent import ConsentLog, State
 from recsys.serving.limits import Limits
 from recsys.serving.request_id import request_id
 from recsys.settings import Settings, load_settings
@@ -19,6 +20,7 @@ from recsys.workspace import Workspace, listener_of
 OPENAPI = Path(__file__).parents[2] / "docs" / "openapi.json"
 CHART = f"/v1/regions/{LISBON}/charts/popular"
 APP = "https://app.example"
+LIMITS = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
 
 
 def set_to(workspace: Workspace, **serving: object) -> Client:
@@ -34,6 +36,43 @@ def client(workspace: Workspace) -> Client:
 def test_the_contract_is_the_committed_one(client: Client) -> None:
     """Where this fails, the contract changes: `make openapi` writes it anew, for a reviewer to see."""
     assert json.loads(OPENAPI.read_text(encoding="utf-8")) == client.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "names"),
+    [
+        ("/v1/regions/{id}/charts/{chart}", "200", {"ETag", "Cache-Control", "Vary"}),
+        ("/v1/regions/{id}/charts/{chart}", "304", {"ETag", "Cache-Control", "Vary"}),
+        ("/v1/me/trending", "200", {"Cache-Control", *LIMITS, "X-Request-Id"}),
+        ("/v1/me/trending", "401", {"Cache-Control", *LIMITS, "X-Request-Id", "WWW-Authenticate"}),
+        ("/v1/me/trending", "429", {"Cache-Control", *LIMITS, "X-Request-Id", "Retry-After"}),
+        ("/healthz", "200", {"X-Request-Id"}),
+    ],
+)
+def test_the_contract_names_the_headers_of_an_answer(client: Client, path: str, status: str, names: set[str]) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["paths"][path]["get"]["responses"][status]["headers"].keys() == names
+    assert names <= document["components"]["headers"].keys()
+
+
+def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client: Client) -> None:
+    document = client.get("/openapi.json").json()
+    taken = {
+        path: {parameter["name"] for parameter in operations["get"].get("parameters", [])}
+        for path, operations in document["paths"].items()
+        if "get" in operations
+    }
+    assert {path for path, names in taken.items() if "Sec-GPC" in names} == {
+        "/v1/me/trending",
+        "/v1/me/consents",
+        "/v1/me/consents/receipts",
+        "/v1/me/data",
+    }
+    for path, names in taken.items():
+        assert ("If-None-Match" in names) == ("304" in document["paths"][path]["get"]["responses"])
+    assert "Location" in document["paths"]["/v1/me/data"]["delete"]["responses"]["202"]["headers"]
+    assert "/problems/stale-notice" in document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    assert {"200", "default"} == document["paths"]["/healthz"]["get"]["responses"].keys()
 
 
 @pytest.mark.parametrize("url", [CHART, "/v1/regions?q=li", "/v1/transparency"])
@@ -72,6 +111,18 @@ def test_answers_to_a_listener_are_kept_by_nobody(client: Client, workspace: Wor
         assert "etag" not in answer.headers
 
 
+@pytest.mark.parametrize("url", [CHART, "/v1/regions", "/v1/regions?q=li", "/v1/transparency", "/.well-known/gpc.json"])
+def test_what_a_cache_sends_to_others_is_about_no_asker(client: Client, url: str) -> None:
+    """`RateLimit-*` of one asker would slow down another, and a request's name is nobody else's."""
+    first = client.get(url, headers={"X-Request-Id": "0f8fad5bd9cb469fa16570867728950e"})
+    same = client.get(url, headers={"If-None-Match": first.headers.get("etag", "")})
+    head = client.request("HEAD", url)
+    for answer in (first, same, head):
+        assert answer.headers["cache-control"].startswith("public")
+        assert not {name for name in answer.headers if name.startswith(("ratelimit", "x-request"))}
+    assert "x-request-id" in client.get("/v1/x").headers
+
+
 def test_no_page_elsewhere_may_call_by_default(client: Client) -> None:
     answer = client.get(CHART, headers={"Origin": APP})
     assert not [name for name in answer.headers if name.startswith("access-control")]
@@ -106,16 +157,72 @@ def test_head_is_what_get_would_answer_without_its_body(client: Client, path: st
     assert asked.headers["content-length"] == got.headers["content-length"]
 
 
+def test_what_an_address_cannot_do_names_all_that_it_can(client: Client) -> None:
+    documented = client.get("/openapi.json").json()["paths"]
+    addresses = {path: {method.upper() for method in methods} for path, methods in documented.items()}
+    addresses |= {"/": {"GET"}, "/openapi.json": {"GET"}}
+    assert addresses["/v1/me/data"] == {"GET", "DELETE"}
+    addresses["/v1/me/consents/receipts"].add("PUT")  # which is answered there: no switch has that name
+    for path, methods in addresses.items():
+        can = methods | ({"HEAD"} if "GET" in methods else set())
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - can:
+            answer = client.request(method, re.sub(r"{\w+}", "x", path))
+            assert (answer.status_code, answer.headers["allow"]) == (405, ", ".join(sorted(can))), (method, path)
+            assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_all_places_at_once_are_made_once_and_packed(client: Client) -> None:
-    plain, packed = (client.get("/v1/regions", headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
+    map_ = {"Accept": "application/geo+json"}
+    ways = [{**map_, "Accept-Encoding": each} for each in ("identity", "gzip")]
+    plain, packed = (client.get("/v1/regions", headers=way) for way in ways)
     assert "content-encoding" not in plain.headers
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.json() == plain.json()
+    assert packed.json()["type"] == "FeatureCollection"
     assert packed.headers["etag"] != plain.headers["etag"]
-    geo = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "Accept": "application/geo+json"})
-    assert geo.json()["type"] == "FeatureCollection"
-    again = client.get("/v1/regions", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
+    again = client.get("/v1/regions", headers={**ways[1], "If-None-Match": packed.headers["etag"]})
     assert again.status_code == 304
+    assert "regions" in client.get("/v1/regions", headers={"Accept-Encoding": "gzip"}).json()
+
+
+def test_a_chart_is_packed_for_who_takes_it_and_has_a_tag_for_either_way(client: Client) -> None:
+    plain, packed = (client.get(CHART, headers={"Accept-Encoding": each}) for each in ("identity", "gzip"))
+    assert (packed.headers["content-encoding"], packed.json()) == ("gzip", plain.json())
+    assert 4 * int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert plain.headers["etag"] != packed.headers["etag"]
+    for coding, answer, other in (("identity", plain, packed), ("gzip", packed, plain)):
+        for tag, status in ((answer.headers["etag"], 304), (other.headers["etag"], 200)):
+            again = client.get(CHART, headers={"Accept-Encoding": coding, "If-None-Match": tag})
+            assert (again.status_code, again.headers["etag"]) == (status, answer.headers["etag"])
+            assert again.headers["vary"] == "Accept-Encoding"
+            assert status == 200 or "content-encoding" not in again.headers
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("br, gzip;q=0.5", "gzip"),
+        ("GZIP", "gzip"),
+        ("*", "gzip"),
+        ("", None),
+        ("br", None),
+        ("gzip; q=0", None),
+        ("gzip;q=0.000, *", None),
+        ("identity, *;q=0", None),
+    ],
+)
+def test_who_takes_gzip(client: Client, accepted: str, coding: str | None) -> None:
+    assert client.get(CHART, headers={"Accept-Encoding": accepted}).headers.get("content-encoding") == coding
+
+
+def test_what_is_short_or_about_a_listener_is_never_packed(
+    client: Client, workspace: Workspace, settings: Settings
+) -> None:
+    """What a stranger can add to beside a secret must not be packed: the length would tell (BREACH)."""
+    ana = {**bearer("ana", workspace=workspace, settings=settings), "Accept-Encoding": "gzip"}
+    for url in (f"{CHART}?limit=1", "/v1/me/trending", "/v1/me/consents", "/v1/me/consents/receipts"):
+        assert "content-encoding" not in client.get(url, headers=ana).headers
 
 
 def test_headers_beyond_what_is_looked_at_are_refused(client: Client) -> None:
@@ -195,14 +302,15 @@ def test_listeners_are_limited_each_and_alike(workspace: Workspace) -> None:
         assert 1 <= int(refused.headers["retry-after"]) <= 61
         assert {answer.headers["cache-control"] for answer in answers} == {"private, no-store"}
     assert seen["ana"] == seen["ben"] == [("3", "2"), ("3", "1"), ("3", "0"), ("3", "0"), ("3", "0")]
-    codes = [client.get(CHART).status_code for _ in range(6)]  # nobody used up what addresses may
-    assert codes == [200, 200, 200, 200, 200, 429]
+    charts = [client.get(CHART) for _ in range(6)]  # nobody used up what addresses may
+    assert [answer.status_code for answer in charts] == [200, 200, 200, 200, 200, 429]
+    assert charts[-1].headers["ratelimit-remaining"] == "0"
     assert client.get("/v1/me/trending").status_code == 429  # without a token one is an address
     assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
 
 
 def test_without_a_limit_there_is_no_header(workspace: Workspace) -> None:
-    answer = set_to(workspace, address_requests=0).get(CHART)
+    answer = set_to(workspace, address_requests=0).get("/v1/me/trending")
     assert not [name for name in answer.headers if name.startswith("ratelimit")]
 
 
@@ -250,6 +358,23 @@ def test_an_old_snapshot_is_not_ready_but_served(workspace: Workspace) -> None:
     assert f"{AS_OF}, 2 days ago" in old.json()["hint"]
     assert client.get(CHART).status_code == 200
     assert set_to(workspace, snapshot_max_age_days=0).get("/readyz").status_code == 200
+
+
+def test_without_the_consent_log_it_is_not_ready_though_charts_are_served(
+    client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/readyz").status_code == 200
+    monkeypatch.setattr("recsys.serving.probes._PATIENCE", 0.1)
+    with monkeypatch.context() as slow:
+        slow.setattr(ConsentLog, "choices", lambda *_, **__: time.sleep(0.5))
+        assert client.get("/readyz").status_code == 503
+    time.sleep(0.5)
+    assert client.get("/readyz").status_code == 200
+    workspace.consents.unlink()
+    away = client.get("/readyz")
+    assert (away.status_code, away.json()["type"]) == (503, "/problems/not-ready")
+    assert away.json()["hint"].startswith("The consent log cannot be read")
+    assert client.get(CHART).status_code == 200
 
 
 def values(client: Client) -> dict[str, float]:
