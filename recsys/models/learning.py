@@ -1,6 +1,7 @@
 """What the validation nights teach: the weights of the blend, which own models may be used, and the learned order."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ _GLOBAL_ALONE = np.eye(len(FEATURES))[0]
 
 
 def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
-    """Learn the weights and the order with all own models, close gates, and learn the order again of what is left.
+    """Learn the weights and the order with all own models, then close gates by the lists in that order.
+
+    Learning the order again of what is left was tried, and changed less than another seed did.
 
     Parameters
     ----------
@@ -33,11 +36,9 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
     recipe = Recipe(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
         recipe = _weighted(fitted, recipe=recipe, later=later, settings=settings)
-    if settings.ranker != "trees":
-        return gated(fitted, recipe=recipe, later=later, settings=settings)
-    recipe = _with_trees(fitted, recipe=recipe, later=later, settings=settings)
-    recipe = gated(fitted, recipe=recipe, later=later, settings=settings)
-    return _with_trees(fitted, recipe=recipe, later=later, settings=settings)
+    if settings.ranker == "trees":
+        recipe = _with_trees(fitted, recipe=recipe, later=later, settings=settings)
+    return gated(fitted, recipe=recipe, later=later, settings=settings)
 
 
 def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
@@ -53,15 +54,15 @@ def gated(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: 
     parts = frozenset(place for place in fitted.sides if place < fitted.places.parts)
     opened: frozenset[int] = frozenset()
     gains = np.full(len(fitted.places), np.nan)
+
+    @cache
+    def worth(chosen: frozenset[int]) -> NDArray[np.float64]:
+        return _ndcg_by_listener(fitted, replace(recipe, open_gates=_named(fitted, chosen)), later, settings=settings)
+
     for level in (frozenset(fitted.sides) - parts, parts):
-        values = [
-            _ndcg_by_listener(fitted, replace(recipe, open_gates=_named(fitted, chosen)), later, settings=settings)
-            for chosen in ((opened, opened | level) if level else ())
-        ]
-        if values:
-            found, shrunk = _gains(
-                values[1] - values[0], _place_of(fitted, later, level), len(gains), settings=settings
-            )
+        if level:
+            gain, place = worth(opened | level) - worth(opened), _place_of(fitted, later, level)
+            found, shrunk = _gains(gain, place, len(gains), settings=settings)
             judged = sorted(level)
             gains[judged] = found[judged]
             opened |= {place for place in level if found[place] >= 0 and shrunk[place] >= 0}
@@ -88,8 +89,7 @@ def _weighted(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settin
 def _with_trees(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
     """Learn the order of the best tracks by the weighted sum."""
     new = without(later, fitted.interactions.confidence)
-    weighted = blend(fitted, recipe=replace(recipe, trees=None), settings=settings)
-    pool = _pool(weighted, new, at_most=_LEARNERS["trees"])
+    pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
     return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
 
 

@@ -74,8 +74,8 @@ def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | 
     sizes = np.bincount(pool.homes[asked] + 1)[pool.homes[asked] + 1]
     importance = np.broadcast_to((1 / np.sqrt(sizes))[:, None], there.shape)[there]
     trees = HistGradientBoostingClassifier(
-        max_iter=120,
-        learning_rate=0.05,
+        max_iter=60,
+        learning_rate=0.1,
         max_leaf_nodes=8,
         min_samples_leaf=300,
         l2_regularization=10.0,
