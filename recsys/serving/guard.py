@@ -13,6 +13,7 @@ from recsys.serving.problems import problem_of
 
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
+_WORD = 24  # letters
 _MOST = 16_384  # bytes of all headers: every one of them is looked at
 
 
@@ -79,7 +80,13 @@ def tells_position(name: bytes, value: bytes) -> bool:
 def _holds_position(path: str, query_string: bytes) -> bool:
     query = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     texts = [path, *(text for pair in query for text in pair)]
-    return any(names_position(name) for name, _ in query) or any(map(holds_position, texts))
+    return any(_names_position(name) for name, _ in query) or any(map(holds_position, texts))
+
+
+def _names_position(name: str) -> bool:
+    """Tell whether a parameter is called after a position; remember it of plain words, which hold none themselves."""
+    plain = name.isascii() and name.isalpha() and len(name) <= _WORD
+    return _remembered_name(name.encode()) if plain else names_position(name)
 
 
 @lru_cache(_REMEMBERED)

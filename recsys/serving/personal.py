@@ -113,15 +113,16 @@ class Around:
         because : int
             Position of the reason in ``BECAUSE``.
         """
+        own, *larger = self.lists
         ranks = self.candidates.ranks[at].tolist()
         stated = because if because < len(CHARTS) and ranks[because] else None
         kind = next(n for n, rank in enumerate(ranks) if rank) if stated is None else stated
-        own = self.lists[0].line(CHARTS[kind], rank=ranks[kind])
-        if own is not None:
-            return own
-        track = int(self.candidates.tracks[at])
-        found = (lists.line(CHARTS[kind], rank=lists.ranks_of(track)[kind]) for lists in self.lists[1:])
-        return next(filter(None, found))
+        line = own.line(CHARTS[kind], rank=ranks[kind])
+        if line is None:
+            track = int(self.candidates.tracks[at])
+            found = (lists.line(CHARTS[kind], rank=lists.ranks_of(track)[kind]) for lists in larger)
+            line = next(filter(None, found))
+        return line
 
 
 def listed(around: Around, *, at: int, because: int, rank: int, here: str) -> bytes:

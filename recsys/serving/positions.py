@@ -23,10 +23,9 @@ def names_position(name: str) -> bool:
 
 def holds_position(text: str) -> bool:
     """Tell whether a path or a parameter, whose form is ours to define, reads like degrees or too fine a cell."""
-    return any(
-        _NUMBERS.search(form) or _DEGREES.search(form) or _NAMED.search(form) or any(map(_fine, _CELL.findall(form)))
-        for form in _forms(text)
-    )
+    if text.isascii() and not _DIGIT.search(text):
+        return False
+    return any(_POSITION.search(form) or any(map(_fine, _CELL.findall(form))) for form in _forms(text))
 
 
 def mentions_position(text: str) -> bool:
@@ -63,5 +62,7 @@ _WITHIN_A_WORD = re.compile(r"latitude|longitude|geolocation|geoposition|geopoin
 _NUMBERS = re.compile(r"\d[\W_]+\d")  # 38.7  38,7  38.7,-9.1  38 -9  38°43'  and the same in other scripts' digits
 _DEGREES = re.compile(r"\d\s*[°˚]|\dº\s*\d|\d\s?[ns]\W*\d{1,3}\s?[ew]\b", re.IGNORECASE)
 _NAMED = re.compile(r"\b(?:lat|latitude|lon|lng|long|longitude)\b[\"']?\s*[=:]\s*[\"']?[-+]?\d", re.IGNORECASE)
+_POSITION = re.compile("|".join(f"(?:{each.pattern})" for each in (_NUMBERS, _DEGREES, _NAMED)), re.IGNORECASE)
+_DIGIT = re.compile(r"[\d%]")  # and what may be read as one: without any there is neither a number nor a cell
 _PAIR = re.compile(r"(?<![\d.])\d{1,3}\.\d{2,}(?:\s*[,;]\s*|\s+)[-+]?\d{1,3}\.\d{2,}(?![\d.])")
 _CELL = re.compile(r"(?<![0-9a-f])[0-9a-f]{15,16}(?![0-9a-f])", re.IGNORECASE)

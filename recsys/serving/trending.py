@@ -12,7 +12,7 @@ from recsys.serving.answers import chart_of, label
 from recsys.serving.following import Following
 from recsys.serving.lists import NO_LISTS
 from recsys.serving.personal import Around, evidence_for, listed, put_in_order
-from recsys.serving.place import chain, coarse_cell, place_of
+from recsys.serving.place import chain, place_of
 from recsys.serving.published import WORLD, Level, Place, Published
 from recsys.tastes import BLANK, Tastes, nobody, open_tastes, pointer_of
 from recsys.workspace import Workspace
@@ -45,11 +45,12 @@ def trending_answer(
     personal : bool
         Whether the listener allows at this moment that the listener's own plays choose.
     cell : str or None
-        The listener's cell where the listener allows its use at this moment, else None.
+        The listener's cell where the listener allows its use at this moment, else None; a
+        :func:`~recsys.serving.place.coarse_cell`.
     limit : int
         Items at most.
     """
-    place = published.places[WORLD] if cell is None else place_of(coarse_cell(cell), published=published)
+    place = published.places[WORLD] if cell is None else place_of(cell, published=published)
     around = around_of(place, published=published)
     tastes = near.tastes()
     found = tastes.row(listener)
