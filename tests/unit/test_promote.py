@@ -10,8 +10,15 @@ from pipelines.champion import settings_of
 from pipelines.promote import go_back, promote
 from pipelines.registry import LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
+from recsys.settings import load_settings
 
 LOWEST, LOW, HIGH, MIXED = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default store is ``mlruns`` of the working folder: here the test's own, and never the checkout's."""
+    monkeypatch.chdir(tmp_path)
 
 
 def crowned(folder: Path, run: LoggedRun) -> int:
@@ -208,7 +215,7 @@ class TestWhatANightUses:
         log_run(mlruns, "defaults asked the same", gains=LOWEST, models=asked)
         run = log_run(mlruns, "strange", gains=LOW, models={"factors": 16, **asked})
         assert crowned(mlruns, run) == 1
-        usual = settings_of(None)[0].models
+        usual = load_settings().models
         now = settings_of(self.settings_file(mlruns))[0].models
         assert now == usual.model_copy(update={"factors": 16})
         [artifact] = mlruns.glob("artifacts/*/artifacts/hearabouts/**/models.json")
