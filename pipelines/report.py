@@ -41,7 +41,7 @@ def render(evaluation: Evaluation, *, regions: pl.DataFrame, atlas: Atlas, night
     title = f"Models for the nights to {night}"
     if not evaluation.metrics:
         return _page(title, [_section("Nothing was measured", f"<p>{escape(evaluation.note)}</p>")])
-    gains = regional_gains(evaluation.listeners, regions)
+    gains = regional_gains(regions)
     sections = [
         _section("In short", _said(sentences(evaluation, gains))),
         _section("Models side by side", _models(evaluation), _MODELS_NOTE),
@@ -54,7 +54,7 @@ def render(evaluation: Evaluation, *, regions: pl.DataFrame, atlas: Atlas, night
     return _page(title, sections)
 
 
-def regional_gains(listeners: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFrame:
+def regional_gains(regions: pl.DataFrame) -> pl.DataFrame:
     """Return what each region gains over the global model, best first.
 
     Returns
@@ -62,15 +62,14 @@ def regional_gains(listeners: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFra
     polars.DataFrame
         ``place, name, country, listeners, gain, low, high``: listeners are those of the test.
     """
-    by_part = {part: frame for (part,), frame in listeners.drop_nulls("part").group_by("part")}
-    rows = []
-    for place, name, country, part in regions.select("place", "name", "country", "part").iter_rows():
-        frame = by_part[part].sort("row")
-        (found,) = paired((frame[SERVED] - frame["global"]).to_numpy()[:, None])
-        rows.append((place, name, country, len(frame), found.mean, found.low, found.high))
-    schema = {"place": pl.String, "name": pl.String, "country": pl.String, "listeners": pl.Int64}
-    table = pl.DataFrame(rows, {**schema, **dict.fromkeys(("gain", "low", "high"), pl.Float64)}, orient="row")
-    return table.sort(["gain", "place"], descending=[True, False])
+    over = f"{SERVED}_minus.global.ndcg_at_10"
+    return regions.select(
+        "place",
+        "name",
+        "country",
+        pl.col("test_listeners").alias("listeners"),
+        *(pl.col(f"{over}{end}").alias(name) for end, name in (("", "gain"), ("_low", "low"), ("_high", "high"))),
+    ).sort(["gain", "place"], descending=[True, False])
 
 
 def _models(evaluation: Evaluation) -> str:
