@@ -85,9 +85,9 @@ def _below(evaluation: Evaluation) -> list[str]:
         for how in ("surely", "one_percent")
     )
     return [
-        f"Of {int(metrics['regions.compared'])} regions, {surely[0]} are surely below the global model and {surely[1]} "
-        f"surely below a model of their own alone; as measured, {measured[2]} are more than 1 % below the better of "
-        f"the two ({measured[0]} below the global one, {measured[1]} below their own)."
+        f"Of {int(metrics['regions.compared'])} regions, the global model would surely serve {surely[0]} better, and a "
+        f"model of their own alone {surely[1]}; as measured, {measured[2]} are more than 1 % below the better of the "
+        f"two ({measured[0]} below the global one, {measured[1]} below their own)."
     ]
 
 

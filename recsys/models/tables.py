@@ -338,10 +338,12 @@ def _worst_tenth(values: Values) -> float:
     return _mean(np.sort(values)[: -(-len(values) // 10)])
 
 
-def _over(gains: Values, strata: IntArray | None) -> float:
-    """Return the mean over listeners, or that of the regions' means."""
-    means = gains if strata is None else _means(gains, strata, int(strata.max(initial=-1)) + 1)
-    return _mean(means)
+def _over(values: Values, strata: IntArray | None) -> float:
+    """Return the mean over listeners, or that of the means of the regions that have any."""
+    if strata is None:
+        return _mean(values)
+    means = _means(values, strata, int(strata.max(initial=-1)) + 1)
+    return _mean(means[~np.isnan(means)])
 
 
 def _row(found: Difference, mean: float) -> dict[str, object]:

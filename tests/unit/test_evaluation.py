@@ -129,6 +129,19 @@ def test_comparisons_are_those_of_the_listeners_in_pairs(evaluation: Evaluation)
             assert evaluation.metrics[f"blend_minus.{row['against']}.{name}_low"] == row["low"]
 
 
+def test_a_region_that_nobody_tests_is_left_out_of_a_comparison_over_regions() -> None:
+    """Somebody of P and R plays a track of theirs for the first time on the test night, and nobody of Q does."""
+    rows = [(f"{part}{i}", 0, part, track, 1) for part in "PQR" for i in range(4) for track in ("x", f"{part}{i % 2}")]
+    rows += [(f"{part}0", 1, part, f"{part}1", 1) for part in "PQR"]
+    rows += [(f"{part}1", 2, part, f"{part}0", 1) for part in "PR"]
+    found = evaluate(contributions(rows), settings=little())
+    assert found.by_part["part"].to_list() == ["P", "R"]
+    other = found.metrics["popular_world.macro_ndcg_at_10"]
+    assert 0 < other < 1
+    expected = found.metrics["blend.macro_ndcg_at_10"] / other - 1
+    assert found.metrics["blend_minus.popular_world.macro_ndcg_at_10_relative"] == pytest.approx(expected)
+
+
 def test_comparisons_by_history_are_differences_of_the_table_by_history(evaluation: Evaluation) -> None:
     means = {(row["model"], row["history"]): row for row in evaluation.by_history.iter_rows(named=True)}
     rows = [row for row in evaluation.comparisons.iter_rows(named=True) if row["over"].startswith("history.")]

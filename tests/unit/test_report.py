@@ -122,10 +122,10 @@ def test_the_page_says_how_many_regions_a_simpler_model_would_serve_better(evalu
     counts |= {"one_percent_below_global": 4, "one_percent_below_local": 5, "one_percent_below_either": 6}
     metrics = {**evaluation.metrics, "regions.compared": 9, **{f"regions.{key}": n for key, n in counts.items()}}
     assert (
-        "Of 9 regions, 1 are surely below the global model and 2 surely below a model of their own alone; as measured, "
-        "6 are more than 1 % below the better of the two (4 below the global one, 5 below their own)."
+        "Of 9 regions, the global model would surely serve 1 better, and a model of their own alone 2; as measured, 6 "
+        "are more than 1 % below the better of the two (4 below the global one, 5 below their own)."
     ) in said(replace(evaluation, metrics=metrics))
-    assert "surely below" not in said(replace(evaluation, metrics={**metrics, "regions.compared": 0}))
+    assert "surely serve" not in said(replace(evaluation, metrics={**metrics, "regions.compared": 0}))
 
 
 def test_a_tie_by_history_is_not_told_as_a_loss(evaluation: Evaluation) -> None:
