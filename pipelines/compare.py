@@ -36,8 +36,9 @@ class Comparison:
     gain : Gain or None
         Of the right run over the left one, where listeners could be paired.
     regions : polars.DataFrame
-        ``name, country, listeners, test_listeners, left, right, difference, low, high, why``, the largest gain first;
-        low and high are null where listeners could not be paired.
+        ``name, country, listeners, test_listeners, left, right, difference, low, high, global, own, order, why``, the
+        largest gain first; the three parts add up to the difference. Low and high are null where listeners could not be
+        paired.
     """
 
     left: LoggedRun
@@ -88,7 +89,7 @@ def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison
 
 
 def why(row: Mapping[str, Any]) -> str:
-    """Say in a few words what became of a region's model between two runs, and which part of it moved the lists.
+    """Say in a few words what became of a region's model between two runs, or which part of it moved its lists.
 
     Parameters
     ----------
@@ -96,7 +97,15 @@ def why(row: Mapping[str, Any]) -> str:
         ``own_model, gate_open, own_weight, train_rows`` and the NDCG at 10 of the models ``global``, ``regional`` and
         ``blend``, each also with ``_right``.
     """
-    return "; ".join(told for told in (_became(row), _moved(row)) if told) or "nothing changed"
+    moved = parts(row)
+    largest = max(moved, key=lambda part: abs(moved[part]))
+    return _became(row) or (f"moved by {largest}" if abs(moved[largest]) >= _TOLD else "nothing moved")
+
+
+def parts(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return how much ``global``, ``own`` and ``order``, the parts of the served model, added: in all, the gain."""
+    found = [row[f"{model}.ndcg_at_10_right"] - row[f"{model}.ndcg_at_10"] for model in _STEPS]
+    return {part: now - before for part, now, before in zip(_PARTS, found, [0, *found[:-1]], strict=True)}
 
 
 def _became(row: Mapping[str, Any]) -> str:
@@ -117,13 +126,6 @@ def _became(row: Mapping[str, Any]) -> str:
         ),
     )
     return next((reason for holds, reason in reasons if holds), "")
-
-
-def _moved(row: Mapping[str, Any]) -> str:
-    """Return how much each part of the served model added to the gain: the parts' sum is the gain."""
-    found = [row[f"{model}.ndcg_at_10_right"] - row[f"{model}.ndcg_at_10"] for model in _STEPS]
-    parts = zip(_PARTS, (now - before for now, before in zip(found, [0, *found], strict=False)), strict=True)
-    return ", ".join(f"{name} {moved:+.3f}" for name, moved in parts if abs(moved) >= _TOLD)
 
 
 def settings_table(found: Comparison) -> Table:
@@ -150,18 +152,19 @@ def metrics_table(found: Comparison) -> Table:
 
 
 def regions_table(found: Comparison) -> Table:
-    """Return the regions that moved most, up and down, and why."""
+    """Return the regions that moved most, up and down, by which part of the model, and why."""
     rows = found.regions
     shown = (
         rows if rows.height <= 2 * SHOWN_REGIONS else pl.concat([rows.head(SHOWN_REGIONS), rows.tail(SHOWN_REGIONS)])
     )
     title = f"Regions that moved most · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}"
-    table = _table(title, "region", "listeners", "asked", "left", "right", "gain", "95 %", "why")
+    table = _table(title, "region", "asked", "left", "gain", "95 %", *_PARTS, "why")
     for row in shown.iter_rows(named=True):
         interval = "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
         name = f"{row['name']}, {row['country']}"
-        sizes = (f"{row['listeners']:,}", f"{row['test_listeners']:,}")
-        table.add_row(name, *sizes, *_numbers(row["left"], row["right"]), interval, row["why"])
+        moved = [f"{row[part]:+.3f}" for part in _PARTS]
+        gain = (f"{row['left']:.3f}", f"{row['difference']:+.4f}", interval)
+        table.add_row(name, f"{row['test_listeners']:,}", *gain, *moved, row["why"])
     return table
 
 
@@ -184,7 +187,7 @@ def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     kept = ["part", "name", "country", "test_listeners", *_FACTS, *means]
     served = f"{SERVED}.ndcg_at_10"
     joined = left.select(kept).join(right.select(kept), on="part")
-    reasons = [why(row) for row in joined.iter_rows(named=True)]
+    rows = joined.rows(named=True)
     return joined.select(
         "part",
         "name",
@@ -194,7 +197,8 @@ def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
         pl.col(served).alias("left"),
         pl.col(f"{served}_right").alias("right"),
         (pl.col(f"{served}_right") - pl.col(served)).alias("difference"),
-        pl.Series("why", reasons, dtype=pl.String),
+        *(pl.Series(part, [parts(row)[part] for row in rows], dtype=pl.Float64) for part in _PARTS),
+        pl.Series("why", [why(row) for row in rows], dtype=pl.String),
     )
 
 
