@@ -76,6 +76,8 @@ def regional_gains(regions: pl.DataFrame) -> pl.DataFrame:
 def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> str:
     """Return the four numbers to see first."""
     metrics, over = evaluation.metrics, f"{SERVED}_minus.global.macro_ndcg_at_10"
+    if not np.isfinite(metrics[over]):
+        return ""
     surely = gains.filter(pl.col("low") > 0).height
     found = {
         "macro NDCG@10 of what is served": f"{metrics[f'{SERVED}.macro_ndcg_at_10']:.4f}",
@@ -85,8 +87,6 @@ def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> str:
         f"of {gains.height} regions surely gain over the global model": f"{surely}",
         "surely lose against it or a model of their own alone": f"{metrics['regions.surely_below_either']:.0f}",
     }
-    if not np.isfinite(metrics[over]):
-        return ""
     tiles = [f'<div class="tile"><b>{escape(number)}</b>{escape(what)}</div>' for what, number in found.items()]
     return f'<div class="tiles wide">{"".join(tiles)}</div>'
 

@@ -39,7 +39,7 @@ def _asked(evaluation: Evaluation) -> str:
 
 def _against(evaluation: Evaluation) -> list[str]:
     """Say how far the blend is ahead of the global model, and of the best of all others."""
-    over = _ndcg(evaluation, over="regions").sort("difference", "against")
+    over = _ndcg(evaluation, over="regions").drop_nans("difference").sort("difference", "against")
     if over.is_empty():
         return []
     closest = str(over["against"][0])

@@ -83,6 +83,26 @@ def test_the_page_has_every_model_and_region_and_no_listener(
     assert not [listener for listener in listened["listener"].unique() if listener in page]
 
 
+def test_the_page_begins_with_four_numbers(evaluation: Evaluation, atlas: Atlas) -> None:
+    metrics = {**evaluation.metrics, "regions.surely_below_either": 3.0}
+    shown = re.findall(r'<div class="tile"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
+    gains = evaluation.by_part["blend_minus.global.ndcg_at_10_low"]
+    assert shown == [
+        f"{metrics['blend.macro_ndcg_at_10']:.4f}",
+        f"{metrics['blend_minus.global.macro_ndcg_at_10_relative']:+.1%}",
+        f"{(gains > 0).sum()}",
+        "3",
+    ]
+
+
+def test_a_world_where_nobody_has_a_home_has_a_page_without_regions(listened: pl.DataFrame, atlas: Atlas) -> None:
+    homeless = listened.with_columns(pl.lit(None, pl.String).alias("part"))
+    page = page_of(evaluate(homeless, settings=load_settings(overrides={"models": {"factors": 4}}).models), atlas)
+    assert "No region has enough test listeners" in page
+    assert "nan" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL).lower()
+    assert 'class="tile"' not in page.split("</style>")[1]
+
+
 def test_a_run_that_measured_nothing_says_why(evaluation: Evaluation, atlas: Atlas) -> None:
     nothing = evaluate(
         pl.DataFrame(schema=world(1, listeners=2, tracks=2, parts=1).schema), settings=load_settings().models
