@@ -29,14 +29,21 @@ def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]]
     champion = Registry(plain.tracking.folder).champion()
     if champion is None:
         return plain, NO_CHAMPION
-    check_known(champion)
-    settings = load_settings(file, overrides=overrides, champion={"models": champion.run.models})
+    settings = with_champion(champion, file, overrides=overrides)
     asked = (overrides or {}).get("models", {})
     changed = [key for key in changed_keys(settings.models, champion) if key not in asked]
     if changed:
         log.warning("settings win over the champion's", champion=champion.version, keys=",".join(changed))
     tell("settings of the models", champion=champion.version, run=champion.run.label)
     return settings, str(champion.version)
+
+
+def with_champion(
+    champion: Champion, file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Settings:
+    """Return the settings that a night would use if this version were champion; see :func:`settings_of`."""
+    check_known(champion)
+    return load_settings(file, overrides=overrides, champion={"models": champion.run.models})
 
 
 def check_known(champion: Champion) -> None:
@@ -46,7 +53,7 @@ def check_known(champion: Champion) -> None:
         raise SettingsError(
             f"the champion, version {champion.version}, has settings of the models that this release does not know: "
             f"{', '.join(unknown)}",
-            hint="Evaluate and promote with this release, or go back: hearabouts promote --back.",
+            hint="Go back first, `hearabouts promote --back`; then evaluate and promote with this release.",
         )
 
 

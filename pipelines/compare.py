@@ -17,6 +17,9 @@ SHOWN_REGIONS = 5  # that gained most, and as many that lost most
 KEPT = (f"{SERVED}.macro_ndcg_at_10", f"{SERVED}.ndcg_at_10", f"{SERVED}.recall_at_20", f"{SERVED}.coverage")
 
 _FACTS = ("listeners", "train_rows", "own_model", "gate_open", "own_weight")
+_STEPS = ("global", "regional", SERVED)  # from the world's model over the own ones to what is served
+_PARTS = ("global", "own", "order")  # what each step adds; the last one are gates, trends and the order of the list
+_TOLD = 0.0005  # of a gain: the last digit that is printed
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Comparison:
     gain : Gain or None
         Of the right run over the left one, where listeners could be paired.
     regions : polars.DataFrame
-        ``name, country, listeners, test_listeners, left, right, difference, low, high, why``, the largest gain first;
-        low and high are null where listeners could not be paired.
+        ``name, country, listeners, test_listeners, left, right, difference, low, high, global, own, order, why``, the
+        largest gain first; the three parts add up to the difference. Low and high are null where listeners could not be
+        paired.
     """
 
     left: LoggedRun
@@ -85,29 +89,43 @@ def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison
 
 
 def why(row: Mapping[str, Any]) -> str:
-    """Say in a few words what became of a region's model between two runs.
+    """Say in a few words what became of a region's model between two runs, or which part of it moved its lists.
 
     Parameters
     ----------
     row : mapping
-        ``own_model, gate_open, own_weight, train_rows``, each also with ``_right``.
+        ``own_model, gate_open, own_weight, train_rows`` and the NDCG at 10 of the models ``global``, ``regional`` and
+        ``blend``, each also with ``_right``.
     """
+    moved = parts(row)
+    largest = max(moved, key=lambda part: abs(moved[part]))
+    return _became(row) or (f"moved by {largest}" if abs(moved[largest]) >= _TOLD else "nothing moved")
+
+
+def parts(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return how much ``global``, ``own`` and ``order``, the parts of the served model, added: in all, the gain."""
+    found = [row[f"{model}.ndcg_at_10_right"] - row[f"{model}.ndcg_at_10"] for model in _STEPS]
+    return {part: now - before for part, now, before in zip(_PARTS, found, [0, *found[:-1]], strict=True)}
+
+
+def _became(row: Mapping[str, Any]) -> str:
+    """Return what became of the model; a weight without an own model is that of the country's."""
     own, own_now = row["own_model"], row["own_model_right"]
     gate, gate_now = row["gate_open"], row["gate_open_right"]
     weight, weight_now = row["own_weight"], row["own_weight_right"]
-    alike = f"own model at {weight:.2f} in both" if gate else "parent's model in both"
+    whose = "own model" if gate else "parent's model"
     reasons = (
         (own_now and not own, f"has its own model now{'' if gate_now else ', gate closed'}"),
         (own and not own_now, "has no model of its own any more"),
         (gate_now and not gate, f"gate opened: own model at {weight_now:.2f}"),
-        (gate and not gate_now, "gate closed: parent's model"),
-        (gate and abs(weight_now - weight) >= 0.005, f"own model weighs {weight:.2f} → {weight_now:.2f}"),
+        (gate and not gate_now, f"gate closed: parent's model at {weight_now:.2f}"),
+        (abs(weight_now - weight) >= 0.005, f"{whose} weighs {weight:.2f} → {weight_now:.2f}"),
         (
             row["train_rows"] != row["train_rows_right"],
             f"learns from {row['train_rows']:,} → {row['train_rows_right']:,} rows",
         ),
     )
-    return next((reason for holds, reason in reasons if holds), alike)
+    return next((reason for holds, reason in reasons if holds), "")
 
 
 def settings_table(found: Comparison) -> Table:
@@ -134,18 +152,19 @@ def metrics_table(found: Comparison) -> Table:
 
 
 def regions_table(found: Comparison) -> Table:
-    """Return the regions that moved most, up and down, and why."""
+    """Return the regions that moved most, up and down, by which part of the model, and why."""
     rows = found.regions
     shown = (
         rows if rows.height <= 2 * SHOWN_REGIONS else pl.concat([rows.head(SHOWN_REGIONS), rows.tail(SHOWN_REGIONS)])
     )
     title = f"Regions that moved most · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}"
-    table = _table(title, "region", "listeners", "asked", "left", "right", "gain", "95 %", "why")
+    table = _table(title, "region", "asked", "left", "gain", "95 %", *_PARTS, "why")
     for row in shown.iter_rows(named=True):
         interval = "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
         name = f"{row['name']}, {row['country']}"
-        sizes = (f"{row['listeners']:,}", f"{row['test_listeners']:,}")
-        table.add_row(name, *sizes, *_numbers(row["left"], row["right"]), interval, row["why"])
+        moved = [f"{row[part]:+.3f}" for part in _PARTS]
+        gain = (f"{row['left']:.3f}", f"{row['difference']:+.4f}", interval)
+        table.add_row(name, f"{row['test_listeners']:,}", *gain, *moved, row["why"])
     return table
 
 
@@ -164,19 +183,22 @@ def _different(left: Mapping[str, str], right: Mapping[str, str]) -> list[tuple[
 
 def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     """Return the regions that both runs have, with what became of them."""
-    kept = ["part", "name", "country", "test_listeners", *_FACTS, pl.col(f"{SERVED}.ndcg_at_10").alias("value")]
+    means = [pl.col(f"{model}.ndcg_at_10").cast(pl.Float64) for model in _STEPS]
+    kept = ["part", "name", "country", "test_listeners", *_FACTS, *means]
+    served = f"{SERVED}.ndcg_at_10"
     joined = left.select(kept).join(right.select(kept), on="part")
-    reasons = [why(row) for row in joined.iter_rows(named=True)]
+    rows = joined.rows(named=True)
     return joined.select(
         "part",
         "name",
         "country",
         pl.col("listeners_right").alias("listeners"),
         "test_listeners",
-        pl.col("value").cast(pl.Float64).alias("left"),
-        pl.col("value_right").cast(pl.Float64).alias("right"),
-        (pl.col("value_right") - pl.col("value")).cast(pl.Float64).alias("difference"),
-        pl.Series("why", reasons, dtype=pl.String),
+        pl.col(served).alias("left"),
+        pl.col(f"{served}_right").alias("right"),
+        (pl.col(f"{served}_right") - pl.col(served)).alias("difference"),
+        *(pl.Series(part, [parts(row)[part] for row in rows], dtype=pl.Float64) for part in _PARTS),
+        pl.Series("why", [why(row) for row in rows], dtype=pl.String),
     )
 
 

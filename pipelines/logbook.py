@@ -15,8 +15,9 @@ from pipelines.maps import draw_map
 from pipelines.report import render
 from pipelines.tracking import Run
 from recsys.atlas import Atlas
-from recsys.models.evaluation import Evaluation
-from recsys.models.tables import MODELS
+from recsys.models.collaborative import FEATURES
+from recsys.models.evaluation import SECONDS, SIZES, Evaluation
+from recsys.models.tables import MODELS, metric_keys
 from recsys.releases.accounting import summary
 from recsys.workspace import digest
 
@@ -49,7 +50,7 @@ def _spent(deployment: Deployment) -> float:
 
 def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -> None:
     """Log how good the models are: numbers, tables, a map, and a page that shows them."""
-    run.metrics({**evaluation.metrics, **_numbers(evaluation)})
+    run.metrics(numbers(evaluation))
     by_region = named(evaluation.by_part, atlas=atlas)
     tables = {
         "regions": by_region,
@@ -66,6 +67,19 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
     run.text(render(evaluation, regions=by_region, atlas=atlas, night=night), "report.html")
 
 
+def numbers(evaluation: Evaluation) -> dict[str, float]:
+    """Return what a run logs of its models: the same keys whatever was measured, NaN for what was not."""
+    groups: Mapping[str, tuple[Sequence[str], Mapping[str, float]]] = {
+        "size": (SIZES, evaluation.sizes),
+        "weight": (FEATURES, evaluation.weights),
+        "seconds": (SECONDS, evaluation.seconds),
+    }
+    found = {key: evaluation.metrics.get(key, math.nan) for key in metric_keys()}
+    for group, (names, values) in groups.items():
+        found |= {f"{group}.{name}": float(values.get(name, math.nan)) for name in names}
+    return found
+
+
 def headline(evaluation: Evaluation) -> dict[str, float]:
     """Return the NDCG at 10 of every model that could be measured, rounded to be read."""
     return {f"{model}.ndcg_at_10": value for model, value in by_model(evaluation.metrics, "ndcg_at_10").items()}
@@ -75,11 +89,6 @@ def by_model(metrics: Mapping[str, float], metric: str) -> dict[str, float]:
     """Return a metric of every model that has it, rounded to be read."""
     found = {model: metrics.get(f"{model}.{metric}", math.nan) for model in MODELS}
     return {model: round(value, 4) for model, value in found.items() if not math.isnan(value)}
-
-
-def _numbers(evaluation: Evaluation) -> dict[str, float]:
-    groups = {"size": evaluation.sizes, "weight": evaluation.weights, "models_seconds": evaluation.seconds}
-    return {f"{group}.{name}": float(value) for group, values in groups.items() for name, value in values.items()}
 
 
 def _map(by_region: pl.DataFrame, *, atlas: Atlas, night: date) -> Figure:

@@ -23,7 +23,7 @@ from pipelines.provenance import allowed_rows, tags_of
 from pipelines.tastes import Past, write_tastes
 from pipelines.terminal import followed, log, step, tell
 from recsys.arrivals.coarsening import coarsen
-from recsys.arrivals.listens import check_share, read_night
+from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
 from recsys.arrivals.tables import Counts
 from recsys.cells.contributions import bound
@@ -86,7 +86,7 @@ def run_nightly(
             done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
-            run.metrics({**_flat(done), "seconds": seconds})
+            run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=deployment.atlas, night=published.nights[-1])
     return done | {"privacy": summary(deployment.settings.privacy), "seconds": seconds}
@@ -298,6 +298,6 @@ def _total(rows: Sequence[Counts]) -> dict[str, Any]:
 
 
 def _flat(done: dict[str, Any]) -> dict[str, float]:
-    """Return the numbers of a summary as metrics of the run."""
-    numbers = {key: done[key] for key in ("nights", "rows", "good_rows", "late_rows", "places")}
-    return numbers | {f"bad_rows.{reason}": count for reason, count in done["bad_rows"].items()}
+    """Return the numbers of a summary as metrics of the run, with every reason of a bad row: always the same keys."""
+    numbers = {f"night.{key}": done[key] for key in ("nights", "rows", "good_rows", "late_rows", "places")}
+    return numbers | {f"night.bad_rows.{reason}": done["bad_rows"].get(reason, 0) for reason in REASONS}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipelines.registry import LoggedRun, Registry
+from recsys.errors import InputError
 from recsys.models.bootstrap import paired
 from recsys.models.tables import SERVED
 
@@ -50,6 +51,8 @@ def why_not(left: LoggedRun, right: LoggedRun) -> str:
     """Return why two runs cannot be paired; empty where they can."""
     if left.data != right.data:
         return f"their data differ: {left.data} (to {left.night}) and {right.data} (to {right.night})"
+    if left.atlas != right.atlas:
+        return f"their regions differ: atlas {left.atlas} and {right.atlas}"
     asked = [key for key in _QUESTION if left.params.get(key) != right.params.get(key)]
     if asked:
         found = "; ".join(f"{key} is {left.params.get(key)} and {right.params.get(key)}" for key in asked)
@@ -63,12 +66,24 @@ def other_code_in(left: LoggedRun, right: LoggedRun) -> str:
 
 
 def both(registry: Registry, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
-    """Return ``part, left, right``: the served model's NDCG at 10 of every listener under both runs, row by row."""
+    """Return ``part, left, right``: the served model's NDCG at 10 of every listener under both runs, row by row.
+
+    Raises
+    ------
+    InputError
+        If they did not ask the same listeners, at home in the same regions.
+    """
     tables = [
         registry.table(run, LISTENERS).select(*_KEYS, pl.col(SERVED).cast(pl.Float64).alias(side))
         for run, side in ((left, "left"), (right, "right"))
     ]
     joined = tables[0].join(tables[1], on=list(_KEYS), validate="1:1", nulls_equal=True)
+    if not joined.height == tables[0].height == tables[1].height:
+        raise InputError(
+            f"{left.label} asked {tables[0].height:,} listeners and {right.label} {tables[1].height:,}, of whom "
+            f"{joined.height:,} are the same, at home in the same region",
+            hint="Evaluate both again, on the data and with the code of today.",
+        )
     return joined.sort("row").select("part", "left", "right")
 
 

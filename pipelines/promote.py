@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import tracking
-from pipelines.champion import logged
+from pipelines.champion import changed_keys, logged, with_champion
 from pipelines.pairing import Gain, both, gain, other_code_in, why_not
 from pipelines.provenance import DATA_DIGEST
 from pipelines.registered import SETTINGS_FILE
@@ -26,8 +26,10 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
 
     It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, with a paired 95 %
     interval above zero. The champion's figures on that data come from the newest run with its settings: a night's, or
-    one of ``evaluate``. Where there is no champion yet, a night uses the defaults: then these have to be beaten, unless
-    the run has them itself, and no other model in its own table may be surely better than the one that would be served.
+    one of ``evaluate``. What it has to beat is what a night really uses: the champion's settings with what the file and
+    the environment set over them. Where there is no champion yet, a night uses the defaults: then these have to be
+    beaten, unless the run has them itself, and no other model in its own table may be surely better than the one that
+    would be served.
     What a run is asked (:data:`pipelines.config.FIXED`) is not promoted.
 
     Parameters
@@ -39,7 +41,7 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     workspace : Path
         Where the registered model finds what it learns from.
     settings_file : Path, optional
-        The settings to read there; with the environment and the defaults, what nights use while nobody is champion.
+        The settings to read there; with the environment, what nights use over the champion's and the defaults.
 
     Raises
     ------
@@ -58,7 +60,8 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     if champion is None:
         _check_first(challenger)
     now = _Now.of(champion, settings_file=settings_file)
-    won = None if challenger.models == now.models else _beats(registry, challenger, now)
+    first = champion is None and challenger.models == now.models
+    won = None if first else _beats(registry, challenger, now)
     version = registry.version_of(challenger) or _registered(
         folder, challenger, workspace=workspace, settings_file=settings_file
     )
@@ -74,7 +77,8 @@ def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
     folder : Path
         Of the MLflow store.
     version : int, optional
-        By default the one that was champion before the present one; where there was none, nobody is champion then.
+        By default the one that was champion before the present one, and the next time the one before that; where there
+        was none, nobody is champion then.
 
     Raises
     ------
@@ -88,12 +92,11 @@ def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
             "nobody is champion: the nights use the defaults",
             hint="`hearabouts promote --version N` makes any registered version the champion.",
         )
-    before = champion.before if champion and version is None else version
-    if before is None:
-        registry.abdicate()
+    if version is None:
+        registry.go_back()
     else:
-        registry.version(before)
-        registry.crown(before)
+        registry.version(version)
+        registry.crown(version)
     return _summary("done", registry.champion(), None)
 
 
@@ -106,9 +109,12 @@ class _Now:
 
     @classmethod
     def of(cls, champion: Champion | None, *, settings_file: Path | None) -> "_Now":
-        if champion:
-            return cls(champion.run.models, f"the champion, version {champion.version}")
-        return cls(logged(load_settings(settings_file).models), "the defaults, which nights use now")
+        if champion is None:
+            return cls(logged(load_settings(settings_file).models), "the defaults, which nights use now")
+        models = with_champion(champion, settings_file).models
+        set_over = changed_keys(models, champion)
+        but = f" (with {', '.join(set_over)} from the settings file or the environment)" if set_over else ""
+        return cls(logged(models), f"the champion, version {champion.version}{but}")
 
 
 def _beats(registry: Registry, challenger: LoggedRun, now: _Now) -> Gain:
@@ -133,7 +139,7 @@ def _rival(registry: Registry, challenger: LoggedRun, now: _Now) -> LoggedRun:
     if fits is None:
         found = reasons[0] if reasons else "no run with those settings measured anything"
         raise InputError(
-            f"{challenger.label} and {now.name}, cannot be compared: {found}",
+            f"{challenger.label} and {now.name} cannot be compared: {found}",
             hint="Evaluate both on the data of today: `hearabouts evaluate` without --config first, which measures "
             "what nights use now, then `hearabouts evaluate --config FILE`.",
         )

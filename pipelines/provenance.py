@@ -12,6 +12,7 @@ from recsys.arrivals.permission import still_allowed
 from recsys.models.interactions import trained
 
 CODE_DIGEST, DATA_DIGEST, CHAMPION_VERSION, NIGHT = "code.digest", "data.digest", "champion.version", "night"
+ATLAS_VERSION = "atlas.version"
 NO_CHAMPION = "none"
 
 _DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
@@ -24,7 +25,7 @@ def tags_of(deployment: Deployment, *, engine: str = "polars") -> dict[str, str]
         "hearabouts.version": version("hearabouts"),
         CODE_DIGEST: code_digest(),
         "engine": engine,
-        "atlas.version": deployment.atlas.version,
+        ATLAS_VERSION: deployment.atlas.version,
         CHAMPION_VERSION: deployment.champion,
     }
 

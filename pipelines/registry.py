@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines import tracking
 from pipelines.config import FIXED
-from pipelines.provenance import CODE_DIGEST, DATA_DIGEST, NIGHT, NO_CHAMPION
+from pipelines.provenance import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from recsys.errors import InputError, UnknownRunError
 from recsys.models.tables import SERVED
 
@@ -23,7 +23,7 @@ CHAMPION = "champion"
 LATEST = "latest"
 
 _MODELS = "models."
-_BEFORE = "champion.before"  # tag of a version: the version that it took the place of
+_LINE = "champion.line"  # tag of the registered model: the champions before the present one, the first one first
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class LoggedRun:
         return self.tags.get(CODE_DIGEST, "unknown")
 
     @property
+    def atlas(self) -> str:
+        """The version of the regions that listeners are at home in."""
+        return self.tags.get(ATLAS_VERSION, "unknown")
+
+    @property
     def night(self) -> str:
         """The last night of the data."""
         return self.tags.get(NIGHT, "")
@@ -90,13 +95,18 @@ class Champion:
     version : int
     run : LoggedRun
         The one that it was promoted from.
-    before : int or None
-        The version that was champion before it.
+    line : tuple of int
+        The versions that were champion before it, the latest last; those that were gone back from are not there.
     """
 
     version: int
     run: LoggedRun
-    before: int | None
+    line: tuple[int, ...] = ()
+
+    @property
+    def before(self) -> int | None:
+        """The version that was champion before it; None where the defaults were used."""
+        return self.line[-1] if self.line else None
 
 
 class Registry:
@@ -179,7 +189,10 @@ class Registry:
             return None
         named = [model for model in self._store.search_registered_models() if model.name == MODEL]
         version = named[0].aliases.get(CHAMPION) if named else None
-        return self.version(int(version)) if version else None
+        if not version:
+            return None
+        line = tuple(int(number) for number in named[0].tags.get(_LINE, "").split())
+        return replace(self.version(int(version)), line=line)
 
     def version(self, number: int) -> Champion:
         """Return a registered version.
@@ -191,9 +204,7 @@ class Registry:
         """
         for found in self._store.search_model_versions(f"name = '{MODEL}'"):
             if int(found.version) == number:
-                before = found.tags.get(_BEFORE, NO_CHAMPION)
-                run = _logged(self._store.get_run(found.run_id))
-                return Champion(number, run, None if before == NO_CHAMPION else int(before))
+                return Champion(number, _logged(self._store.get_run(found.run_id)))
         raise UnknownRunError(
             f"there is no version {number} of the registered model {MODEL!r}", hint="`make ui` lists the versions."
         )
@@ -204,17 +215,25 @@ class Registry:
         return next((int(found.version) for found in versions if found.run_id == run.id), None)
 
     def crown(self, version: int, *, tags: Mapping[str, str] | None = None) -> None:
-        """Move the alias to a version, and note on it which one it takes the place of; moving back notes nothing."""
-        if tags is not None:
-            champion = self.champion()
-            before = str(champion.version) if champion else NO_CHAMPION
-            for key, value in {**tags, _BEFORE: before}.items():
-                self._store.set_model_version_tag(MODEL, str(version), key, value)
+        """Make a version the champion, and note which one it takes the place of."""
+        champion = self.champion()
+        for key, value in (tags or {}).items():
+            self._store.set_model_version_tag(MODEL, str(version), key, value)
+        self._note((*champion.line, champion.version) if champion else ())
         self._store.set_registered_model_alias(MODEL, CHAMPION, str(version))
 
-    def abdicate(self) -> None:
-        """Take the alias away: no version is champion, and nights use the defaults again."""
-        self._store.delete_registered_model_alias(MODEL, CHAMPION)
+    def go_back(self) -> None:
+        """Make the version before the champion the champion again; before the first came the defaults, and nobody."""
+        champion = self.champion()
+        line = champion.line if champion else ()
+        if line:
+            self._store.set_registered_model_alias(MODEL, CHAMPION, str(line[-1]))
+        else:
+            self._store.delete_registered_model_alias(MODEL, CHAMPION)
+        self._note(line[:-1])
+
+    def _note(self, line: Sequence[int]) -> None:
+        self._store.set_registered_model_tag(MODEL, _LINE, " ".join(map(str, line)))
 
 
 def _begins(run_id: str, wanted: str) -> bool:

@@ -41,20 +41,21 @@ def render(evaluation: Evaluation, *, regions: pl.DataFrame, atlas: Atlas, night
     title = f"Models for the nights to {night}"
     if not evaluation.metrics:
         return _page(title, [_section("Nothing was measured", f"<p>{escape(evaluation.note)}</p>")])
-    gains = regional_gains(evaluation.listeners, regions)
+    gains = regional_gains(regions)
     sections = [
+        _tiles(evaluation, gains),
         _section("In short", _said(sentences(evaluation, gains))),
         _section("Models side by side", _models(evaluation), _MODELS_NOTE),
-        _section("What each region gains over the global model", _regions(gains), _REGIONS_NOTE),
-        _section("On the map", _maps(gains, atlas), "Blue regions gain, orange ones lose; the stronger, the more."),
+        _section("What each region gains over the global model", _regions(gains), _REGIONS_NOTE, wide=True),
+        _section("On the map", _maps(gains, atlas), _MAPS_NOTE, wide=True),
         _section("By how much a listener played before", _histories(evaluation), _HISTORIES_NOTE),
         _section("Training", _curve(evaluation), "Loss of the global model after every sweep."),
-        _section("What the lists are like", _portraits(evaluation), _PORTRAITS_NOTE),
+        _section("What the lists are like", _portraits(evaluation), _PORTRAITS_NOTE, wide=True),
     ]
     return _page(title, sections)
 
 
-def regional_gains(listeners: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFrame:
+def regional_gains(regions: pl.DataFrame) -> pl.DataFrame:
     """Return what each region gains over the global model, best first.
 
     Returns
@@ -62,15 +63,32 @@ def regional_gains(listeners: pl.DataFrame, regions: pl.DataFrame) -> pl.DataFra
     polars.DataFrame
         ``place, name, country, listeners, gain, low, high``: listeners are those of the test.
     """
-    by_part = {part: frame for (part,), frame in listeners.drop_nulls("part").group_by("part")}
-    rows = []
-    for place, name, country, part in regions.select("place", "name", "country", "part").iter_rows():
-        frame = by_part[part].sort("row")
-        (found,) = paired((frame[SERVED] - frame["global"]).to_numpy()[:, None])
-        rows.append((place, name, country, len(frame), found.mean, found.low, found.high))
-    schema = {"place": pl.String, "name": pl.String, "country": pl.String, "listeners": pl.Int64}
-    table = pl.DataFrame(rows, {**schema, **dict.fromkeys(("gain", "low", "high"), pl.Float64)}, orient="row")
-    return table.sort(["gain", "place"], descending=[True, False])
+    over = f"{SERVED}_minus.global.ndcg_at_10"
+    return regions.select(
+        "place",
+        "name",
+        "country",
+        pl.col("test_listeners").alias("listeners"),
+        *(pl.col(f"{over}{end}").alias(name) for end, name in (("", "gain"), ("_low", "low"), ("_high", "high"))),
+    ).sort(["gain", "place"], descending=[True, False])
+
+
+def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> str:
+    """Return the four numbers to see first."""
+    metrics, over = evaluation.metrics, f"{SERVED}_minus.global.macro_ndcg_at_10"
+    if not np.isfinite(metrics[over]):
+        return ""
+    surely = gains.filter(pl.col("low") > 0).height
+    found = {
+        "macro NDCG@10 of what is served": f"{metrics[f'{SERVED}.macro_ndcg_at_10']:.4f}",
+        f"over one global model, {metrics[f'{over}_low']:+.4f} to {metrics[f'{over}_high']:+.4f}": (
+            f"{metrics[f'{over}_relative']:+.1%}"
+        ),
+        f"of {gains.height} regions surely gain over the global model": f"{surely}",
+        "surely lose against it or a model of their own alone": f"{metrics['regions.surely_below_either']:.0f}",
+    }
+    tiles = [f'<div class="tile"><b>{escape(number)}</b>{escape(what)}</div>' for what, number in found.items()]
+    return f'<div class="tiles wide">{"".join(tiles)}</div>'
 
 
 def _models(evaluation: Evaluation) -> str:
@@ -94,9 +112,10 @@ def _regions(gains: pl.DataFrame) -> str:
     rows = [_region_row(row) for row in gains.iter_rows(named=True)]
     if len(rows) <= 2 * NAMED:
         return dots(rows, zero=True)
-    between = f'<p class="between">{len(rows) - 2 * NAMED} regions between</p>'
     first, last = rows[:NAMED], rows[-NAMED:]
-    return dots(first, beside=last, zero=True) + between + dots(last, beside=first, zero=True)
+    between = f'<p class="between">{len(rows) - 2 * NAMED} regions between</p>'
+    sides = (dots(first, beside=last, zero=True), between, dots(last, beside=first, zero=True))
+    return f'<div class="sides">{"".join(sides)}</div>'
 
 
 def _region_row(row: Mapping[str, str | int | float]) -> Dot:
@@ -134,7 +153,7 @@ def _curve(evaluation: Evaluation) -> str:
 def _portraits(evaluation: Evaluation) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in _PORTRAITS.values())
     rows = [_portrait(model, evaluation.metrics) for model in MODELS]
-    return f'<div class="wide"><table><tr><th>model</th>{head}</tr>{"".join(rows)}</table></div>'
+    return f'<div class="scrolled"><table><tr><th>model</th>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _portrait(model: str, metrics: Mapping[str, float]) -> str:
@@ -148,20 +167,22 @@ def _said(sentences: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
-def _section(title: str, content: str, note: str = "") -> str:
+def _section(title: str, content: str, note: str = "", *, wide: bool = False) -> str:
     below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{below}{content}</section>"
+    kind = ' class="wide"' if wide else ""
+    return f"<section{kind}><h2>{escape(title)}</h2>{below}{content}</section>"
 
 
 def _page(title: str, sections: Sequence[str]) -> str:
     style = files("pipelines").joinpath("report.css").read_text(encoding="utf-8")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    body = f"<h1>{escape(title)}</h1>{''.join(sections)}"
+    body = f"<h1>{escape(title)}</h1><main>{''.join(sections)}</main>"
     return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{body}</body></html>\n'
 
 
 _PORTRAITS = {
     "ndcg_at_10": "NDCG@10",
+    "with_heard_ndcg_at_10": "heard kept",
     "recall_at_100": "recall@100",
     "mrr": "MRR",
     "worst_ndcg_at_10": "worst regions",
@@ -180,8 +201,10 @@ _REGIONS_NOTE = (
     "NDCG at 10 of what is served minus that of the global model, with 95 % intervals: blue surely gains, orange "
     "surely loses. Of many regions, one in twenty would look sure by chance."
 )
+_MAPS_NOTE = "Blue regions gain, orange ones lose; the stronger the colour, the more."
 _HISTORIES_NOTE = "NDCG at 10 by past listens; 0 is somebody's first day, for which the global model has no order."
 _PORTRAITS_NOTE = (
-    "Worst regions: NDCG at 10 of the worst tenth. Overlap: how much of two regions' ten most listed tracks is the "
-    "same. Lift: how much more popular tracks are than those a listener plays, 1 meaning twice as popular."
+    "Heard kept: NDCG at 10 where what a listener had played before may be listed, too; elsewhere it is not. Worst "
+    "regions: NDCG at 10 of the worst tenth. Overlap: how much of two regions' ten most listed tracks is the same. "
+    "Lift: how much more popular tracks are than those a listener plays, 1 meaning twice as popular."
 )

@@ -7,16 +7,20 @@ from typing import Any, cast
 import numpy as np
 import optuna
 import polars as pl
+from optuna.trial import TrialState
 
 from pipelines.config import Range, Search, Value, is_whole
 from pipelines.terminal import followed, tell
+from recsys.errors import InputError
 from recsys.models.served import validated
 from recsys.settings import ModelsSettings
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+_PROBLEM = "problem"  # of a trial that failed
 _FIRST_LOOK = 0  # step of a trial: some listeners, before all
 _BEFORE_GIVING_UP = 3  # trials: of fewer, a median says little
+_CANNOT_BE_FITTED = (np.linalg.LinAlgError, InputError)  # settings that do not fit the data, as a ridge of zero may not
 
 Measure = Callable[[ModelsSettings], float]
 
@@ -32,8 +36,8 @@ class Found:
     value : float
         Its macro NDCG at 10 on the validation nights.
     trials : polars.DataFrame
-        One row a trial in its order: ``trial, state`` (``complete`` or ``pruned``)``, first_look, value, seconds`` and
-        a column ``models.KEY`` for each key that was searched.
+        One row a trial in its order: ``trial, state`` (``complete``, ``pruned`` or ``fail``)``, first_look, value,
+        seconds, problem`` and a column ``models.KEY`` for each key that was searched.
     """
 
     models: ModelsSettings
@@ -45,7 +49,8 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
     """Try settings, and return the best by macro NDCG at 10 on the validation nights.
 
     The first trial is the settings as they are, where they lie within the ranges. Every trial is first measured on a
-    share of the listeners; where it is below the median of the trials before it, it is given up.
+    share of the listeners; where it is below the median of the trials before it, it is given up. One whose settings
+    cannot be fitted has failed, and the search goes on.
 
     Parameters
     ----------
@@ -56,6 +61,11 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
         Those that are not searched.
     parents : mapping of str to str
         The country of every part.
+
+    Raises
+    ------
+    InputError
+        If every trial failed.
 
     References
     ----------
@@ -69,7 +79,8 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
     for _ in followed(range(asked.trials), "trials"):
         trial = study.ask()
         tried = _with(settings, _suggested(trial, asked))
-        _tell(study, trial, _looked(trial, looks, tried))
+        _try(study, trial, looks, tried)
+    _check_any(study)
     return Found(_with(settings, study.best_params), study.best_value, _table(study, asked))
 
 
@@ -117,6 +128,28 @@ def _suggest(trial: optuna.Trial, key: str, values: Range | tuple[Value, ...]) -
     return trial.suggest_float(key, values.low, values.high, log=values.log)
 
 
+def _try(study: optuna.Study, trial: optuna.Trial, looks: tuple[Measure, ...], settings: ModelsSettings) -> None:
+    try:
+        value = _looked(trial, looks, settings)
+    except _CANNOT_BE_FITTED as error:
+        trial.set_user_attr(_PROBLEM, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        tell("trial", number=trial.number + 1, failed=str(error), **trial.params)
+        return
+    study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+    seen = "given up" if value is None else f"{value:.4f}"
+    tell("trial", number=trial.number + 1, macro_ndcg_at_10=seen, best=f"{study.best_value:.4f}", **trial.params)
+
+
+def _check_any(study: optuna.Study) -> None:
+    if all(trial.state == TrialState.FAIL for trial in study.trials):
+        raise InputError(
+            f"none of the {len(study.trials)} trials could be measured; the last one: "
+            f"{study.trials[-1].user_attrs[_PROBLEM]}",
+            hint="Search other ranges, or wait for more nights; the log names the settings of every trial.",
+        )
+
+
 def _looked(trial: optuna.Trial, looks: tuple[Measure, ...], settings: ModelsSettings) -> float | None:
     """Measure settings, from the cheap look to the whole; None where they were given up in between."""
     value = 0.0
@@ -128,23 +161,17 @@ def _looked(trial: optuna.Trial, looks: tuple[Measure, ...], settings: ModelsSet
     return value
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, value: float | None) -> None:
-    state = optuna.trial.TrialState.PRUNED if value is None else optuna.trial.TrialState.COMPLETE
-    study.tell(trial, value, state=state)
-    seen = "given up" if value is None else f"{value:.4f}"
-    tell("trial", number=trial.number + 1, macro_ndcg_at_10=seen, best=f"{study.best_value:.4f}", **trial.params)
-
-
 def _table(study: optuna.Study, asked: Search) -> pl.DataFrame:
-    """Return the trials; of one that was given up, the value is missing, and of the others both looks are there."""
+    """Return the trials; of one that was given up or failed, the value is missing."""
     first = -1 if asked.share == 1 else _FIRST_LOOK
     rows: list[dict[str, Any]] = [
         {
             "trial": trial.number + 1,
             "state": trial.state.name.lower(),
             "first_look": trial.intermediate_values.get(first),
-            "value": trial.value if trial.state == optuna.trial.TrialState.COMPLETE else None,
+            "value": trial.value if trial.state == TrialState.COMPLETE else None,
             "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
+            "problem": trial.user_attrs.get(_PROBLEM),
         }
         | {f"models.{key}": trial.params[key] for key in asked.models}
         for trial in study.trials

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.models.evaluation import Evaluation
-from recsys.models.tables import HISTORIES, MODELS, SERVED
+from recsys.models.tables import HISTORIES, RIVALS, SERVED
 
 NAMES = {
     "popular_world": "popular in world",
@@ -24,23 +24,32 @@ _WORDS = {"0": "nobody has heard from before", "1-5": "with 1 to 5 past listens"
 
 def sentences(evaluation: Evaluation, gains: pl.DataFrame) -> list[str]:
     """Return what to know first; ``gains`` are those of regions over the global model, with intervals."""
-    found = [evaluation.note, _asked(evaluation), *_against(evaluation), *_regions(gains), _gates(evaluation)]
+    found = [evaluation.note, _asked(evaluation), *_against(evaluation), *_regions(gains), *_below(evaluation)]
+    found.append(_gates(evaluation))
     return [sentence for sentence in (*found, *_histories(evaluation), _locals(evaluation)) if sentence]
 
 
 def _asked(evaluation: Evaluation) -> str:
     sizes = evaluation.sizes
     asked = f"{sizes['test_listeners']:,} of {sizes['listeners']:,} listeners in {sizes['parts']:,} regions"
-    return f"{asked} were asked for, and {sizes['tracks']:,} tracks ranked for each."
+    ranked = f"{asked} were asked for, and {sizes['tracks']:,} tracks ranked for each"
+    outside = sizes["test_outside"] / max(sizes["test_rows"], 1)
+    return f"{ranked}; {outside:.1%} of what was played is of other tracks, which no list can have."
 
 
 def _against(evaluation: Evaluation) -> list[str]:
     """Say how far the blend is ahead of the global model, and of the best of all others."""
-    over = evaluation.comparisons.filter(pl.col("over") == "regions").sort("difference", "against")
+    over = _ndcg(evaluation, over="regions").drop_nans("difference").sort("difference", "against")
     if over.is_empty():
         return []
     closest = str(over["against"][0])
     return [_compared(over, model) for model in dict.fromkeys(("global", closest))]
+
+
+def _ndcg(evaluation: Evaluation, *, over: str) -> pl.DataFrame:
+    """Return the comparisons by NDCG at 10 on unheard tracks, over some listeners or regions."""
+    asked = {"over": over, "heard": "removed", "metric": "ndcg_at_10"}
+    return evaluation.comparisons.filter(pl.col(column) == value for column, value in asked.items())
 
 
 def _compared(over: pl.DataFrame, model: str) -> str:
@@ -66,23 +75,37 @@ def _regions(gains: pl.DataFrame) -> list[str]:
     return [f"{said}; {worse}."]
 
 
+def _below(evaluation: Evaluation) -> list[str]:
+    """Say in how many regions one of the two simpler models would have been better: the world's, or their own alone."""
+    metrics = evaluation.metrics
+    if not metrics["regions.compared"]:
+        return []
+    surely, measured = (
+        [int(metrics[f"regions.{how}_below_{model}"]) for model in (*RIVALS, "either")]
+        for how in ("surely", "one_percent")
+    )
+    return [
+        f"Of {int(metrics['regions.compared'])} regions, the global model would surely serve {surely[0]} better, and a "
+        f"model of their own alone {surely[1]}; as measured, {measured[2]} are more than 1 % below the better of the "
+        f"two ({measured[0]} below the global one, {measured[1]} below their own)."
+    ]
+
+
 def _gates(evaluation: Evaluation) -> str:
     sizes = evaluation.sizes
     return f"{sizes['own_models']} regions have a model of their own, and it is used in {sizes['open_gates']}."
 
 
 def _histories(evaluation: Evaluation) -> list[str]:
-    """Name the kinds of listeners for whom another model has the best lists."""
+    """Name the kinds of listeners for whom another model surely has better lists, and the best of those."""
     found = []
     for history in HISTORIES:
-        table = evaluation.by_history.filter(pl.col("history") == history, pl.col("ndcg_at_10").is_not_nan())
-        means = dict(table.select("model", "ndcg_at_10").iter_rows())
-        best = max((model for model in MODELS if model in means), key=means.__getitem__, default=SERVED)
-        if best != SERVED and SERVED in means:
+        better = _ndcg(evaluation, over=f"history.{history}").filter(pl.col("high") < 0).sort("difference", "against")
+        for row in better.head(1).iter_rows(named=True):
             who = _WORDS.get(history, "with more")
             found.append(
-                f"For listeners {who}, “{NAMES[best]}” has better lists ({means[best]:.3f}) than what is served "
-                f"({means[SERVED]:.3f})."
+                f"For listeners {who}, “{NAMES[row['against']]}” surely has better lists than what is served: by "
+                f"{-row['difference']:.4f} (95 % interval {-row['high']:.4f} to {-row['low']:.4f})."
             )
     return found
 

@@ -21,6 +21,7 @@ def log_run(
     parts: Sequence[str | None] = PARTS,
     data: str = "d1",
     code: str = "c1",
+    atlas: str = "a1",
     measured: bool = True,
     models: Mapping[str, object] | None = None,
     metrics: Mapping[str, float] | None = None,
@@ -28,7 +29,8 @@ def log_run(
 ) -> LoggedRun:
     """Log a run of the served model's NDCG by listener, and a region's means; or one of too few nights, without any."""
     keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in (models or {}).items()}
-    tags = {"data.digest": data, "code.digest": code, "night": "2026-10-04", "champion.version": "none"}
+    digests = {"data.digest": data, "code.digest": code, "atlas.version": atlas}
+    tags = {**digests, "night": "2026-10-04", "champion.version": "none"}
     with tracking.run(folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:
             listeners = pl.DataFrame({"row": range(len(gains)), "part": parts, "history": "1-5", "blend": gains})
@@ -49,8 +51,8 @@ def _regions(listeners: pl.DataFrame, facts: Mapping[str, Mapping[str, object]])
                 "part": part,
                 "test_listeners": size,
                 **usual,
+                **{f"{model}.ndcg_at_10": mean for model in ("global", "regional", "blend")},
                 **facts.get(part, {}),
-                "blend.ndcg_at_10": mean,
             }
             for part, size, mean in means.iter_rows()
         ]

@@ -255,12 +255,17 @@ def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
 
 
 def _reason(night: date, *, now: datetime) -> pl.Expr:
-    """Return the first reason that applies to a row, or null.
+    """Return the first reason that applies to a row, or null."""
+    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in _checks(night, now=now).items())
+
+
+def _checks(night: date, *, now: datetime) -> dict[str, pl.Expr]:
+    """Return what makes a row bad, by reason.
 
     H3 wraps coordinates that are out of range into valid cells silently, so the range is checked here.
     """
     col = pl.col
-    checks = {
+    return {
         "missing_user": col("user_id").is_null(),
         "missing_track": col("track_id").is_null(),
         "unparsable_time": col("played_at").is_null(),
@@ -274,10 +279,13 @@ def _reason(night: date, *, now: datetime) -> pl.Expr:
         "unparsable_ms_played": ~col("ms_played").is_finite(),
         "negative_ms_played": col("ms_played") < 0,
     }
-    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())
 
 
 def _not_numbers() -> pl.Expr:
     """Tell whether a position is only half there, or NaN or infinite (as which text is read, too)."""
     latitude, longitude = pl.col("latitude"), pl.col("longitude")
     return (latitude.is_null() != longitude.is_null()) | ~latitude.is_finite() | ~longitude.is_finite()
+
+
+REASONS = tuple(_checks(date.min, now=datetime.min))
+"""Why a row may be bad, in the order in which the reasons are tried."""

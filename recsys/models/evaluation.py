@@ -22,6 +22,18 @@ from recsys.models.tables import MODELS, SERVED, Ranked, Tested
 from recsys.settings import ModelsSettings
 
 SEEDED = ("global", "local", "regional", SERVED)  # models that depend on the seed
+SIZES = (
+    "listeners",
+    "tracks",
+    "parts",
+    "own_models",
+    "open_gates",
+    "test_listeners",
+    "cold_test_listeners",
+    "test_rows",
+    "test_outside",
+)
+SECONDS = ("train", "baselines", "rank", "measure", "second_seed")
 
 
 @dataclass(frozen=True)
@@ -33,9 +45,10 @@ class Evaluation:
     metrics : mapping of str to float
         By the keys of :func:`~recsys.models.tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
         ``MODEL.macro_METRIC``, the mean over regions, ``MODEL.worst_METRIC``, that over the worst tenth of regions,
-        with tracks that a listener heard before taken out of lists and truth; ``MODEL.with_heard_METRIC`` leaves them
-        in. ``blend_minus.MODEL.METRIC`` and its ``_low``, ``_high`` and ``_relative`` compare. NaN for what could not
-        be measured; empty when nothing could.
+        with tracks that a listener heard before taken out of lists and truth; ``MODEL.with_heard_...``, all the same
+        with them left in. ``blend_minus.MODEL.METRIC`` and its ``_low``, ``_high`` and ``_relative`` compare, and
+        ``regions.`` counts regions that are served worse; see :func:`~recsys.models.tables.below`. NaN for what could
+        not be measured; empty when nothing could.
     by_part : polars.DataFrame
         One row per part with enough test listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
     by_history : polars.DataFrame
@@ -52,9 +65,11 @@ class Evaluation:
     weights : mapping of str to float
         What the blend learned, by feature.
     sizes : mapping of str to int
-        Listeners, tracks, parts, own models, open gates, test listeners, those without a history.
+        By ``SIZES``: listeners, tracks, parts, own models, open gates, test listeners, those without a history; rows of
+        the test nights, and those of them whose track is outside the vocabulary: no model can list it, so it is no part
+        of the truth.
     seconds : mapping of str to float
-        Wall time of training, ranking and measuring.
+        Wall time by ``SECONDS``: of training, ranking and measuring.
     note : str
         Why nothing could be measured, or what to know about the numbers; mostly empty.
     trained : Trained, optional
@@ -162,39 +177,44 @@ class _Job:
         }
 
     def _measured(self, learned: Trained, ranked: Mapping[str, Ranked]) -> Evaluation:
-        tested = self._tested(learned, ranked[SERVED])
-        listeners = tables.by_listener(ranked, tested)
-        comparisons = tables.compare(listeners)
+        tested = self._tested(learned)
+        comparisons = tables.compare(ranked, tested)
+        by_part = tables.by_part(ranked, tested, facts=learned.facts)
         return Evaluation(
-            metrics=tables.measured(ranked, tested) | tables.flat(comparisons),
-            by_part=tables.by_part(ranked, tested, facts=learned.facts),
+            metrics=tables.measured(ranked, tested) | tables.flat(comparisons) | tables.below(by_part),
+            by_part=by_part,
             by_history=tables.by_history(ranked, tested),
             comparisons=comparisons,
-            listeners=listeners,
+            listeners=tables.by_listener(ranked, tested),
             facts=learned.facts,
             curve=learned.curve,
             weights=dict(zip(FEATURES, learned.recipe.weights.tolist(), strict=True)),
-            sizes=_sizes(learned, ranked[SERVED]),
+            sizes=_sizes(learned, ranked[SERVED], self.split.test),
             seconds=self.seconds,
             note=self.note,
             trained=learned,
         )
 
-    def _tested(self, learned: Trained, served: Ranked) -> Tested:
-        known, who = learned.known, served.unheard.listeners
+    def _tested(self, learned: Trained) -> Tested:
+        known = learned.known
         return Tested(
-            row=_positions(self.rows, known.listeners)[who],
-            home=known.homes[who],
-            history=tables.history_of(_listens(self.split.past, known.listeners)[who]),
+            row=_positions(self.rows, known.listeners),
+            home=known.homes,
+            history=tables.history_of(_listens(self.split.past, known.listeners)),
             known=known,
             background=Background.of(known, artists=self.artists),
             at_least=self.settings.min_listeners_in_table,
         )
 
     def _with_stability(self, found: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
-        other = self._trained(self.settings.model_copy(update={"seed": self.settings.seed + 1}))
-        again = self._ranked(other, {name: other.models[name] for name in SEEDED})
-        figures = {f"{m}.stability": stability(ranked[m].unheard, again[m].unheard) for m in SEEDED}
+        with _timed("second_seed", self.seconds):
+            other = self._trained(self.settings.model_copy(update={"seed": self.settings.seed + 1}))
+            again = self._ranked(other, {name: other.models[name] for name in SEEDED})
+        figures = {
+            f"{model}.{kind}stability": stability(lists, again[model].kinds[kind])
+            for model in SEEDED
+            for kind, lists in ranked[model].kinds.items()
+        }
         return replace(found, metrics={**found.metrics, **figures})
 
 
@@ -211,7 +231,7 @@ def _positions(rows: pl.DataFrame, listeners: pl.Series) -> np.ndarray:
     return np.asarray(rows["listener"].unique().sort().search_sorted(listeners), dtype=np.int64)
 
 
-def _sizes(learned: Trained, served: Ranked) -> dict[str, int]:
+def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame) -> dict[str, int]:
     return {
         "listeners": learned.known.shape[0],
         "tracks": learned.known.shape[1],
@@ -220,6 +240,8 @@ def _sizes(learned: Trained, served: Ranked) -> dict[str, int]:
         "open_gates": int(learned.facts["gate_open"].sum()),
         "test_listeners": len(served.unheard.listeners),
         "cold_test_listeners": len(served.cold.listeners) if served.cold else 0,
+        "test_rows": test.height,
+        "test_outside": test.filter(~pl.col("track_id").is_in(learned.known.tracks.implode())).height,
     }
 
 

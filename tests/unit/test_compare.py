@@ -6,12 +6,15 @@ import polars as pl
 import pytest
 from runs import log_run
 
-from pipelines.compare import compare, metrics_table, regions_table, settings_table, why
+from pipelines.compare import compare, metrics_table, parts, regions_table, settings_table, why
 from pipelines.pairing import gain, gains_by_part
 from pipelines.registry import Registry
 from pipelines.terminal import print_table
+from recsys.errors import InputError
 
-FACTS = {"train_rows": 900, "own_model": True, "gate_open": True, "own_weight": 0.25}
+SCORES = {"global.ndcg_at_10": 0.1, "regional.ndcg_at_10": 0.2, "blend.ndcg_at_10": 0.3}
+FACTS = {"train_rows": 900, "own_model": True, "gate_open": True, "own_weight": 0.25, **SCORES}
+CLOSED = {"gate_open": False, "own_weight": 0.0}
 
 
 def pairs(*rows: tuple[str | None, float, float]) -> pl.DataFrame:
@@ -42,19 +45,31 @@ def test_the_regions_gains_are_their_listeners() -> None:
     ("left", "right", "said"),
     [
         ({"own_model": False}, {}, "has its own model now"),
-        ({"own_model": False}, {"gate_open": False}, "gate closed"),
-        ({}, {"own_model": False}, "no model of its own any more"),
+        ({"own_model": False}, {"gate_open": False}, "has its own model now, gate closed"),
+        ({}, {"own_model": False}, "has no model of its own any more"),
         ({"gate_open": False}, {}, "gate opened: own model at 0.25"),
-        ({}, {"gate_open": False}, "gate closed: parent's model"),
-        ({}, {"own_weight": 0.5}, "0.25 → 0.50"),
-        ({}, {}, "own model at 0.25 in both"),
-        ({}, {"train_rows": 1000}, "900 → 1,000 rows"),
-        ({"gate_open": False}, {"gate_open": False}, "parent's model in both"),
+        ({}, CLOSED, "gate closed: parent's model at 0.00"),
+        ({}, {"own_weight": 0.5}, "own model weighs 0.25 → 0.50"),
+        (CLOSED, {**CLOSED, "own_weight": 0.44}, "parent's model weighs 0.00 → 0.44"),  # the country's gate opened
+        ({}, {}, "nothing moved"),
+        ({}, {"train_rows": 1000}, "learns from 900 → 1,000 rows"),
+        (CLOSED, CLOSED, "nothing moved"),
+        ({}, {"blend.ndcg_at_10": 0.35}, "moved by order"),  # another ranker, and nothing else
+        ({}, {"regional.ndcg_at_10": 0.15, "blend.ndcg_at_10": 0.25}, "moved by own"),
+        ({}, {"own_weight": 0.5, "blend.ndcg_at_10": 0.2}, "own model weighs 0.25 → 0.50"),
     ],
 )
 def test_why_a_region_moved(left: dict[str, object], right: dict[str, object], said: str) -> None:
     row = {**FACTS, **left} | {f"{key}_right": value for key, value in {**FACTS, **right}.items()}
-    assert said in why(row)
+    assert why(row) == said
+
+
+def test_the_parts_of_a_gain_add_up_to_it() -> None:
+    # the world's model gains 0.1; the own one added 0.1 to it and now 0.05, the order 0.1 and now 0.07
+    right = {"global.ndcg_at_10": 0.2, "regional.ndcg_at_10": 0.25, "blend.ndcg_at_10": 0.32}
+    moved = parts({**SCORES, **{f"{key}_right": value for key, value in right.items()}})
+    assert moved == pytest.approx({"global": 0.1, "own": -0.05, "order": -0.03})
+    assert sum(moved.values()) == pytest.approx(0.32 - 0.3)
 
 
 def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +106,19 @@ def test_other_data_has_no_intervals_and_says_so(mlruns: Path, capfd: pytest.Cap
     assert found.as_json()["same_data"] is False
     print_table(metrics_table(found))
     assert "their data differ" in capfd.readouterr().out
+
+
+def test_other_regions_are_not_paired(mlruns: Path) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2] * 4, atlas="a2")
+    assert compare(Registry(mlruns), left, right).unpaired == "their regions differ: atlas a1 and a2"
+
+
+def test_listeners_of_whom_one_run_knows_nothing_are_not_left_out_silently(mlruns: Path) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    moved = log_run(mlruns, "moved", gains=[0.2] * 4, parts=["PT-1", "PT-1", "PT-2", "PT-2"])
+    with pytest.raises(InputError, match=r"asked 4 listeners and .* 4, of whom 3 are the same"):
+        compare(Registry(mlruns), left, moved)
 
 
 def test_other_code_is_paired_and_named(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:

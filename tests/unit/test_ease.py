@@ -18,8 +18,8 @@ def known() -> Interactions:
 
 def dense_scores(known: Interactions, rows: np.ndarray, *, ridge: float) -> np.ndarray:
     """The definition, with m x m matrices of doubles."""
-    plays = np.expm1(np.log(2) * np.log2(np.e) * 0) + (known.confidence.toarray()[rows] - 1) / (10 * np.log(2))
-    plays = np.where(known.confidence.toarray()[rows] > 0, plays, 0).astype(float)
+    confidence = known.confidence.toarray()[rows].astype(float)
+    plays = np.where(confidence > 0, (confidence - 1) / (10 * np.log(2)), 0)  # log2(1 + plays)
     sittings = known.sittings.toarray()[np.isin(known.sitting_of, rows)].astype(float)
     gram = 0.7 * plays.T @ plays + 0.3 * sittings.T @ sittings
     x, s = (plays**2).sum(axis=0), sittings.sum(axis=0)

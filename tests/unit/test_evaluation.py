@@ -8,7 +8,7 @@ import pytest
 from checkerboard import checkerboard
 from listening import FIRST_NIGHT, contributions, world
 
-from recsys.models.evaluation import SEEDED, Evaluation, evaluate
+from recsys.models.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
 from recsys.models.splitting import split_by_night, split_rows
 from recsys.models.tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.settings import ModelsSettings, load_settings
@@ -50,12 +50,18 @@ def test_the_blend_comes_close_to_regions_alone_where_these_have_little_in_commo
 def test_the_keys_are_flat_and_the_same_in_every_run(evaluation: Evaluation) -> None:
     assert tuple(evaluation.metrics) == metric_keys()
     expected = {f"{model}.{kind}{metric}" for model in MODELS for kind in ("", "macro_") for metric in METRICS}
-    expected |= {f"{model}.{kind}_{metric}" for model in MODELS for kind in ("worst", "with_heard") for metric in SHORT}
+    expected |= {f"{model}.worst_{metric}" for model in MODELS for metric in SHORT}
+    expected |= {key.replace(".", ".with_heard_") for key in expected}
     assert expected < set(metric_keys())
     assert all(isinstance(value, float) for value in evaluation.metrics.values())
     assert all(0 <= evaluation.metrics[key] <= 1 for key in expected)
     unmeasured = {key for key, value in evaluation.metrics.items() if value != value}
-    assert {key.split(".")[1] for key in unmeasured} == {"stability", "local_share"}  # not asked for; no artists given
+    ends = {key.split(".")[1].removeprefix("with_heard_") for key in unmeasured}
+    assert ends == {"stability", "local_share"}  # not asked for; no artists given
+    heard = {key.replace("with_heard_", "") for key in metric_keys() if "with_heard_" in key}
+    assert heard == {
+        key for key in metric_keys() if "with_heard_" not in key and key.split(".")[0] in {*MODELS, "blend_minus"}
+    }
     assert evaluation.note == ""
 
 
@@ -102,18 +108,56 @@ def test_past_listens_are_told_apart_where_it_says() -> None:
 
 
 def test_comparisons_are_those_of_the_listeners_in_pairs(evaluation: Evaluation) -> None:
-    assert evaluation.comparisons.select("against", "over").rows() == [
-        (model, over) for over in ("listeners", "regions") for model in SINGLE
-    ]
+    """For every model, metric, kind of lists, and over listeners, regions and every number of past listens there is."""
+    table = evaluation.comparisons
+    there = [row["history"] for row in evaluation.by_history.iter_rows(named=True) if row["model"] == "blend"]
+    overs = {"listeners", "regions"} | {f"history.{history}" for history in there if history != "0"}
+    warm = table.filter(pl.col("over") != "history.0", pl.col("listeners") > 0)
+    assert set(warm["over"]) <= overs
+    for over in set(warm["over"]):
+        found = warm.filter(pl.col("over") == over).select("heard", "metric", "against").rows()
+        assert found == [
+            (heard, metric, model) for heard in ("removed", "kept") for metric in SHORT for model in SINGLE
+        ]
     for kind, over in (("", "listeners"), ("macro_", "regions")):
-        row = evaluation.comparisons.row(
-            by_predicate=(pl.col("against") == "global") & (pl.col("over") == over), named=True
-        )
-        blend, other = (evaluation.metrics[f"{model}.{kind}ndcg_at_10"] for model in ("blend", "global"))
-        assert row["difference"] == pytest.approx(blend - other)
-        assert row["relative"] == pytest.approx(blend / other - 1)
-        assert row["low"] < row["difference"] < row["high"]
-        assert evaluation.metrics[f"blend_minus.global.{kind}ndcg_at_10_low"] == row["low"]
+        for row in table.filter(pl.col("over") == over).iter_rows(named=True):
+            name = f"{'with_heard_' if row['heard'] == 'kept' else ''}{kind}{row['metric']}"
+            blend, other = (evaluation.metrics[f"{model}.{name}"] for model in ("blend", row["against"]))
+            assert row["difference"] == pytest.approx(blend - other)
+            assert row["relative"] == pytest.approx(blend / other - 1)
+            assert row["low"] < row["difference"] < row["high"]
+            assert evaluation.metrics[f"blend_minus.{row['against']}.{name}_low"] == row["low"]
+
+
+def test_a_region_that_nobody_tests_is_left_out_of_a_comparison_over_regions() -> None:
+    """Somebody of P and R plays a track of theirs for the first time on the test night, and nobody of Q does."""
+    rows = [(f"{part}{i}", 0, part, track, 1) for part in "PQR" for i in range(4) for track in ("x", f"{part}{i % 2}")]
+    rows += [(f"{part}0", 1, part, f"{part}1", 1) for part in "PQR"]
+    rows += [(f"{part}1", 2, part, f"{part}0", 1) for part in "PR"]
+    found = evaluate(contributions(rows), settings=little())
+    assert found.by_part["part"].to_list() == ["P", "R"]
+    other = found.metrics["popular_world.macro_ndcg_at_10"]
+    assert 0 < other < 1
+    expected = found.metrics["blend.macro_ndcg_at_10"] / other - 1
+    assert found.metrics["blend_minus.popular_world.macro_ndcg_at_10_relative"] == pytest.approx(expected)
+
+
+def test_comparisons_by_history_are_differences_of_the_table_by_history(evaluation: Evaluation) -> None:
+    means = {(row["model"], row["history"]): row for row in evaluation.by_history.iter_rows(named=True)}
+    rows = [row for row in evaluation.comparisons.iter_rows(named=True) if row["over"].startswith("history.")]
+    assert rows
+    for row in rows:
+        blend, other = (means[model, row["over"].removeprefix("history.")] for model in ("blend", row["against"]))
+        name = f"{'with_heard_' if row['heard'] == 'kept' else ''}{row['metric']}"
+        assert row["difference"] == pytest.approx(blend[name] - other[name])
+    assert len({row["over"] for row in rows}) > 1
+
+
+def test_plays_of_tracks_outside_the_vocabulary_are_counted() -> None:
+    """On the test night a plays y, which everybody knows, and twice something that nobody played before."""
+    rows = [*THREE_NIGHTS, ("a", 2, "P", "y", 5), ("a", 2, "P", "new", 5), ("b", 2, "P", "new", 1)]
+    found = evaluate(contributions(rows), settings=little())
+    assert (found.sizes["test_rows"], found.sizes["test_outside"]) == (3, 2)
 
 
 def test_listeners_are_rows_without_an_id(evaluation: Evaluation, listened: pl.DataFrame) -> None:
@@ -209,7 +253,10 @@ def test_a_second_seed_tells_how_stable_lists_are() -> None:
     rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
     found = evaluate(rows, settings=models(factors=8), second_seed=True)
     assert all(0 < found.metrics[f"{model}.stability"] <= 1 for model in SEEDED)
+    assert all(0 < found.metrics[f"{model}.with_heard_stability"] <= 1 for model in SEEDED)
     assert np.isnan(found.metrics["popular_world.stability"])
+    assert set(found.seconds) == set(SECONDS)
+    assert set(found.sizes) == set(SIZES)
 
 
 def test_strangers_get_what_their_region_plays() -> None:

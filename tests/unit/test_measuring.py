@@ -93,7 +93,7 @@ def test_the_samples_settings_go_with_the_samples_catalogue(
     assert done.summary["problem"] == ("bad-input" if catalogue else "settings")
 
 
-def test_the_second_seed_is_asked_for_on_the_command_line(
+def test_stability_is_measured_unless_it_is_declined_on_the_command_line(
     hearabouts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
@@ -103,9 +103,9 @@ def test_the_second_seed_is_asked_for_on_the_command_line(
         raise InputError("seen")
 
     monkeypatch.setattr("pipelines.evaluate.run_evaluate", stop)
-    for flags in ([], ["--second-seed"]):
+    for flags in ([], ["--no-second-seed"]):
         hearabouts("evaluate", "--catalogue", tmp_path / "c.csv", *flags)
-    assert asked == [False, True]
+    assert asked == [True, False]
 
 
 def test_the_store_of_the_runs_is_the_operators_alone(mlruns: Path) -> None:

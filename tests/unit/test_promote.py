@@ -10,8 +10,15 @@ from pipelines.champion import settings_of
 from pipelines.promote import go_back, promote
 from pipelines.registry import LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
+from recsys.settings import load_settings
 
 LOWEST, LOW, HIGH, MIXED = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default store is ``mlruns`` of the working folder: here the test's own, and never the checkout's."""
+    monkeypatch.chdir(tmp_path)
 
 
 def crowned(folder: Path, run: LoggedRun) -> int:
@@ -83,6 +90,18 @@ def test_going_back_moves_the_alias_and_a_promoted_run_keeps_its_version(mlruns:
         go_back(mlruns, version=7)
 
 
+def test_going_back_again_and_again_reaches_the_defaults(mlruns: Path, champion: LoggedRun) -> None:
+    """Also where an earlier version won once more in between: it is not before itself."""
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    assert crowned(mlruns, better) == 2
+    log_run(mlruns, "first on other days", gains=HIGH, models={"factors": 16}, data="d2")
+    log_run(mlruns, "better on other days", gains=LOW, models={"factors": 32}, data="d2")
+    assert crowned(mlruns, Registry(mlruns).find("first on other days")) == 3
+    assert go_back(mlruns, version=1)["before"] == 3
+    assert [go_back(mlruns)["champion"] for _ in range(4)] == [3, 2, 1, None]
+    assert go_back(mlruns, version=2)["before"] is None  # before it came the defaults
+
+
 def test_the_first_champion_may_not_be_surely_worse_than_another_model_of_its_own(mlruns: Path) -> None:
     key = "blend_minus.neighbours.macro_ndcg_at_10"
     worse = log_run(mlruns, "worse", gains=LOW, metrics={key: -0.05, f"{key}_high": -0.01})
@@ -115,6 +134,21 @@ def test_the_defaults_are_those_of_the_operators_file(mlruns: Path, defaults: Lo
     file.write_text("[models]\nfactors = 32\n")
     log_run(mlruns, "theirs", gains=LOWEST, models={"factors": 32})
     assert promote(mlruns, "theirs", workspace=mlruns, settings_file=file)["champion"] == 1
+
+
+def test_what_the_operators_file_sets_over_the_champion_has_to_be_beaten(mlruns: Path, champion: LoggedRun) -> None:
+    file = mlruns / "settings.toml"
+    file.write_text("[models]\nfactors = 8\n")
+    log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    with pytest.raises(
+        InputError, match=r"version 1 \(with factors from the settings file .* no run with those settings"
+    ):
+        promote(mlruns, "better", workspace=mlruns, settings_file=file)
+    log_run(mlruns, "what nights use", gains=HIGH, models={"factors": 8})
+    for name in ("better", "what nights use"):
+        with pytest.raises(NotBetterError, match="with factors from the settings file"):
+            promote(mlruns, name, workspace=mlruns, settings_file=file)
+    assert promote(mlruns, "better", workspace=mlruns)["champion"] == 2
 
 
 def test_without_a_run_of_the_defaults_a_first_champion_is_told_to_make_one(mlruns: Path) -> None:
@@ -208,7 +242,7 @@ class TestWhatANightUses:
         log_run(mlruns, "defaults asked the same", gains=LOWEST, models=asked)
         run = log_run(mlruns, "strange", gains=LOW, models={"factors": 16, **asked})
         assert crowned(mlruns, run) == 1
-        usual = settings_of(None)[0].models
+        usual = load_settings().models
         now = settings_of(self.settings_file(mlruns))[0].models
         assert now == usual.model_copy(update={"factors": 16})
         [artifact] = mlruns.glob("artifacts/*/artifacts/hearabouts/**/models.json")

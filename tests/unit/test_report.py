@@ -83,6 +83,26 @@ def test_the_page_has_every_model_and_region_and_no_listener(
     assert not [listener for listener in listened["listener"].unique() if listener in page]
 
 
+def test_the_page_begins_with_four_numbers(evaluation: Evaluation, atlas: Atlas) -> None:
+    metrics = {**evaluation.metrics, "regions.surely_below_either": 3.0}
+    shown = re.findall(r'<div class="tile"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
+    gains = evaluation.by_part["blend_minus.global.ndcg_at_10_low"]
+    assert shown == [
+        f"{metrics['blend.macro_ndcg_at_10']:.4f}",
+        f"{metrics['blend_minus.global.macro_ndcg_at_10_relative']:+.1%}",
+        f"{(gains > 0).sum()}",
+        "3",
+    ]
+
+
+def test_a_world_where_nobody_has_a_home_has_a_page_without_regions(listened: pl.DataFrame, atlas: Atlas) -> None:
+    homeless = listened.with_columns(pl.lit(None, pl.String).alias("part"))
+    page = page_of(evaluate(homeless, settings=load_settings(overrides={"models": {"factors": 4}}).models), atlas)
+    assert "No region has enough test listeners" in page
+    assert "nan" not in re.sub(r"<style>.*</style>", "", page, flags=re.DOTALL).lower()
+    assert 'class="tile"' not in page.split("</style>")[1]
+
+
 def test_a_run_that_measured_nothing_says_why(evaluation: Evaluation, atlas: Atlas) -> None:
     nothing = evaluate(
         pl.DataFrame(schema=world(1, listeners=2, tracks=2, parts=1).schema), settings=load_settings().models
@@ -92,7 +112,7 @@ def test_a_run_that_measured_nothing_says_why(evaluation: Evaluation, atlas: Atl
 
 def test_gains_of_regions_are_those_of_the_table(evaluation: Evaluation, atlas: Atlas) -> None:
     regions = logbook.named(evaluation.by_part, atlas=atlas)
-    gains = regional_gains(evaluation.listeners, regions)
+    gains = regional_gains(regions)
     assert gains["gain"].is_sorted(descending=True)
     expected = {
         row["place"]: row["blend.ndcg_at_10"] - row["global.ndcg_at_10"] for row in regions.iter_rows(named=True)
@@ -111,6 +131,51 @@ def test_a_comparison_is_said_as_sure_as_it_is(evaluation: Evaluation, low: floa
     text = " ".join(sentences(replace(evaluation, comparisons=changed), gains))
     assert said in text
     assert "1 of 2 regions gain over the global model, 1 of them surely; 1 surely lose: B." in text
+
+
+def said(evaluation: Evaluation) -> str:
+    return " ".join(sentences(evaluation, pl.DataFrame({"name": [], "gain": [], "low": [], "high": []})))
+
+
+def test_the_page_says_how_many_regions_a_simpler_model_would_serve_better(evaluation: Evaluation) -> None:
+    counts = {"surely_below_global": 1, "surely_below_local": 2, "surely_below_either": 3}
+    counts |= {"one_percent_below_global": 4, "one_percent_below_local": 5, "one_percent_below_either": 6}
+    metrics = {**evaluation.metrics, "regions.compared": 9, **{f"regions.{key}": n for key, n in counts.items()}}
+    assert (
+        "Of 9 regions, the global model would surely serve 1 better, and a model of their own alone 2; as measured, 6 "
+        "are more than 1 % below the better of the two (4 below the global one, 5 below their own)."
+    ) in said(replace(evaluation, metrics=metrics))
+    assert "surely serve" not in said(replace(evaluation, metrics={**metrics, "regions.compared": 0}))
+
+
+def test_a_tie_by_history_is_not_told_as_a_loss(evaluation: Evaluation) -> None:
+    """The other model's mean is higher, and chance may have made it so: then there is nothing to tell."""
+    this = (pl.col("over") == "history.1-5") & (pl.col("against") == "neighbours") & (pl.col("heard") == "removed")
+    for high, told in ((0.001, False), (-0.001, True)):
+        numbers = {"difference": -0.01, "low": -0.02, "high": high}
+        other = {"difference": 0.01, "low": 0.0, "high": 0.02}
+        changed = evaluation.comparisons.with_columns(
+            pl.when(this).then(pl.lit(value)).otherwise(pl.lit(other[name])).alias(name)
+            for name, value in numbers.items()
+        )
+        text = said(replace(evaluation, comparisons=changed))
+        assert ("“item neighbours” surely has better lists" in text) == told
+        assert ("by 0.0100 (95 % interval 0.0010 to 0.0200)" in text) == told
+
+
+def test_a_run_logs_the_same_keys_whatever_was_measured(evaluation: Evaluation) -> None:
+    few = evaluate(
+        pl.DataFrame(schema=world(1, listeners=2, tracks=2, parts=1).schema), settings=load_settings().models
+    )
+    nothing, something = logbook.numbers(few), logbook.numbers(evaluation)
+    assert list(nothing) == list(something)
+    assert all("." in key for key in something)
+    assert all(np.isnan(value) for value in nothing.values())
+    assert (something["size.listeners"], something["regions.compared"]) == (
+        evaluation.sizes["listeners"], evaluation.by_part.height
+    )  # fmt: skip
+    assert {*evaluation.metrics, *(f"size.{key}" for key in evaluation.sizes)} < set(something)
+    assert {f"weight.{key}" for key in evaluation.weights} < set(something)
 
 
 def test_dots_stand_where_their_values_are() -> None:

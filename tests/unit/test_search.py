@@ -61,6 +61,34 @@ def test_a_trial_below_the_median_is_given_up_after_a_look_at_some(measured: lis
     assert len(measured) - len(first) == 12 - pruned.height
 
 
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), InputError("nothing to learn from")])
+def test_a_trial_that_cannot_be_fitted_fails_and_the_search_goes_on(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+        if settings.engine == "ease":
+            raise error
+        return settings.regularization
+
+    monkeypatch.setattr(searching, "validated", value)
+    found = search(ROWS, asked=asked(), settings=SETTINGS, parents={})
+    failed = found.trials.filter(pl.col("state") == "fail")
+    assert set(failed["models.engine"]) == {"ease"}
+    assert set(failed["problem"]) == {str(error)}
+    assert failed["value"].null_count() == failed.height > 0
+    assert (found.trials.height, found.models.engine) == (12, "als")
+    assert found.value == found.models.regularization
+
+
+def test_where_every_trial_fails_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def value(*_: object, **__: object) -> float:
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr(searching, "validated", value)
+    with pytest.raises(InputError, match="none of the 12 trials could be measured; the last one: singular"):
+        search(ROWS, asked=asked(), settings=SETTINGS, parents={})
+
+
 def test_a_share_of_one_looks_once_and_gives_nothing_up(measured: list[tuple[int, ModelsSettings]]) -> None:
     found = search(ROWS, asked=asked(share=1), settings=SETTINGS, parents={})
     assert (len(measured), set(found.trials["state"]), found.trials["first_look"].null_count()) == (
