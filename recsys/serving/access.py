@@ -114,11 +114,11 @@ class Journal:
         self._waiting.append(
             f'{{"request_id": "{name}", "method": "{method}", "route": {_quoted(route)}, '
             f'"status": {status or "null"}, "scope": {_quoted(scope)}, "ms": {seconds * 1000:.1f}, '
-            f'"event": "request", "level": "info", "timestamp": "{datetime.now(UTC).isoformat()}"}}\n'
         )
 
     def _write(self) -> None:
-        text, self._waiting = "".join(self._waiting), []
+        end = f'"event": "request", "level": "info", "timestamp": "{datetime.now(UTC).isoformat()}"}}\n'
+        text, self._waiting = "".join(line + end for line in self._waiting), []
         self._stream.write(text)
         self._stream.flush()
 

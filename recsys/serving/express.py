@@ -33,6 +33,13 @@ class Express:
 
     def __init__(self, endpoint: Endpoint, *, limits: Limits, journal: Journal) -> None:
         self._endpoint, self._limits, self._journal = endpoint, limits, journal
+        self._common: tuple[Headers, bytes] = ([], b"")
+
+    def heads(self, common: Headers) -> bytes:
+        """Return the headers of every answer as they are written; the server makes new ones every second."""
+        if self._common[0] is not common:
+            self._common = common, b"".join(b"%s: %s\r\n" % header for header in common)
+        return self._common[1]
 
     def answer(self, url: bytes, headers: Headers, client: tuple[str, int] | None) -> list[bytes] | None:
         """Return headers and body of an answer, to follow the status line; None where it takes the ordinary way."""
@@ -67,7 +74,7 @@ class ExpressProtocol(PatientProtocol):
         if answer is None:
             super().on_headers_complete()
             return
-        heads = b"".join(b"%s: %s\r\n" % header for header in self.server_state.default_headers)
+        heads = self.config.app.express.heads(self.server_state.default_headers)  # type: ignore[union-attr]
         self.cycle = _Answered()  # type: ignore[assignment]
         self.transport.write(b"".join([b"HTTP/1.1 200 OK\r\n", heads, *answer]))
         self.on_response_complete()

@@ -1,7 +1,9 @@
 """Follows a pointer on disk: what it names is opened by the first request that finds it changed, for all others too."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -55,6 +57,7 @@ class Following(Generic[T]):
     ) -> None:
         self._pointer, self._opened, self._what, self._log, self._found = str(pointer), opened, what, log, found
         self._opening = Lock()
+        self._turn: tuple[_Pointer] | None = None
         self._seen: _Seen[T] = _Seen(None, None, NotReadyError("nothing was opened yet"))
 
     def get(self) -> T:
@@ -75,7 +78,7 @@ class Following(Generic[T]):
     def settled(self) -> T | None:
         """Return the newest where that takes no more than a look at the pointer, else None."""
         seen = self._seen
-        return seen.found if _signature(self._pointer) == seen.pointer else None
+        return seen.found if self._looked_at() == seen.pointer else None
 
     def get_or(self, otherwise: T) -> T:
         """Return what the pointer names, or something else where that is not whole: older private data is not used."""
@@ -94,7 +97,7 @@ class Following(Generic[T]):
         return _raise(seen.refusal) if seen.refusal or seen.found is None else seen.found
 
     def _follow(self, *, again: bool) -> "_Seen[T]":
-        seen, pointer = self._seen, _signature(self._pointer)
+        seen, pointer = self._seen, self._looked_at()
         if pointer == seen.pointer and not (again and seen.refusal):
             return seen
         if not self._opening.acquire(blocking=seen.found is None):
@@ -105,6 +108,19 @@ class Following(Generic[T]):
             return self._seen
         finally:
             self._opening.release()
+
+    def _looked_at(self) -> "_Pointer":
+        """Return the pointer's signature, looked at once for all requests of one turn of the event loop."""
+        turn = self._turn
+        if turn is None:
+            turn = (_signature(self._pointer),)
+            with suppress(RuntimeError):  # another thread has no loop, and nothing is remembered
+                asyncio.get_running_loop().call_soon(self._end_turn)
+                self._turn = turn
+        return turn[0]
+
+    def _end_turn(self) -> None:
+        self._turn = None
 
     def _look(self, pointer: "_Pointer", *, before: "_Seen[T]") -> "_Seen[T]":
         try:
