@@ -210,7 +210,8 @@ def chart(
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
     rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
-    endpoint, limit = endpoint_of(request), endpoint_of(request).items(query.limit)
+    endpoint = endpoint_of(request)
+    limit = endpoint.items(query.limit)
     published = endpoint.current.get()
     ready = endpoint.prepared.find(url_of(request.scope), of=published)
     if ready:
@@ -234,7 +235,8 @@ async def trending(request: Request, query: Annotated[TrendingParameters, Query(
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
-    endpoint, limit = endpoint_of(request), endpoint_of(request).items(query.limit)
+    endpoint = endpoint_of(request)
+    limit = endpoint.items(query.limit)
     who = signed_in(request, token)
     cell = None if query.cell is None else coarse_cell(query.cell)
     choices = await endpoint.choices(who.listener, at=who.now)

@@ -113,16 +113,17 @@ class Around:
         because : int
             Position of the reason in ``BECAUSE``.
         """
-        own, *larger = self.lists
         ranks = self.candidates.ranks[at].tolist()
-        stated = because if because < len(CHARTS) and ranks[because] else None
-        kind = next(n for n, rank in enumerate(ranks) if rank) if stated is None else stated
-        line = own.line(CHARTS[kind], rank=ranks[kind])
-        if line is None:
-            track = int(self.candidates.tracks[at])
-            found = (lists.line(CHARTS[kind], rank=lists.ranks_of(track)[kind]) for lists in larger)
-            line = next(filter(None, found))
-        return line
+        is_list = because < len(CHARTS) and ranks[because]
+        kind = because if is_list else ranks.index(next(filter(None, ranks)))
+        chart = CHARTS[kind]
+        return self.lists[0].line(chart, rank=ranks[kind]) or self._line_above(int(self.candidates.tracks[at]), chart)
+
+    def _line_above(self, track: int, chart: str) -> Line:
+        """Return the line of a track that is not on the place's own list."""
+        kind = CHARTS.index(chart)
+        found = (lists.line(chart, rank=lists.ranks_of(track)[kind]) for lists in self.lists[1:])
+        return next(filter(None, found))
 
 
 def listed(around: Around, *, at: int, because: int, rank: int, here: str) -> bytes:
@@ -140,16 +141,18 @@ def listed(around: Around, *, at: int, because: int, rank: int, here: str) -> by
     """
     place, chart, facts, reason = around.line(at, because=because)
     why = BECAUSE[because]
-    said = _LEADS.get(why, "") + _where(place, chart, here=here, published=around.published)
+    said = _LEADS.get(why, "")
+    if place != here:
+        said += _from(place, chart, published=around.published)
     lead = to_json(said)[1:-1] if said else b""
     return _ITEM % (rank, facts, lead, reason, why.encode(), chart.encode(), place.encode())
 
 
-def _where(place: str, chart: str, *, here: str, published: Published) -> str:
-    """Say where the numbers of a line are from, if they are not those of the place itself."""
-    if place == here or (place, chart) == (WORLD, "popular"):  # which says that it is the world's
-        return ""
-    return "Worldwide: " if place == WORLD else f"In {published.places[place].name}: "
+def _from(place: str, chart: str, *, published: Published) -> str:
+    """Say which other place the numbers of a line are from."""
+    if place == WORLD:
+        return "" if chart == "popular" else "Worldwide: "  # a popular line says itself that it is the world's
+    return f"In {published.places[place].name}: "
 
 
 _ITEM = b'{"rank":%d,%b,"reason":"%b%b","because":"%b","source":{"chart":"%b","place":"%b"}}'
