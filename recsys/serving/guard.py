@@ -79,7 +79,7 @@ def tells_position(name: bytes, value: bytes) -> bool:
 
 def _holds_position(path: str, query_string: bytes) -> bool:
     query = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
-    texts = [path, *(text for pair in query for text in pair)]
+    texts = [*(() if path in _OURS else (path,)), *(text for pair in query for text in pair)]
     return any(_names_position(name) for name, _ in query) or any(map(holds_position, texts))
 
 
@@ -121,5 +121,6 @@ _LENGTHS = (b"content-length", b"transfer-encoding")
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
 _PUBLIC = "/v1/regions"
+_OURS = frozenset({"/v1/me/trending", "/v1/me/consents", "/v1/me/data"})  # paths that hold nothing of the caller's
 _WITH_BODY = "/v1/me/consents/"
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."
