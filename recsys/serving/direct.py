@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -14,6 +13,7 @@ from recsys.errors import RecsysError
 from recsys.serving.gate import LISTENER
 from recsys.serving.prepared import ROUTE
 from recsys.serving.problems import Log, problem_of
+from recsys.serving.query import parameters
 
 Route = Callable[..., Coroutine[Any, Any, Response]]
 
@@ -45,7 +45,7 @@ class Direct:
         """Return the parameters of a request that has a listener and whose parameters fit, each there once."""
         if scope["method"] != "GET" or not isinstance(scope["state"].get(LISTENER), str):
             return None
-        given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = parameters(scope["query_string"])
         try:
             return self._parameters.model_validate(dict(given)) if len(dict(given)) == len(given) else None
         except ValidationError:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsys.errors import InputError, PositionError, RecsysError
 from recsys.serving.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.problems import problem_of
+from recsys.serving.query import parameters
 
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
@@ -78,7 +78,7 @@ def tells_position(name: bytes, value: bytes) -> bool:
 
 
 def _holds_position(path: str, query_string: bytes) -> bool:
-    query = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    query = parameters(query_string)
     texts = [*(() if path in _OURS else (path,)), *(text for pair in query for text in pair)]
     return any(_names_position(name) for name, _ in query) or any(map(holds_position, texts))
 
