@@ -1,9 +1,10 @@
 """The endpoint, measured beside what an app team would build: requests a second by wrk on loopback, one worker each.
 
-Run it with ``python tests/bench/bench_edge.py [SECONDS]`` (by default 5 a measurement). In one run, on one machine, by
-turns and three times each: nginx with the same bytes as a file, FastAPI that fetches them from Redis, FastAPI that
-checks an HS256 token and answers a constant, and the product, with everything that it does for a request. A peer whose
-program is missing is skipped with a reason. Then: start to ready, and memory, with a snapshot of 2,000 regions.
+Run it with ``python tests/bench/bench_edge.py [SECONDS]`` (by default 8 a measurement). In one run, on one machine, by
+turns and three times each: nginx with the same bytes as a file, Starlette that answers them as a constant, FastAPI that
+fetches them from Redis, FastAPI that checks an HS256 token and answers a constant, and the product, with all that it
+does for a request. A peer whose program is missing is skipped with a reason. Then: start to ready, and memory, with a
+snapshot of 2,000 regions.
 """
 
 import json
@@ -83,6 +84,19 @@ async def trending(user: Annotated[str, Depends(signed_in)], cell: str | None = 
     return Response(body, media_type="application/json")
 """
 
+BARE = """
+import os
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+body = open(os.environ["BODY"], "rb").read()
+
+async def chart(request):
+    return Response(body, media_type="application/json")
+
+app = Starlette(routes=[Route("/v1/regions/{id}/charts/{chart}", chart)])
+"""
+
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -132,6 +146,8 @@ def compare(
     token = bearer("bench", workspace=server.workspace, settings=settings, now=datetime.now(UTC))["Authorization"]
     key = server.workspace.token_key().hex()
     runs: dict[str, Callable[[], Measured]] = {"chart": lambda: wrk(server.url + chart, seconds)}
+    bare = stack.enter_context(peer(BARE, folder, "bare", BODY=str(folder / "body")))
+    runs["Starlette alone"] = lambda: wrk(bare + chart, seconds)
     if "nginx" not in missing:
         static = stack.enter_context(nginx(folder, chart.partition("?")[0], body))
         runs["nginx"] = lambda: wrk(static + chart, seconds)
@@ -172,6 +188,8 @@ def say_ratios(found: dict[str, Measured]) -> None:
     for peer_name, bar in (("nginx", 0.35), ("FastAPI with Redis", 5)):
         if peer_name in found:
             print(f"chart / {peer_name}: {found['chart'].per_second / found[peer_name].per_second:.2f} (bar {bar})")
+    alone = found["Starlette alone"].per_second
+    print(f"chart / Starlette that answers a constant: {found['chart'].per_second / alone:.2f}")
     for name in ("trending, near", "trending, world"):
         ratio = found[name].per_second / found["FastAPI with HS256"].per_second
         print(f"{name} / FastAPI with HS256: {ratio:.2f} (bar 0.5); p99 / p50 {found[name].p99 / found[name].p50:.1f}")
@@ -275,4 +293,4 @@ def free_port() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8)
