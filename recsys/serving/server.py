@@ -62,7 +62,7 @@ def _collect_seldom() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    gc.set_threshold(20_000, 50, 10)
 
 
 _QUIET: dict[str, Any] = {
