@@ -36,8 +36,8 @@ class Found:
     value : float
         Its macro NDCG at 10 on the validation nights.
     trials : polars.DataFrame
-        One row a trial in its order: ``trial, state`` (``complete``, ``pruned`` or ``fail``)``, first_look, value,
-        seconds, problem`` and a column ``models.KEY`` for each key that was searched.
+        One row a trial in its order: ``trial, state, first_look, value, seconds, problem`` and a column ``models.KEY``
+        for each key that was searched. A state is ``complete``, ``pruned`` or ``fail``.
     """
 
     models: ModelsSettings

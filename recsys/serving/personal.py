@@ -116,13 +116,12 @@ class Around:
         ranks = self.candidates.ranks[at].tolist()
         is_list = because < len(CHARTS) and ranks[because]
         kind = because if is_list else ranks.index(next(filter(None, ranks)))
-        chart = CHARTS[kind]
-        return self.lists[0].line(chart, rank=ranks[kind]) or self._line_above(int(self.candidates.tracks[at]), chart)
+        own = self.lists[0].line(CHARTS[kind], rank=ranks[kind])
+        return own or self._line_above(int(self.candidates.tracks[at]), kind)
 
-    def _line_above(self, track: int, chart: str) -> Line:
+    def _line_above(self, track: int, kind: int) -> Line:
         """Return the line of a track that is not on the place's own list."""
-        kind = CHARTS.index(chart)
-        found = (lists.line(chart, rank=lists.ranks_of(track)[kind]) for lists in self.lists[1:])
+        found = (lists.line(CHARTS[kind], rank=lists.ranks_of(track)[kind]) for lists in self.lists[1:])
         return next(filter(None, found))
 
 
