@@ -86,13 +86,23 @@ class AtlasSettings(_Section):
 class PrivacySettings(_Section):
     """What one night's release may spend, and what one listener may add."""
 
-    rho_per_night: Annotated[float, Field(gt=0, le=10)]
+    rho_per_night: Annotated[float, Field(gt=0)]
     country_share: Annotated[float, Field(ge=0, le=0.5)]
     world_share: Annotated[float, Field(ge=0, lt=0.5)]
     max_tracks: Count
     max_nights: Annotated[int, Field(ge=1, le=28)]
     max_nights_per_year: Annotated[int, Field(ge=1, le=365)]
     delta: Annotated[float, Field(gt=0, lt=1e-3)]
+
+    @model_validator(mode="after")
+    def _blurred(self) -> "PrivacySettings":
+        most = self.max_tracks / 2  # σ² = max_tracks / (2 rho): below 1, the nightly audit's claim does not hold of it
+        if self.rho_per_night > most:
+            raise ValueError(
+                f"rho_per_night is {self.rho_per_night:g}, expected at most half of max_tracks, {most:g}: "
+                "more makes noise that is narrower than one listener"
+            )
+        return self
 
 
 class CandidatesSettings(_Section):
@@ -301,7 +311,8 @@ def load_settings(
         return Settings(**merged)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
         )
         raise SettingsError(f"settings do not fit: {problems}", hint=_HINT) from None
 

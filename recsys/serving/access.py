@@ -28,9 +28,9 @@ Log = structlog.typing.FilteringBoundLogger
 
 
 def json_log(stream: TextIO) -> Log:
-    """Return a logger that writes one JSON object a line."""
+    """Return a logger that writes one JSON object a line, each in one call: other threads write to the stream too."""
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.WriteLogger(stream),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -50,7 +50,7 @@ class JsonFormatter(logging.Formatter):
         line = {"event": record.getMessage().strip(), "level": record.levelname.lower(), "logger": record.name}
         if kind:
             line["exception"] = kind.__name__
-        return json.dumps(line | {"timestamp": datetime.fromtimestamp(record.created, UTC).isoformat()})
+        return json.dumps(line | {"timestamp": _timestamp(datetime.fromtimestamp(record.created, UTC))})
 
 
 class AccessLog:
@@ -117,7 +117,7 @@ class Journal:
         )
 
     def _write(self) -> None:
-        end = f'"event": "request", "level": "info", "timestamp": "{datetime.now(UTC).isoformat()}"}}\n'
+        end = f'"event": "request", "level": "info", "timestamp": "{_timestamp(datetime.now(UTC))}"}}\n'
         text, self._waiting = "".join(line + end for line in self._waiting), []
         self._stream.write(text)
         self._stream.flush()
@@ -164,6 +164,11 @@ class _Answer:
 def _is_shared(headers: list[tuple[bytes, bytes]]) -> bool:
     """Tell whether a cache may send these headers to others, who would take them for their own."""
     return any(name == b"cache-control" and value.startswith(b"public") for name, value in headers)
+
+
+def _timestamp(moment: datetime) -> str:
+    """Return a moment as all lines of the log write it, which is as structlog does."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _quoted(word: str | None) -> str:

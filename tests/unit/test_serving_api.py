@@ -179,6 +179,7 @@ def test_the_access_line_holds_six_facts(
     client.request("CANARY", "/v1/canary")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     near, other = [line for line in lines if line["event"] == "request"]
+    assert near["timestamp"].endswith("Z")
     assert near.keys() == {"event", "level", "timestamp", "request_id", "method", "route", "status", "scope", "ms"}
     assert [near[fact] for fact in ("method", "route", "status", "scope")] == ["GET", "/v1/me/trending", 200, "region"]
     assert [other[fact] for fact in ("method", "route", "status", "scope")] == ["other", None, 404, None]
