@@ -14,7 +14,7 @@ def test_the_fault_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
 def test_the_code_as_it_is_passes_all_tests_of_the_list(tmp_path: Path) -> None:
     tests = sorted({test for mutation in MUTATIONS for test in mutation.tests})
     done = run_tests(copy_project(tmp_path), tests)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.printed
 
 
 def test_every_fault_is_another_one() -> None:
