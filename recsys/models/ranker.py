@@ -1,7 +1,8 @@
 """The light ranker: what orders the best tracks of a list, learned from what listeners played on later nights."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ Weights = NDArray[np.float64]
 _SHOWN = 10  # places that the learned weights are judged by
 _FEWEST_LEARNERS = 100  # of fewer, a handful of numbers would learn the noise
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
+_JUDGES = 8_000  # listeners at most who judge whether trees are worth having
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The k best unheard tracks of n listeners by a first guess, to be put in a better order.
+    """The k best unheard tracks of n listeners by a first guess, the best first, to be put in a better order.
 
     Parameters
     ----------
@@ -44,8 +46,23 @@ class Pool:
 
     def ndcg(self, weights: Weights) -> float:
         """Return the mean NDCG at 10 of the pool in the order of the weighted sum."""
-        scores = np.where(self.there, self.features @ weights.astype(np.float32), np.float32(-np.inf))
-        order = top(scores, _SHOWN)
+        return self._ndcg(self.features @ weights.astype(np.float32))
+
+    def ndcg_by(self, trees: HistGradientBoostingClassifier) -> float:
+        """Return the same in the order of trees."""
+        return self._ndcg(trees.decision_function(self.features.reshape(-1, self.features.shape[-1])))
+
+    def ndcg_as_given(self) -> float:
+        """Return the same in the order of the first guess."""
+        return self._ndcg(-np.tile(np.arange(self.there.shape[1], dtype=np.float32), len(self.there)))
+
+    def of(self, listeners: IntArray | slice) -> "Pool":
+        """Return the pool of some of the listeners."""
+        return Pool(*(getattr(self, column.name)[listeners] for column in fields(self)))
+
+    def _ndcg(self, scores: NDArray[np.floating[Any]]) -> float:
+        there = np.where(self.there, scores.reshape(self.there.shape).astype(np.float32), np.float32(-np.inf))
+        order = top(there, _SHOWN)
         hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
         lists = Lists(np.arange(len(order)), order, hits, self.relevant)
         return float(ndcg_at_10(lists).mean())
@@ -62,17 +79,29 @@ def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:
 
 
 def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
-    """Grow small trees that tell played from unplayed tracks; none with too few listeners to learn from.
+    """Grow small trees that tell played from unplayed tracks; none where they would not order better than the guess.
+
+    Whether they would is asked of listeners whom they do not know: those of each half of the listeners order the pools
+    of the other half.
+    """
+    judged = pool.of(slice(None, None, max(1, -(-len(pool.relevant) // _JUDGES))))
+    halves = [judged.of(slice(half, None, 2)) for half in (0, 1)]
+    grown = [_grown(half, seed=seed) for half in halves]
+    gains = [o.ndcg_by(trees) - o.ndcg_as_given() for trees, o in zip(grown, reversed(halves), strict=True) if trees]
+    return _grown(pool, seed=seed) if len(gains) == len(halves) and sum(gains) > 0 else None
+
+
+def _grown(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
+    """Grow trees; none with too few listeners to learn from.
 
     Only listeners who played a track of their pool later can teach an order. A home weighs as the root of its
     listeners' number, so that the large ones do not decide alone.
     """
-    asked = pool.played.any(axis=1)
-    if asked.sum() < _FEWEST_LEARNERS:
+    asked = pool.of(np.flatnonzero(pool.played.any(axis=1)))
+    if len(asked.relevant) < _FEWEST_LEARNERS:
         return None
-    there = pool.there[asked]
-    sizes = np.bincount(pool.homes[asked] + 1)[pool.homes[asked] + 1]
-    importance = np.broadcast_to((1 / np.sqrt(sizes))[:, None], there.shape)[there]
+    sizes = np.bincount(asked.homes + 1)[asked.homes + 1]
+    importance = np.broadcast_to((1 / np.sqrt(sizes))[:, None], asked.there.shape)[asked.there]
     trees = HistGradientBoostingClassifier(
         max_iter=60,
         learning_rate=0.1,
@@ -83,7 +112,7 @@ def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | 
         random_state=seed,
     )
     return trees.fit(
-        pool.features[asked][there], pool.played[asked][there], sample_weight=importance / importance.mean()
+        asked.features[asked.there], asked.played[asked.there], sample_weight=importance / importance.mean()
     )
 
 

@@ -1,5 +1,7 @@
 """The light ranker: what it learns, when it does not, and how it deals scores out again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -47,6 +49,23 @@ def test_trees_order_by_what_predicts_and_the_same_for_any_number_of_threads() -
     np.testing.assert_array_equal(*orders)
     best = orders[0].reshape(50, 20).argmax(axis=1)
     assert (asked.played[np.arange(50), best]).mean() > 0.8
+
+
+def test_trees_that_would_order_worse_than_the_guess_are_not_kept() -> None:
+    """In the pool everybody's first track is the one they play; trees that see noise alone can only lose it."""
+    first = np.zeros((600, 20), dtype=np.bool_)
+    first[:, 0] = True
+    noise = replace(pool(1, listeners=600), played=first)
+    assert noise.ndcg_as_given() == 1
+    assert learned_trees(noise, seed=1) is None
+    assert (
+        learned_trees(replace(noise, features=first[:, :, None] * np.float32(1)), seed=1) is None
+    )  # as good, no better
+    last = replace(noise, played=first[:, ::-1], features=first[:, ::-1, None] * np.float32(1))
+    assert last.ndcg_as_given() == 0
+    trees = learned_trees(last, seed=1)
+    assert trees is not None
+    assert last.ndcg_by(trees) == 1
 
 
 def test_scores_are_dealt_out_again_in_the_learned_order() -> None:
