@@ -36,12 +36,15 @@ class Recipe:
         NDCG at 10 that the own model of a part adds to its parent's, by its validation listeners.
     trees : HistGradientBoostingClassifier, optional
         The order of the best tracks; without, it is that of the weighted sum.
+    summed : frozenset of str
+        The parts where it is that of the weighted sum, whatever the trees say.
     """
 
     weights: Weights
     open_gates: frozenset[str]
     gains: Mapping[str, float] = field(default_factory=dict)
     trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
+    summed: frozenset[str] = frozenset()
 
 
 UNLEARNED = Recipe(FIRST_GUESS, frozenset())
@@ -66,13 +69,16 @@ class Blend:
     weights : numpy.ndarray
         (p + c + 1, 5) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
     trees : HistGradientBoostingClassifier, optional
+    summed : numpy.ndarray
+        (p + c + 1,) bool of each place, whether its listeners' tracks stay in the order of the weighted sum.
     """
 
     own: Own = field(repr=False)
     places: Places = field(repr=False)
     trends: FloatArray = field(repr=False)
     weights: FloatArray = field(repr=False)
-    trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
+    trees: HistGradientBoostingClassifier | None = field(repr=False)
+    summed: BoolArray = field(repr=False)
 
     def scores(self, listeners: IntArray) -> FloatArray:
         """Return (len(listeners), m) weighted sums; the best unheard tracks' sums dealt out in their learned order."""
@@ -82,7 +88,8 @@ class Blend:
             return scores
         columns, values = self._candidates(scores, features, listeners)
         order = self.trees.decision_function(values.reshape(-1, values.shape[-1])).reshape(columns.shape)
-        order[~self._have_played(listeners)] = -np.arange(columns.shape[1])
+        as_summed = ~self._have_played(listeners) | self.summed[self.own.homes[listeners]]
+        order[as_summed] = -np.arange(columns.shape[1])
         return reordered(scores, columns=columns, order=order)
 
     def fold_in(self, interactions: Interactions) -> "Blend":
@@ -154,4 +161,5 @@ def _mixed(
     sizes = np.append(fitted.sizes, 0)[own.serving]
     weights = np.tile(recipe.weights, (len(own.serving), 1))
     weights[:, _OWN] *= np.where(own.serving == WORLD, 0, sizes / (sizes + settings.regional_shrinkage))
-    return Blend(own, fitted.places, seen, weights.astype(np.float32), recipe.trees)
+    summed = np.array([*(name in recipe.summed for name in fitted.places.names), False])
+    return Blend(own, fitted.places, seen, weights.astype(np.float32), recipe.trees, summed)

@@ -31,7 +31,8 @@ class Trained:
         What was learned on the validation nights.
     facts : polars.DataFrame
         One row per part: ``part, parent, listeners, train_rows, own_model, gate_open, own_weight, gate_gain`` (NDCG at
-        10 of the validation listeners with the own model minus with the parent's; null where nobody could judge).
+        10 of the validation listeners with the own model minus with the parent's; null where nobody could judge) and
+        ``learned_order`` (whether trees order its lists).
     curve : polars.DataFrame
         ``model, step, loss`` of the training; empty for a closed form.
     """
@@ -123,6 +124,7 @@ def _facts(fitted: Fitted, *, served: Blend, recipe: Recipe) -> pl.DataFrame:
             "gate_open": [bool(served.own.serving[part] == part) for part in parts],
             "own_weight": served.weights[: places.parts, FEATURES.index("own")].astype(np.float64),
             "gate_gain": pl.Series(gains, dtype=pl.Float64).fill_nan(None),
+            "learned_order": ~served.summed[: places.parts] & (served.trees is not None),
         },
         schema=_FACTS,
     )
@@ -138,4 +140,5 @@ _FACTS = {
     "gate_open": pl.Boolean,
     "own_weight": pl.Float64,
     "gate_gain": pl.Float64,
+    "learned_order": pl.Boolean,
 }

@@ -10,7 +10,7 @@ from scipy import sparse
 from recsys.models.blending import DEPARTED, FEATURES, FIRST_GUESS, Blend, Recipe, blend
 from recsys.models.interactions import IntArray
 from recsys.models.metrics import NOTHING, ndcg_at_10, rank, without
-from recsys.models.ranker import Pool, learned_trees, learned_weights
+from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
 
@@ -87,10 +87,34 @@ def _weighted(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settin
 
 
 def _with_trees(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, settings: ModelsSettings) -> Recipe:
-    """Learn the order of the best tracks by the weighted sum."""
+    """Learn the order of the best tracks by the weighted sum, and where that order is not to be used.
+
+    It is not used at all where it does not make the lists of strangers better on the whole, and not in parts where it
+    makes them worse by more than a standard error. A gate asks for more, because an own model is for its place alone;
+    what all listeners say for the order holds for a part that says little.
+    """
     new = without(later, fitted.interactions.confidence)
     pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
-    return replace(recipe, trees=learned_trees(pool, seed=settings.seed))
+    gain = gain_of_trees(pool, seed=settings.seed)
+    if gain is None or gain.sum() <= 0:
+        return recipe
+    worse = _named(fitted, _losing(gain, pool.homes, len(fitted.places)))
+    return replace(recipe, trees=learned_trees(pool, seed=settings.seed), summed=worse)
+
+
+def _losing(gain: NDArray[np.float64], place: IntArray, places: int) -> frozenset[int]:
+    """Return the places whose mean gain d is negative by more than a standard error, ``d < -sd / sqrt(n)``.
+
+    sd is that of all gains, as a few of one place may be alike by chance.
+
+    References
+    ----------
+    The rule of one standard error: L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
+    """
+    there = place >= 0
+    judges = np.bincount(place[there], minlength=places)
+    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    return frozenset(np.flatnonzero(sums < -gain.std() * np.sqrt(judges)).tolist())
 
 
 def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:

@@ -13,11 +13,11 @@ from recsys.models.interactions import FloatArray, IntArray
 from recsys.models.metrics import NOTHING, BoolArray, Lists, ndcg_at_10, top
 
 Weights = NDArray[np.float64]
+Values = NDArray[np.float64]
 
 _SHOWN = 10  # places that the learned weights are judged by
 _FEWEST_LEARNERS = 100  # of fewer, a handful of numbers would learn the noise
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
-_JUDGES = 8_000  # listeners at most who judge whether trees are worth having
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,22 @@ class Pool:
 
     def ndcg(self, weights: Weights) -> float:
         """Return the mean NDCG at 10 of the pool in the order of the weighted sum."""
-        return self._ndcg(self.features @ weights.astype(np.float32))
+        return float(self._ndcg(self.features @ weights.astype(np.float32)).mean())
 
-    def ndcg_by(self, trees: HistGradientBoostingClassifier) -> float:
-        """Return the same in the order of trees."""
-        return self._ndcg(trees.decision_function(self.features.reshape(-1, self.features.shape[-1])))
-
-    def ndcg_as_given(self) -> float:
-        """Return the same in the order of the first guess."""
-        return self._ndcg(-np.tile(np.arange(self.there.shape[1], dtype=np.float32), len(self.there)))
+    def gain(self, trees: HistGradientBoostingClassifier) -> Values:
+        """Return (n,) how much more NDCG at 10 the pool has in the order of trees than as the first guess gave it."""
+        ordered = trees.decision_function(self.features.reshape(-1, self.features.shape[-1]))
+        given = -np.arange(self.there.shape[1])
+        return self._ndcg(ordered.reshape(self.there.shape)) - self._ndcg(np.broadcast_to(given, self.there.shape))
 
     def of(self, listeners: IntArray | slice) -> "Pool":
         """Return the pool of some of the listeners."""
         return Pool(*(getattr(self, column.name)[listeners] for column in fields(self)))
 
-    def _ndcg(self, scores: NDArray[np.floating[Any]]) -> float:
-        there = np.where(self.there, scores.reshape(self.there.shape).astype(np.float32), np.float32(-np.inf))
-        order = top(there, _SHOWN)
+    def _ndcg(self, scores: NDArray[Any]) -> Values:
+        order = top(np.where(self.there, scores.astype(np.float32), np.float32(-np.inf)), _SHOWN)
         hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
-        lists = Lists(np.arange(len(order)), order, hits, self.relevant)
-        return float(ndcg_at_10(lists).mean())
+        return ndcg_at_10(Lists(np.arange(len(order)), order, hits, self.relevant))
 
 
 def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:
@@ -78,21 +74,23 @@ def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:
     return max((_climb(start, pool.ndcg) for start in [*starts, *_logistic(pool)]), key=pool.ndcg)
 
 
-def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
-    """Grow small trees that tell played from unplayed tracks; none where they would not order better than the guess.
+def gain_of_trees(pool: Pool, *, seed: int) -> Values | None:
+    """Return (n,) the gain of trees for listeners whom they do not know; None with too few listeners to learn from.
 
-    Whether they would is asked of listeners whom they do not know: those of each half of the listeners order the pools
-    of the other half.
+    Trees of each half of the listeners order the pools of the other half.
     """
-    judged = pool.of(slice(None, None, max(1, -(-len(pool.relevant) // _JUDGES))))
-    halves = [judged.of(slice(half, None, 2)) for half in (0, 1)]
-    grown = [_grown(half, seed=seed) for half in halves]
-    gains = [o.ndcg_by(trees) - o.ndcg_as_given() for trees, o in zip(grown, reversed(halves), strict=True) if trees]
-    return _grown(pool, seed=seed) if len(gains) == len(halves) and sum(gains) > 0 else None
+    halves = [pool.of(slice(half, None, 2)) for half in (0, 1)]
+    grown = [learned_trees(half, seed=seed) for half in reversed(halves)]
+    gain = np.zeros(len(pool.relevant))
+    for half, trees in enumerate(grown):
+        if trees is None:
+            return None
+        gain[half::2] = halves[half].gain(trees)
+    return gain
 
 
-def _grown(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
-    """Grow trees; none with too few listeners to learn from.
+def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
+    """Grow small trees that tell played from unplayed tracks; none with too few listeners to learn from.
 
     Only listeners who played a track of their pool later can teach an order. A home weighs as the root of its
     listeners' number, so that the large ones do not decide alone.

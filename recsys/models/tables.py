@@ -366,6 +366,7 @@ PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "gate_open": pl.Boolean,
     "own_weight": pl.Float64,
     "gate_gain": pl.Float64,
+    "learned_order": pl.Boolean,
     **{f"{model}.{name}": pl.Float64 for model in MODELS for name in _SHORT_OF_KINDS},
     **{f"{_minus(model)}.ndcg_at_10{end}": pl.Float64 for model, end in _ENDS},
 }

@@ -111,6 +111,14 @@ def test_a_learned_order_deals_the_unheard_tracks_out_again() -> None:
     assert one.scores(np.array([], dtype=np.int64)).shape == (0, 2)
 
 
+def test_where_the_learned_order_is_not_used_tracks_stay_in_that_of_the_sum() -> None:
+    recipe = Recipe(np.eye(len(FEATURES))[0], frozenset(), trees=Backwards(), summed=frozenset({"P"}))
+    served = blend(fitted({}), recipe=recipe, settings=settings())
+    asked = listening_at(("v", "P", "x"), ("w", "Q", "y"), ("z", None, "y"))
+    unheard = served.fold_in(replace(asked, confidence=asked.confidence * 0))
+    np.testing.assert_array_equal(unheard.scores(EVERYBODY), [[-1, 1], [1, -1], [1, -1]])
+
+
 def test_folding_in_the_same_listeners_changes_no_score() -> None:
     served = blended([1, 1, 1, 1, 1], gates={"P"})
     np.testing.assert_array_equal(served.fold_in(THREE).scores(EVERYBODY), served.scores(EVERYBODY))

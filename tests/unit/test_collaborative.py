@@ -11,7 +11,8 @@ from recsys.models.collaborative import UNLEARNED, Trained, learn_and_train, tra
 from recsys.models.interactions import gather
 from recsys.settings import ModelsSettings, load_settings
 
-FACTS = ["part", "parent", "listeners", "train_rows", "own_model", "gate_open", "own_weight", "gate_gain"]
+MODEL_FACTS = ["own_model", "gate_open", "own_weight", "gate_gain", "learned_order"]
+FACTS = ["part", "parent", "listeners", "train_rows", *MODEL_FACTS]
 COUNTRIES = {f"part-00{part}": "ab"[part % 2] for part in range(4)}
 KEYS = {"factors": 16, "min_listeners_per_track": 3, "min_listeners_per_region": 50, "iterations": 5}
 

@@ -7,10 +7,12 @@ import pytest
 from checkerboard import checkerboard, settings
 from scipy import sparse
 
+from recsys.models import learning
 from recsys.models.blending import FIRST_GUESS, Recipe
 from recsys.models.interactions import Interactions, gather
 from recsys.models.learning import gated, learn
 from recsys.models.places import Places
+from recsys.models.ranker import Pool
 from recsys.models.regional import Fitted, fit
 
 ANSWERS = np.eye(50, dtype=np.float32)  # listener i plays next the one track of their colour they lack: i
@@ -86,6 +88,39 @@ def test_the_gain_of_all_others_opens_no_gate_of_a_place_whose_own_judges_lose(b
     given = guessed(board, {0: ANSWERS, 1: -ANSWERS}, np.where(odd, ANSWERS, 0))
     opened = {k: gates(given, sparse.csr_array(few), gate_shrinkage=k).open_gates for k in (0, 30)}
     assert opened == {0: {"even"}, 30: {"even"}}
+
+
+@pytest.mark.parametrize(
+    ("of_even", "of_odd", "trees", "summed"),
+    [
+        (2.0, -1.0, True, {"odd"}),  # sd 1.5: -1 < -1.5 / sqrt(25)
+        (2.0, -0.1, True, set()),  # sd 1.05: -0.1 > -1.05 / sqrt(25), which may be chance
+        (1.0, -1.0, False, set()),  # no gain on the whole
+    ],
+)
+def test_a_learned_order_is_used_where_strangers_gain(
+    board: Interactions,
+    monkeypatch: pytest.MonkeyPatch,
+    of_even: float,
+    of_odd: float,
+    *,
+    trees: bool,
+    summed: set[str],
+) -> None:
+    """Half of the 50 listeners are at home in even, half in odd, and what trees gain for each is given."""
+    grown = object()
+
+    def gain(judges: Pool, *, seed: int) -> np.ndarray:
+        assert np.bincount(judges.homes).tolist() == [25, 25]
+        return np.where(judges.homes == 0, of_even, of_odd)
+
+    monkeypatch.setattr(learning, "gain_of_trees", gain)
+    monkeypatch.setattr(learning, "learned_trees", lambda pool, *, seed: grown)
+    monkeypatch.setattr(learning, "gated", lambda fitted, *, recipe, **_: recipe)
+    keys = settings(ranker="trees")
+    found = learn(fit(board, settings=keys), later=LATER, settings=keys)
+    assert found.trees is (grown if trees else None)
+    assert found.summed == summed
 
 
 def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from recsys.models.ranker import Pool, learned_trees, learned_weights, reordered
+from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights, reordered
 
 GUESS = np.array([0.5, 0.5])
 
@@ -35,6 +35,8 @@ def test_with_too_few_to_learn_from_the_first_guess_stands() -> None:
     few = pool(1, listeners=99)
     np.testing.assert_array_equal(learned_weights(few, starts=[GUESS]), GUESS)
     assert learned_trees(few, seed=1) is None
+    assert gain_of_trees(few, seed=1) is None
+    assert gain_of_trees(pool(1, listeners=199), seed=1) is None  # 99 in one half
 
 
 def test_trees_order_by_what_predicts_and_the_same_for_any_number_of_threads() -> None:
@@ -51,21 +53,37 @@ def test_trees_order_by_what_predicts_and_the_same_for_any_number_of_threads() -
     assert (asked.played[np.arange(50), best]).mean() > 0.8
 
 
-def test_trees_that_would_order_worse_than_the_guess_are_not_kept() -> None:
-    """In the pool everybody's first track is the one they play; trees that see noise alone can only lose it."""
+def test_trees_of_one_half_are_judged_by_the_other() -> None:
+    """Everybody plays the first track of their pool, or everybody the last; trees see where it stands, or noise."""
     first = np.zeros((600, 20), dtype=np.bool_)
     first[:, 0] = True
     noise = replace(pool(1, listeners=600), played=first)
-    assert noise.ndcg_as_given() == 1
-    assert learned_trees(noise, seed=1) is None
-    assert (
-        learned_trees(replace(noise, features=first[:, :, None] * np.float32(1)), seed=1) is None
-    )  # as good, no better
+    lost = gain_of_trees(noise, seed=1)
+    assert lost is not None
+    assert -1 < lost.mean() < -0.3  # of 20 tracks in no order, the one is among the first ten half of the time
     last = replace(noise, played=first[:, ::-1], features=first[:, ::-1, None] * np.float32(1))
-    assert last.ndcg_as_given() == 0
-    trees = learned_trees(last, seed=1)
-    assert trees is not None
-    assert last.ndcg_by(trees) == 1
+    np.testing.assert_array_equal(gain_of_trees(last, seed=1), np.ones(600))
+
+
+def test_an_odd_number_of_judges_each_has_a_gain_of_their_own() -> None:
+    """Of 601 listeners every third has the track they play in front already, and has nothing to gain."""
+    given = pool(1, listeners=601)
+    order = np.argsort(-given.features[:, :, 0], axis=1, kind="stable")
+    best_first = np.arange(601)[:, None] % 3 == 0
+    taken = np.where(best_first, order, order[:, ::-1])
+    gain = gain_of_trees(
+        Pool(
+            np.take_along_axis(given.features, taken[:, :, None], axis=1),
+            given.there,
+            np.take_along_axis(given.played, taken, axis=1),
+            given.relevant,
+            given.homes,
+        ),
+        seed=1,
+    )
+    assert gain is not None
+    assert gain[::3].max() <= 0
+    assert np.delete(gain, np.s_[::3]).mean() > 0.8
 
 
 def test_scores_are_dealt_out_again_in_the_learned_order() -> None:
