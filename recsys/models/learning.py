@@ -90,8 +90,7 @@ def _with_trees(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, sett
     """Learn the order of the best tracks by the weighted sum, and where that order is not to be used.
 
     It is not used at all where it does not make the lists of strangers better on the whole, and not in parts where it
-    makes them worse by more than a standard error. A gate asks for more, because an own model is for its place alone;
-    what all listeners say for the order holds for a part that says little.
+    makes them worse by more than a standard error. New parts, and listeners at home nowhere, get it.
     """
     new = without(later, fitted.interactions.confidence)
     pool = _pool(blend(fitted, recipe=recipe, settings=settings), new, at_most=_LEARNERS["trees"])
@@ -105,11 +104,12 @@ def _with_trees(fitted: Fitted, *, recipe: Recipe, later: sparse.csr_array, sett
 def _losing(gain: NDArray[np.float64], place: IntArray, places: int) -> frozenset[int]:
     """Return the places whose mean gain d is negative by more than a standard error, ``d < -sd / sqrt(n)``.
 
-    sd is that of all gains, as a few of one place may be alike by chance.
+    sd is that of all gains, as a few of one place may be alike by chance. The margin is that of Breiman's rule of one
+    standard error; here it keeps what all listeners have found better.
 
     References
     ----------
-    The rule of one standard error: L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
+    L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
     """
     there = place >= 0
     judges = np.bincount(place[there], minlength=places)

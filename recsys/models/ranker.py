@@ -16,7 +16,7 @@ Weights = NDArray[np.float64]
 Values = NDArray[np.float64]
 
 _SHOWN = 10  # places that the learned weights are judged by
-_FEWEST_LEARNERS = 100  # of fewer, a handful of numbers would learn the noise
+_FEWEST_LEARNERS = 100  # of fewer, a handful of numbers, or trees, would learn the noise
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
 
 

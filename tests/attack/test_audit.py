@@ -44,7 +44,7 @@ def test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it(set
         {"rho_per_night": 2.0},
         {"rho_per_night": 1e-4},
         {"max_tracks": 1},
-        {"max_tracks": 3, "rho_per_night": 1.5},  # the narrowest noise that settings may ask for
+        {"max_tracks": 1, "rho_per_night": 0.25, "country_share": 0, "world_share": 0},  # the narrowest noise there is
         {"country_share": 0, "world_share": 0},
         {"country_share": 0.4, "world_share": 0.4},
     ],

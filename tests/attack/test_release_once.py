@@ -262,7 +262,7 @@ def erasures(folder: Path, deployment: Deployment) -> Deployment:
 
 
 def changed_settings(folder: Path, _: Deployment) -> Deployment:
-    privacy = {"rho_per_night": 1.0, "max_tracks": 2, "max_nights": 28, "max_nights_per_year": 365}
+    privacy = {"rho_per_night": 0.5, "max_tracks": 2, "max_nights": 28, "max_nights_per_year": 365}
     return deployed_for(folder, privacy=privacy, atlas={"service_area": ["PT", "ES"]})
 
 

@@ -29,7 +29,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
     ("text", "named"),
     [
         ("[privacy]\nrho = 1\n", "privacy.rho"),
-        ("[privacy]\nrho_per_night = 1.6\nmax_tracks = 3\n", "rho_per_night is 1.6, expected at most"),
+        ("[privacy]\nrho_per_night = 0.8\nmax_tracks = 3\n", "rho_per_night is 0.8, expected at most"),
         ("[privacy]\nmax_nights = 29\n", "privacy.max_nights"),
         ("[atlas]\nfinest_resolution = 7\n", "atlas.finest_resolution"),
         ("[atlas]\nservice_area = []\n", "atlas.service_area"),
