@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import structlog
 from databases import Cluster, cluster
@@ -16,6 +17,10 @@ from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from commands import Run
+
+# A busy machine is no fault of what is tested. What was loaded before stays (tests/mutations.py).
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
