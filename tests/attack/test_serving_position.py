@@ -77,14 +77,14 @@ paths = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(path=paths, name=names, spell=spelled, where=degrees)
 def test_a_parameter_called_after_a_position_is_refused(listening: Listening, path, name, spell, where) -> None:
     listening.refuses("GET", path, params={spell(name): where[0]}, secrets=where[:1])
     listening.refuses("GET", path, params={spell(name): "7"}, secrets=())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(path=paths, name=st.sampled_from(["q", "cell", "limit", "x", ""]), pair=pairs, where=degrees)
 @example(path="/v1/regions", name="q", pair="{},{}", where=("0.00000", "-0.00000"))
 def test_a_parameter_that_holds_a_position_is_refused(listening: Listening, path, name, pair, where) -> None:
@@ -95,7 +95,7 @@ def test_a_parameter_that_holds_a_position_is_refused(listening: Listening, path
     listening.refuses("GET", path, params={name: where[0]}, secrets=where[:1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(where=degrees, pair=st.sampled_from(["{},{}", "{};{}", "{} {}"]))
 def test_a_path_that_holds_a_position_is_refused(listening: Listening, where, pair) -> None:
     text = pair.format(*where)
@@ -107,7 +107,7 @@ def test_a_path_that_holds_a_position_is_refused(listening: Listening, where, pa
         listening.refuses("GET", path, secrets=where)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(path=paths, name=names, where=degrees, pair=st.sampled_from(["{},{}", "{}; {}", "{} {}", "geo:{},{}"]))
 def test_a_header_that_holds_a_position_is_refused(listening: Listening, path, name, where, pair) -> None:
     text = pair.format(*where)
@@ -119,7 +119,7 @@ def test_a_header_that_holds_a_position_is_refused(listening: Listening, path, n
         listening.refuses("GET", path, headers={header: f"https://maps.test/?lat={where[0]}"}, secrets=where[:1])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(path=paths, where=degrees, method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH"]))
 def test_a_body_that_holds_a_position_is_refused(listening: Listening, path, where, method) -> None:
     position = {"latitude": float(where[0]), "longitude": float(where[1])}
@@ -132,7 +132,7 @@ def test_a_body_that_holds_a_position_is_refused(listening: Listening, path, whe
     listening.refuses(method, path, content=chunks(), secrets=where)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(point=st.tuples(st.floats(-90, 90), st.floats(-180, 180)), resolution=st.integers(6, 15), upper=st.booleans())
 def test_a_cell_that_is_too_fine_is_refused_wherever_it_stands(listening: Listening, point, resolution, upper) -> None:
     cell = h3.latlng_to_cell(*point, resolution)

@@ -49,7 +49,6 @@ def test_requests_that_fit_the_contract_and_such_that_do_not(server: Server, wor
         @seed(20151)
         @settings(
             max_examples=12,
-            deadline=None,
             database=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

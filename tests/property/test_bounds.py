@@ -46,7 +46,7 @@ def test_a_night_is_bounded_and_does_not_depend_on_the_order_of_rows(
     assert set(found.filter("counted").select("listener", "track_id", "part").rows()) <= played
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     days=st.permutations(range(60)).flatmap(lambda order: st.integers(10, 60).map(lambda n: order[:n])),
     apart=st.sampled_from([1, 1, 7, 13]),
@@ -72,7 +72,7 @@ def test_no_window_holds_more_counted_nights_than_its_cap_in_whatever_order_they
             assert sum(first <= other < first + timedelta(days=365) for other in nights) <= max_nights_per_year
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     steps=st.lists(st.integers(1, 40), min_size=5, max_size=30),
     late=st.lists(st.integers(0, 7), min_size=30, max_size=30),

@@ -51,7 +51,7 @@ def allowed(rows: list[Decision], who: int, purpose: Purpose, at: datetime, noti
     return bool(last) and all(row[2] == State.GIVEN and row[4] in notices for row in last)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=decisions,
     shuffled=st.randoms(use_true_random=False),
@@ -78,7 +78,7 @@ def test_any_order_and_any_pieces_give_the_same_state(
         assert told == [(f"{prefix}{who}", allowed(rows, who, purpose, at, notices)) for who, at in points]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=decisions)
 def test_after_a_withdrawal_nothing_that_is_known_can_allow_it(
     place: Path | str, names: Iterator[int], rows: list[Decision]

@@ -29,7 +29,7 @@ from recsys.settings import load_settings
 from recsys.workspace import digest
 
 ATLAS = small_atlas()
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 # Listeners of a night: each in one part (or nowhere known) with at most ten tracks, candidates or not.
 _tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.max_tracks)
@@ -102,7 +102,7 @@ def test_a_larger_place_counts_what_any_place_in_it_counts(
     assert chosen(sums, counted, new, core=core).facts() == found.facts()
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(newcomers=st.sampled_from([2.0, 20.0, 100.0]))
 def test_as_many_stand_out_of_pure_noise_as_are_asked_for(newcomers: float) -> None:
     """Of 11 rows together 11 times as many; larger places' noise is shared by the places in them, so they vary more."""
