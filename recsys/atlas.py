@@ -159,8 +159,7 @@ class Atlas:
         country = self._country_named(within or wanted)
         if country and not within:
             return self.places[country]
-        cities = _spelled(self.settings.finest_resolution)
-        cities = cities.filter(pl.col("country") == (country or "")) if within else cities
+        cities = self._spelled.filter(pl.col("country") == (country or "")) if within else self._spelled
         for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
             city = cities.filter(known_as).head(1)
             if city.height:
@@ -168,6 +167,18 @@ class Atlas:
         # What holds digits may be a position, and a message never repeats one.
         named = "of that name" if any(letter.isdigit() for letter in text) else f"called {text!r}"
         raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(wanted))
+
+    @cached_property
+    def _spelled(self) -> pl.DataFrame:
+        """The cities with ``search`` and ``also``, their name and their other names as people type them.
+
+        That takes some seconds, which only those wait for who look for a city.
+        """
+        also = [[searchable(name) for name in names.split("\n") if names] for names in self.cities["others"]]
+        return self.cities.with_columns(
+            search=pl.Series([searchable(name) for name in self.cities["name"]], dtype=pl.String),
+            also=pl.Series(also, dtype=pl.List(pl.String)),
+        )
 
     def _country_named(self, wanted: str) -> str | None:
         """Return the id of a country, or of the world, by its name or by a common or three-letter short form."""
@@ -256,19 +267,6 @@ def _cities(resolution: int) -> pl.DataFrame:
 
 def _others(city: Mapping[str, Any]) -> str:
     return "\n".join(city["alternatenames"]) if city["population"] >= TOWN else ""
-
-
-@cache
-def _spelled(resolution: int) -> pl.DataFrame:
-    """Return the cities with ``search`` and ``also``, their name and their other names as people type them.
-
-    That takes some seconds, which only those wait for who look for a city.
-    """
-    cities = _cities(resolution)
-    also = [[searchable(name) for name in names.split("\n") if names] for names in cities["others"]]
-    return cities.with_columns(
-        search=pl.Series([searchable(name) for name in cities["name"]]), also=pl.Series(also, dtype=pl.List(pl.String))
-    )
 
 
 def _regions(cities: pl.DataFrame, settings: AtlasSettings, names: Mapping[str, str]) -> list[Place]:
