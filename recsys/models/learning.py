@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,9 +112,7 @@ def _losing(gain: NDArray[np.float64], place: IntArray, places: int) -> frozense
     ----------
     L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
     """
-    there = place >= 0
-    judges = np.bincount(place[there], minlength=places)
-    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    judges, sums = _judged(gain, place, places)
     return frozenset(np.flatnonzero(sums < -gain.std() * np.sqrt(judges)).tolist())
 
 
@@ -142,13 +141,19 @@ def _gains(
     gain: NDArray[np.float64], place: IntArray, places: int, *, settings: ModelsSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (places,) mean gains, and the same shrunk toward the mean of all; NaN where nobody could judge."""
-    there = place >= 0
-    judges = np.bincount(place[there], minlength=places)
-    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    judges, sums = _judged(gain, place, places)
     overall = sums.sum() / max(judges.sum(), 1)
     k = settings.gate_shrinkage
     mean = np.divide(sums, judges, out=np.full(places, np.nan), where=judges > 0)
     return mean, np.where(judges > 0, (sums + k * overall) / np.maximum(judges + k, 1), np.nan)
+
+
+def _judged(gain: NDArray[np.float64], place: IntArray, places: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (places,) how many judged each place, and the sum of their gains."""
+    there = place >= 0
+    judges = np.bincount(place[there], minlength=places)
+    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    return judges, sums
 
 
 def _pool(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:

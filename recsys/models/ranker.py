@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +9,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from recsys.models.interactions import FloatArray, IntArray
-from recsys.models.metrics import NOTHING, BoolArray, Lists, ndcg_at_10, top
+from recsys.models.metrics import NOTHING, BoolArray, Lists, Values, ndcg_at_10, top
 
 Weights = NDArray[np.float64]
-Values = NDArray[np.float64]
 
 _SHOWN = 10  # places that the learned weights are judged by
 _FEWEST_LEARNERS = 100  # of fewer, a handful of numbers, or trees, would learn the noise
@@ -50,16 +48,16 @@ class Pool:
 
     def gain(self, trees: HistGradientBoostingClassifier) -> Values:
         """Return (n,) how much more NDCG at 10 the pool has in the order of trees than as the first guess gave it."""
-        ordered = trees.decision_function(self.features.reshape(-1, self.features.shape[-1]))
-        given = -np.arange(self.there.shape[1])
-        return self._ndcg(ordered.reshape(self.there.shape)) - self._ndcg(np.broadcast_to(given, self.there.shape))
+        ordered = trees.decision_function(self.features.reshape(-1, self.features.shape[-1])).astype(np.float32)
+        given = -np.arange(self.there.shape[1], dtype=np.float32)
+        return self._ndcg(ordered.reshape(self.there.shape)) - self._ndcg(given)
 
     def of(self, listeners: IntArray | slice) -> "Pool":
         """Return the pool of some of the listeners."""
         return Pool(*(getattr(self, column.name)[listeners] for column in fields(self)))
 
-    def _ndcg(self, scores: NDArray[Any]) -> Values:
-        order = top(np.where(self.there, scores.astype(np.float32), np.float32(-np.inf)), _SHOWN)
+    def _ndcg(self, scores: FloatArray) -> Values:
+        order = top(np.where(self.there, scores, np.float32(-np.inf)), _SHOWN)
         hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
         return ndcg_at_10(Lists(np.arange(len(order)), order, hits, self.relevant))
 

@@ -72,12 +72,10 @@ def test_an_odd_number_of_judges_each_has_a_gain_of_their_own() -> None:
     best_first = np.arange(601)[:, None] % 3 == 0
     taken = np.where(best_first, order, order[:, ::-1])
     gain = gain_of_trees(
-        Pool(
-            np.take_along_axis(given.features, taken[:, :, None], axis=1),
-            given.there,
-            np.take_along_axis(given.played, taken, axis=1),
-            given.relevant,
-            given.homes,
+        replace(
+            given,
+            features=np.take_along_axis(given.features, taken[:, :, None], axis=1),
+            played=np.take_along_axis(given.played, taken, axis=1),
         ),
         seed=1,
     )
