@@ -60,7 +60,7 @@ bench: .venv/.ready ## print the measured figures and keep them in MLflow (BENCH
 
 .PHONY: openapi
 openapi: .venv/.ready ## write docs/openapi.json, the contract of the endpoint, anew
-	@$(BIN)/python -m pipelines.contract docs/openapi.json
+	@$(BIN)/python -m pipelines.write_openapi docs/openapi.json
 
 .PHONY: sample
 sample: .venv/.ready ## write the sample world anew

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from pipelines.terminal import chart_table, configure_logging, print_table, say_error, say_where
+from pipelines.base.terminal import chart_table, configure_logging, print_table, say_error, say_where
 from recsys.errors import RecsysError, UsageError
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipelines.deployment import Sources
+    from pipelines.base.job_context import Sources
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 SHOWN = 3  # regions whose charts end a night, beside the world's
@@ -94,17 +94,17 @@ def nightly(
     dry_run
         Read and check everything, say what would be done, and change nothing.
     """
-    from pipelines.champion import settings_of
-    from pipelines.deployment import Deployment
-    from pipelines.nightly import rehearse, run_nightly
+    from pipelines.base.job_context import JobContext
+    from pipelines.experiments.champion import settings_of
+    from pipelines.night.nightly import rehearse, run_nightly
 
     sources, file = _sources(listens, consents, catalogue, common.settings)
     settings, champion = settings_of(file)
-    deployment = Deployment(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
     if dry_run:
-        return rehearse(deployment, through=through, skip=skip)
-    summary = run_nightly(deployment, through=through, skip=skip, engine=engine)
-    _show_charts(deployment.workspace)
+        return rehearse(job, through=through, skip=skip)
+    summary = run_nightly(job, through=through, skip=skip, engine=engine)
+    _show_charts(job.workspace)
     return summary
 
 
@@ -130,17 +130,17 @@ def evaluate(
     second_seed
         Train a second time with another seed, to measure the stability of lists; without, it takes half as long.
     """
-    from pipelines.champion import settings_of
-    from pipelines.config import read_config
-    from pipelines.deployment import Deployment, Sources
-    from pipelines.evaluate import models_table, run_evaluate
+    from pipelines.base.config import read_config
+    from pipelines.base.job_context import JobContext, Sources
+    from pipelines.experiments.champion import settings_of
+    from pipelines.experiments.evaluate import models_table, run_evaluate
 
     experiment = read_config(config)
     file = _settings_file(common.settings, catalogue=catalogue)
     settings, champion = settings_of(file, overrides={"models": experiment.models})
     sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
-    deployment = Deployment(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
-    done = run_evaluate(deployment, config=experiment, second_seed=second_seed)
+    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    done = run_evaluate(job, config=experiment, second_seed=second_seed)
     print_table(models_table(done.metrics, title=f"{experiment.name} · to {done.summary['night']}"))
     return done.summary
 
@@ -156,8 +156,8 @@ def compare(left: str, right: str, *, common: Common = COMMON) -> dict[str, Any]
     right
         Another.
     """
-    from pipelines.compare import compare, metrics_table, regions_table, settings_table
-    from pipelines.registry import Registry
+    from pipelines.experiments.compare import compare, metrics_table, regions_table, settings_table
+    from pipelines.mlflow.model_registry import Registry
 
     registry = Registry(load_settings(common.settings).tracking.folder)
     found = compare(registry, registry.find(left), registry.find(right))
@@ -185,7 +185,7 @@ def promote(
     version
         Instead: make this version of the registered model champion again.
     """
-    from pipelines.promote import go_back, promote
+    from pipelines.experiments.promote import go_back, promote
 
     folder = load_settings(common.settings).tracking.folder
     if [run is not None, back, version is not None].count(True) != 1:
@@ -256,8 +256,8 @@ def partner(
     catalogue
         The catalogue file: which tracks to count, and what they are called.
     """
-    from pipelines.deployment import Deployment, Sources
-    from pipelines.partner import run_partner
+    from pipelines.base.job_context import JobContext, Sources
+    from pipelines.privacy.partner import run_partner
     from recsys.releases.partner import Period
 
     if catalogue is None and consents is not None:
@@ -272,8 +272,8 @@ def partner(
         consents=SAMPLE / "consents.parquet" if sample else consents,
     )
     file = _settings_file(common.settings, catalogue=catalogue)
-    deployment = Deployment(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
-    return run_partner(deployment, period=Period(from_, to), out=out)
+    job = JobContext(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
+    return run_partner(job, period=Period(from_, to), out=out)
 
 
 @app.command
@@ -292,7 +292,7 @@ def serve(
     port
         Port to listen on; 0 for any free one.
     """
-    from pipelines.held import held_in
+    from pipelines.privacy.export import held_in
     from recsys.serving.server import serve as serve_http
 
     workspace, settings = common.opened()
@@ -308,7 +308,7 @@ def token(user_id: str, *, common: Common = COMMON) -> None:
     user_id
         The listener to sign in as.
     """
-    from recsys.serving.identity import mint
+    from recsys.serving.auth.tokens import mint
 
     if not user_id:
         raise UsageError("the user id is empty", hint="Name the listener to sign in as.")
@@ -327,7 +327,7 @@ def forget(user_id: str, *, common: Common = COMMON) -> dict[str, Any]:
     user_id
         The listener to forget; one who was never seen is forgotten in the same way.
     """
-    from pipelines.forget import forget
+    from pipelines.privacy.forget import forget
 
     if not user_id:
         raise UsageError("the user id is empty", hint="Name the listener to forget.")
@@ -364,7 +364,7 @@ def sample(
         The last of the nights, as YYYY-MM-DD.
     """
     from pipelines.sample import write_world
-    from recsys.atlas import load_atlas
+    from recsys.geography.atlas import load_atlas
 
     atlas = load_atlas(load_settings(common.settings).atlas)
     summary = write_world(to, atlas=atlas, size=size, seed=seed, nights=nights, tracks=tracks, last_night=last_night)
@@ -380,7 +380,7 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
     file
         Parquet, CSV (also .gz) or NDJSON with user_id, purpose, state, at and notice_version.
     """
-    from pipelines.consents import import_consents
+    from pipelines.privacy.consents import import_consents
 
     workspace, settings = common.opened()
     with workspace.locked():
@@ -390,7 +390,7 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
 @privacy_app.command
 def report(*, common: Common = COMMON) -> dict[str, Any]:
     """Print what privacy was spent and may be spent, by purpose and two accountants, and what that means."""
-    from pipelines.privacy import privacy_report, report_table
+    from pipelines.privacy.report import privacy_report, report_table
 
     found = privacy_report(Workspace(common.workspace), settings=load_settings(common.settings))
     print_table(report_table(found))
@@ -406,8 +406,8 @@ def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
     folder
         A folder that `hearabouts partner` wrote, or WORKSPACE/releases/DATE.
     """
-    from pipelines.privacy import checks_table, verified
-    from recsys.releases.verification import confirm
+    from pipelines.privacy.report import checks_table, verified
+    from recsys.releases.verify.verification import confirm
 
     workspace = Workspace(common.workspace)
     checks = verified(folder, workspace=workspace)
@@ -445,7 +445,7 @@ def _sources(
     listens: Path | None, consents: Path | None, catalogue: Path | None, settings: Path | None
 ) -> tuple["Sources", Path | None]:
     """Return what to read and the settings file; without any argument both are the sample's."""
-    from pipelines.deployment import Sources
+    from pipelines.base.job_context import Sources
 
     if listens is None and consents is None and catalogue is None:
         sample = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet", SAMPLE / "consents.parquet")
@@ -460,9 +460,9 @@ def _sources(
 
 def _show_charts(workspace: Workspace) -> None:
     """End the night with what it was for: what is popular in the world and in the liveliest regions, and what rises."""
-    from recsys.nearby import POPULAR, RISING
-    from recsys.serving.answers import chart_answer
-    from recsys.serving.published import WORLD, open_published
+    from recsys.artifacts.list_candidates import POPULAR, RISING
+    from recsys.serving.lists.responses import chart_answer
+    from recsys.serving.snapshot.snapshot_reader import WORLD, open_published
 
     published = open_published(workspace)
     listeners: dict[str, tuple[float, str]] = {}

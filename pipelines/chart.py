@@ -2,12 +2,12 @@
 
 import h3
 
-from recsys.atlas import load_atlas
-from recsys.serving.answers import Chart, chart_answer
-from recsys.serving.place import place_of
-from recsys.serving.published import Published, open_published
+from recsys.geography.atlas import load_atlas
+from recsys.geography.spelling import searchable
+from recsys.serving.lists.responses import Chart, chart_answer
+from recsys.serving.snapshot.place import place_of
+from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.settings import AtlasSettings, Settings
-from recsys.spelling import searchable
 from recsys.workspace import Workspace
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 import structlog
-from databases import Cluster, cluster
+from support.databases import Cluster, cluster
 
-from recsys.atlas import Atlas, load_atlas
+from recsys.geography.atlas import Atlas, load_atlas
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
-    from commands import Run
+    from support.commands import Run
 
-# A busy machine is no fault of what is tested. What was loaded before stays (tests/mutations.py).
+# A busy machine is no fault of what is tested. What was loaded before stays (tests/support/mutations.py).
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
@@ -78,7 +78,7 @@ def clock() -> Callable[[], datetime]:
 @pytest.fixture(scope="session")
 def mlruns_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store with its tables and nothing in them: a fresh one takes seconds, a copy none."""
-    from pipelines import tracking  # noqa: PLC0415
+    from pipelines.mlflow import tracking  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("mlruns-template")
     with tracking.run(folder, experiment="template", name="template", params={}, tags={}):
@@ -97,14 +97,14 @@ def hearabouts(
     tmp_path: Path, mlruns: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> "Run":
     """The command line, in a folder of the test's own."""
-    from commands import runner  # noqa: PLC0415
+    from support.commands import runner  # noqa: PLC0415
 
     monkeypatch.chdir(tmp_path)
     return runner(monkeypatch, capfd)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the score of the privacy mutations (tests/mutations.py) where they were tried."""
+    """Print the score of the privacy mutations (tests/support/mutations.py) where they were tried."""
     tried = [
         report.outcome
         for outcome in ("passed", "failed")

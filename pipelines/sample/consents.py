@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipelines.sample.geography import Ints
-from recsys.consent import Purpose, State
+from recsys.consents.log import Purpose, State
 
 SILENT = 0.2  # share of listeners who allow nothing, and are not in the log
 GIVES: Mapping[Purpose, float] = {  # of the others, who allows what

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 import polars_h3
 
-from recsys.atlas import Atlas
+from recsys.geography.atlas import Atlas
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

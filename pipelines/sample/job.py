@@ -12,8 +12,8 @@ from pipelines.sample import geography, truth
 from pipelines.sample.consents import consent_log
 from pipelines.sample.flaws import CONSENT_FLAWS, LISTEN_FLAWS, with_flaws
 from pipelines.sample.nights import Night, World, invent_world, listens, play
-from recsys.atlas import REMAINDER, Atlas
 from recsys.errors import InputError
+from recsys.geography.atlas import REMAINDER, Atlas
 from recsys.workspace import staged
 
 SEED = 20261

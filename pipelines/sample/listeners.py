@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.sample.geography import Floats, Ints, Scene, cells_of, locate, scatter
 from pipelines.sample.tastes import GENRES, Tastes, Tracks, draw, probabilities
-from recsys.atlas import Atlas
+from recsys.geography.atlas import Atlas
 
 ACTIVE = (0.1, 0.9)  # the least and the most active listener's chance to listen on an average night
 ACTIVE_MEAN = 0.45

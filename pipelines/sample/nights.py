@@ -13,7 +13,7 @@ from pipelines.sample.geography import Floats, Ints, Scene
 from pipelines.sample.listeners import AWAY, FAVOURITE_SHARES, FAVOURITES, HOME, SECOND, Listeners, draw_genres
 from pipelines.sample.tastes import GENRES, Tastes, Tracks, draw, probabilities
 from pipelines.sample.trends import Trend
-from recsys.atlas import Atlas
+from recsys.geography.atlas import Atlas
 
 WEEKDAYS = np.array([0.95, 0.94, 0.97, 1.0, 1.1, 1.1, 0.94])  # Monday first: listeners on an average night
 WEEKEND = 0.35  # log-deviation of genres' shares between Friday and Saturday, and the other nights

@@ -10,7 +10,7 @@ from pipelines.sample.geography import Floats, Ints, locate
 from pipelines.sample.listeners import FAVOURITE_SHARES, HOME
 from pipelines.sample.nights import Night, World, chance_to_listen, genres_tonight
 from pipelines.sample.tastes import GENRES, probabilities
-from recsys.atlas import Atlas
+from recsys.geography.atlas import Atlas
 
 WINDOW = 7  # nights at the end of the world of which popularity is told
 SOME = 500  # listeners whose rates of all tracks are in memory at once

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.arrivals import tables
 from recsys.arrivals.tables import Counts, Kind
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.schemas import Contributions, Listens, at_border
 from recsys.workspace import listener_of
 
@@ -42,7 +42,7 @@ class ReadConsents:
     Parameters
     ----------
     entries : iterator of Entry
-        Read as it is consumed; for :meth:`recsys.consent.ConsentLog.append`.
+        Read as it is consumed; for :meth:`recsys.consents.log.ConsentLog.append`.
     counts : Counts
         Rows, and bad rows by reason.
     """

@@ -23,7 +23,7 @@ _PACES = 4  # a quarter of a window's nights for each quarter of it
 
 
 class Geography(Protocol):
-    """What is asked of :class:`recsys.atlas.Atlas` here."""
+    """What is asked of :class:`recsys.geography.atlas.Atlas` here."""
 
     def locate(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Add ``part`` (str, null outside the service area) from the column ``cell``."""

@@ -103,12 +103,12 @@ def fold_in(confidence: sparse.csr_array, factors: Factors, *, threads: int = 1)
 
 
 def _examples(interactions: Interactions, rows: IntArray, *, settings: ModelsSettings) -> sparse.csr_array:
-    """Return the confidences of listeners, and below them those of their sittings if these count."""
+    """Return the confidences of listeners, and below them those of their sessions if these count."""
     if not settings.sitting_weight:
         return interactions.confidence[rows]
-    sittings = interactions.sittings_of(rows)
-    sittings.data = np.full_like(sittings.data, 1 + settings.alpha * np.log(2) * settings.sitting_weight)
-    return sparse.vstack([interactions.confidence[rows], sittings]).tocsr()
+    sessions = interactions.sittings_of(rows)
+    sessions.data = np.full_like(sessions.data, 1 + settings.alpha * np.log(2) * settings.sitting_weight)
+    return sparse.vstack([interactions.confidence[rows], sessions]).tocsr()
 
 
 def _random(tracks: int, *, settings: ModelsSettings) -> FloatArray:

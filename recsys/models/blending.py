@@ -1,4 +1,4 @@
-"""The served score: the world's model, the place's own, and what is in fashion there, in a learned order."""
+"""The blend, whose score is served: the world's model, the place's own, and what is in fashion there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.models.metrics import BoolArray, top
-from recsys.models.places import WORLD, Places
+from recsys.models.place_tree import WORLD, Places
 from recsys.models.ranker import Weights, reordered
 from recsys.models.regional import Fitted, Own
 from recsys.models.trends import TRENDS, standardized, trends
@@ -23,7 +23,7 @@ _UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BlendParameters:
     """What was learned on the validation nights about blending.
 
     Parameters
@@ -31,7 +31,7 @@ class Recipe:
     weights : numpy.ndarray
         (5,) of the ``FEATURES``.
     open_gates : frozenset of str
-        The parts and countries whose own model is used; see :func:`recsys.models.learning.gated`.
+        The parts and countries whose own model is used; see :func:`recsys.models.fit_blend.gated`.
     gains : mapping of str to float
         NDCG at 10 that the own model of a part adds to its parent's, by its validation listeners.
     trees : HistGradientBoostingClassifier, optional
@@ -47,7 +47,7 @@ class Recipe:
     summed: frozenset[str] = frozenset()
 
 
-UNLEARNED = Recipe(FIRST_GUESS, frozenset())
+UNLEARNED = BlendParameters(FIRST_GUESS, frozenset())
 
 
 @dataclass(frozen=True)
@@ -141,25 +141,25 @@ class Blend:
         return columns, np.stack([*values, *behind, history, share], axis=-1).astype(np.float32)
 
 
-def blend(fitted: Fitted, *, recipe: Recipe, settings: ModelsSettings) -> Blend:
-    """Mix fitted models as a recipe says; the recipe may come from the same places on earlier nights."""
-    open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in recipe.open_gates)
+def blend(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettings) -> Blend:
+    """Mix fitted models as a parameters says; the parameters may come from the same places on earlier nights."""
+    open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in parameters.open_gates)
     seen = trends(fitted.interactions, places=fitted.places, settings=settings)
-    return _mixed(fitted, seen, chosen=open_gates, recipe=recipe, settings=settings)
+    return _mixed(fitted, seen, chosen=open_gates, parameters=parameters, settings=settings)
 
 
-def departed(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> Blend:
+def regional_only(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> Blend:
     """Return the world's and all places' own scores alone: no gate, no trend, no learned order."""
-    recipe = Recipe(DEPARTED, frozenset())
-    return _mixed(fitted, like.trends, chosen=frozenset(fitted.sides), recipe=recipe, settings=settings)
+    parameters = BlendParameters(DEPARTED, frozenset())
+    return _mixed(fitted, like.trends, chosen=frozenset(fitted.sides), parameters=parameters, settings=settings)
 
 
 def _mixed(
-    fitted: Fitted, seen: FloatArray, *, chosen: frozenset[int], recipe: Recipe, settings: ModelsSettings
+    fitted: Fitted, seen: FloatArray, *, chosen: frozenset[int], parameters: BlendParameters, settings: ModelsSettings
 ) -> Blend:
     own = fitted.own(chosen)
     sizes = np.append(fitted.sizes, 0)[own.serving]
-    weights = np.tile(recipe.weights, (len(own.serving), 1))
+    weights = np.tile(parameters.weights, (len(own.serving), 1))
     weights[:, _OWN] *= np.where(own.serving == WORLD, 0, sizes / (sizes + settings.regional_shrinkage))
-    summed = np.array([*(name in recipe.summed for name in fitted.places.names), False])
-    return Blend(own, fitted.places, seen, weights.astype(np.float32), recipe.trees, summed)
+    summed = np.array([*(name in parameters.summed for name in fitted.places.names), False])
+    return Blend(own, fitted.places, seen, weights.astype(np.float32), parameters.trees, summed)

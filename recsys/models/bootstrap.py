@@ -1,4 +1,4 @@
-"""How sure a comparison is: the same listeners are drawn again and again, and both models are measured on them."""
+"""Paired bootstrap: how sure a comparison is, from listeners drawn again and again for both models."""
 
 from dataclasses import dataclass
 

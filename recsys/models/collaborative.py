@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from recsys.models.blending import FEATURES, UNLEARNED, Blend, Recipe, blend, departed
+from recsys.models.blending import FEATURES, UNLEARNED, Blend, BlendParameters, blend, regional_only
+from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later
-from recsys.models.learning import learn
 from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
 from recsys.settings import ModelsSettings
 
-__all__ = ["FEATURES", "UNLEARNED", "Blend", "Recipe", "Trained", "learn_and_train", "recipe_of", "train"]
+__all__ = ["FEATURES", "UNLEARNED", "Blend", "BlendParameters", "Trained", "learn_and_train", "recipe_of", "train"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Trained:
     known : Interactions
         Of the training and the validation nights.
     models : mapping of str to Model
-        ``global``, ``local`` (every region alone), ``regional`` (departed from the global one, whatever the gates say)
-        and ``blend`` (what is served). All are fitted on ``known``.
-    recipe : Recipe
+        ``global``, ``local`` (every region alone), ``regional`` (global and own mixed, whatever the gates say) and
+        ``blend`` (what is served). All are fitted on ``known``.
+    parameters : BlendParameters
         What was learned on the validation nights.
     facts : polars.DataFrame
         One row per part: ``part, parent, listeners, train_rows, own_model, gate_open, own_weight, gate_gain`` (NDCG at
@@ -39,7 +39,7 @@ class Trained:
 
     known: Interactions = field(repr=False)
     models: Mapping[str, Model] = field(repr=False)
-    recipe: Recipe
+    parameters: BlendParameters
     facts: pl.DataFrame = field(repr=False)
     curve: pl.DataFrame = field(repr=False)
 
@@ -57,24 +57,24 @@ def learn_and_train(
     parents : mapping of str to str, optional
         The country of every part.
     """
-    recipe = recipe_of(train, validation, settings=settings, parents=parents)
+    parameters = recipe_of(train, validation, settings=settings, parents=parents)
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
     fitted = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
-    served = blend(fitted, recipe=recipe, settings=settings)
+    served = blend(fitted, parameters=parameters, settings=settings)
     local = fit_alone(fitted, settings=settings)
     return Trained(
         known=known,
         models={**_models(fitted, served, settings=settings), "local": local},
-        recipe=recipe,
-        facts=_facts(fitted, served=served, recipe=recipe),
+        parameters=parameters,
+        facts=_facts(fitted, served=served, parameters=parameters),
         curve=pl.DataFrame(curve, _CURVE, orient="row"),
     )
 
 
 def recipe_of(
     train: pl.DataFrame, validation: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str] | None = None
-) -> Recipe:
+) -> BlendParameters:
     """Learn on the validation nights how to blend, with models of the nights before."""
     before = gather(train, settings=settings, parents=parents)
     if 0 in before.shape:
@@ -84,14 +84,14 @@ def recipe_of(
 
 
 def train(
-    interactions: Interactions, *, recipe: Recipe, settings: ModelsSettings, threads: int = 0
+    interactions: Interactions, *, parameters: BlendParameters, settings: ModelsSettings, threads: int = 0
 ) -> Mapping[str, Model]:
-    """Fit the models of a night on all data, and mix them as a recipe of earlier nights says.
+    """Fit the models of a night on all data, and mix them as a parameters of earlier nights says.
 
     Parameters
     ----------
     interactions : Interactions
-    recipe : Recipe
+    parameters : BlendParameters
     settings : ModelsSettings
     threads : int
         0 means all cores; their number does not change a bit of the result.
@@ -102,18 +102,18 @@ def train(
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
     fitted = fit(interactions, settings=settings, threads=threads)
-    return _models(fitted, blend(fitted, recipe=recipe, settings=settings), settings=settings)
+    return _models(fitted, blend(fitted, parameters=parameters, settings=settings), settings=settings)
 
 
 def _models(fitted: Fitted, served: Blend, *, settings: ModelsSettings) -> dict[str, Model]:
-    regional = departed(fitted, like=served, settings=settings)
+    regional = regional_only(fitted, like=served, settings=settings)
     return {"global": Global(fitted.interactions, fitted.world), "regional": regional, "blend": served}
 
 
-def _facts(fitted: Fitted, *, served: Blend, recipe: Recipe) -> pl.DataFrame:
+def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.DataFrame:
     places, known = fitted.places, fitted.interactions
     parts = range(places.parts)
-    gains = [recipe.gains.get(part, np.nan) for part in known.parts]
+    gains = [parameters.gains.get(part, np.nan) for part in known.parts]
     return pl.DataFrame(
         {
             "part": known.parts,

@@ -89,7 +89,7 @@ def fit_ease(
 ) -> TrackWeights | ExampleWeights:
     """Learn the weights that predict best what listeners play from what else they play, by the smaller inverse.
 
-    With X the plays (log2(1 + plays)) of the listeners and S the ones of their sittings, weight w of the sittings and
+    With X the plays (log2(1 + plays)) of the listeners and S the ones of their sessions, weight w of the sessions and
     a ridge, the weights are I - P / diag(P), where ``P = (Z'Z + D)^-1``, Z is ``sqrt(1 - w) X`` above ``sqrt(w) S``,
     and ``D_jj = ridge + dropout * x_j + w * max(x_j - s_j, 0)`` for the squared sums x_j and s_j of the columns.
 
@@ -110,13 +110,13 @@ def fit_ease(
     """
     plays = interactions.confidence[rows]
     plays.data = (plays.data - 1) / np.float32(settings.alpha * np.log(2))
-    sittings = interactions.sittings_of(rows)
+    sessions = interactions.sittings_of(rows)
     weight = settings.sitting_weight
     columns = np.unique(plays.indices).astype(np.int64)
-    plays, sittings = plays[:, columns], sittings[:, columns]
-    x, s = _squares(plays), _squares(sittings)
+    plays, sessions = plays[:, columns], sessions[:, columns]
+    x, s = _squares(plays), _squares(sessions)
     ridges = ridge + settings.ease_dropout * x + weight * np.maximum(x - s, 0)
-    parts = [np.float32(np.sqrt(1 - weight)) * plays] + ([np.float32(np.sqrt(weight)) * sittings] if weight else [])
+    parts = [np.float32(np.sqrt(1 - weight)) * plays] + ([np.float32(np.sqrt(weight)) * sessions] if weight else [])
     examples = sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
     kind = _by_examples if examples.shape[0] < len(columns) else _by_tracks
     return kind(examples, ridges, columns=columns, width=interactions.shape[1])

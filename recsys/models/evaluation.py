@@ -1,4 +1,4 @@
-"""The evaluator: models learn from the nights before, and are asked for the nights after."""
+"""The evaluation: models learn from the nights before, and are asked for the nights after."""
 
 import time
 import warnings
@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from recsys.models import tables
+from recsys.models import report_tables
 from recsys.models.baselines import fit_baselines
-from recsys.models.cold import rank_cold, strangers
+from recsys.models.beyond_accuracy import Background, stability
+from recsys.models.cold_start import rank_cold, strangers
 from recsys.models.collaborative import FEATURES, Trained, learn_and_train
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
-from recsys.models.portrait import Background, stability
+from recsys.models.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
-from recsys.models.tables import MODELS, SERVED, Ranked, Tested
 from recsys.settings import ModelsSettings
 
 SEEDED = ("global", "local", "regional", SERVED)  # models that depend on the seed
@@ -43,21 +43,21 @@ class Evaluation:
     Parameters
     ----------
     metrics : mapping of str to float
-        By the keys of :func:`~recsys.models.tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
+        By the keys of :func:`~recsys.models.report_tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
         ``MODEL.macro_METRIC``, the mean over regions, ``MODEL.worst_METRIC``, that over the worst tenth of regions,
         with tracks that a listener heard before taken out of lists and truth; ``MODEL.with_heard_...``, all the same
         with them left in. ``blend_minus.MODEL.METRIC`` and its ``_low``, ``_high`` and ``_relative`` compare, and
-        ``regions.`` counts regions that are served worse; see :func:`~recsys.models.tables.below`. NaN for what could
-        not be measured; empty when nothing could.
+        ``regions.`` counts regions that are served worse; see :func:`~recsys.models.report_tables.below`. NaN for what
+        could not be measured; empty when nothing could.
     by_part : polars.DataFrame
         One row per part with enough test listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
     by_history : polars.DataFrame
         One row per model and number of past listens. Those of 0 are no part of any other number: they are ranked by
         what they would get on their first day, and most models have nothing for them.
     comparisons : polars.DataFrame
-        See :func:`~recsys.models.tables.compare`.
+        See :func:`~recsys.models.report_tables.compare`.
     listeners : polars.DataFrame
-        See :func:`~recsys.models.tables.by_listener`: lets two runs on the same data be compared in pairs.
+        See :func:`~recsys.models.report_tables.by_listener`: lets two runs on the same data be compared in pairs.
     facts : polars.DataFrame
         One row per part, however small; see :class:`~recsys.models.collaborative.Trained`.
     curve : polars.DataFrame
@@ -178,17 +178,19 @@ class _Job:
 
     def _measured(self, learned: Trained, ranked: Mapping[str, Ranked]) -> Evaluation:
         tested = self._tested(learned)
-        comparisons = tables.compare(ranked, tested)
-        by_part = tables.by_part(ranked, tested, facts=learned.facts)
+        comparisons = report_tables.compare(ranked, tested)
+        by_part = report_tables.by_part(ranked, tested, facts=learned.facts)
         return Evaluation(
-            metrics=tables.measured(ranked, tested) | tables.flat(comparisons) | tables.below(by_part),
+            metrics=report_tables.measured(ranked, tested)
+            | report_tables.flat(comparisons)
+            | report_tables.below(by_part),
             by_part=by_part,
-            by_history=tables.by_history(ranked, tested),
+            by_history=report_tables.by_history(ranked, tested),
             comparisons=comparisons,
-            listeners=tables.by_listener(ranked, tested),
+            listeners=report_tables.by_listener(ranked, tested),
             facts=learned.facts,
             curve=learned.curve,
-            weights=dict(zip(FEATURES, learned.recipe.weights.tolist(), strict=True)),
+            weights=dict(zip(FEATURES, learned.parameters.weights.tolist(), strict=True)),
             sizes=_sizes(learned, ranked[SERVED], self.split.test),
             seconds=self.seconds,
             note=self.note,
@@ -200,7 +202,7 @@ class _Job:
         return Tested(
             row=_positions(self.rows, known.listeners),
             home=known.homes,
-            history=tables.history_of(_listens(self.split.past, known.listeners)),
+            history=report_tables.history_of(_listens(self.split.past, known.listeners)),
             known=known,
             background=Background.of(known, artists=self.artists),
             at_least=self.settings.min_listeners_in_table,
@@ -246,9 +248,14 @@ def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame) -> dict[str, in
 
 
 def _nothing(note: str) -> Evaluation:
-    schemas = (tables.PART_SCHEMA, tables.HISTORY_SCHEMA, tables.COMPARISON_SCHEMA, tables.LISTENER_SCHEMA)
+    schemas = (
+        report_tables.PART_SCHEMA,
+        report_tables.HISTORY_SCHEMA,
+        report_tables.COMPARISON_SCHEMA,
+        report_tables.LISTENER_SCHEMA,
+    )
     by_part, by_history, comparisons, listeners = (pl.DataFrame(schema=schema) for schema in schemas)
-    facts, curve = by_part.select("part"), pl.DataFrame(schema=tables.CURVE_SCHEMA)
+    facts, curve = by_part.select("part"), pl.DataFrame(schema=report_tables.CURVE_SCHEMA)
     return Evaluation({}, by_part, by_history, comparisons, listeners, facts, curve, {}, {}, {}, note)
 
 

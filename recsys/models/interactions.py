@@ -1,4 +1,4 @@
-"""Who played what: listener x track matrices of everyone who allowed it, and the ids behind their rows and columns."""
+"""Interactions: listener x track matrices of everyone who allowed it, and the ids behind their rows and columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Interactions:
     query : scipy.sparse.csr_array
         (n, m) float32, what a model is asked with: ``log2(1 + sum of plays / (1 + age) ** recency_power)``, where the
         age of plays is the nights up to the listener's last one.
-    sittings : scipy.sparse.csr_array
+    sessions : scipy.sparse.csr_array
         (s, m) float32 ones, a row for every night on which a listener played two tracks or more.
     sitting_of : numpy.ndarray
         (s,) the listener's row of every sitting.
@@ -59,7 +59,7 @@ class Interactions:
     confidence: sparse.csr_array
     recent: sparse.csr_array
     query: sparse.csr_array
-    sittings: sparse.csr_array
+    sessions: sparse.csr_array
     sitting_of: IntArray = field(repr=False)
     age: FloatArray = field(repr=False)
     parents: tuple[str, ...]
@@ -74,9 +74,9 @@ class Interactions:
         return np.flatnonzero(self.homes == part)
 
     def sittings_of(self, rows: IntArray) -> sparse.csr_array:
-        """Return the sittings of some listeners, in the order of the listeners."""
+        """Return the sessions of some listeners, in the order of the listeners."""
         first, last = np.searchsorted(self.sitting_of, rows), np.searchsorted(self.sitting_of, rows, side="right")
-        return self.sittings[np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [rows])]
+        return self.sessions[np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [rows])]
 
     def residents(self) -> IntArray:
         """Return (p,) the number of listeners at home in each part."""
@@ -116,7 +116,7 @@ def gather(
     confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
     confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
     recency = _recency(coded["night"], half_life=settings.half_life_nights)
-    sitting_of, sittings = _sittings(coded, tracks=len(tracks))
+    sitting_of, sessions = _sittings(coded, tracks=len(tracks))
     return Interactions(
         listeners=listeners,
         tracks=tracks,
@@ -125,7 +125,7 @@ def gather(
         confidence=confidence,
         recent=_matrix(coded, recency, shape=shape),
         query=_query(coded, power=settings.recency_power, shape=shape),
-        sittings=sittings,
+        sessions=sessions,
         sitting_of=sitting_of,
         age=_age(coded, tracks=len(tracks)),
         parents=tuple((parents or {}).get(part, "") for part in parts),
@@ -197,7 +197,7 @@ def _query(coded: pl.DataFrame, *, power: float, shape: tuple[int, int]) -> spar
 
 
 def _sittings(coded: pl.DataFrame, *, tracks: int) -> tuple[IntArray, sparse.csr_array]:
-    """Return the listener of every night with two tracks or more, and (sittings, tracks) ones."""
+    """Return the listener of every night with two tracks or more, and (sessions, tracks) ones."""
     plays = coded.select("row", "night", "column").unique().sort("row", "night", "column")
     plays = plays.filter(pl.len().over("row", "night") >= 2)
     sitting = plays.select(pl.struct("row", "night").rank("dense")).to_series().cast(pl.Int32).to_numpy() - 1

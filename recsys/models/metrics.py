@@ -1,4 +1,4 @@
-"""How good ranked lists are: every track of the vocabulary is ranked, nothing is sampled."""
+"""Ranking metrics: how good lists are; every track of the vocabulary is ranked, nothing is sampled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The light ranker: what orders the best tracks of a list, learned from what listeners played on later nights."""
+"""The ranker (learning to rank): orders the best tracks of a list, from what listeners played on later nights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields

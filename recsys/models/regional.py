@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.models import als, ease
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.places import WORLD, Places
+from recsys.models.place_tree import WORLD, Places
 from recsys.settings import ModelsSettings
 
 

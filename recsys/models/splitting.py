@@ -1,4 +1,4 @@
-"""What models learn from and what they are asked for: nights before, nights after, and nothing of anybody's future."""
+"""Temporal split: what models learn from and what they are asked for; nothing of anybody's future."""
 
 from dataclasses import dataclass, field
 from datetime import date

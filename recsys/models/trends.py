@@ -1,10 +1,10 @@
-"""What is played where: shares of plays by place, each place's shrunk toward those of its parent."""
+"""Popularity by place: shares of plays, each place's shrunk toward those of its parent."""
 
 import numpy as np
 from scipy import sparse
 
 from recsys.models.interactions import FloatArray, Interactions
-from recsys.models.places import WORLD, Places
+from recsys.models.place_tree import WORLD, Places
 from recsys.settings import ModelsSettings
 
 TRENDS = ("recent", "growth", "new")

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys.atlas import REMAINDER, Atlas
 from recsys.errors import InputError, PrivacyBudgetError, SettingsError
-from recsys.releases import counts
-from recsys.releases.accounting import (
+from recsys.geography.atlas import REMAINDER, Atlas
+from recsys.releases.budget.accounting import (
     MONTH,
     NAMES,
     YEAR,
@@ -28,9 +27,10 @@ from recsys.releases.accounting import (
     epsilon,
     together,
 )
-from recsys.releases.counts import Tier
-from recsys.releases.ledger import Entry, Ledger, Spend
-from recsys.releases.released import digest_of
+from recsys.releases.budget.ledger import Entry, Ledger, Spend
+from recsys.releases.counts import release
+from recsys.releases.counts.release import Tier
+from recsys.releases.counts.release_reader import digest_of
 from recsys.schemas import PartnerTrends, at_border
 from recsys.settings import PartnerSettings, PrivacySettings, Settings
 from recsys.workspace import digest, staged, sweep
@@ -89,7 +89,7 @@ def release(
 ) -> Path:
     """Release a partner file: noisy counts of every place and track, of which only the safe ones are written.
 
-    It goes the way of a night (:func:`recsys.releases.counts.release`): the true counts are bounded, the spend is in
+    It goes the way of a night (:func:`recsys.releases.counts.release.release`): the true counts are bounded, the spend is in
     the ledger before noise is drawn for every pair of place and track, and a file that is there is returned as it is.
 
     Parameters
@@ -128,9 +128,9 @@ def release(
         return _released_before(folder, period=period, ledger=ledger, now=now)
     _check_length(period, settings=settings.partner)
     privacy = as_nightly(settings.privacy, settings.partner)
-    tiers = counts.tiers(atlas, settings=privacy)
-    order, tracks = counts.drawing_order(tiers, atlas=atlas), catalogue["track_id"].to_list()
-    true = counts.true_counts(
+    tiers = release.tiers(atlas, settings=privacy)
+    order, tracks = release.drawing_order(tiers, atlas=atlas), catalogue["track_id"].to_list()
+    true = release.true_counts(
         contributions, night=period.last, tracks=tracks, tiers=order, atlas=atlas, settings=privacy
     )
     sweep(files)
@@ -427,7 +427,7 @@ def _published(
     row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
     real, start, width = row.astype(np.int64) * len(tracks) + track, 0, len(tracks)
     enough = real[listeners >= settings.min_listeners]
-    for block in counts.noisy_blocks(true, tiers=order, width=width):
+    for block in release.noisy_blocks(true, tiers=order, width=width):
         least = threshold(block.tier.sigma_squared, settings=settings)
         here = enough[slice(*np.searchsorted(enough, [start, start + block.noisy.size]))] - start
         for cell in here[block.noisy[here] >= least]:

@@ -7,7 +7,7 @@ from typing import cast
 
 from typing_extensions import TypedDict
 
-ACCOUNT = "account.json"  # in the workspace; written by pipelines.account
+ACCOUNT = "account.json"  # in the workspace; written by pipelines.privacy.privacy_account
 
 
 class Spent(TypedDict):

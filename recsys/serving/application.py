@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsys.serving.contract import completed
 from recsys.serving.express import Express
+from recsys.serving.openapi.document import completed
 from recsys.serving.patience import Room
 
 

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import RecsysError
-from recsys.serving.gate import LISTENER
-from recsys.serving.prepared import ROUTE
-from recsys.serving.problems import Log, problem_of
-from recsys.serving.query import parameters
+from recsys.serving.middleware.authentication import LISTENER
+from recsys.serving.requests.problems import Log, problem_of
+from recsys.serving.requests.query import parameters
+from recsys.serving.snapshot.response_cache import ROUTE
 
 Route = Callable[..., Coroutine[Any, Any, Response]]
 

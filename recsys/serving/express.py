@@ -8,14 +8,14 @@ many, it is measured and logged. Whatever is not as simple as that takes the ord
 import time
 from asyncio import Event
 
-from recsys.serving.access import NOSNIFF, Journal
-from recsys.serving.endpoint import Endpoint
-from recsys.serving.gate import address_of
-from recsys.serving.guard import tells_position, too_long
-from recsys.serving.limits import Limits
+from recsys.serving.middleware.access_log import NOSNIFF, Journal
+from recsys.serving.middleware.authentication import address_of
+from recsys.serving.middleware.position_filter import tells_position, too_long
 from recsys.serving.patience import PatientProtocol
-from recsys.serving.prepared import Headers
-from recsys.serving.request_id import request_id
+from recsys.serving.requests.rate_limit import Limits
+from recsys.serving.requests.request_id import request_id
+from recsys.serving.snapshot.response_cache import Headers
+from recsys.serving.state.endpoint import Endpoint
 
 _LAST = b"%s: %s\r\n\r\n" % NOSNIFF
 _OTHER = frozenset({b"if-none-match", b"origin", b"expect", b"content-length", b"transfer-encoding"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from recsys.serving.metrics import Metrics
+from recsys.serving.requests.metrics import Metrics
 from recsys.settings import ServingSettings
 
 if TYPE_CHECKING:

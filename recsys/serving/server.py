@@ -11,10 +11,10 @@ from typing import Any
 import uvicorn
 
 from recsys.errors import NotReadyError, SettingsError
-from recsys.serving.access import JsonFormatter
-from recsys.serving.api import create_app
+from recsys.serving.app import create_app
 from recsys.serving.express import ExpressProtocol
-from recsys.serving.held import Held
+from recsys.serving.middleware.access_log import JsonFormatter
+from recsys.serving.state.export import ListenerRecords
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -23,7 +23,7 @@ def serve(
     workspace: Workspace,
     *,
     settings: Settings,
-    held: Held | None = None,
+    held: ListenerRecords | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
 ) -> None:
@@ -33,7 +33,7 @@ def serve(
     ----------
     workspace : Workspace
     settings : Settings
-    held : Held, optional
+    held : ListenerRecords, optional
         Reads what the private store holds about a listener.
     host : str
         Without a key set (``serving.jwks``) a loopback address.

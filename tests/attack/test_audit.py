@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 from scipy.stats import beta, binom, norm
 
-from pipelines import audit as job
-from pipelines.audit import audit_release
+from pipelines.privacy import audit as job
+from pipelines.privacy.audit import audit_release
 from recsys.cells import contributions
 from recsys.errors import PrivacyBudgetError
-from recsys.releases import audit, counts, noise
-from recsys.releases.audit import CHANCE, RUNS, epsilon_of, guesses, lower_bound
+from recsys.releases.counts import noise, release
+from recsys.releases.verify import audit
+from recsys.releases.verify.audit import CHANCE, RUNS, epsilon_of, guesses, lower_bound
 from recsys.settings import Settings, load_settings
 
 MU = math.sqrt(2 * 0.015)  # of the default budget of a night
@@ -113,7 +114,7 @@ class Faults:
 def test_noise_that_hides_less_is_found(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., Any]
 ) -> None:
-    monkeypatch.setattr(counts, "discrete_gaussian", fault)
+    monkeypatch.setattr(release, "discrete_gaussian", fault)
     finding = audit_release(settings)
     assert finding.found > MU
     with pytest.raises(PrivacyBudgetError, match=r"the settings promise 0\.173") as refused:
@@ -123,12 +124,12 @@ def test_noise_that_hides_less_is_found(
 
 
 def test_a_listener_who_is_counted_twice_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    once = counts._distinct_listeners
+    once = release._distinct_listeners
 
     def twice(*arguments: Any, **options: Any) -> pl.DataFrame:
         return once(*arguments, **options).with_columns(pl.col("listeners") * 2)
 
-    monkeypatch.setattr(counts, "_distinct_listeners", twice)
+    monkeypatch.setattr(release, "_distinct_listeners", twice)
     assert audit_release(settings).found > 1.5 * MU
 
 
@@ -158,7 +159,7 @@ def test_bounds_that_do_not_hold_are_refused_by_the_release_and_else_found(
     fault(monkeypatch)
     with pytest.raises(PrivacyBudgetError, match="the noise would not hide them"):
         audit_release(settings)
-    monkeypatch.setattr(counts, "_check_bounds", lambda *_, **__: None)
+    monkeypatch.setattr(release, "_check_bounds", lambda *_, **__: None)
     assert audit_release(settings).found > MU
 
 
@@ -203,14 +204,14 @@ def test_a_budget_that_is_divided_wrongly_does_not_enlarge_the_claim(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were every tier given the whole budget, mu would be sqrt(3) times what the settings promise."""
-    divided = counts.tiers
+    divided = release.tiers
 
     def whole(*arguments: Any, **options: Any) -> tuple[Any, ...]:
         found = divided(*arguments, **options)
         rho = sum(tier.rho for tier in found)
         return tuple(replace(tier, rho=rho, sigma_squared=10 / (2 * rho)) for tier in found)
 
-    monkeypatch.setattr(counts, "tiers", whole)
+    monkeypatch.setattr(release, "tiers", whole)
     finding = audit_release(settings)
     assert finding.claimed == pytest.approx(MU)
     assert finding.found > 1.4 * MU

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dying
 import pytest
+from support import dying
 
-from recsys.releases import snapshot
-from recsys.releases.ledger import Ledger
+from recsys.releases.budget.ledger import Ledger
+from recsys.releases.snapshot import publishing
 from recsys.workspace import Workspace, read_manifest
 
 
@@ -16,24 +16,28 @@ def died(job: str, root: Path, copies: Path) -> list[Path]:
     """Return the workspaces of all processes that died, in the order of their moments."""
     copies.mkdir()
     done = subprocess.run(
-        [sys.executable, dying.__file__, job, str(root), str(copies)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "support.dying", job, str(root), str(copies)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return sorted(copies.iterdir(), key=lambda path: int(path.name))[:-1]
 
 
 def test_the_last_snapshot_stays_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_KEPT", 1)
+    monkeypatch.setattr(publishing, "_KEPT", 1)
     published = Workspace(tmp_path / "published").prepare()
     first = dying.publish(published.root, day=0)
     found = []
     for root in died("publish", published.root, tmp_path / "copies"):
         workspace = Workspace(root)
-        current = snapshot.current(workspace)  # verifies every byte
+        current = publishing.current(workspace)  # verifies every byte
         assert len(current.items("aa1", chart="popular")) == 10
         found.append(current.id == first)
         last = dying.publish(root, day=1)
-        assert snapshot.current(workspace).id == last != first
+        assert publishing.current(workspace).id == last != first
         assert [path.name for path in workspace.snapshots.iterdir()] == [last]
     assert found == sorted(found, reverse=True)  # the old one until the swap, the new one from then on
     assert set(found) == {True, False}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from arriving import ALL_PURPOSES, KEY, NIGHT, NOW, Quarters, arrived, coarse, given, listen, write_listens
+from support.arriving import ALL_PURPOSES, KEY, NIGHT, NOW, Quarters, arrived, coarse, given, listen, write_listens
 
 from recsys.arrivals.permission import permissions, read_entries, still_allowed
 from recsys.cells.contributions import bound
-from recsys.consent import ConsentLog, Purpose, State
+from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.errors import InputError
 from recsys.settings import load_settings
 from recsys.workspace import listener_of

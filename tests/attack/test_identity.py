@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge import NOW, Client, publish, told
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-from tokens import GOOD, KEYS, NAMES, jwks, part, secret, signed
+from support.edge import NOW, Client, publish, told
+from support.tokens import GOOD, KEYS, NAMES, jwks, part, secret, signed
 
 from recsys.errors import IdentityError
-from recsys.serving.identity import verify
-from recsys.serving.keys import DevelopmentKey, trusted_keys
+from recsys.serving.auth.jwks import DevelopmentKey, trusted_keys
+from recsys.serving.auth.tokens import verify
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 

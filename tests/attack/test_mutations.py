@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from mutations import MUTATIONS, ROOT, Mutation, copy_project, noticed, run_tests
+from support.mutations import MUTATIONS, ROOT, Mutation, copy_project, noticed, run_tests
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.fault)
@@ -23,7 +23,7 @@ def test_every_fault_is_another_one() -> None:
 
 
 def test_a_mutation_that_no_longer_fits_the_code_is_an_error(tmp_path: Path) -> None:
-    lost = Mutation("nothing", "recsys/consent.py", "no line of the code", "", ("unit/test_consent.py",))
+    lost = Mutation("nothing", "recsys/consents/log.py", "no line of the code", "", ("unit/test_consent.py",))
     with pytest.raises(LookupError, match="holds 0 times what 'nothing' changes"):
         noticed(lost, tmp_path)
 

@@ -9,15 +9,16 @@ from typing import Any
 import polars as pl
 import pytest
 import structlog
-from commands import Run
-from night import FIRST, NOW, deployed, night_of, small_settings, write_world
+from support.commands import Run
+from support.night import FIRST, NOW, deployed, night_of, small_settings, write_world
 
-from pipelines import audit, nightly
-from pipelines.consents import import_consents
-from pipelines.deployment import Sources
-from recsys.consent import Entry, Purpose, State
+from pipelines.base.job_context import Sources
+from pipelines.night import nightly
+from pipelines.privacy import audit
+from pipelines.privacy.consents import import_consents
+from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import PrivacyBudgetError
-from recsys.releases import counts, noise
+from recsys.releases.counts import noise, release
 from recsys.settings import Settings
 from recsys.workspace import listener_of
 
@@ -37,15 +38,15 @@ def test_a_night_whose_audit_fails_ends_there(
 ) -> None:
     """It says so in MLflow first; a night whose audit does not fail goes on."""
     sources, logged = Sources(tmp_path, tmp_path), dict[str, float]()
-    deployment = deployed(tmp_path, sources, settings)
+    job = deployed(tmp_path, sources, settings)
     run = SimpleNamespace(metrics=logged.update)
     honest = audit.audit_release(settings, runs=200)
     monkeypatch.setattr(nightly, "audit_release", lambda _: honest)
-    assert nightly._audit(deployment, run) is honest
+    assert nightly._audit(job, run) is honest
     assert logged["privacy.audit.kept"] == 1
     monkeypatch.setattr(nightly, "audit_release", lambda _: replace(honest, found=0.2))
     with pytest.raises(PrivacyBudgetError):
-        nightly._audit(deployment, run)
+        nightly._audit(job, run)
     assert logged["privacy.audit.mu_found"] == 0.2
     assert logged["privacy.audit.kept"] == 0
 
@@ -63,7 +64,7 @@ def test_nothing_is_drawn_or_published_when_the_audit_fails(
     assert first.code == 0, first.err
     assert first.summary["audit"]["mu_claimed"] == pytest.approx(0.1732, abs=1e-4)  # sqrt(2 * 0.015)
     pointer = (tmp_path / "workspace/current").read_text()
-    monkeypatch.setattr(counts, "discrete_gaussian", halved)
+    monkeypatch.setattr(release, "discrete_gaussian", halved)
     second = hearabouts("nightly", *files, "--settings", "settings.toml")
     assert second.code == 77
     assert "the audit of the release code found mu" in second.err
@@ -84,8 +85,8 @@ def test_a_night_trains_on_what_is_allowed_now(tmp_path: Path, monkeypatch: pyte
     users = [f"user-{number}" for number in range(20)]
     sources, settings_ = write_world(tmp_path, nights=1, users=users), small_settings(tmp_path)
     before, after = (deployed(tmp_path, sources, settings_, now=NOW + timedelta(days=days)) for days in (0, 1))
-    for deployment in (before, after):
-        vars(deployment)["atlas"] = audit._atlas(settings_)  # Lisbon and Porto, at no cost
+    for job in (before, after):
+        vars(job)["atlas"] = audit._atlas(settings_)  # Lisbon and Porto, at no cost
     before.workspace.prepare()
     import_consents(sources.consents, workspace=before.workspace, settings=settings_)
     nightly.run_night(before, FIRST)

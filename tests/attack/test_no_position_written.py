@@ -14,7 +14,7 @@ from pathlib import Path
 import h3
 import polars as pl
 import pytest
-from night import FIRST, LISBON, TRACKS, noon, plays, row, write_catalogue, write_consents, write_listens
+from support.night import FIRST, LISBON, TRACKS, noon, plays, row, write_catalogue, write_consents, write_listens
 
 from pipelines.__main__ import main
 from recsys import workspace as workspace_module

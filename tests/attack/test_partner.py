@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from night import FIRST, LISBON, deployed, night_of, noon, row, small_settings, write_catalogue, write_listens
-from partnering import made, settings
+from support.night import FIRST, LISBON, deployed, night_of, noon, row, small_settings, write_catalogue, write_listens
+from support.partnering import made, settings
 
-from pipelines.consents import import_consents
-from pipelines.deployment import Deployment, Sources
-from pipelines.nightly import run_night
-from pipelines.partner import run_partner
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.night.nightly import run_night
+from pipelines.privacy.consents import import_consents
+from pipelines.privacy.partner import run_partner
 from recsys.arrivals.permission import still_allowed
-from recsys.consent import Purpose
+from recsys.consents.log import Purpose
 from recsys.errors import InputError, PrivacyBudgetError, UsageError
-from recsys.releases import counts
+from recsys.releases.counts import release
 from recsys.releases.partner import Period
 from recsys.workspace import listener_of
 
@@ -55,7 +55,7 @@ def decisions() -> Iterable[tuple[str, str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+def job(tmp_path_factory: pytest.TempPathFactory) -> JobContext:
     """Three nights in which six groups of listeners play in Lisbon, run with hardly any noise for partners."""
     folder = tmp_path_factory.mktemp("partners")
     for number in range(NIGHTS):
@@ -76,8 +76,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 
 
 @pytest.fixture(scope="module")
-def trends(deployment: Deployment) -> pl.DataFrame:
-    done = run_partner(deployment, period=PERIOD)
+def trends(job: JobContext) -> pl.DataFrame:
+    done = run_partner(job, period=PERIOD)
     return pl.read_parquet(Path(done["folder"]) / "trends.parquet")
 
 
@@ -87,46 +87,36 @@ def test_only_who_allows_it_is_in_the_file(trends: pl.DataFrame) -> None:
     assert trends["listeners"].is_between(2 * GROUP - 20, 2 * GROUP + 20).all()
 
 
-def test_no_canary_leaves_a_trace_in_any_file(deployment: Deployment, trends: pl.DataFrame) -> None:
-    folder = deployment.workspace.root / "partner" / str(PERIOD)
+def test_no_canary_leaves_a_trace_in_any_file(job: JobContext, trends: pl.DataFrame) -> None:
+    folder = job.workspace.root / "partner" / str(PERIOD)
     everything = b"".join(path.read_bytes() for path in folder.iterdir())
     everything += trends.write_csv().encode()
     for track in CANARIES.values():
         assert track.encode() not in everything
     for group in (*PARTNERS, *OTHERS):
-        assert listener_of(f"{group}-0", key=deployment.listener_key).encode() not in everything
+        assert listener_of(f"{group}-0", key=job.listener_key).encode() not in everything
         assert f"{group}-0".encode() not in everything
 
 
-def test_who_allows_partner_statistics_alone_counts_nowhere_else(deployment: Deployment) -> None:
-    kept = deployment.store.scan().collect()
-    alone = [
-        listener_of(user, key=deployment.listener_key) for group in ("partner", "withdrawn") for user in users(group)
-    ]
+def test_who_allows_partner_statistics_alone_counts_nowhere_else(job: JobContext) -> None:
+    kept = job.store.scan().collect()
+    alone = [listener_of(user, key=job.listener_key) for group in ("partner", "withdrawn") for user in users(group)]
     theirs = kept.filter(pl.col("listener").is_in(alone))
     assert theirs["listener"].n_unique() == GROUP  # of the withdrawn not a row was stored
     assert not (theirs["counted"] | theirs["trained"]).any()
     assert theirs["part"].null_count() == theirs.height
-    assert (
-        deployment.store.counted_nights(tuple(range(4)), night_of(99))
-        .filter(pl.col("listener").is_in(alone))
-        .is_empty()
-    )
+    assert job.store.counted_nights(tuple(range(4)), night_of(99)).filter(pl.col("listener").is_in(alone)).is_empty()
 
 
-def test_withdrawal_counts_for_the_next_file_though_everything_was_stored(
-    deployment: Deployment, tmp_path: Path
-) -> None:
-    later = Deployment(
-        deployment.workspace, deployment.settings, deployment.sources, deployment.now + timedelta(days=1)
-    )
-    at = deployment.now + timedelta(hours=1)
+def test_withdrawal_counts_for_the_next_file_though_everything_was_stored(job: JobContext, tmp_path: Path) -> None:
+    later = JobContext(job.workspace, job.settings, job.sources, job.now + timedelta(days=1))
+    at = job.now + timedelta(hours=1)
     log = [f"{user},partner_statistics,withdrawn,{at.isoformat()},2026-09" for user in users("all")]
     (tmp_path / "consents.csv").write_text("\n".join(["user_id,purpose,state,at,notice_version", *log]) + "\n")
     import_consents(tmp_path / "consents.csv", workspace=later.workspace, settings=later.settings)
     left = still_allowed(later.store.scan(), permissions=later.permissions).collect()
     allowed = left.filter(pl.col("partner_part").is_not_null())["listener"]
-    assert set(allowed) == {listener_of(user, key=deployment.listener_key) for user in users("partner")}
+    assert set(allowed) == {listener_of(user, key=job.listener_key) for user in users("partner")}
 
 
 @pytest.mark.parametrize(
@@ -139,21 +129,21 @@ def test_withdrawal_counts_for_the_next_file_though_everything_was_stored(
     ],
 )
 def test_a_period_that_cannot_be_is_refused(
-    deployment: Deployment, period: Period, error: type[Exception], match: str
+    job: JobContext, period: Period, error: type[Exception], match: str
 ) -> None:
     with pytest.raises(error, match=match):
-        run_partner(deployment, period=period)
+        run_partner(job, period=period)
 
 
 def test_the_file_can_be_copied_and_a_folder_of_something_else_is_spared(
-    deployment: Deployment, trends: pl.DataFrame, tmp_path: Path
+    job: JobContext, trends: pl.DataFrame, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        assert run_partner(deployment, period=PERIOD, out=tmp_path / "given")["status"] == "nothing new"
+        assert run_partner(job, period=PERIOD, out=tmp_path / "given")["status"] == "nothing new"
     assert pl.read_parquet(tmp_path / "given" / "trends.parquet").equals(trends)
     (tmp_path / "given" / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match="something else"):
-        run_partner(deployment, period=PERIOD, out=tmp_path / "given")
+        run_partner(job, period=PERIOD, out=tmp_path / "given")
 
 
 def rows(listeners: int, track: str) -> list[tuple[str, str, str]]:
@@ -169,7 +159,7 @@ def test_whatever_the_noise_nineteen_real_listeners_are_never_a_row(
     def drawn(size: int, sigma_squared: float) -> Any:
         return np.full(size, noise, dtype=np.int32)
 
-    monkeypatch.setattr(counts, "discrete_gaussian", drawn)
+    monkeypatch.setattr(release, "discrete_gaussian", drawn)
     found = pl.read_parquet(made(tmp_path, rows(19, "t01") + rows(20, "t02") + rows(200, "t03")) / "trends.parquet")
     assert set(found["track_id"]) == ({"t02", "t03"} if noise else {"t03"})
 
@@ -178,7 +168,7 @@ def test_noise_that_hides_a_row_does_hide_it(tmp_path: Path, monkeypatch: pytest
     def drawn(size: int, sigma_squared: float) -> Any:
         return np.full(size, -1_000, dtype=np.int32)
 
-    monkeypatch.setattr(counts, "discrete_gaussian", drawn)
+    monkeypatch.setattr(release, "discrete_gaussian", drawn)
     assert pl.read_parquet(made(tmp_path, rows(900, "t03")) / "trends.parquet").is_empty()
 
 

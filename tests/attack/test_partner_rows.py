@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from partnering import made
+from support.partnering import made
 
-from recsys.releases import counts
+from recsys.releases.counts import release
 
 
 def published(folder: Path, monkeypatch: pytest.MonkeyPatch, *, noise: int) -> set[tuple[str, str]]:
     """Return the rows of a file with 19 listeners of one track and 40 of another, with the same noise in every cell."""
     rows = [(f"{i:032x}", "aa1", track) for track, heard in (("t00", 19), ("t01", 40)) for i in range(heard)]
-    monkeypatch.setattr(counts, "discrete_gaussian", lambda size, sigma_squared: np.full(size, noise, dtype=np.int32))
+    monkeypatch.setattr(release, "discrete_gaussian", lambda size, sigma_squared: np.full(size, noise, dtype=np.int32))
     return set(pl.read_parquet(made(folder, rows) / "trends.parquet").select("place", "track_id").rows())
 
 

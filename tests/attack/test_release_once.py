@@ -10,20 +10,20 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import night
 import numpy as np
 import polars as pl
 import pytest
-from releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhere, released, small_atlas
+from support import night
+from support.releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhere, released, small_atlas
 
-from pipelines.consents import import_consents
-from pipelines.deployment import Deployment, Sources
-from pipelines.forget import forget
-from pipelines.nightly import run_night
-from pipelines.planning import leave_out, plan_nights
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.night.nightly import run_night
+from pipelines.night.schedule import leave_out, plan_nights
+from pipelines.privacy.consents import import_consents
+from pipelines.privacy.forget import forget
 from recsys.errors import PrivacyBudgetError, UsageError
-from recsys.releases import counts
-from recsys.releases.ledger import Ledger
+from recsys.releases.budget.ledger import Ledger
+from recsys.releases.counts import release
 from recsys.settings import load_settings
 from recsys.workspace import digest, listener_of
 
@@ -49,7 +49,7 @@ def crashes(*_: Any, **__: Any) -> Any:
 def test_a_second_release_is_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = bytes_of(released(contributed(ROWS), tmp_path))
     entries = Ledger(tmp_path / "ledger.db").entries()
-    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    monkeypatch.setattr(release, "discrete_gaussian", draws_nothing)
     more = contributed([*ROWS, *((f"late {i}", "aa2", "t05") for i in range(50))])
     richer = PRIVACY.model_copy(update={"rho_per_night": 1.0})
     for again in (
@@ -65,7 +65,7 @@ def test_a_second_release_is_the_first_one(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_spend_is_on_disk_before_noise_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, draw = [], counts.discrete_gaussian
+    found, draw = [], release.discrete_gaussian
 
     def look(size: int, sigma_squared: float) -> Any:
         if not found:
@@ -75,7 +75,7 @@ def test_the_spend_is_on_disk_before_noise_is_drawn(tmp_path: Path, monkeypatch:
             connection.close()
         return draw(size, sigma_squared=sigma_squared)
 
-    monkeypatch.setattr(counts, "discrete_gaussian", look)
+    monkeypatch.setattr(release, "discrete_gaussian", look)
     released(contributed(ROWS), tmp_path)
     ((night, rho, tiers),) = found
     assert (night, rho) == ("2026-10-01", 0.015)
@@ -90,7 +90,7 @@ def test_a_spend_reaches_the_disk_and_not_only_the_cache(tmp_path: Path) -> None
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    monkeypatch.setattr(release, "discrete_gaussian", draws_nothing)
     monkeypatch.setattr(Ledger, "commit", crashes)
     with pytest.raises(Crash):
         released(contributed(ROWS), tmp_path)
@@ -100,7 +100,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_release(tmp_path: Path, monke
 @pytest.mark.parametrize("at", ["discrete_gaussian", "write_manifest"])
 def test_a_crash_before_anything_left_spends_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     with monkeypatch.context() as crashing:
-        crashing.setattr(counts, at, crashes)
+        crashing.setattr(release, at, crashes)
         with pytest.raises(Crash):
             released(contributed(ROWS), tmp_path)
     assert list((tmp_path / "releases").glob("*")) == list((tmp_path / "releases").glob(".*")) == []
@@ -138,12 +138,12 @@ def test_a_night_that_was_begun_is_not_begun_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     with monkeypatch.context() as crashing:
-        crashing.setattr(counts, "discrete_gaussian", crashes)
+        crashing.setattr(release, "discrete_gaussian", crashes)
         with pytest.raises(Crash):
             released(contributed(ROWS), tmp_path)
     if "rho" in change:
         change = {"settings": load_settings(overrides={"privacy": {"rho_per_night": change["rho"]}}).privacy}
-    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    monkeypatch.setattr(release, "discrete_gaussian", draws_nothing)
     with pytest.raises(PrivacyBudgetError, match="has a ledger entry with another") as refused:
         released(contributed(ROWS), tmp_path, **change)
     assert "the settings, atlas and catalogue it was begun with" in refused.value.hint
@@ -151,7 +151,7 @@ def test_a_night_that_was_begun_is_not_begun_otherwise(
 
 def test_a_deleted_release_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(released(contributed(ROWS), tmp_path))
-    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    monkeypatch.setattr(release, "discrete_gaussian", draws_nothing)
     with pytest.raises(PrivacyBudgetError, match="would draw new noise") as refused:
         released(contributed(ROWS), tmp_path)
     assert refused.value.exit_code == 77
@@ -163,7 +163,7 @@ def test_a_ledger_that_does_not_know_a_release_stops_the_night(tmp_path: Path) -
     released(contributed(ROWS), tmp_path)
     (tmp_path / "ledger.db").rename(tmp_path / "lost.db")
     with pytest.raises(PrivacyBudgetError, match="not in the ledger"):
-        counts.confirm(tmp_path / "releases", ledger=Ledger(tmp_path / "ledger.db"), now=NOW)
+        release.confirm(tmp_path / "releases", ledger=Ledger(tmp_path / "ledger.db"), now=NOW)
 
 
 def test_an_exchanged_release_is_noticed(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_crash_before_the_ledger_knew_does_not_let_a_night_be_drawn_again(
             released(contributed(ROWS), tmp_path)
     ledger = Ledger(tmp_path / "ledger.db")
     assert [entry.release for entry in ledger.entries()] == [None]
-    counts.confirm(tmp_path / "releases", ledger=ledger, now=NOW)
+    release.confirm(tmp_path / "releases", ledger=ledger, now=NOW)
     assert None not in [entry.release for entry in ledger.entries()]
     shutil.rmtree(tmp_path / "releases")
     with pytest.raises(PrivacyBudgetError, match="released already"):
@@ -220,48 +220,48 @@ def test_a_crash_before_the_ledger_knew_does_not_let_a_night_be_drawn_again(
 USERS = [f"user-{number}" for number in range(12)]
 
 
-def deployed_for(folder: Path, **sections: dict[str, object]) -> Deployment:
+def deployed_for(folder: Path, **sections: dict[str, object]) -> JobContext:
     """A world of three nights in Portugal, whose first two can be run by :func:`run`."""
     files = folder / "listens", folder / "catalogue.csv", folder / "consents.csv"
     sources = Sources(*files) if files[0].exists() else night.write_world(folder, nights=2, users=USERS)
-    deployment = night.deployed(folder, sources, night.small_settings(folder / "mlruns", **sections))
-    deployment.workspace.prepare()
-    import_consents(folder / "consents.csv", workspace=deployment.workspace, settings=deployment.settings)
-    return deployment
+    job = night.deployed(folder, sources, night.small_settings(folder / "mlruns", **sections))
+    job.workspace.prepare()
+    import_consents(folder / "consents.csv", workspace=job.workspace, settings=job.settings)
+    return job
 
 
-def run(deployment: Deployment, *more: date, skip: tuple[date, ...] = ()) -> list[date]:
+def run(job: JobContext, *more: date, skip: tuple[date, ...] = ()) -> list[date]:
     """Run the nights that are due, and whatever else somebody insists on."""
-    due = [*plan_nights(deployment, skip=skip).due, *more]
+    due = [*plan_nights(job, skip=skip).due, *more]
     for some in due:
-        run_night(deployment, some)
+        run_night(job, some)
     return due
 
 
-def releases_of(deployment: Deployment) -> dict[str, dict[str, str]]:
-    return {folder.name: bytes_of(folder) for folder in deployment.workspace.releases.iterdir()}
+def releases_of(job: JobContext) -> dict[str, dict[str, str]]:
+    return {folder.name: bytes_of(folder) for folder in job.workspace.releases.iterdir()}
 
 
-def nothing(folder: Path, _: Deployment) -> Deployment:
+def nothing(folder: Path, _: JobContext) -> JobContext:
     return deployed_for(folder)
 
 
-def late_listens(folder: Path, _: Deployment) -> Deployment:
+def late_listens(folder: Path, _: JobContext) -> JobContext:
     more = night.plays(night.FIRST, users=USERS, tracks=night.TRACKS[:9])
     night.write_listens(folder / "listens", night.FIRST, more)
     return deployed_for(folder)
 
 
-def erasures(folder: Path, deployment: Deployment) -> Deployment:
+def erasures(folder: Path, job: JobContext) -> JobContext:
     for user in USERS[:6]:
-        forget(user, workspace=deployment.workspace, settings=deployment.settings, now=deployment.now)
-    forgotten = [listener_of(user, key=deployment.listener_key) for user in USERS[:6]]
-    assert deployment.store.scan().filter(pl.col("listener").is_in(forgotten)).collect().is_empty()
+        forget(user, workspace=job.workspace, settings=job.settings, now=job.now)
+    forgotten = [listener_of(user, key=job.listener_key) for user in USERS[:6]]
+    assert job.store.scan().filter(pl.col("listener").is_in(forgotten)).collect().is_empty()
     (folder / "consents.csv").write_text("user_id,purpose,state,at,notice_version\n")
     return deployed_for(folder)
 
 
-def changed_settings(folder: Path, _: Deployment) -> Deployment:
+def changed_settings(folder: Path, _: JobContext) -> JobContext:
     privacy = {"rho_per_night": 0.5, "max_tracks": 2, "max_nights": 28, "max_nights_per_year": 365}
     return deployed_for(folder, privacy=privacy, atlas={"service_area": ["PT", "ES"]})
 
@@ -272,13 +272,13 @@ def changed_settings(folder: Path, _: Deployment) -> Deployment:
     ids=["re-run", "late listens", "erasures", "settings"],
 )
 def test_whatever_happens_a_released_night_gets_no_new_noise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path, Deployment], Deployment]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path, JobContext], JobContext]
 ) -> None:
-    deployment = deployed_for(tmp_path)
-    nights = run(deployment)
-    before, entries = releases_of(deployment), deployment.ledger.entries()
-    later = happens(tmp_path, deployment)
-    monkeypatch.setattr(counts, "discrete_gaussian", draws_nothing)
+    job = deployed_for(tmp_path)
+    nights = run(job)
+    before, entries = releases_of(job), job.ledger.entries()
+    later = happens(tmp_path, job)
+    monkeypatch.setattr(release, "discrete_gaussian", draws_nothing)
     assert run(later) == []
     run(later, *nights)  # by the letter, too
     assert (releases_of(later), later.ledger.entries()) == (before, entries)
@@ -286,9 +286,9 @@ def test_whatever_happens_a_released_night_gets_no_new_noise(
 
 
 def test_catching_up_draws_every_missed_night_once_and_no_other_again(tmp_path: Path) -> None:
-    deployment = deployed_for(tmp_path)
-    run(deployment)
-    before = releases_of(deployment)
+    job = deployed_for(tmp_path)
+    run(job)
+    before = releases_of(job)
     for number in (3, 4, 6):  # while nobody ran a night; the input of nights 2 and 5 is late
         some = night.night_of(number)
         night.write_listens(tmp_path / "listens", some, night.plays(some, users=USERS))
@@ -306,11 +306,11 @@ def test_catching_up_draws_every_missed_night_once_and_no_other_again(tmp_path: 
 
 def test_a_night_that_cannot_be_finished_is_left_out_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its spend was committed, then the settings changed: nothing can finish it, and it must not stop the others."""
-    deployment = deployed_for(tmp_path)
+    job = deployed_for(tmp_path)
     with monkeypatch.context() as crashing:
-        crashing.setattr(counts, "discrete_gaussian", crashes)
+        crashing.setattr(release, "discrete_gaussian", crashes)
         with pytest.raises(Crash):
-            run(deployment)
+            run(job)
     later = deployed_for(tmp_path, privacy={"rho_per_night": 0.01})
     with pytest.raises(PrivacyBudgetError) as refused:
         run(later)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from edge import LISBON, NOW, Client, bearer, decide, publish
+from support.edge import LISBON, NOW, Client, bearer, decide, publish
 
-from recsys.consent import ConsentLog, Purpose, State
-from recsys.serving.held import Record
+from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.serving.state.export import Record
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from edge import LISBON, NOW, PORTO, Client, bearer, decide, listed, publish, told
+from support.edge import LISBON, NOW, PORTO, Client, bearer, decide, listed, publish, told
 
-from recsys.consent import Purpose, State
+from recsys.consents.log import Purpose, State
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import h3
 import pytest
-from edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, Client, publish
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, Client, publish
 
-from recsys.serving.positions import holds_position, mentions_position, names_position
+from recsys.serving.requests.positions import holds_position, mentions_position, names_position
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

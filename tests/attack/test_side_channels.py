@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import h3
 import httpx
 import pytest
-from edge import LISBON, Client, bearer, decide, publish, told
 from scipy.stats import mannwhitneyu
-from serving import Server
-from sides import LOUD, QUIET, interleaved, prepare
+from support.edge import LISBON, Client, bearer, decide, publish, told
+from support.serving import Server
+from support.sides import LOUD, QUIET, interleaved, prepare
 
-from recsys.consent import ConsentLog, State
+from recsys.consents.log import ConsentLog, State
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, listed, publish, remember, told
+from support.edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, listed, publish, remember, told
 
-from recsys import tastes
-from recsys.consent import ConsentLog, Purpose, State
-from recsys.serving import published
+from recsys.artifacts import affinities
+from recsys.artifacts.affinities import open_affinities, pointer_of
+from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.serving.snapshot import snapshot_reader
 from recsys.settings import Settings
-from recsys.tastes import open_tastes, pointer_of
 from recsys.workspace import Workspace, listener_of
 
 HERS = {"track-9": 3.0, "track-5": 2.0, "track-2": 1.0}
@@ -19,7 +19,7 @@ MINE = Purpose.PERSONALISATION
 
 @pytest.fixture
 def client(workspace: Workspace, settings: Settings) -> Client:
-    """An endpoint with tastes of people who have decided differently, and of one who allows nothing."""
+    """An endpoint with affinities of people who have decided differently, and of one who allows nothing."""
     publish(workspace)
     remember(workspace, dict.fromkeys(("ana", "withdrew", "near only", "lapsed", "erased"), HERS), played=["track-2"])
     decide(workspace, "ana", State.GIVEN, purpose=MINE, at=NOW - timedelta(days=3))
@@ -99,11 +99,11 @@ def test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done(
     assert client.request("PUT", f"/v1/me/consents/{MINE}", headers=headers, json=body).json()["state"] == "given"
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False
     listener = listener_of("ana", key=workspace.listener_key())
-    tastes.erase(workspace, [listener])
+    affinities.erase(workspace, [listener])
     ConsentLog(workspace.consents).erasures.finish(receipt)
     client.request("PUT", f"/v1/me/consents/{MINE}", headers=headers, json=body)
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False  # there is no row any more
-    assert not open_tastes(workspace).row(listener).known
+    assert not open_affinities(workspace).row(listener).known
 
 
 def test_who_is_unknown_withdrew_lapsed_or_has_no_plays_cannot_be_told_apart(
@@ -132,7 +132,7 @@ def test_everybody_is_looked_up_whatever_they_allow(
         real = getattr(kind, method)
         monkeypatch.setattr(kind, method, lambda *a, **k: (asked.append(method), real(*a, **k))[1])
 
-    counting(tastes.Tastes, "row")
+    counting(affinities.Affinities, "row")
     counting(ConsentLog, "choices")
     steps = []
     for who in ("ana", "unknown", "withdrew", "no row"):
@@ -151,8 +151,8 @@ def test_who_asks_near_a_place_leaves_nothing_that_the_next_one_would_be_faster_
     client.get("/v1/regions/world/charts/popular")
     ask(client, "ana", workspace, settings, f"cell={cell}")  # what is larger is kept from here on
     read: list[str] = []
-    read_lists = published.read_lists
-    monkeypatch.setattr(published, "read_lists", lambda file, at: (read.append(at), read_lists(file, at))[1])
+    read_lists = snapshot_reader.read_lists
+    monkeypatch.setattr(snapshot_reader, "read_lists", lambda file, at: (read.append(at), read_lists(file, at))[1])
     for who in ("ana", "ben", "ana"):
         decide(workspace, who, State.GIVEN)
         read.clear()
@@ -166,7 +166,7 @@ def test_new_tastes_are_picked_up_and_damaged_ones_are_not_used(
     assert tracks(ask(client, "ana", workspace, settings))[0] == "track-9"
     remember(workspace, {"ana": {"track-30": 4.0}})
     assert tracks(ask(client, "ana", workspace, settings))[0] == "track-30"
-    publish(workspace, as_of="2026-11-01")  # the snapshot is another one, the tastes are the same
+    publish(workspace, as_of="2026-11-01")  # the snapshot is another one, the affinities are the same
     answer = ask(client, "ana", workspace, settings)
     assert (tracks(answer)[0], answer.json()["as_of"]) == ("track-30", "2026-11-01")
     pointer_of(workspace).write_text("nowhere")

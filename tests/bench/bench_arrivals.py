@@ -26,7 +26,7 @@ import polars as pl
 from recsys.arrivals import coarsening, listens, permission
 from recsys.cells.contributions import bound
 from recsys.cells.store import Store
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.settings import load_settings
 from recsys.workspace import listener_of
 

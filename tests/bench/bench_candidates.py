@@ -27,12 +27,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from releasing import contributed, everywhere, released, small_atlas
 from scipy.stats import norm
+from support.releasing import contributed, everywhere, released, small_atlas
 
-from recsys.atlas import Atlas, Place
-from recsys.releases import counts
-from recsys.releases.noise import discrete_gaussian
+from recsys.geography.atlas import Atlas, Place
+from recsys.releases.counts import release
+from recsys.releases.counts.noise import discrete_gaussian
 from recsys.settings import load_settings
 
 SEED = 20_261_123
@@ -239,7 +239,7 @@ def _release(parts: int, countries: int, tracks: int) -> None:
         )
         seconds, memory = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         size, start = (path / "counts.parquet").stat().st_size, time.perf_counter()
-        cells = len(counts.read(path.parent, counts.released_nights(path.parent)).positions)
+        cells = len(release.read(path.parent, release.released_nights(path.parent)).positions)
         read = time.perf_counter() - start
     print(
         f"release of {parts:,} parts x {tracks:,} tracks, 500 candidates of each part's own: {seconds:.1f} s, "

@@ -32,12 +32,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from releasing import small_atlas
+from support.releasing import small_atlas
 
-from recsys.atlas import Atlas, Place, load_atlas
-from recsys.releases import charts, counts
-from recsys.releases.noise import discrete_gaussian
-from recsys.releases.released import Released
+from recsys.geography.atlas import Atlas, Place, load_atlas
+from recsys.releases.charts import charts
+from recsys.releases.counts import release
+from recsys.releases.counts.noise import discrete_gaussian
+from recsys.releases.counts.release_reader import Released
 from recsys.settings import ChartsSettings, PrivacySettings, load_settings
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
@@ -107,7 +108,7 @@ def released_with_noise(true: np.ndarray, *, atlas: Atlas, settings: PrivacySett
     """Return a window of nights, released tier by tier with the noise that the settings ask for."""
     of = {part: i for i, part in enumerate(atlas.parts)}
     rows = {}
-    for tier in counts.tiers(atlas, settings=settings):
+    for tier in release.tiers(atlas, settings=settings):
         for row in tier.rows:
             here = true[[of[part] for part in atlas.members.get(row, (row,))]].sum(axis=0)
             rows[row] = (tier, here + noise(true.shape[1], tier.sigma_squared))
@@ -140,7 +141,7 @@ def gumbel(true: np.ndarray, *, rho: float, random: np.random.Generator) -> list
     return chosen[true[chosen] + random.normal(scale=deviation, size=TOP) > 3 * deviation].tolist()
 
 
-Held = dict[str, list[tuple[float, float]]]
+ListenerRecords = dict[str, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Measured:
     """Each region's size and its row of the table; and by level how many intervals hold the truth."""
 
     rows: list[tuple[int, tuple[float, ...]]]
-    inside: Held
+    inside: ListenerRecords
 
 
 def measure(world: World, *, settings: PrivacySettings, random: np.random.Generator) -> Measured:
@@ -169,10 +170,10 @@ def measure(world: World, *, settings: PrivacySettings, random: np.random.Genera
     return Measured(rows, inside)
 
 
-def held_by_level(by_place: dict[str, pl.DataFrame], *, true: np.ndarray, atlas: Atlas) -> Held:
+def held_by_level(by_place: dict[str, pl.DataFrame], *, true: np.ndarray, atlas: Atlas) -> ListenerRecords:
     """Return for every place of a level the share of its intervals that hold the truth: of all ranks, of the first."""
     of = {part: i for i, part in enumerate(atlas.parts)}
-    inside: Held = defaultdict(list)
+    inside: ListenerRecords = defaultdict(list)
     for place, lines in by_place.items():
         held = within(lines, true[[of[part] for part in atlas.members[place]]].sum(axis=0))
         inside[atlas.places[place].level].append((held.mean(), held[:TOP].mean()))
@@ -204,7 +205,7 @@ def tracks(lines: pl.DataFrame) -> list[int]:
 def print_table(name: str, worlds: Sequence[World], *, rho: float, draws: int, random: np.random.Generator) -> None:
     """Measure worlds under several draws of the noise and print the means."""
     rows: dict[int, list[tuple[float, ...]]] = defaultdict(list)
-    inside: Held = defaultdict(list)
+    inside: ListenerRecords = defaultdict(list)
     for world in worlds:
         for _ in range(draws):
             measured = measure(world, settings=privacy(rho), random=random)
@@ -221,7 +222,7 @@ def print_table(name: str, worlds: Sequence[World], *, rho: float, draws: int, r
     print_held(inside)
 
 
-def print_held(inside: Held) -> None:
+def print_held(inside: ListenerRecords) -> None:
     """Print by level how many intervals hold the truth."""
     shares = {level: np.mean(held, axis=0) for level, held in inside.items()}
     by_level = ", ".join(f"{level} {share[0]:.3f} and {share[1]:.3f}" for level, share in shares.items())

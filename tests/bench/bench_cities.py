@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.atlas import WORLD, Atlas, Place
-from recsys.releases import reading
-from recsys.releases.released import Released
-from recsys.releases.shrinkage import Noisy
-from recsys.releases.window import UNKNOWN, Tracks, Window
+from recsys.geography.atlas import WORLD, Atlas, Place
+from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts.window import UNKNOWN, Tracks, Window
+from recsys.releases.inference import hierarchy
 from recsys.settings import load_settings
 
 NEAREST = 5
@@ -85,22 +85,22 @@ def foretold(cities: pl.DataFrame, songs: np.ndarray) -> np.ndarray:
     """Return for every city the song that the product reads as its first where the city was not counted."""
     atlas = atlas_of(cities)
     window = Hiding(released(cities["views"].to_numpy(), songs, atlas=atlas), atlas.members)
-    children = reading._children(atlas)
+    children = hierarchy._children(atlas)
     country_of = {region: country for country in children if country != WORLD for region in children[country]}
-    wholes = {read.place: read for read in islice(reading.read_places(window, atlas=atlas), 1 + len(children[WORLD]))}
+    wholes = {read.place: read for read in islice(hierarchy.read_places(window, atlas=atlas), 1 + len(children[WORLD]))}
     first = {}
     for places in ([WORLD], children[WORLD]):
         families = [(wholes[place], children[place]) for place in places]
-        level, _ = reading._learn(families, window=window, atlas=atlas)
+        level, _ = hierarchy._learn(families, window=window, atlas=atlas)
         for whole, some in families:
             first |= {place: unseen(place, whole, level=level, window=window) for place in some if place in level.sizes}
     return np.array([first.get(region, first[country_of[region]]) for region in sorted(country_of)])
 
 
-def unseen(place: str, whole: reading.Reading, *, level: reading._Level, window: Hiding) -> int:
+def unseen(place: str, whole: hierarchy.Reading, *, level: hierarchy._Level, window: Hiding) -> int:
     """Return the first track of a place that was not counted; the only city of a country is the country."""
     window.hidden = place
-    read = reading._read(place, reading._see(place, whole, level=level, window=window), level=level)
+    read = hierarchy._read(place, hierarchy._see(place, whole, level=level, window=window), level=level)
     window.hidden = ""
     return int(read.tracks[read.belief.mean[0].argmax()])
 

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from databases import cluster, psycopg
-from edge import LISBON, NOW, Client, bearer, decide, publish
 from scipy.stats import mannwhitneyu
+from support.databases import cluster, psycopg
+from support.edge import LISBON, NOW, Client, bearer, decide, publish
 
 from recsys.arrivals.permission import permissions
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

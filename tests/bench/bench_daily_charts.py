@@ -21,10 +21,10 @@ track that is not in the top 200 counts as number 250.
 
 **The forecasts.** At random: the expected precision is the share of positives. *last week's ranks*: the mean of the
 last seven days; *rank today*; *last week's climb*: places gained in seven days. *rising*: the score of the product's
-rising chart (:mod:`recsys.releases.comparing`): the largest excess of the last 1, 2, 3, 5 and 7 nights over the same
-weekdays of the four weeks before, where the track ranked r has 100,000/r listeners under the noise of a country's
-count. It answers another question (is it sure that there are more than usual?) and is shown for what it is as a
-forecast. *momentum*: the logarithm of today's rank, carried on for two days as it went since yesterday; two is the
+rising chart (:mod:`recsys.releases.inference.significance`): the largest excess of the last 1, 2, 3, 5 and 7 nights
+over the same weekdays of the four weeks before, where the track ranked r has 100,000/r listeners under the noise of a
+country's count. It answers another question (is it sure that there are more than usual?) and is shown for what it is
+as a forecast. *momentum*: the logarithm of today's rank, carried on for two days as it went since yesterday; two is the
 best of 0 to 5 days before July 2024. *learned*: gradient boosting on few features of the track's own path and its best
 rank in other regions, learned from every fourth day before ``--since``; no label of these days is later.
 """
@@ -43,8 +43,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
-from recsys.releases import comparing
-from recsys.releases.comparing import Counted, Expected
+from recsys.releases.inference import significance
+from recsys.releases.inference.significance import Counted, Expected
 from recsys.settings import load_settings
 
 TOP, LISTED, OUT, AHEAD, KNOWN, CLIMB = 50, 200, 250.0, 7, 28, 5
@@ -176,7 +176,7 @@ def _beside_the_past(listeners: np.ndarray, nights: int, *, noise: float) -> np.
     weeks = [listeners[len(listeners) - nights - 7 * week :][:nights] for week in range(1, 5)]
     now, before = listeners[-nights:].mean(axis=0), np.mean(weeks, axis=(0, 1))
     ones = np.ones(len(now))
-    return comparing.excess(
+    return significance.excess(
         Counted(now, ones * noise / nights, ones * nights), Expected(before, (noise + before) / (4 * nights))
     )
 

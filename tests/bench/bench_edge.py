@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from edge import bearer, decide
-from serving import Server, publish_many
+from support.edge import bearer, decide
+from support.serving import Server, publish_many
 
-from recsys.consent import Purpose, State
+from recsys.artifacts.affinities import Affinities, default_orders, write
+from recsys.consents.log import Purpose, State
 from recsys.settings import load_settings
-from recsys.tastes import Tastes, default_orders, write
 from recsys.workspace import Workspace, listener_of
 
 CONNECTIONS, ROUNDS = 32, 3
@@ -174,14 +174,14 @@ def compare(
     say_ratios(found)
 
 
-def tastes_with(listener: str, *, listeners: int = 20_000, width: int = 300) -> Tastes:
-    """Return tastes of many made-up listeners and of this one, over the tracks of the snapshot."""
+def tastes_with(listener: str, *, listeners: int = 20_000, width: int = 300) -> Affinities:
+    """Return affinities of many made-up listeners and of this one, over the tracks of the snapshot."""
     rng, tracks = np.random.default_rng(5), tuple(sorted(f"track-{n}" for n in range(2_000)))
     hashes = np.array(sorted([bytes.fromhex(listener), *(rng.bytes(16) for _ in range(listeners))]), dtype="S16")
     columns = np.sort(rng.integers(0, len(tracks), (len(hashes), width), dtype=np.int32), axis=1)
     closeness = rng.gamma(1, 1, columns.shape).astype(np.float16)
     played = rng.random(columns.shape) < 0.1
-    return Tastes("2026-10-31", tracks, default_orders(new=1.0), hashes, columns, closeness, played)
+    return Affinities("2026-10-31", tracks, default_orders(new=1.0), hashes, columns, closeness, played)
 
 
 def say_ratios(found: dict[str, Measured]) -> None:

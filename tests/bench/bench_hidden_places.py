@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from pipelines.deployment import Deployment, Sources
-from pipelines.provenance import allowed_rows
-from pipelines.tastes import countries
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.base.run_tags import allowed_rows
+from pipelines.night.personal_lists import countries
 from recsys.models.blending import Blend
 from recsys.models.collaborative import recipe_of, train
 from recsys.models.interactions import gather, heard_later
@@ -34,10 +34,10 @@ GROUPS, FEWEST, SEED = 4, 15, 20261
 def main(workspace: Path) -> None:
     settings = load_settings(SAMPLE / "settings.toml")
     sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
-    deployment = Deployment(Workspace(workspace), settings, sources, datetime.now(UTC), "bench")
-    split = split_rows(allowed_rows(deployment), settings=settings.models)
+    job = JobContext(Workspace(workspace), settings, sources, datetime.now(UTC), "bench")
+    split = split_rows(allowed_rows(job), settings=settings.models)
     assert split is not None, "too few nights"
-    parents = countries(deployment.atlas)
+    parents = countries(job.atlas)
     with threadpool_limits(1, "blas"):
         own = worth(split, parents, settings=settings.models, hidden=[])
         found = []
@@ -67,9 +67,9 @@ def worth(split: Split, parents: Mapping[str, str], *, settings: ModelsSettings,
     )
     away = homes.filter(pl.col("home").is_in(hidden))["listener"].implode()
     kept = ~pl.col("listener").is_in(away)
-    recipe = recipe_of(split.train.filter(kept), split.validation.filter(kept), settings=settings, parents=parents)
+    parameters = recipe_of(split.train.filter(kept), split.validation.filter(kept), settings=settings, parents=parents)
     known = gather(split.past.filter(kept), settings=settings, parents=parents)
-    model = train(known, recipe=recipe, settings=settings)["blend"]
+    model = train(known, parameters=parameters, settings=settings)["blend"]
     assert isinstance(model, Blend)
     asked = known
     if hidden:

@@ -14,11 +14,11 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-from edge import Client, publish
-from loading import FIRST, load
 from scipy.stats import mannwhitneyu
-from serving import Server
-from sides import LOUD, QUIET, interleaved, prepare
+from support.edge import Client, publish
+from support.loading import FIRST, load
+from support.serving import Server
+from support.sides import LOUD, QUIET, interleaved, prepare
 
 from recsys.settings import load_settings
 from recsys.workspace import Workspace

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import polars as pl
-from listening import world
+from support.listening import world
 
 from recsys.models.evaluation import evaluate
-from recsys.models.tables import MODELS
+from recsys.models.report_tables import MODELS
 from recsys.schemas import Contributions
 from recsys.settings import load_settings
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.atlas import load_atlas
-from recsys.releases import charts
-from recsys.releases.released import read, released_nights
+from recsys.geography.atlas import load_atlas
+from recsys.releases.charts import charts
+from recsys.releases.counts.release_reader import read, released_nights
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

@@ -13,10 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import opendp.prelude as dp
-from releasing import NIGHT, SIGMA_SQUARED, contributed, released, small_atlas
+from support.releasing import NIGHT, SIGMA_SQUARED, contributed, released, small_atlas
 
-from recsys.atlas import Place
-from recsys.releases.noise import discrete_gaussian
+from recsys.geography.atlas import Place
+from recsys.releases.counts.noise import discrete_gaussian
 
 PARTS, TRACKS, NIGHTS = 250, 6_015, 5
 

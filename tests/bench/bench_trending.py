@@ -19,18 +19,18 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipelines.deployment import Deployment, Sources
-from pipelines.nightly import _draw
-from pipelines.tastes import Past, countries, examples_of, tastes_of
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.night.nightly import _draw
+from pipelines.night.personal_lists import Past, affinities_of, countries, examples_of
+from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
 from recsys.models.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank
-from recsys.releases import counts
-from recsys.serving.personal import BECAUSE, evidence_for, put_in_order
-from recsys.serving.published import Published, open_published
-from recsys.serving.trending import around_of
+from recsys.releases.counts import release
+from recsys.serving.lists.personal_items import BECAUSE, evidence_for, put_in_order
+from recsys.serving.lists.trending import around_of
+from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.settings import load_settings
-from recsys.tastes import BLANK, Tastes, open_tastes, write
 from recsys.workspace import Workspace
 
 SAMPLE = Path(__file__).parents[2] / "data/sample"
@@ -41,39 +41,37 @@ def main(folder: Path) -> None:
     """Print both tables."""
     settings = load_settings(SAMPLE / "settings.toml")
     sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
-    deployment = Deployment(Workspace(folder), settings, sources, datetime.now(UTC))
+    job = JobContext(Workspace(folder), settings, sources, datetime.now(UTC))
     with threadpool_limits(1, "blas"):
-        tastes, worth = quality(deployment)
+        affinities, worth = quality(job)
     show(worth)
-    faithfulness(tastes, published=open_published(Workspace(folder)))
+    faithfulness(affinities, published=open_published(Workspace(folder)))
     with tempfile.TemporaryDirectory() as scratch:
-        speed(tastes, workspace=Workspace(folder), scratch=Workspace(Path(scratch)).prepare())
+        speed(affinities, workspace=Workspace(folder), scratch=Workspace(Path(scratch)).prepare())
 
 
-def quality(deployment: Deployment) -> tuple[Tastes, dict[str, NDArray[np.float64]]]:
+def quality(job: JobContext) -> tuple[Affinities, dict[str, NDArray[np.float64]]]:
     """Return what is learned before the test nights, and NDCG at 10 of every order and test listener."""
-    atlas, settings = deployment.atlas, deployment.settings
-    rows = deployment.store.scan().filter("trained").collect()
+    atlas, settings = job.atlas, job.settings
+    rows = job.store.scan().filter("trained").collect()
     first = nights(rows)[-TEST_NIGHTS]
     before, after = rows.filter(pl.col("night") < first), rows.filter(pl.col("night") >= first)
-    draw = _draw(deployment)
-    past = Past(
-        before, draw, [night for night in counts.released_nights(deployment.workspace.releases) if night < first]
-    )
+    draw = _draw(job)
+    past = Past(before, draw, [night for night in release.released_nights(job.workspace.releases) if night < first])
     lines = draw(past.released).lines
     started = time.perf_counter()
-    tastes = tastes_of(past, lines=lines, atlas=atlas, settings=settings)
-    print(f"learned in {time.perf_counter() - started:.1f} s: {tastes.orders}; {tastes.columns.shape} rows")
+    affinities = affinities_of(past, lines=lines, atlas=atlas, settings=settings)
+    print(f"learned in {time.perf_counter() - started:.1f} s: {affinities.orders}; {affinities.columns.shape} rows")
     known = gather(before, settings=settings.models, parents=countries(atlas))
-    examples = examples_of(tastes, known, later=after, lines=lines, atlas=atlas, learners=sys.maxsize)
+    examples = examples_of(affinities, known, later=after, lines=lines, atlas=atlas, learners=sys.maxsize)
     recent = rank(RecentRegion.fit(known), later=heard_later(after, known=known), heard=known.confidence)
     orders = {
         "popular chart": (1, 0, 0, 0, 0),
-        "cold order": tastes.orders.cold,
-        "personal order": tastes.orders.personal,
+        "cold order": affinities.orders.cold,
+        "personal order": affinities.orders.personal,
     }
     worth = {"recent popular region": ndcg_at_10(recent)} | {name: examples.ndcg(o) for name, o in orders.items()}
-    return tastes, worth
+    return affinities, worth
 
 
 def show(worth: dict[str, NDArray[np.float64]]) -> None:
@@ -95,10 +93,10 @@ def show(worth: dict[str, NDArray[np.float64]]) -> None:
         print(f"  {name} - {against}: {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}], times {ratio:.2f}")
 
 
-def speed(tastes: Tastes, *, workspace: Workspace, scratch: Workspace) -> None:
+def speed(affinities: Affinities, *, workspace: Workspace, scratch: Workspace) -> None:
     """Print what finding a row and ranking cost, against decoding the chart's JSON."""
-    write(scratch, tastes)
-    mapped, published = open_tastes(scratch), open_published(workspace)
+    write(scratch, affinities)
+    mapped, published = open_affinities(scratch), open_published(workspace)
     place = next(place for place in published.places.values() if place.level == "region" and place.served)
     candidates = around_of(place, published=published).candidates
     columns = mapped.columns_of(published.tracks)[candidates.tracks]
@@ -118,15 +116,17 @@ def speed(tastes: Tastes, *, workspace: Workspace, scratch: Workspace) -> None:
         print(f"  {name:22} {spent:7.1f} us, {spent / decoding:.2f} of decoding a chart's JSON ({decoding:.1f} us)")
 
 
-def faithfulness(tastes: Tastes, *, published: Published) -> None:
+def faithfulness(affinities: Affinities, *, published: Published) -> None:
     """Print how often an item's rank changes when the evidence that its reason states is taken away, by reason."""
     served = [place for place in published.places.values() if place.served][::9]
     held = {name: [0, 0] for name in BECAUSE}
     for place in served:
         candidates = around_of(place, published=published).candidates
-        columns = tastes.columns_of(published.tracks)[candidates.tracks]
-        for listener in listeners_of(tastes, number=100):
-            row, weights = (tastes.row(listener), tastes.orders.personal) if listener else (BLANK, tastes.orders.cold)
+        columns = affinities.columns_of(published.tracks)[candidates.tracks]
+        for listener in listeners_of(affinities, number=100):
+            row, weights = (
+                (affinities.row(listener), affinities.orders.personal) if listener else (BLANK, affinities.orders.cold)
+            )
             evidence = evidence_for(candidates, columns=columns, row=row)
             order, reasons = put_in_order(evidence, weights)
             for stands, at in enumerate(order[:50].tolist()):
@@ -142,9 +142,9 @@ def faithfulness(tastes: Tastes, *, published: Published) -> None:
     print(f"  {'all':22} {sum(moved for moved, _ in held.values()) / tried:7.1%} of {tried:,}")
 
 
-def listeners_of(tastes: Tastes, *, number: int) -> list[str]:
+def listeners_of(affinities: Affinities, *, number: int) -> list[str]:
     """Return some listeners, evenly out of all, and nobody once, who stands for all of whom nothing is known."""
-    some = tastes.listeners[:: len(tastes.listeners) // (number - 1)][: number - 1]
+    some = affinities.listeners[:: len(affinities.listeners) // (number - 1)][: number - 1]
     return ["", *(bytes(listener).ljust(16, b"\0").hex() for listener in some)]
 
 

@@ -39,11 +39,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from releasing import small_atlas
+from support.releasing import small_atlas
 
-from recsys.atlas import WORLD, Atlas, Place, load_atlas
-from recsys.releases import charts, counts, released
-from recsys.releases.released import Released
+from recsys.geography.atlas import WORLD, Atlas, Place, load_atlas
+from recsys.releases.charts import charts
+from recsys.releases.counts import release, release_reader
+from recsys.releases.counts.release_reader import Released
 from recsys.settings import PrivacySettings, load_settings
 from recsys.workspace import Workspace
 
@@ -215,7 +216,7 @@ class Releases:
 
     def __init__(self, world: World, *, privacy: PrivacySettings, random: np.random.Generator) -> None:
         self._world, self._atlas = world, world.atlas
-        self._tiers = counts.tiers(world.atlas, settings=privacy)
+        self._tiers = release.tiers(world.atlas, settings=privacy)
         self._rows = tuple(sorted(row for tier in self._tiers for row in tier.rows))
         self._tier_of = {row: tier.name for tier in self._tiers for row in tier.rows}
         sigma = {tier.name: tier.sigma_squared for tier in self._tiers}
@@ -229,7 +230,7 @@ class Releases:
         self._there[:ONSET, [trend.track for trend in world.trends if trend.kind == "debut"]] = False
 
     def read(self, nights: Sequence[date]) -> Released:
-        """Sum some nights, as :func:`recsys.releases.released.read` does."""
+        """Sum some nights, as :func:`recsys.releases.counts.release_reader.read` does."""
         which = [self._world.days.index(night) for night in sorted(set(nights))]
         exposures = np.broadcast_to(self._there[which].sum(axis=0), self._noisy.shape[1:])
         sums = (self._noisy[which] * self._there[which][:, None]).sum(axis=0)
@@ -406,12 +407,12 @@ def print_sample(folder: Path, *, step: int = 3) -> None:
     tracks of the sample drift, and new ones appear. Charts are drawn of every ``step``-th night.
     """
     settings, releases = load_settings(SAMPLE / "settings.toml"), Workspace(folder).releases
-    atlas, nights = load_atlas(settings.atlas), released.released_nights(releases)
+    atlas, nights = load_atlas(settings.atlas), release_reader.released_nights(releases)
     songs = pl.read_parquet(SAMPLE / "catalogue.parquet").drop_nulls("released")
     born = dict(songs.select("track_id", "released").iter_rows())
     drawn = []
     for last in range(len(nights), 2 * 7, -step):
-        read = partial(released.read, releases)
+        read = partial(release_reader.read, releases)
         found = charts.draw(read, nights[:last], atlas=atlas, born=born, settings=settings.charts).lines
         drawn.append(found.filter(pl.col("chart") == charts.RISING).with_columns(pl.lit(nights[last - 1]).alias("of")))
     lines = pl.concat(drawn).with_columns(

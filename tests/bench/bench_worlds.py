@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipelines.consents import import_consents
-from pipelines.deployment import Deployment, Sources
-from pipelines.nightly import run_night
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.night.nightly import run_night
+from pipelines.night.personal_lists import countries
+from pipelines.privacy.consents import import_consents
 from pipelines.sample import nights as sample
 from pipelines.sample import write_world
 from pipelines.sample.listeners import FAVOURITE_SHARES
 from pipelines.sample.tastes import probabilities
-from pipelines.tastes import countries
 from recsys.arrivals.permission import still_allowed
 from recsys.models.evaluation import evaluate
 from recsys.models.interactions import Interactions, gather, heard_later, trained
 from recsys.models.metrics import Lists, ndcg_at_10, rank
-from recsys.models.tables import MODELS
+from recsys.models.report_tables import MODELS
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 
@@ -47,13 +47,13 @@ def main(seeds: list[int]) -> None:
 
 def compare(folder: Path, *, seed: int) -> None:
     """Evaluate one world, and print every model beside the limits."""
-    deployment = listened(folder, seed=seed)
-    rows = still_allowed(deployment.store.scan(), permissions=deployment.permissions)
-    found = evaluate(rows, settings=deployment.settings.models, parents=countries(deployment.atlas))
+    job = listened(folder, seed=seed)
+    rows = still_allowed(job.store.scan(), permissions=job.permissions)
+    found = evaluate(rows, settings=job.settings.models, parents=countries(job.atlas))
     table = {model: [found.metrics[f"{model}.{metric}"] for metric in SHOWN] for model in MODELS}
     served, trend = table[SERVED], table[TREND]
     single = max((model for model in MODELS if model not in MIXED), key=lambda model: table[model][1])
-    table |= limits(rows, deployment=deployment, seed=seed)
+    table |= limits(rows, job=job, seed=seed)
     print(f"\nsample world, seed {seed}: {found.sizes['test_listeners']:,} test listeners\n  {'':24}", *SHOWN)
     for name, values in table.items():
         print(f"  {name:24}", *(f"{value:{len(metric)}.4f}" for value, metric in zip(values, SHOWN, strict=True)))
@@ -65,27 +65,27 @@ def compare(folder: Path, *, seed: int) -> None:
     print(f"  the oracle over {TREND}: x {best[0] / trend[0]:.2f}, macro x {best[1] / trend[1]:.2f}")
 
 
-def listened(folder: Path, *, seed: int) -> Deployment:
+def listened(folder: Path, *, seed: int) -> JobContext:
     """Write a world and run its nights, up to the contributions."""
     settings = load_settings()
-    atlas = Deployment(Workspace(folder / "none"), settings, _sources(folder), datetime.now(UTC)).atlas
+    atlas = JobContext(Workspace(folder / "none"), settings, _sources(folder), datetime.now(UTC)).atlas
     write_world(folder / "world", atlas=atlas, size=1.0, seed=seed, nights=NIGHTS, tracks=TRACKS, last_night=LAST)
     settings, now = load_settings(folder / "world" / "settings.toml"), datetime(2026, 10, 6, tzinfo=UTC)
-    deployment = Deployment(Workspace(folder / "workspace").prepare(), settings, _sources(folder / "world"), now)
-    import_consents(folder / "world" / "consents.parquet", workspace=deployment.workspace, settings=settings)
+    job = JobContext(Workspace(folder / "workspace").prepare(), settings, _sources(folder / "world"), now)
+    import_consents(folder / "world" / "consents.parquet", workspace=job.workspace, settings=settings)
     for night in pl.date_range(LAST - timedelta(days=NIGHTS - 1), LAST, eager=True):
-        run_night(deployment, night)
-    return deployment
+        run_night(job, night)
+    return job
 
 
-def limits(rows: pl.LazyFrame, *, deployment: Deployment, seed: int) -> dict[str, list[float]]:
+def limits(rows: pl.LazyFrame, *, job: JobContext, seed: int) -> dict[str, list[float]]:
     """Return what the oracles reach on the test nights."""
-    settings, contributions = deployment.settings.models, trained(rows)
+    settings, contributions = job.settings.models, trained(rows)
     test = contributions["night"].unique().sort()[-settings.test_nights]
     known = gather(contributions.filter(pl.col("night") < test), settings=settings)
     later = heard_later(contributions.filter(pl.col("night") >= test), known=known)
-    world = sample.invent_world(deployment.atlas, size=1.0, seed=seed, nights=NIGHTS, tracks=TRACKS, last_night=LAST)
-    expected = Oracle.of(world, known, key=deployment.listener_key, nights=settings.test_nights)
+    world = sample.invent_world(job.atlas, size=1.0, seed=seed, nights=NIGHTS, tracks=TRACKS, last_night=LAST)
+    expected = Oracle.of(world, known, key=job.listener_key, nights=settings.test_nights)
     oracles = {"oracle of tastes": expected, "and favourites": expected.told_favourites()}
     return {
         name: _mean_and_macro(rank(oracle, later=later, heard=known.confidence), known)

@@ -10,7 +10,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from pipelines import tracking
+from pipelines.mlflow import tracking
 from recsys.settings import Settings, load_settings
 
 HERE = Path(__file__).parent

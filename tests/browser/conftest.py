@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Site, site
 from playwright.sync_api import Browser, sync_playwright
+from support.browsing import Site, site
 
-from recsys.serving import page_frame
+from recsys.serving.pages import templates
 from recsys.settings import Settings
 
 
@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def built() -> None:
     """The map and near me, where they were built."""
-    if not (page_frame.BUILT / "map.js").is_file():
+    if not (templates.BUILT / "map.js").is_file():
         pytest.skip("the page was not built: `make page`, which needs node")
 
 
@@ -41,6 +41,6 @@ def served(tmp_path: Path, settings: Settings, built: None) -> Iterator[Site]:
 @pytest.fixture
 def plain(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """The page as a machine without node serves it."""
-    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
+    monkeypatch.setattr(templates, "BUILT", tmp_path)
     with site(tmp_path / "workspace", settings=settings) as running:
         yield running

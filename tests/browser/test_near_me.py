@@ -2,9 +2,9 @@
 
 import h3
 import pytest
-from browsing import HERE, Site, traces, until
-from edge import LISBON
 from playwright.sync_api import Browser, Page, expect
+from support.browsing import HERE, Site, traces, until
+from support.edge import LISBON
 
 
 def signed_in(site: Site, browser: Browser, user_id: str) -> Page:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Site, site, until
-from edge import LISBON, decide
 from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, expect
+from support.browsing import Site, site, until
+from support.edge import LISBON, decide
 
-from recsys.consent import State
-from recsys.serving import page_frame
+from recsys.consents.log import State
+from recsys.serving.pages import templates
 from recsys.settings import Settings
 
-AXE = page_frame.PAGES / "node_modules" / "axe-core" / "axe.min.js"
+AXE = templates.PAGES / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture
@@ -455,7 +455,7 @@ def test_without_a_build_the_switches_work(plain: Site, browser: Browser) -> Non
     expect(page.locator("#my-list > li")).to_have_count(50)
     page.locator("summary").first.click()
     expect(page.get_by_text("made by hand").first).to_be_visible()
-    for purpose in page_frame.SWITCHES.values():
+    for purpose in templates.SWITCHES.values():
         page.get_by_role("switch", name=purpose).click()
         expect(page.get_by_role("switch", name=purpose)).to_have_attribute("aria-checked", "true")
     page.get_by_role("link", name="Charts").click()

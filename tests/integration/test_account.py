@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-from edge import Client
-from night import deployed, night_of, small_settings, write_world
+from support.edge import Client
+from support.night import deployed, night_of, small_settings, write_world
 
-from pipelines.account import write_account
-from pipelines.nightly import run_night
-from pipelines.privacy import privacy_report
+from pipelines.night.nightly import run_night
+from pipelines.privacy.privacy_account import write_account
+from pipelines.privacy.report import privacy_report
 
 USERS = [f"user-{number}" for number in range(30)]
 
 
 def test_the_endpoint_says_what_the_report_says(tmp_path: Path) -> None:
-    deployment = deployed(tmp_path, write_world(tmp_path, nights=1, users=USERS), small_settings(tmp_path / "mlruns"))
-    deployment.workspace.prepare()
-    run_night(deployment, night_of(0))
-    written = write_account(deployment)
-    report = privacy_report(deployment.workspace, settings=deployment.settings)
-    said = Client(deployment.workspace, settings=deployment.settings).get("/v1/transparency").json()
+    job = deployed(tmp_path, write_world(tmp_path, nights=1, users=USERS), small_settings(tmp_path / "mlruns"))
+    job.workspace.prepare()
+    run_night(job, night_of(0))
+    written = write_account(job)
+    report = privacy_report(job.workspace, settings=job.settings)
+    said = Client(job.workspace, settings=job.settings).get("/v1/transparency").json()
     assert said["privacy"]["account"] == written
     assert (written["meaning"], written["delta"]) == (report.meaning, report.delta)
     assert [(line["purpose"], line["nights"], line["epsilon"]) for line in written["spent"]] == [

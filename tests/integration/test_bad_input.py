@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Done, Run
-from night import FIRST, TRACKS, night_of, noon, plays, row, write_catalogue, write_listens, write_world
+from support.commands import Done, Run
+from support.night import FIRST, TRACKS, night_of, noon, plays, row, write_catalogue, write_listens, write_world
 
 USERS = [f"user-{number}" for number in range(20)]
 SETTINGS = '[atlas]\nservice_area = ["PT"]\n[models]\nmin_listeners_per_track = 2\n'

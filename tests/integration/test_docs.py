@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from edge import LISBON, Client, decide, publish
 from prometheus_client.parser import text_string_to_metric_families
-from serving import Server
-from tokens import jwks
+from support.edge import LISBON, Client, decide, publish
+from support.serving import Server
+from support.tokens import jwks
 
-from recsys.consent import State
+from recsys.consents.log import State
 from recsys.errors import RecsysError
-from recsys.serving.identity import mint
-from recsys.serving.problems import SENT
+from recsys.serving.auth.tokens import mint
+from recsys.serving.requests.problems import SENT
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 

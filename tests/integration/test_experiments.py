@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from commands import Run
+from support.commands import Run
 
 from pipelines import __main__ as command_line
-from pipelines.registry import Registry
+from pipelines.mlflow.model_registry import Registry
 from pipelines.sample import write_world
-from recsys.atlas import Atlas
-from recsys.models.tables import MODELS, metric_keys
+from recsys.geography.atlas import Atlas
+from recsys.models.report_tables import MODELS, metric_keys
 from recsys.workspace import listener_of
 
 ROOT = Path(__file__).parents[2]

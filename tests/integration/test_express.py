@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import h3
 import httpx
 import pytest
-from edge import LISBON, publish
-from serving import Server
+from support.edge import LISBON, publish
+from support.serving import Server
 
 from recsys.workspace import Workspace
 

@@ -8,18 +8,28 @@ import httpx
 import polars as pl
 import pytest
 import structlog
-from commands import Run
-from edge import Client, bearer
-from night import NOW, TRACKS, deployed, night_of, plays, small_settings, write_consents, write_listens, write_world
+from support.commands import Run
+from support.edge import Client, bearer
+from support.night import (
+    NOW,
+    TRACKS,
+    deployed,
+    night_of,
+    plays,
+    small_settings,
+    write_consents,
+    write_listens,
+    write_world,
+)
 
-from pipelines import deployment as module
-from pipelines.forget import forget
-from pipelines.held import held_in
-from pipelines.nightly import run_nightly
-from recsys.consent import ConsentLog, Purpose, consent_log
+from pipelines.base import job_context as module
+from pipelines.night.nightly import run_nightly
+from pipelines.privacy.export import held_in
+from pipelines.privacy.forget import forget
+from recsys.artifacts.affinities import open_affinities
+from recsys.consents.log import ConsentLog, Purpose, consent_log
 from recsys.errors import InputError, NotReadyError
 from recsys.settings import Settings
-from recsys.tastes import open_tastes
 from recsys.workspace import Workspace, listener_of
 
 USERS = [f"user-{number}" for number in range(12)]
@@ -37,19 +47,17 @@ def quick(mlruns: Path) -> Settings:
     return small_settings(mlruns)
 
 
-def world(folder: Path, settings: Settings, users: list[str], *, key: bytes) -> module.Deployment:
+def world(folder: Path, settings: Settings, users: list[str], *, key: bytes) -> module.JobContext:
     """A world in which some users play for two nights, and in which everybody has the same listener as in another."""
-    deployment = deployed(folder, write_world(folder / "in", users=users), settings)
-    deployment.workspace.prepare()
-    (deployment.workspace.root / "listener.key").write_bytes(key)
-    return deployment
+    job = deployed(folder, write_world(folder / "in", users=users), settings)
+    job.workspace.prepare()
+    (job.workspace.root / "listener.key").write_bytes(key)
+    return job
 
 
-def again(deployment: module.Deployment, *, days: int = 1) -> module.Deployment:
+def again(job: module.JobContext, *, days: int = 1) -> module.JobContext:
     """The next run: everything is opened anew, some days later."""
-    return module.Deployment(
-        deployment.workspace, deployment.settings, deployment.sources, deployment.now + timedelta(days=days)
-    )
+    return module.JobContext(job.workspace, job.settings, job.sources, job.now + timedelta(days=days))
 
 
 def private_bytes(workspace: Workspace) -> dict[str, bytes]:
@@ -70,15 +78,15 @@ def holders(folder: Path, *needles: str) -> list[str]:
     return [str(path) for path in files if any(needle in path.read_bytes() for needle in wanted)]
 
 
-def client_of(deployment: module.Deployment) -> Client:
-    workspace, settings = deployment.workspace, deployment.settings
+def client_of(job: module.JobContext) -> Client:
+    workspace, settings = job.workspace, job.settings
     client = Client(workspace, settings=settings, held=held_in(workspace, settings=settings))
-    client.now = deployment.now + timedelta(minutes=5)
+    client.now = job.now + timedelta(minutes=5)
     return client
 
 
-def ask(client: Client, method: str, url: str, deployment: module.Deployment, who: str = ANA) -> httpx.Response:
-    token = bearer(who, workspace=deployment.workspace, settings=deployment.settings, now=client.now)
+def ask(client: Client, method: str, url: str, job: module.JobContext, who: str = ANA) -> httpx.Response:
+    token = bearer(who, workspace=job.workspace, settings=job.settings, now=client.now)
     return client.request(method, url, headers=token)
 
 
@@ -86,8 +94,8 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     key = bytes(range(32))
     with_ana = world(tmp_path / "with", quick, [*USERS, ANA], key=key)
     without = world(tmp_path / "without", quick, USERS, key=key)
-    for deployment in (with_ana, without):
-        run_nightly(deployment)
+    for job in (with_ana, without):
+        run_nightly(job)
     listener = listener_of(ANA, key=key)
     client = client_of(with_ana)
 
@@ -99,9 +107,9 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     assert {line["region"] for line in contributions} <= set(with_ana.atlas.places)
     assert all({"contribute_trends", "personalisation"} <= {*line["used_for"]} for line in contributions)
     assert sum(line["kind"] == "consent" for line in lines) == 3
-    tastes = [line for line in lines if line["kind"] == "taste"]
-    assert {line["track_id"] for line in tastes if line["meaning"] == "You played this track."} == set(TRACKS[:3])
-    assert {tuple(line["used_for"]) for line in tastes} == {("personalisation",)}
+    affinities = [line for line in lines if line["kind"] == "taste"]
+    assert {line["track_id"] for line in affinities if line["meaning"] == "You played this track."} == set(TRACKS[:3])
+    assert {tuple(line["used_for"]) for line in affinities} == {("personalisation",)}
     assert holders(with_ana.workspace.private / "tastes", listener) != []
 
     receipt = ask(client, "DELETE", "/v1/me/data", with_ana).headers["location"]
@@ -111,7 +119,9 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     assert run_nightly(again(with_ana))["status"] == "nothing new"  # which finds the same consents file once more
     assert client.get(receipt).json()["state"] == "done"
     assert models_aside(private_bytes(with_ana.workspace)) == models_aside(private_bytes(without.workspace))
-    assert open_tastes(with_ana.workspace).listeners.tolist() == open_tastes(without.workspace).listeners.tolist()
+    assert (
+        open_affinities(with_ana.workspace).listeners.tolist() == open_affinities(without.workspace).listeners.tolist()
+    )
     assert holders(with_ana.workspace.root, listener, ANA) == []
     assert len(ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()) == 2
 
@@ -122,50 +132,50 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     assert holders(with_ana.workspace.root, listener, ANA) == []
 
 
-def with_next_night(deployment: module.Deployment, *, users: list[str]) -> module.Deployment:
-    write_listens(deployment.sources.listens, night_of(2), plays(night_of(2), users=users))
-    return deployment
+def with_next_night(job: module.JobContext, *, users: list[str]) -> module.JobContext:
+    write_listens(job.sources.listens, night_of(2), plays(night_of(2), users=users))
+    return job
 
 
 def test_the_command_forgets_at_once_and_says_nothing_of_whom(hearabouts: Run, tmp_path: Path, quick: Settings) -> None:
-    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(deployment)
+    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(job)
     settings = tmp_path / "settings.toml"
     settings.write_text("[store]\nbuckets = 4\n")
     for who in (ANA, "never-seen", ANA):
-        done = hearabouts("forget", who, "--workspace", deployment.workspace.root, "--settings", settings)
+        done = hearabouts("forget", who, "--workspace", job.workspace.root, "--settings", settings)
         assert (done.code, done.summary["state"]) == (0, "done")
         assert who not in done.out + done.err
-    assert holders(deployment.workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
-    empty = hearabouts("forget", "", "--workspace", deployment.workspace.root)
+    assert holders(job.workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
+    empty = hearabouts("forget", "", "--workspace", job.workspace.root)
     assert empty.code == 2
 
 
 def test_input_that_does_not_fit_keeps_nobody_from_being_forgotten(tmp_path: Path, quick: Settings) -> None:
-    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(deployment)
-    log, listener = ConsentLog(deployment.workspace.consents), listener_of(ANA, key=bytes(32))
+    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(job)
+    log, listener = ConsentLog(job.workspace.consents), listener_of(ANA, key=bytes(32))
     receipt = log.erasures.ask(listener, at=NOW + timedelta(minutes=1))
-    deployment.sources.catalogue.unlink()
-    (deployment.sources.consents or tmp_path).write_text("user_id\nx\n")
+    job.sources.catalogue.unlink()
+    (job.sources.consents or tmp_path).write_text("user_id\nx\n")
     with pytest.raises(InputError):
-        run_nightly(again(deployment))
+        run_nightly(again(job))
     assert log.erasures.is_done(receipt)
-    assert holders(deployment.workspace.root, listener) == []
+    assert holders(job.workspace.root, listener) == []
 
 
 def test_while_another_job_runs_the_erasure_waits_but_counts(tmp_path: Path, quick: Settings) -> None:
-    deployment = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(deployment)
-    workspace, log = deployment.workspace, ConsentLog(deployment.workspace.consents)
+    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(job)
+    workspace, log = job.workspace, ConsentLog(job.workspace.consents)
     listener, now = listener_of(ANA, key=bytes(32)), NOW + timedelta(minutes=1)
     assert log.allows(listener, Purpose.LOCAL_TRENDS, at=now)
     with workspace.locked(), pytest.raises(NotReadyError):
         forget(ANA, workspace=workspace, settings=quick, now=now)
     assert not log.allows(listener, Purpose.LOCAL_TRENDS, at=now)
-    run_nightly(again(deployment))
+    run_nightly(again(job))
     assert log.erasures.pending() == []
-    assert deployment.store.scan().filter(pl.col("listener") == listener).collect().is_empty()
+    assert job.store.scan().filter(pl.col("listener") == listener).collect().is_empty()
 
 
 def test_the_night_and_the_endpoint_agree_on_a_new_notice(tmp_path: Path, mlruns: Path) -> None:
@@ -176,11 +186,11 @@ def test_the_night_and_the_endpoint_agree_on_a_new_notice(tmp_path: Path, mlruns
     later = later.replace(",2026-09\n", ",2027-01\n").replace("T12:00", "T13:00")  # what they gave again, an hour later
     assert sources.consents is not None
     sources.consents.write_text(sources.consents.read_text() + "\n".join(later.splitlines()[1:]) + "\n")
-    deployment = deployed(tmp_path, sources, settings)
-    summary = run_nightly(deployment)
+    job = deployed(tmp_path, sources, settings)
+    summary = run_nightly(job)
     assert summary["consents"]["other_notices"] == 36
-    key, log = deployment.workspace.listener_key(), consent_log(deployment.workspace, settings=settings.consents)
+    key, log = job.workspace.listener_key(), consent_log(job.workspace, settings=settings.consents)
     allowed = {user for user in USERS if log.allows(listener_of(user, key=key), Purpose.CONTRIBUTE_TRENDS, at=NOW)}
-    stored = set(deployment.store.scan().collect()["listener"])
+    stored = set(job.store.scan().collect()["listener"])
     assert stored == {listener_of(user, key=key) for user in allowed}
     assert 0 < len(allowed) < len(USERS)

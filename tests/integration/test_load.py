@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 import schemathesis
-from edge import bearer, publish
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from loading import FIRST, load
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from serving import Server
+from support.edge import bearer, publish
+from support.loading import FIRST, load
+from support.serving import Server
 
 from recsys.settings import load_settings
 from recsys.workspace import Workspace

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commands import Run
+from support.commands import Run
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("HEARABOUTS_DATA", ROOT.parent / "shared" / "data")) / "musicmicro"

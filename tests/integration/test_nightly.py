@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commands import Done, Run
-from night import FIRST, TRACKS, night_of, noon, plays, row, write_consents, write_listens, write_world
+from support.commands import Done, Run
+from support.night import FIRST, TRACKS, night_of, noon, plays, row, write_consents, write_listens, write_world
 
 from recsys.workspace import digest
 

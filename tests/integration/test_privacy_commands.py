@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commands import Done, Run
-from night import FIRST, deployed, night_of, small_settings, write_consents, write_world
+from support.commands import Done, Run
+from support.night import FIRST, deployed, night_of, small_settings, write_consents, write_world
 
-from pipelines.consents import import_consents
-from pipelines.nightly import run_night
+from pipelines.night.nightly import run_night
+from pipelines.privacy.consents import import_consents
 
 USERS = [f"user-{number}" for number in range(90)]
 SETTINGS = (
@@ -24,11 +24,11 @@ def command(hearabouts: Run, tmp_path: Path) -> Run:
     sources = write_world(tmp_path, nights=2, users=USERS)
     write_consents(tmp_path / "consents.csv", USERS, purposes=["partner_statistics", "contribute_trends"])
     (tmp_path / "settings.toml").write_text(SETTINGS)
-    deployment = deployed(tmp_path, sources, small_settings(tmp_path / "mlruns"))
-    deployment.workspace.prepare()
-    import_consents(tmp_path / "consents.csv", workspace=deployment.workspace, settings=deployment.settings)
+    job = deployed(tmp_path, sources, small_settings(tmp_path / "mlruns"))
+    job.workspace.prepare()
+    import_consents(tmp_path / "consents.csv", workspace=job.workspace, settings=job.settings)
     for number in range(2):
-        run_night(deployment, night_of(number))
+        run_night(job, night_of(number))
 
     def run(*arguments: object) -> Done:
         return hearabouts(*arguments, "--settings", "settings.toml")

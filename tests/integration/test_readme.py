@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commands import Run
-from edge import Client, bearer
+from support.commands import Run
+from support.edge import Client, bearer
 
 from pipelines import __main__ as command_line
 from pipelines.sample import write_world
-from recsys.atlas import Atlas
+from recsys.geography.atlas import Atlas
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

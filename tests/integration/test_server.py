@@ -17,11 +17,11 @@ import h3
 import httpx
 import psutil
 import pytest
-from databases import cluster
-from edge import LISBON, PORTO, Client, bearer, decide, publish
-from serving import Server
+from support.databases import cluster
+from support.edge import LISBON, PORTO, Client, bearer, decide, publish
+from support.serving import Server
 
-from recsys.consent import State
+from recsys.consents.log import State
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 

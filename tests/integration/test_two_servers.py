@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
-from edge import LISBON, bearer, publish
+from support.edge import LISBON, bearer, publish
 
-from recsys.consent import ConsentLog, Purpose, State
+from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import h3
 import polars as pl
 import pytest
-from arriving import KEY, LISBON, NIGHT, NOON, NOW, arrived, listen, write_listens
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.arriving import KEY, LISBON, NIGHT, NOON, NOW, arrived, listen, write_listens
 
 from recsys.arrivals.coarsening import coarsen
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.workspace import listener_of
 
 ENTRIES = st.lists(

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
-from arriving import KEY, NIGHT, Quarters, coarse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.arriving import KEY, NIGHT, Quarters, coarse
 
 from recsys.cells.contributions import bound
 from recsys.cells.store import Store

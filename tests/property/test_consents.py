@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys.consent import Channel, ConsentLog, Entry, Purpose, State
+from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 INSTANTS = [T0 + timedelta(microseconds=number) for number in range(5)]

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from recsys.models.beyond_accuracy import coverage, gini, overlap, stability
 from recsys.models.bootstrap import paired
 from recsys.models.metrics import (
     CUTS,
@@ -18,7 +19,6 @@ from recsys.models.metrics import (
     reciprocal_rank,
     top,
 )
-from recsys.models.portrait import coverage, gini, overlap, stability
 
 SCORES = arrays(
     np.float32,

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.serving.query import parameters
+from recsys.serving.requests.query import parameters
 
 pieces = st.text(st.sampled_from("ab=&%+;é ?#41"), max_size=12)
 

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from releasing import (
+from support.releasing import (
     NIGHT,
     PRIVACY,
     SHARED,
@@ -22,9 +22,10 @@ from releasing import (
     window,
 )
 
-from recsys.releases import charts, counts
-from recsys.releases.candidates import Candidates, choose
-from recsys.releases.window import UNKNOWN, Window
+from recsys.releases.charts import charts
+from recsys.releases.counts import release
+from recsys.releases.counts.candidates import Candidates, choose
+from recsys.releases.counts.window import UNKNOWN, Window
 from recsys.settings import load_settings
 from recsys.workspace import digest
 
@@ -62,7 +63,7 @@ def test_a_release_has_each_rows_candidates_and_marks_all_else(
     with tempfile.TemporaryDirectory() as folder:
         path = released(contributed(rows(listeners)), Path(folder), candidates=candidates)
         table = pl.read_parquet(path / "counts.parquet")
-        found, standing_out = (counts.read(Path(folder) / "releases", [NIGHT], newcomers=new) for new in (False, True))
+        found, standing_out = (release.read(Path(folder) / "releases", [NIGHT], newcomers=new) for new in (False, True))
     marked = {(part, track) for part, track, _, candidate in table.rows() if candidate}
     assert marked == {(part, TRACKS[i]) for part, some in extra.items() for i in {*core.tolist(), *some.tolist()}}
     assert table.height == table.select("part", "track_id").n_unique()
@@ -147,7 +148,7 @@ def test_true_counts_do_not_depend_on_the_order_of_rows(
     some = rows(listeners)
     shuffled = data.draw(st.permutations(some))
     true = [
-        counts._distinct_listeners(contributed(order), parts=ATLAS.parts, tracks=TRACKS, settings=PRIVACY)
+        release._distinct_listeners(contributed(order), parts=ATLAS.parts, tracks=TRACKS, settings=PRIVACY)
         for order in (some, shuffled)
     ]
     assert true[0].equals(true[1])

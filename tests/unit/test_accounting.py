@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from releasing import NIGHT, NOW
 from scipy.optimize import brentq
 from scipy.stats import norm
+from support.releasing import NIGHT, NOW
 
-from recsys.releases import accounting
-from recsys.releases.accounting import MONTH, YEAR, Exposure, best_guess, epsilon, guarantee, together, worst
-from recsys.releases.ledger import Entry, Spend
+from recsys.releases.budget import accounting
+from recsys.releases.budget.accounting import MONTH, YEAR, Exposure, best_guess, epsilon, guarantee, together, worst
+from recsys.releases.budget.ledger import Entry, Spend
 from recsys.settings import load_settings
 
 SETTINGS = load_settings()

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from checkerboard import checkerboard, settings
-from listening import world
+from support.checkerboard import checkerboard, settings
+from support.listening import world
 
 from recsys.models.als import Factors, fit_place, fit_world, fold_in
 from recsys.models.interactions import Interactions, gather

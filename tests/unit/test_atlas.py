@@ -4,10 +4,10 @@ import h3
 import polars as pl
 import pytest
 
-from recsys.atlas import Atlas, load_atlas
 from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.geography.atlas import Atlas, load_atlas
+from recsys.geography.spelling import searchable
 from recsys.settings import load_settings
-from recsys.spelling import searchable
 
 LISBON, SINTRA_CITY, ATLANTIC, ALENTEJO = (38.72, -9.14), (38.80, -9.38), (0.0, -30.0), (38.0, -8.0)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from checkerboard import settings
-from listening import contributions
+from support.checkerboard import settings
+from support.listening import contributions
 
 from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
 from recsys.models.interactions import Interactions, gather

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from checkerboard import settings
-from listening import contributions
 from scipy.sparse import vstack
+from support.checkerboard import settings
+from support.listening import contributions
 
-from recsys.models.blending import FEATURES, Blend, Recipe, blend, departed
+from recsys.models.blending import FEATURES, Blend, BlendParameters, blend, regional_only
 from recsys.models.interactions import Interactions, gather
-from recsys.models.places import WORLD, Places
+from recsys.models.place_tree import WORLD, Places
 from recsys.models.regional import Fitted
 
 COUNTRIES = {"P": "X", "Q": "X"}
@@ -53,7 +53,7 @@ def fitted(sides: dict[int, Fixed], *, world: list[float] = SHARED) -> Fitted:
 def blended(weights: list[float], *, gates: set[str], regional_shrinkage: float = 1) -> Blend:
     keys = settings(regional_shrinkage=regional_shrinkage)
     both = fitted({0: Fixed(OWN), 2: Fixed(OWN)})
-    return blend(both, recipe=Recipe(np.array(weights, dtype=float), frozenset(gates)), settings=keys)
+    return blend(both, parameters=BlendParameters(np.array(weights, dtype=float), frozenset(gates)), settings=keys)
 
 
 def test_the_blend_is_the_documented_sum() -> None:
@@ -89,8 +89,8 @@ def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:
 
 def test_the_departed_model_knows_no_gate_and_no_trend() -> None:
     both = fitted({0: Fixed(OWN)})
-    served = blend(both, recipe=Recipe(np.ones(len(FEATURES)), frozenset()), settings=settings())
-    plain = departed(both, like=served, settings=settings(regional_shrinkage=1))
+    served = blend(both, parameters=BlendParameters(np.ones(len(FEATURES)), frozenset()), settings=settings())
+    plain = regional_only(both, like=served, settings=settings(regional_shrinkage=1))
     assert plain.weights[0].tolist() == [1, 0.25, 0, 0, 0]  # half an own model, of which half for one listener
     assert not plain.weights[1:, 1:].any()
 
@@ -112,8 +112,8 @@ def test_a_learned_order_deals_the_unheard_tracks_out_again() -> None:
 
 
 def test_where_the_learned_order_is_not_used_tracks_stay_in_that_of_the_sum() -> None:
-    recipe = Recipe(np.eye(len(FEATURES))[0], frozenset(), trees=Backwards(), summed=frozenset({"P"}))
-    served = blend(fitted({}), recipe=recipe, settings=settings())
+    parameters = BlendParameters(np.eye(len(FEATURES))[0], frozenset(), trees=Backwards(), summed=frozenset({"P"}))
+    served = blend(fitted({}), parameters=parameters, settings=settings())
     asked = listening_at(("v", "P", "x"), ("w", "Q", "y"), ("z", None, "y"))
     unheard = served.fold_in(replace(asked, confidence=asked.confidence * 0))
     np.testing.assert_array_equal(unheard.scores(EVERYBODY), [[-1, 1], [1, -1], [1, -1]])

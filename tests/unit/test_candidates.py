@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from releasing import NIGHT, SHARED, TRACKS, catalogue, contributed, everywhere, released, small_atlas, window
+from support.releasing import NIGHT, SHARED, TRACKS, catalogue, contributed, everywhere, released, small_atlas, window
 
-from recsys.releases import counts
-from recsys.releases.candidates import Candidates, candidates_for, choose
-from recsys.releases.released import Released
+from recsys.releases.counts import release
+from recsys.releases.counts.candidates import Candidates, candidates_for, choose
+from recsys.releases.counts.release_reader import Released
 from recsys.settings import CandidatesSettings, load_settings
 
 ATLAS = small_atlas()
@@ -173,7 +173,7 @@ def test_nights_follow_from_the_releases_before_them_alone(tmp_path: Path) -> No
     released(contributed(listeners, night=following), tmp_path, night=following, candidates=second, settings=SHARED)
     released(contributed([], night=late), tmp_path, night=late, candidates=everywhere(TRACKS), settings=SHARED)
     assert candidates(following).facts() == second.facts()  # later releases change nothing
-    found = counts.read(tmp_path / "releases", [night, following])
+    found = release.read(tmp_path / "releases", [night, following])
     entry = found.positions[found.entries("aa1")].tolist().index(found.tracks.index("t12"))
     assert found.exposures[found.entries("aa1")][entry] == 1
     assert found.sums[found.entries("aa1")][entry] == pytest.approx(2_000, abs=200)  # six deviations are 158

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arriving import write_listens
+from support.arriving import write_listens
 
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.errors import InputError

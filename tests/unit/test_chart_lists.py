@@ -6,15 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 from pydantic import TypeAdapter
-from releasing import NIGHT, catalogue, small_atlas
+from support.releasing import NIGHT, catalogue, small_atlas
 
-from pipelines.terminal import chart_table
-from recsys.releases import snapshot
-from recsys.releases.charts import Charts
-from recsys.releases.reasons import reason
+from pipelines.base.terminal import chart_table
+from recsys.releases.charts.charts import Charts
+from recsys.releases.charts.reasons import reason
+from recsys.releases.snapshot import publishing
 from recsys.schemas import Chart as Lines
-from recsys.serving.answers import Chart, chart_answer
-from recsys.serving.published import Published, open_published
+from recsys.serving.lists.responses import Chart, chart_answer
+from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.workspace import Workspace
 
 LINE: dict[str, Any] = {
@@ -42,7 +42,7 @@ def published(root: Path, *rows: dict[str, Any], kinds: tuple[str, ...] = ("popu
     popular = [line(place, "popular") for place in ("world", "AA", "aa1", "bb1")]
     schema = {name: column.dtype for name, column in Lines.columns().items()}
     workspace = Workspace(root).prepare()
-    snapshot.publish(
+    publishing.publish(
         workspace,
         charts=Charts(pl.DataFrame([*popular, *rows], schema=schema), kinds),
         catalogue=catalogue(),

@@ -3,12 +3,12 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-from releasing import small_atlas, window
+from support.releasing import small_atlas, window
 
-from recsys.atlas import Atlas
 from recsys.errors import NotReadyError
-from recsys.releases import charts
-from recsys.releases.noise import discrete_gaussian
+from recsys.geography.atlas import Atlas
+from recsys.releases.charts import charts
+from recsys.releases.counts.noise import discrete_gaussian
 from recsys.schemas import Chart, at_border
 from recsys.settings import ChartsSettings, load_settings
 

@@ -5,7 +5,7 @@ from datetime import date
 import h3
 import polars as pl
 import pytest
-from arriving import LISBON, LISBON_CELL, NIGHT, NOON
+from support.arriving import LISBON, LISBON_CELL, NIGHT, NOON
 
 from recsys.arrivals.coarsening import coarsen
 from recsys.errors import InputError

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from listening import FIRST_NIGHT, contributions, world
+from support.listening import FIRST_NIGHT, contributions, world
 
 from recsys.models.collaborative import UNLEARNED, Trained, learn_and_train, train
 from recsys.models.interactions import gather
@@ -74,7 +74,7 @@ def test_the_curve_is_that_of_the_sweeps(trained: Trained, engine: str) -> None:
 def test_the_recipe_of_one_night_trains_the_same_models_again(trained: Trained, engine: str) -> None:
     rows = np.arange(20)
     for threads in (1, 2):
-        again = train(trained.known, recipe=trained.recipe, settings=models(engine=engine), threads=threads)
+        again = train(trained.known, parameters=trained.parameters, settings=models(engine=engine), threads=threads)
         assert set(again) == {"global", "regional", "blend"}
         for name, model in again.items():
             np.testing.assert_array_equal(model.scores(rows), trained.models[name].scores(rows))
@@ -83,7 +83,7 @@ def test_the_recipe_of_one_night_trains_the_same_models_again(trained: Trained, 
 def test_without_a_track_before_the_validation_nights_nothing_is_learned() -> None:
     rows = [("a", 9, "P", "x", 1), ("b", 9, "P", "x", 1), ("b", 9, "P", "y", 1)]
     found = learn_and_train(*split(contributions(rows)), settings=models(min_listeners_per_track=1))
-    assert found.recipe == UNLEARNED
+    assert found.parameters == UNLEARNED
     assert found.known.shape == (2, 2)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from runs import log_run
+from support.runs import log_run
 
-from pipelines.compare import compare, metrics_table, parts, regions_table, settings_table, why
-from pipelines.pairing import gain, gains_by_part
-from pipelines.registry import Registry
-from pipelines.terminal import print_table
+from pipelines.base.terminal import print_table
+from pipelines.experiments.compare import compare, metrics_table, parts, regions_table, settings_table, why
+from pipelines.experiments.paired_runs import gain, gains_by_part
+from pipelines.mlflow.model_registry import Registry
 from recsys.errors import InputError
 
 SCORES = {"global.ndcg_at_10": 0.1, "regional.ndcg_at_10": 0.2, "blend.ndcg_at_10": 0.3}

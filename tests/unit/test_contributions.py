@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from arriving import KEY, NIGHT, Quarters, coarse
+from support.arriving import KEY, NIGHT, Quarters, coarse
 
 from recsys.cells.contributions import bound, bound_for_partner
 from recsys.errors import InputError

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from checkerboard import settings
-from listening import contributions, world
+from support.checkerboard import settings
+from support.listening import contributions, world
 
 from recsys.models.ease import ExampleWeights, TrackWeights, fit_ease
 from recsys.models.interactions import Interactions, gather
@@ -20,9 +20,9 @@ def dense_scores(known: Interactions, rows: np.ndarray, *, ridge: float) -> np.n
     """The definition, with m x m matrices of doubles."""
     confidence = known.confidence.toarray()[rows].astype(float)
     plays = np.where(confidence > 0, (confidence - 1) / (10 * np.log(2)), 0)  # log2(1 + plays)
-    sittings = known.sittings.toarray()[np.isin(known.sitting_of, rows)].astype(float)
-    gram = 0.7 * plays.T @ plays + 0.3 * sittings.T @ sittings
-    x, s = (plays**2).sum(axis=0), sittings.sum(axis=0)
+    sessions = known.sessions.toarray()[np.isin(known.sitting_of, rows)].astype(float)
+    gram = 0.7 * plays.T @ plays + 0.3 * sessions.T @ sessions
+    x, s = (plays**2).sum(axis=0), sessions.sum(axis=0)
     inverse = np.linalg.inv(gram + np.diag(ridge + 0.5 * x + 0.3 * np.maximum(x - s, 0)))
     weights = np.eye(len(gram)) - inverse / np.diag(inverse)
     scores = known.query.toarray() @ weights
@@ -39,7 +39,7 @@ def test_both_forms_are_the_definition(known: Interactions, few: bool, form: typ
 
 
 def test_repeated_nights_leave_every_ridge_positive() -> None:
-    """Ten nights with the same two tracks: their sittings weigh more than their listener."""
+    """Ten nights with the same two tracks: their sessions weigh more than their listener."""
     rows = [("a", night, None, track, 1) for night in range(10) for track in "xy"]
     keys = settings(sitting_weight=0.9, ease_dropout=0)
     known = gather(contributions([*rows, ("b", 0, None, "z", 1)]), settings=keys)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases import psycopg
+from support.databases import psycopg
 
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.errors import NotReadyError
 
 ANA, BO = "a" * 32, "b" * 32
@@ -94,7 +94,7 @@ def test_a_listener_is_gone_from_every_byte(tmp_path: Path) -> None:
 
 
 def test_it_is_not_done_while_somebody_reads_what_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.database._PATIENCE", 0)
+    monkeypatch.setattr("recsys.consents.database._PATIENCE", 0)
     log = ConsentLog(tmp_path / "consents.db")
     log.append(Entry(ANA, LOCAL, State.GIVEN, T0 + hours * HOUR, "1") for hours in range(50))
     reading = log.history(LOCAL, until=T0 + 99 * HOUR)

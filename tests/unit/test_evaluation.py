@@ -5,12 +5,12 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from checkerboard import checkerboard
-from listening import FIRST_NIGHT, contributions, world
+from support.checkerboard import checkerboard
+from support.listening import FIRST_NIGHT, contributions, world
 
 from recsys.models.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
+from recsys.models.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
-from recsys.models.tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.settings import ModelsSettings, load_settings
 
 SINGLE = tuple(model for model in MODELS if model != "blend")

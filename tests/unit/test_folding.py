@@ -5,17 +5,17 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from listening import FIRST_NIGHT, world
 from scipy import sparse
+from support.listening import FIRST_NIGHT, world
 
-from recsys.models.blending import FIRST_GUESS, Recipe
+from recsys.models.blending import FIRST_GUESS, BlendParameters
 from recsys.models.collaborative import Blend, train
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import ndcg_at_10, rank
 from recsys.settings import ModelsSettings, load_settings
 
 COUNTRIES = {f"part-{part:03d}": "ab"[part % 2] for part in range(8)}
-EVERYWHERE = Recipe(FIRST_GUESS, frozenset({*COUNTRIES, "a/*", "b/*"}))
+EVERYWHERE = BlendParameters(FIRST_GUESS, frozenset({*COUNTRIES, "a/*", "b/*"}))
 FEW = 5  # plays that are known of a cold listener
 
 
@@ -26,7 +26,7 @@ def models(engine: str) -> ModelsSettings:
 
 def served(rows: pl.DataFrame, tracks: pl.Series, *, engine: str) -> Blend:
     known = gather(rows, settings=models(engine), parents=COUNTRIES, tracks=tracks)
-    model = train(known, recipe=EVERYWHERE, settings=models(engine))["blend"]
+    model = train(known, parameters=EVERYWHERE, settings=models(engine))["blend"]
     assert isinstance(model, Blend)
     return model
 

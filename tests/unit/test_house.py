@@ -41,7 +41,7 @@ def test_positions_become_cells_in_one_place_and_public_cities_in_another() -> N
     ]
     assert [c for c in callers if not c.startswith("pipelines/sample")] == [
         "recsys/arrivals/coarsening.py",
-        "recsys/atlas.py",
+        "recsys/geography/atlas.py",
     ]
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from listening import contributions
+from support.listening import contributions
 
 from recsys.errors import InputError
 from recsys.models.interactions import gather, heard_later
@@ -93,7 +93,7 @@ def test_a_sitting_is_a_night_with_two_tracks_or_more() -> None:
     rows = [("a", 0, "P", "x", 5), ("a", 0, "Q", "x", 1), ("a", 1, None, "x", 1), ("a", 1, None, "y", 2)]
     rows += [("b", 1, None, "y", 1), ("c", 0, None, "z", 1), ("c", 0, None, "x", 1)]
     found = gather(contributions(rows), settings=models())
-    np.testing.assert_array_equal(found.sittings.toarray(), [[1, 1, 0], [1, 0, 1]])
+    np.testing.assert_array_equal(found.sessions.toarray(), [[1, 1, 0], [1, 0, 1]])
     assert found.sitting_of.tolist() == [0, 2]
     np.testing.assert_array_equal(found.sittings_of(np.array([1, 2])).toarray(), [[1, 0, 1]])
     assert found.sittings_of(np.array([1])).shape == found.sittings_of(np.array([], dtype=np.int64)).shape == (0, 3)

@@ -5,10 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from releasing import NIGHT, NOW
+from support.releasing import NIGHT, NOW
 
 from recsys.errors import NotReadyError, PrivacyBudgetError
-from recsys.releases.ledger import Ledger, Spend
+from recsys.releases.budget.ledger import Ledger, Spend
 
 SPEND = Spend(
     night=NIGHT,

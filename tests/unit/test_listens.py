@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from arriving import CATALOGUE, LISBON, NIGHT, NOON, NOW, listen, write_listens
+from support.arriving import CATALOGUE, LISBON, NIGHT, NOON, NOW, listen, write_listens
 
 from recsys.arrivals.listens import CheckedNight, check_share, nights, read_night
 from recsys.arrivals.tables import Counts

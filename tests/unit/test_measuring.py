@@ -7,16 +7,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commands import Run
-from listening import world
 from rich.console import Console
+from support.commands import Run
+from support.listening import world
 
 from pipelines import __main__ as command_line
-from pipelines import tracking
-from pipelines.config import Config
-from pipelines.deployment import Deployment, Sources
-from pipelines.evaluate import Measured, measure, models_table, run_evaluate
-from pipelines.logbook import by_model
+from pipelines.base.config import Config
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.experiments.evaluate import Measured, measure, models_table, run_evaluate
+from pipelines.mlflow import tracking
+from pipelines.mlflow.logbook import by_model
 from recsys.errors import InputError
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
@@ -42,10 +42,8 @@ def measured(folder: Path, *, second_seed: bool) -> Measured:
     catalogue = folder / "catalogue.csv"
     tracks = rows["track_id"].unique().sort()
     pl.DataFrame({"track_id": tracks, "title": tracks, "artist_id": tracks, "artist": tracks}).write_csv(catalogue)
-    deployment = Deployment(
-        Workspace(folder), tiny(folder), Sources(folder, catalogue), datetime(2026, 10, 5, tzinfo=UTC)
-    )
-    return measure(rows, deployment=deployment, models=deployment.settings.models, second_seed=second_seed)
+    job = JobContext(Workspace(folder), tiny(folder), Sources(folder, catalogue), datetime(2026, 10, 5, tzinfo=UTC))
+    return measure(rows, job=job, models=job.settings.models, second_seed=second_seed)
 
 
 def test_a_second_seed_measures_stability_and_without_it_there_is_none(tmp_path: Path) -> None:
@@ -71,11 +69,9 @@ def test_a_model_that_was_not_measured_is_left_out_of_the_line_and_a_dash_in_the
 
 def test_a_workspace_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
     missing = Workspace(tmp_path / "none")
-    deployment = Deployment(
-        missing, tiny(tmp_path / "mlruns"), Sources(tmp_path, tmp_path), datetime(2026, 10, 5, tzinfo=UTC)
-    )
+    job = JobContext(missing, tiny(tmp_path / "mlruns"), Sources(tmp_path, tmp_path), datetime(2026, 10, 5, tzinfo=UTC))
     with pytest.raises(InputError, match="there is no workspace"):
-        run_evaluate(deployment, config=Config())
+        run_evaluate(job, config=Config())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +98,7 @@ def test_stability_is_measured_unless_it_is_declined_on_the_command_line(
         asked.append(second_seed)
         raise InputError("seen")
 
-    monkeypatch.setattr("pipelines.evaluate.run_evaluate", stop)
+    monkeypatch.setattr("pipelines.experiments.evaluate.run_evaluate", stop)
     for flags in ([], ["--no-second-seed"]):
         hearabouts("evaluate", "--catalogue", tmp_path / "c.csv", *flags)
     assert asked == [True, False]

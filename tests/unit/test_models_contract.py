@@ -4,22 +4,22 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from checkerboard import SIZE, checkerboard, settings
+from support.checkerboard import SIZE, checkerboard, settings
 from threadpoolctl import threadpool_limits
 
 from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
-from recsys.models.collaborative import UNLEARNED, Recipe, train
+from recsys.models.collaborative import UNLEARNED, BlendParameters, train
 from recsys.models.interactions import Interactions, gather
 from recsys.models.metrics import Model, top
 from recsys.models.regional import fit, fit_alone
 
 EVERYBODY = np.arange(SIZE)
-COLOURS = Recipe(UNLEARNED.weights, frozenset({"even", "odd"}))
+COLOURS = BlendParameters(UNLEARNED.weights, frozenset({"even", "odd"}))
 SERVED = ("global", "regional", "blend")
 
 
 def fit_all(interactions: Interactions, threads: int, **keys: str) -> Mapping[str, Model]:
-    return train(interactions, recipe=COLOURS, settings=settings(**keys), threads=threads)
+    return train(interactions, parameters=COLOURS, settings=settings(**keys), threads=threads)
 
 
 def fit_local(interactions: Interactions, threads: int, **keys: str) -> Model:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from recsys.atlas import Place
-from recsys.releases import neighbours
-from recsys.releases.shrinkage import Noisy
-from recsys.releases.window import UNKNOWN
+from recsys.geography.atlas import Place
+from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.window import UNKNOWN
+from recsys.releases.inference import neighbours
 
 
 def place(latitude: float, longitude: float) -> Place:

@@ -6,11 +6,11 @@ from statistics import NormalDist
 import numpy as np
 import opendp.prelude as dp
 import pytest
-from releasing import SIGMA_SQUARED
 from scipy.stats import chi2_contingency
+from support.releasing import SIGMA_SQUARED
 
-from recsys.releases import noise
-from recsys.releases.noise import discrete_gaussian
+from recsys.releases.counts import noise
+from recsys.releases.counts.noise import discrete_gaussian
 
 dp.enable_features("contrib")
 

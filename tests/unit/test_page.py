@@ -8,13 +8,13 @@ from contextlib import closing
 from html import unescape
 from pathlib import Path
 
-import edge
 import pytest
-from edge import LISBON, SUVA, Client, items, publish
+from support import edge
+from support.edge import LISBON, SUVA, Client, items, publish
 
-from recsys.consent import Purpose
-from recsys.serving import page_frame
-from recsys.serving.page_rows import rows
+from recsys.consents.log import Purpose
+from recsys.serving.pages import templates
+from recsys.serving.pages.chart_rows import rows
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
@@ -144,7 +144,7 @@ def test_only_assets_are_served(client: Client, name: str) -> None:
 def test_an_asset_is_sent_once_and_packed_where_it_can_be(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
+    monkeypatch.setattr(templates, "BUILT", tmp_path)
     (tmp_path / "map.js").write_bytes(b"the map")
     (tmp_path / "map.js.gz").write_bytes(gzip.compress(b"the map"))
     packed = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip"})
@@ -158,7 +158,7 @@ def test_an_asset_is_sent_once_and_packed_where_it_can_be(
 def test_without_a_build_the_page_says_what_is_missing(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
+    monkeypatch.setattr(templates, "BUILT", tmp_path)
     text = client.get("/").text
     assert "without the map and without “near me”" in text
     assert "map.js" not in text
@@ -179,7 +179,7 @@ def test_the_map_is_told_how_many_places_have_charts(client: Client, workspace: 
 @pytest.fixture
 def built_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "map.js").touch()
-    monkeypatch.setattr(page_frame, "BUILT", tmp_path)
+    monkeypatch.setattr(templates, "BUILT", tmp_path)
 
 
 def test_listeners_are_drawn_from_nothing_to_the_largest_bound() -> None:
@@ -204,6 +204,6 @@ def test_times_are_drawn_as_logarithms_with_as_much_as_elsewhere_marked() -> Non
 
 
 def test_the_lock_names_no_registry() -> None:
-    lock = json.loads((page_frame.PAGES / "package-lock.json").read_text())
+    lock = json.loads((templates.PAGES / "package-lock.json").read_text())
     assert [name for name, each in lock["packages"].items() if "resolved" in each] == []
     assert [name for name, each in lock["packages"].items() if name and "integrity" not in each] == []

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from partnering import DAY, PERIOD, made, settings
-from releasing import NIGHT, NOW, TRACKS, catalogue, contributed, small_atlas
+from support.partnering import DAY, PERIOD, made, settings
+from support.releasing import NIGHT, NOW, TRACKS, catalogue, contributed, small_atlas
 
 from recsys.errors import InputError, PrivacyBudgetError, SettingsError
-from recsys.releases import counts, partner
-from recsys.releases.ledger import Ledger
+from recsys.releases import partner
+from recsys.releases.budget.ledger import Ledger
+from recsys.releases.counts import release
 from recsys.releases.partner import Period, failure, threshold
 from recsys.settings import PartnerSettings, load_settings
 from recsys.workspace import digest
@@ -132,7 +133,7 @@ def test_the_same_period_again_is_the_same_file_and_costs_nothing(
 ) -> None:
     folder = made(tmp_path)
     before = {path.name: digest(path) for path in folder.iterdir()}
-    monkeypatch.setattr(counts, "discrete_gaussian", lambda *_, **__: pytest.fail("noise was drawn again"))
+    monkeypatch.setattr(release, "discrete_gaussian", lambda *_, **__: pytest.fail("noise was drawn again"))
     assert made(tmp_path, [], with_settings=settings(rho=1.0)) == folder
     assert {path.name: digest(path) for path in folder.iterdir()} == before
     [entry] = Ledger(tmp_path / "ledger.db").entries()
@@ -143,7 +144,7 @@ def test_the_same_period_again_is_the_same_file_and_costs_nothing(
 @pytest.mark.parametrize("days", [(-1, 0), (0, 2), (1, 2), (-5, 5)])
 def test_a_night_is_in_one_file_at_most(tmp_path: Path, days: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path)
-    monkeypatch.setattr(counts, "discrete_gaussian", lambda *_, **__: pytest.fail("noise was drawn again"))
+    monkeypatch.setattr(release, "discrete_gaussian", lambda *_, **__: pytest.fail("noise was drawn again"))
     with pytest.raises(PrivacyBudgetError, match="has nights in common"):
         made(tmp_path, period=Period(NIGHT + days[0] * DAY, NIGHT + days[1] * DAY))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from arriving import ALL_PURPOSES, KEY, LISBON, NOON, NOW, given, listen, write_listens
+from support.arriving import ALL_PURPOSES, KEY, LISBON, NOON, NOW, given, listen, write_listens
 
 from recsys.arrivals.permission import keep_allowed, permissions, read_entries, still_allowed
-from recsys.consent import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.errors import InputError
 from recsys.schemas import Contributions, Listens
 from recsys.workspace import listener_of

@@ -8,16 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from edge import items
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.edge import items
 
-from recsys.nearby import CHARTS, Candidates, candidates_of, packed, unpacked
-from recsys.releases.charts_file import write_charts_file
-from recsys.serving.lists import read_lists
-from recsys.serving.personal import BECAUSE, Around, evidence_for, listed, put_in_order
-from recsys.tastes import BLANK, EVIDENCE, NO_TRACK, Row
+from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
+from recsys.artifacts.chart_database import write_charts_file
+from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
+from recsys.serving.lists.personal_items import BECAUSE, Around, evidence_for, listed, put_in_order
+from recsys.serving.snapshot.place_lists import read_lists
 
 POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
 

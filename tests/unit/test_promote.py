@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from runs import log_run
+from support.runs import log_run
 
-from pipelines.champion import settings_of
-from pipelines.promote import go_back, promote
-from pipelines.registry import LoggedRun, Registry
+from pipelines.experiments.champion import settings_of
+from pipelines.experiments.promote import go_back, promote
+from pipelines.mlflow.model_registry import LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
 from recsys.settings import load_settings
 

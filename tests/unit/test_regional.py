@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from checkerboard import checkerboard, settings
+from support.checkerboard import checkerboard, settings
 
 from recsys.models.interactions import Interactions, gather
 from recsys.models.regional import fit, fit_alone

@@ -8,16 +8,16 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
-from listening import world
+from support.listening import world
 
-from pipelines import logbook
-from pipelines.drawing import Dot, dots, lines
-from pipelines.maps import draw_map
-from pipelines.report import regional_gains, render
-from pipelines.wording import NAMES, sentences
-from recsys.atlas import Atlas, load_atlas
+from pipelines.mlflow import logbook
+from pipelines.report.drawing import Dot, dots, lines
+from pipelines.report.maps import draw_map
+from pipelines.report.page import regional_gains, render
+from pipelines.report.wording import NAMES, sentences
+from recsys.geography.atlas import Atlas, load_atlas
 from recsys.models.evaluation import Evaluation, evaluate
-from recsys.models.tables import MODELS
+from recsys.models.report_tables import MODELS
 from recsys.settings import load_settings
 
 NIGHT = date(2026, 3, 1)

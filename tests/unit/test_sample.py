@@ -15,8 +15,8 @@ from pipelines.sample.geography import Scene, distance_km, scatter
 from pipelines.sample.nights import invent_world, play
 from pipelines.sample.tastes import draw
 from pipelines.sample.trends import FADE_NIGHTS, Trend
-from recsys.atlas import Atlas
 from recsys.errors import InputError
+from recsys.geography.atlas import Atlas
 from recsys.settings import load_settings
 from recsys.workspace import digest
 

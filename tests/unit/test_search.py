@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 import pytest
-from listening import contributions, world
+from support.listening import contributions, world
 
-from pipelines import search as searching
-from pipelines.config import Search
-from pipelines.search import search
+from pipelines.base.config import Search
+from pipelines.experiments import search as searching
+from pipelines.experiments.search import search
 from recsys.errors import InputError
-from recsys.models.served import validated
+from recsys.models.deployable import validated
 from recsys.settings import ModelsSettings, load_settings
 
 ROWS = contributions([(f"l{number:03}", 0, "p", "t", 1) for number in range(200)])

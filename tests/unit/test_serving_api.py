@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from edge import LISBON, PORTO, Client, bearer, decide, listed, publish
 from pydantic import TypeAdapter
+from support.edge import LISBON, PORTO, Client, bearer, decide, listed, publish
 
-from recsys.consent import State
+from recsys.consents.log import State
 from recsys.errors import RecsysError
-from recsys.serving.answers import Chart, FeatureCollection, Regions, chart_answer
-from recsys.serving.examples import CHART, GEOJSON_REGIONS, PROBLEM, REGIONS, TRENDING
-from recsys.serving.guard import refusal_of
-from recsys.serving.problems import Problem, problem_of
-from recsys.serving.published import open_published
+from recsys.serving.lists.responses import Chart, FeatureCollection, Regions, chart_answer
+from recsys.serving.middleware.position_filter import refusal_of
+from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, PROBLEM, REGIONS, TRENDING
+from recsys.serving.requests.problems import Problem, problem_of
+from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
@@ -134,7 +134,7 @@ def test_an_unexpected_failure_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("canary")
 
-    monkeypatch.setattr("recsys.serving.api.regions_answer", broken)
+    monkeypatch.setattr("recsys.serving.app.regions_answer", broken)
     answer = client.get("/v1/regions?q=canary")
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     log = "".join(capsys.readouterr())

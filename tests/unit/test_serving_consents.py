@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from edge import LISBON, NOW, Client, bearer, decide, publish
 from pydantic import TypeAdapter
+from support.edge import LISBON, NOW, Client, bearer, decide, publish
 
-from recsys.consent import Channel, ConsentLog, Purpose, State
-from recsys.serving.consents import Consent, Consents
-from recsys.serving.examples_me import CONSENT, CONSENTS, RECEIPT
-from recsys.serving.receipts import SCHEMA, Receipt
+from recsys.consents.log import Channel, ConsentLog, Purpose, State
+from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, RECEIPT
+from recsys.serving.routes.consents import Consent, Consents
+from recsys.serving.routes.receipts import SCHEMA, Receipt
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 

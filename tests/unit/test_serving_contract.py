@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
 from prometheus_client.parser import text_string_to_metric_families
+from support.edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
 
-from recsys.consent import ConsentLog, State
-from recsys.serving.limits import Limits
-from recsys.serving.request_id import request_id
+from recsys.consents.log import ConsentLog, State
+from recsys.serving.requests.rate_limit import Limits
+from recsys.serving.requests.request_id import request_id
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 
@@ -333,7 +333,7 @@ def test_addresses_are_kept_as_hashes_and_networks_count_as_one() -> None:
 
 
 def test_askers_beyond_all_bounds_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys.serving.limits._MOST", 2)
+    monkeypatch.setattr("recsys.serving.requests.rate_limit._MOST", 2)
     limits = Limits(load_settings().serving)
     found = [limits.of_listener(who) for who in ("a", "b", "c", "d", "a")]
     assert [one.limit - one.remaining for one in found if one] == [1, 1, 1, 2, 2]
@@ -364,7 +364,7 @@ def test_without_the_consent_log_it_is_not_ready_though_charts_are_served(
     client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.get("/readyz").status_code == 200
-    monkeypatch.setattr("recsys.serving.probes._PATIENCE", 0.1)
+    monkeypatch.setattr("recsys.serving.routes.health._PATIENCE", 0.1)
     with monkeypatch.context() as slow:
         slow.setattr(ConsentLog, "choices", lambda *_, **__: time.sleep(0.5))
         assert client.get("/readyz").status_code == 503

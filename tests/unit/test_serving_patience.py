@@ -9,8 +9,8 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from recsys.serving.metrics import Metrics
 from recsys.serving.patience import PatientProtocol, Room
+from recsys.serving.requests.metrics import Metrics
 from recsys.settings import load_settings
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

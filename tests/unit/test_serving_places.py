@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import h3
 import pytest
-from edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, publish
+from support.edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, publish
 
-from recsys.atlas import Atlas
 from recsys.errors import InputError, PositionError, UnknownPlaceError
-from recsys.serving.answers import regions_answer, regions_geojson
-from recsys.serving.place import chain, coarse_cell, place_named, place_of
-from recsys.serving.published import Published, open_published
+from recsys.geography.atlas import Atlas
+from recsys.serving.lists.responses import regions_answer, regions_geojson
+from recsys.serving.snapshot.place import chain, coarse_cell, place_named, place_of
+from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.workspace import Workspace
 
 

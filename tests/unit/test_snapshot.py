@@ -5,13 +5,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from releasing import NIGHT, catalogue, small_atlas
+from support.releasing import NIGHT, catalogue, small_atlas
 
 from recsys.errors import InputError, NotReadyError
-from recsys.releases import snapshot
-from recsys.releases.charts import Charts
+from recsys.releases.charts.charts import Charts
+from recsys.releases.snapshot import publishing
 from recsys.schemas import Chart
-from recsys.serving.published import open_published
+from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.workspace import Workspace, digest
 
 Line = tuple[str, str, int, str, float, float, float, float]  # the lift's interval is 20 % around it
@@ -39,7 +39,7 @@ def charts(lines: Sequence[Line] = LINES, *, kinds: tuple[str, ...] = ("popular"
 
 
 def publish(workspace: Workspace, lines: Sequence[Line] = LINES, *, day: int = 0, tracks: int = 20) -> str:
-    return snapshot.publish(
+    return publishing.publish(
         workspace,
         charts=charts(lines),
         catalogue=catalogue([f"t{i:02d}" for i in range(tracks)]),
@@ -57,7 +57,7 @@ def files(folder: Path) -> dict[str, tuple[str, int]]:
 def test_a_snapshot_holds_what_serving_needs(workspace: Workspace) -> None:
     name = publish(workspace, day=1)
     assert name.startswith("2026-10-02-")
-    found = snapshot.current(workspace)
+    found = publishing.current(workspace)
     assert found.id == name == workspace.current.read_text()
     facts = {key: found.manifest[key] for key in ("id", "as_of", "charts", "atlas", "nights", "settings", "ledger")}
     assert facts == {
@@ -74,7 +74,7 @@ def test_a_snapshot_holds_what_serving_needs(workspace: Workspace) -> None:
 
 def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
     publish(workspace)
-    assert snapshot.current(workspace).items("AA", chart="popular")[0] == {
+    assert publishing.current(workspace).items("AA", chart="popular")[0] == {
         "rank": 1,
         "previous_rank": "new",
         "nights_on_chart": 3,
@@ -87,13 +87,13 @@ def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
         "nights": 7,
         "reason": "About 120 contributing listeners a night here; its share is 2.1 times (1.7 to 2.5) the world's.",
     }
-    assert snapshot.current(workspace).items("AA", chart="rising") == []
-    assert snapshot.current(workspace).items("BB", chart="popular") == []
+    assert publishing.current(workspace).items("AA", chart="rising") == []
+    assert publishing.current(workspace).items("BB", chart="popular") == []
 
 
 def test_the_reasons_claim_no_more_than_the_intervals(workspace: Workspace) -> None:
     publish(workspace)
-    found = snapshot.current(workspace)
+    found = publishing.current(workspace)
     reasons = [item["reason"] for place in ("world", "AA", "aa1") for item in found.items(place, chart="popular")]
     assert reasons == [
         "About 12,000 contributing listeners a night worldwide, between 12,000 and 12,000 with 95 % certainty.",
@@ -121,7 +121,7 @@ def test_serving_can_open_it(workspace: Workspace) -> None:
     published = open_published(workspace)
     assert published.charts == ("popular", "rising")
     assert (published.items("AA", chart="rising"), published.items("BB", chart="rising")) == ([], None)
-    assert published.items("AA", chart="popular") == snapshot.current(workspace).items("AA", chart="popular")
+    assert published.items("AA", chart="popular") == publishing.current(workspace).items("AA", chart="popular")
     assert published.country_of("84390cbffffffff") == "AA"
 
 
@@ -141,7 +141,7 @@ def test_other_content_is_another_snapshot(workspace: Workspace, change: str) ->
         "titles": lambda: publish(workspace, tracks=2),
     }[change]()
     assert second != first
-    assert snapshot.current(workspace).id == second
+    assert publishing.current(workspace).id == second
     assert (workspace.snapshots / first).exists()
 
 
@@ -153,7 +153,7 @@ def test_the_bytes_follow_from_the_content(tmp_path: Path) -> None:
 
 def test_tracks_that_left_the_catalogue_leave_no_gap(workspace: Workspace) -> None:
     publish(workspace, [("AA", "popular", i + 1, f"t{i:02d}", 9.0 - i, 0.0, 10.0, 1.0) for i in (0, 1, 3, 2)], tracks=3)
-    items = snapshot.current(workspace).items("AA", chart="popular")
+    items = publishing.current(workspace).items("AA", chart="popular")
     assert [(item["rank"], item["track_id"]) for item in items] == [(1, "t00"), (2, "t01"), (3, "t02")]
 
 
@@ -165,7 +165,7 @@ def test_the_last_seven_are_kept_and_the_current_one_always(workspace: Workspace
     names = sorted(path.name for path in workspace.snapshots.iterdir())
     assert len(names) == 7
     assert {again, newest} <= set(names)
-    assert snapshot.current(workspace).id == again
+    assert publishing.current(workspace).id == again
 
 
 def test_a_damaged_snapshot_is_written_again(workspace: Workspace) -> None:
@@ -173,14 +173,14 @@ def test_a_damaged_snapshot_is_written_again(workspace: Workspace) -> None:
     whole = (folder / "charts.db").read_bytes()
     (folder / "charts.db").write_bytes(whole[:100])
     with pytest.raises(InputError):
-        snapshot.current(workspace)
+        publishing.current(workspace)
     publish(workspace)
     assert (folder / "charts.db").read_bytes() == whole
 
 
 def test_nothing_published_is_not_ready(workspace: Workspace) -> None:
     with pytest.raises(NotReadyError) as error:
-        snapshot.current(workspace)
+        publishing.current(workspace)
     assert error.value.exit_code == 75
 
 
@@ -200,5 +200,5 @@ def test_input_that_does_not_fit_leaves_the_pointer(workspace: Workspace) -> Non
             "ledger_numbers": [1],
         }
         with pytest.raises(InputError):
-            snapshot.publish(workspace, **{**fitting, **wrong})  # type: ignore[arg-type]
-    assert snapshot.current(workspace).id == first
+            publishing.publish(workspace, **{**fitting, **wrong})  # type: ignore[arg-type]
+    assert publishing.current(workspace).id == first

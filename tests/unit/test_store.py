@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from arriving import NIGHT, coarse
+from support.arriving import NIGHT, coarse
 
 from recsys.cells import store as module
 from recsys.cells.store import Store

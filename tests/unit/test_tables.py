@@ -2,10 +2,10 @@
 
 import polars as pl
 import pytest
-from listening import contributions
+from support.listening import contributions
 
 from recsys.models.evaluation import evaluate
-from recsys.models.tables import below
+from recsys.models.report_tables import below
 from recsys.settings import load_settings
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import h3
 import pytest
-from edge import LISBON, PORTO, SUVA, Client, publish
 from pydantic import TypeAdapter
+from support.edge import LISBON, PORTO, SUVA, Client, publish
 
-from recsys.consent import Purpose
+from recsys.consents.log import Purpose
 from recsys.serving.account import ACCOUNT
-from recsys.serving.examples_transparency import TRANSPARENCY
-from recsys.serving.transparency import Transparency
+from recsys.serving.openapi.examples_transparency import TRANSPARENCY
+from recsys.serving.routes.transparency import Transparency
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, replace_file
 

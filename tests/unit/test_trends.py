@@ -4,11 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from checkerboard import settings
-from listening import contributions
+from support.checkerboard import settings
+from support.listening import contributions
 
 from recsys.models.interactions import gather
-from recsys.models.places import Places
+from recsys.models.place_tree import Places
 from recsys.models.trends import TRENDS, shares, standardized, trends
 
 # In P of X two listeners play x, in Q of X one plays y; someone without a home plays y.

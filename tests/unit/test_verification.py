@@ -9,14 +9,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from partnering import DAY, made, settings
-from releasing import NIGHT, contributed, released, small_atlas
+from support.partnering import DAY, made, settings
+from support.releasing import NIGHT, contributed, released, small_atlas
 
 from recsys.errors import InputError, PrivacyBudgetError, RecsysError
 from recsys.releases import partner
-from recsys.releases.ledger import Ledger
+from recsys.releases.budget.ledger import Ledger
 from recsys.releases.partner import Period
-from recsys.releases.verification import Check, confirm, verify_night, verify_partner
+from recsys.releases.verify.verification import Check, confirm, verify_night, verify_partner
 from recsys.workspace import MANIFEST
 
 

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from releasing import NIGHT, SHARED, SIGMA_SQUARED, TRACKS, contributed, released, small_atlas, window
+from support.releasing import NIGHT, SHARED, SIGMA_SQUARED, TRACKS, contributed, released, small_atlas, window
 
-from recsys.releases import counts
-from recsys.releases.candidates import Candidates
-from recsys.releases.released import Released
-from recsys.releases.window import UNKNOWN, Window
+from recsys.releases.counts import release
+from recsys.releases.counts.candidates import Candidates
+from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts.window import UNKNOWN, Window
 
 ATLAS = small_atlas()
 ALL = np.arange(3)
@@ -86,12 +86,12 @@ def test_a_release_is_read_into_a_window_with_its_rows_and_tiers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without noise the pooled counts of a country are its true ones, and the rest of the world is without it."""
-    monkeypatch.setattr(counts, "discrete_gaussian", lambda size, sigma_squared: np.zeros(size, dtype=np.int32))
+    monkeypatch.setattr(release, "discrete_gaussian", lambda size, sigma_squared: np.zeros(size, dtype=np.int32))
     rows = [("one", "aa1", "t00"), ("two", "aa2", "t00"), ("three", "bb1", "t00"), ("four", "CC-rest", "t05")]
     extra = {row: np.array([5], dtype=np.int32) for row in ("CC-rest", "world")}
     some = Candidates(TRACKS, np.array([0], dtype=np.int32), extra, 1e-12)
     released(contributed(rows), tmp_path, candidates=some, settings=SHARED)
-    table = counts.read(tmp_path / "releases", [NIGHT])
+    table = release.read(tmp_path / "releases", [NIGHT])
     whole, both = Window(table, ATLAS.members), np.arange(2)
     assert table.tracks == ("t00", "t05")
     assert whole.noisy("AA", both).counts.tolist() == [[2, 0]]

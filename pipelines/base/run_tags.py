@@ -1,0 +1,66 @@
+"""The tags of a run: version and digest of the code, digest of the data, engine, champion."""
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+from pipelines.base.job_context import JobContext
+from recsys.arrivals.permission import still_allowed
+from recsys.models.interactions import trained
+
+CODE_DIGEST, DATA_DIGEST, CHAMPION_VERSION, NIGHT = "code.digest", "data.digest", "champion.version", "night"
+ATLAS_VERSION = "atlas.version"
+NO_CHAMPION = "none"
+
+_DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
+_CODE = (".py", ".toml")
+
+
+def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:
+    """Return the tags that every run of a job opens with; those of night and data follow once it is read."""
+    return {
+        "hearabouts.version": version("hearabouts"),
+        CODE_DIGEST: code_digest(),
+        "engine": engine,
+        ATLAS_VERSION: job.atlas.version,
+        CHAMPION_VERSION: job.champion,
+    }
+
+
+def allowed_rows(job: JobContext) -> pl.DataFrame:
+    """Return the stored contributions that models may learn from now: schema Contributions, ``trained`` all true."""
+    return trained(still_allowed(job.store.scan(), permissions=job.permissions))
+
+
+def tags_of_data(rows: pl.DataFrame) -> dict[str, str]:
+    """Return the tags that say on what a run stands: two runs of one digest were asked the same."""
+    nights = rows["night"]
+    return {DATA_DIGEST: data_digest(rows), NIGHT: nights.max().isoformat() if len(rows) else "none"}  # type: ignore[union-attr]
+
+
+def data_digest(rows: pl.DataFrame) -> str:
+    """Return a digest of contributions that does not depend on their order; it tells nothing about any of them."""
+    told = hashlib.sha256()
+
+    class _Digest:
+        def write(self, chunk: bytes) -> int:
+            told.update(chunk)
+            return len(chunk)
+
+    columns = ["listener", "night", "part", "track_id", "plays"]
+    rows.select(columns).sort(columns).write_csv(_Digest())  # type: ignore[call-overload]
+    return told.hexdigest()[:_DIGITS]
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the program's own files, so that a run tells which code made it, committed or not."""
+    told = hashlib.sha256()
+    top = Path(__file__).parents[2]
+    for file in sorted(path for folder in ("pipelines", "recsys") for path in (top / folder).rglob("*")):
+        if file.suffix in _CODE:
+            told.update(f"{file.relative_to(top)}\0".encode() + file.read_bytes())
+    return told.hexdigest()[:_DIGITS]

@@ -1,0 +1,143 @@
+"""The terminal: progress and tables for a person, plain lines in a pipe."""
+
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from recsys.artifacts.list_candidates import RISING
+from recsys.errors import RecsysError
+from recsys.serving.lists.responses import Chart
+from recsys.serving.snapshot.place_lists import Item
+
+Thing = TypeVar("Thing")
+
+progress_console = Console(stderr=True)
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def configure_logging() -> None:
+    """Send log lines to standard error: coloured on a terminal, ``key=value`` in a pipe."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.LogfmtRenderer(key_order=["event"])
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
+def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
+    """Yield the items while a terminal shows how many are done; a pipe sees nothing of it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=progress_console, disable=not progress_console.is_terminal) as progress:
+        yield from progress.track(items, description=what)
+
+
+def tell(what: str, **facts: object) -> None:
+    """Log what was done where no progress is shown: in a pipe."""
+    if not progress_console.is_terminal:
+        log.info(what, **facts)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Show on a terminal that something is going on; log it in a pipe."""
+    if progress_console.is_terminal:
+        with progress_console.status(what):
+            yield
+        progress_console.print(f"[green]✓[/] {what}")
+    else:
+        tell(what)
+        yield
+
+
+def say_error(error: RecsysError) -> None:
+    """Tell a person on standard error what was wrong and what to do."""
+    progress_console.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+    if error.hint:
+        progress_console.print(Text.assemble(("hint: ", "bold"), error.hint), soft_wrap=True)
+
+
+def say_where(error: Exception) -> None:
+    """Tell where something unforeseen happened, but not its message: it may quote a row, and a row has a position."""
+    progress_console.print(Text.assemble(("unforeseen ", "bold red"), f"{type(error).__name__}, which is a bug, at"))
+    for frame in traceback.extract_tb(error.__traceback__):
+        progress_console.print(Text(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}"))
+    progress_console.print("Its message is not shown, because it may quote the input.")
+
+
+def chart_table(answer: Chart) -> Table:
+    """Return the answer of the endpoint for one chart as a table: ranks and their moves, titles, and intervals."""
+    region = answer["region"]
+    where = f"{region['name']}, {region['country']}" if region["level"] == "region" else region["name"]
+    title = f"{answer['chart'].capitalize()} · {where} · {answer['as_of']}"
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=answer["why"],
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name, justify in (
+        ("#", "right"),
+        ("was", "right"),
+        ("nights", "right"),
+        ("title", "left"),
+        ("artist", "left"),
+        ("listeners a night", "right"),
+        ("lift", "right"),
+        *([("", "left")] if answer["chart"] == RISING else []),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name in {"#", "was"}, overflow="fold")  # type: ignore[arg-type]
+    for item in answer["items"]:
+        table.add_row(*_chart_row(item))
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table on standard output: styled on a terminal, wide and plain in a pipe."""
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=120, no_color=True, highlight=False)
+    console.print(table)
+
+
+def _chart_row(item: Item) -> Iterable[str]:
+    listeners, lift = item["listeners"], item["lift_interval"]
+    return (
+        str(item["rank"]),
+        _move(item),
+        str(item["nights_on_chart"]),
+        item["title"],
+        item["artist"],
+        f"{_number(listeners['estimate'])} ({_number(listeners['low'])} – {_number(listeners['high'])})",
+        f"{_number(item['lift'])}× ({_number(lift['low'])} – {_number(lift['high'])})",
+        *([item["kind"]] if "kind" in item else []),
+    )
+
+
+def _move(item: Item) -> str:
+    """Return where a track came from: an arrow and its rank of the night before, or that it is new."""
+    previous = item["previous_rank"]
+    if previous == "new":
+        return "new"
+    arrow = "=" if previous == item["rank"] else "↑" if previous > item["rank"] else "↓"
+    return f"{arrow} {previous}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"

@@ -1,0 +1,1 @@
+"""From a changed setting to a promoted champion."""

@@ -1,0 +1,228 @@
+"""Two runs side by side: which settings differ, what that changed, in which regions most, and why there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from pipelines.experiments.paired_runs import Gain, both, gain, gains_by_part, other_code_in, why_not
+from pipelines.mlflow.model_registry import LoggedRun, Registry
+from recsys.models.report_tables import MODELS, SERVED
+
+REGIONS = "regions"
+SHOWN_REGIONS = 5  # that gained most, and as many that lost most
+KEPT = (f"{SERVED}.macro_ndcg_at_10", f"{SERVED}.ndcg_at_10", f"{SERVED}.recall_at_20", f"{SERVED}.coverage")
+
+_FACTS = ("listeners", "train_rows", "own_model", "gate_open", "own_weight")
+_STEPS = ("global", "regional", SERVED)  # from the world's model over the own ones to what is served
+_PARTS = ("global", "own", "order")  # what each step adds; the last one are gates, trends and the order of the list
+_TOLD = 0.0005  # of a gain: the last digit that is printed
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is different between two runs.
+
+    Parameters
+    ----------
+    left, right : LoggedRun
+    settings : list of (key, left, right)
+        Of the models, where they differ.
+    unpaired : str
+        Why listeners cannot be paired; empty where they were.
+    gain : Gain or None
+        Of the right run over the left one, where listeners could be paired.
+    regions : polars.DataFrame
+        ``name, country, listeners, test_listeners, left, right, difference, low, high, global, own, order, why``, the
+        largest gain first; the three parts add up to the difference. Low and high are null where listeners could not be
+        paired.
+    """
+
+    left: LoggedRun
+    right: LoggedRun
+    settings: Sequence[tuple[str, str, str]]
+    unpaired: str
+    gain: Gain | None
+    regions: pl.DataFrame = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary that the command line prints."""
+        found = self.gain
+        interval = {"difference": found.difference, "low": found.low, "high": found.high} if found else {}
+        moved = self.regions.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height if found else None
+        return {
+            "status": "done",
+            "left": self.left.id,
+            "right": self.right.id,
+            "same_data": not self.unpaired,
+            "same_code": not other_code_in(self.left, self.right),
+            "settings": {key: [left, right] for key, left, right in self.settings},
+            **{key: round(value, 4) for key, value in interval.items()},
+            "regions": self.regions.height,
+            "regions_moved": moved,
+        }
+
+
+def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison:
+    """Compare two runs by what they logged.
+
+    Raises
+    ------
+    InputError
+        If a run lacks the tables to compare.
+    """
+    unpaired = why_not(left, right)
+    tables = [registry.table(run, REGIONS) for run in (left, right)]
+    listeners = None if unpaired else both(registry, left, right)
+    regions = _regions(*tables)
+    return Comparison(
+        left,
+        right,
+        _different(left.asked, right.asked),
+        unpaired,
+        None if listeners is None else gain(listeners),
+        _with_intervals(regions, listeners).sort("difference", "name", descending=[True, False]),
+    )
+
+
+def why(row: Mapping[str, Any]) -> str:
+    """Say in a few words what became of a region's model between two runs, or which part of it moved its lists.
+
+    Parameters
+    ----------
+    row : mapping
+        ``own_model, gate_open, own_weight, train_rows`` and the NDCG at 10 of the models ``global``, ``regional`` and
+        ``blend``, each also with ``_right``.
+    """
+    moved = parts(row)
+    largest = max(moved, key=lambda part: abs(moved[part]))
+    return _became(row) or (f"moved by {largest}" if abs(moved[largest]) >= _TOLD else "nothing moved")
+
+
+def parts(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return how much ``global``, ``own`` and ``order``, the parts of the served model, added: in all, the gain."""
+    found = [row[f"{model}.ndcg_at_10_right"] - row[f"{model}.ndcg_at_10"] for model in _STEPS]
+    return {part: now - before for part, now, before in zip(_PARTS, found, [0, *found[:-1]], strict=True)}
+
+
+def _became(row: Mapping[str, Any]) -> str:
+    """Return what became of the model; a weight without an own model is that of the country's."""
+    own, own_now = row["own_model"], row["own_model_right"]
+    gate, gate_now = row["gate_open"], row["gate_open_right"]
+    weight, weight_now = row["own_weight"], row["own_weight_right"]
+    whose = "own model" if gate else "parent's model"
+    reasons = (
+        (own_now and not own, f"has its own model now{'' if gate_now else ', gate closed'}"),
+        (own and not own_now, "has no model of its own any more"),
+        (gate_now and not gate, f"gate opened: own model at {weight_now:.2f}"),
+        (gate and not gate_now, f"gate closed: parent's model at {weight_now:.2f}"),
+        (abs(weight_now - weight) >= 0.005, f"{whose} weighs {weight:.2f} → {weight_now:.2f}"),
+        (
+            row["train_rows"] != row["train_rows_right"],
+            f"learns from {row['train_rows']:,} → {row['train_rows_right']:,} rows",
+        ),
+    )
+    return next((reason for holds, reason in reasons if holds), "")
+
+
+def settings_table(found: Comparison) -> Table:
+    """Return the settings that differ."""
+    table = _table(f"Settings · {found.left.label} → {found.right.label}", "setting", "left", "right")
+    for row in found.settings:
+        table.add_row(*row)
+    if not found.settings:
+        table.add_row("none of the models differs", "", "")
+    return table
+
+
+def metrics_table(found: Comparison) -> Table:
+    """Return what became of the served model's metrics, and of the most important one of others that changed."""
+    caption = _caption(found)
+    table = _table("Metrics", "metric", "left", "right", "gain", "95 %", caption=caption)
+    left, right = found.left.metrics, found.right.metrics
+    others = (f"{model}.macro_ndcg_at_10" for model in MODELS if model != SERVED)
+    for key in (*KEPT, *(key for key in others if left.get(key) != right.get(key))):
+        if key in left and key in right:
+            interval = f"{found.gain.low:+.4f} to {found.gain.high:+.4f}" if found.gain and key == KEPT[0] else ""
+            table.add_row(key, *_numbers(left[key], right[key]), interval)
+    return table
+
+
+def regions_table(found: Comparison) -> Table:
+    """Return the regions that moved most, up and down, by which part of the model, and why."""
+    rows = found.regions
+    shown = (
+        rows if rows.height <= 2 * SHOWN_REGIONS else pl.concat([rows.head(SHOWN_REGIONS), rows.tail(SHOWN_REGIONS)])
+    )
+    title = f"Regions that moved most · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}"
+    table = _table(title, "region", "asked", "left", "gain", "95 %", *_PARTS, "why")
+    for row in shown.iter_rows(named=True):
+        interval = "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
+        name = f"{row['name']}, {row['country']}"
+        moved = [f"{row[part]:+.3f}" for part in _PARTS]
+        gain = (f"{row['left']:.3f}", f"{row['difference']:+.4f}", interval)
+        table.add_row(name, f"{row['test_listeners']:,}", *gain, *moved, row["why"])
+    return table
+
+
+def _caption(found: Comparison) -> str:
+    """Return what to know before believing the numbers; mostly nothing."""
+    other_code = other_code_in(found.left, found.right)
+    notes = (found.unpaired and f"No intervals: {found.unpaired}.", other_code and f"Careful: {other_code}.")
+    return " ".join(note for note in notes if note)
+
+
+def _different(left: Mapping[str, str], right: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    keys = sorted(left.keys() | right.keys())
+    pairs = [(f"models.{key}", left.get(key, "none"), right.get(key, "none")) for key in keys]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Return the regions that both runs have, with what became of them."""
+    means = [pl.col(f"{model}.ndcg_at_10").cast(pl.Float64) for model in _STEPS]
+    kept = ["part", "name", "country", "test_listeners", *_FACTS, *means]
+    served = f"{SERVED}.ndcg_at_10"
+    joined = left.select(kept).join(right.select(kept), on="part")
+    rows = joined.rows(named=True)
+    return joined.select(
+        "part",
+        "name",
+        "country",
+        pl.col("listeners_right").alias("listeners"),
+        "test_listeners",
+        pl.col(served).alias("left"),
+        pl.col(f"{served}_right").alias("right"),
+        (pl.col(f"{served}_right") - pl.col(served)).alias("difference"),
+        *(pl.Series(part, [parts(row)[part] for row in rows], dtype=pl.Float64) for part in _PARTS),
+        pl.Series("why", [why(row) for row in rows], dtype=pl.String),
+    )
+
+
+def _with_intervals(regions: pl.DataFrame, listeners: pl.DataFrame | None) -> pl.DataFrame:
+    if listeners is None:
+        return regions.with_columns(pl.lit(None, pl.Float64).alias("low"), pl.lit(None, pl.Float64).alias("high"))
+    return regions.join(gains_by_part(listeners).select("part", "low", "high"), on="part", how="left")
+
+
+def _numbers(left: float, right: float) -> tuple[str, str, str]:
+    return f"{left:.4f}", f"{right:.4f}", f"{right - left:+.4f}"
+
+
+def _table(title: str, *columns: str, caption: str = "") -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        min_width=80,  # so that the title stays on its line
+    )
+    for name in columns:
+        left = name in {"setting", "metric", "region", "why"}
+        table.add_column(name, justify="left" if left else "right", no_wrap=name in {"95 %", "metric"}, overflow="fold")
+    return table

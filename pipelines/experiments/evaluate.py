@@ -1,0 +1,190 @@
+"""The job that measures models on what the workspace holds, changes nothing in it, and logs one run to compare."""
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from rich import box
+from rich.table import Table
+
+from pipelines.base.config import Config
+from pipelines.base.job_context import JobContext
+from pipelines.base.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of, tags_of_data
+from pipelines.base.terminal import step
+from pipelines.experiments.search import Found, search
+from pipelines.mlflow import logbook, tracking
+from pipelines.night.personal_lists import countries
+from recsys.errors import InputError
+from recsys.models.evaluation import Evaluation, evaluate
+from recsys.models.interactions import nights
+from recsys.models.report_tables import MODELS, SERVED
+from recsys.settings import ModelsSettings
+
+SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
+
+BEST = "search.best.macro_ndcg_at_10"  # of the validation nights; NaN without a search, so that all runs have the key
+_DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good the models are on some data.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    tags : mapping of str to str
+        Which data, and up to which night.
+    """
+
+    evaluation: Evaluation
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an experiment found.
+
+    Parameters
+    ----------
+    summary : dict
+        What the command line prints.
+    metrics : mapping of str to float
+    """
+
+    summary: dict[str, Any]
+    metrics: Mapping[str, float] = field(repr=False)
+
+
+def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, second_seed: bool = False) -> Measured:
+    """Measure the models on contributions that may be trained on: for a night and an experiment alike."""
+    artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
+    parents = countries(job.atlas)
+    evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, second_seed=second_seed)
+    return Measured(evaluation, {**tags_of_data(rows), _DESCRIPTION: described(evaluation)})
+
+
+def described(evaluation: Evaluation) -> str:
+    """Return what MLflow's page says of a run: how good the served model is, and where to look."""
+    metrics = evaluation.metrics
+    if not metrics:
+        return evaluation.note
+    key = f"{SERVED}_minus.global.{SHOWN[0]}"
+    return (
+        f"The served model has a macro NDCG@10 of **{metrics[f'{SERVED}.{SHOWN[0]}']:.4f}** on unheard tracks, "
+        f"{metrics[key]:+.4f} ({metrics[f'{key}_low']:+.4f} to {metrics[f'{key}_high']:+.4f}) over one global model. "
+        "Look at `report.html` among the artifacts. " + evaluation.note
+    ).strip()
+
+
+def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -> Done:
+    """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
+
+    Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes.
+
+    Parameters
+    ----------
+    job : JobContext
+        With the settings that the config changed.
+    config : Config
+    second_seed : bool
+        Whether to train a second time with another seed, for the ``stability`` of lists: a night does not, as it would
+        take nearly twice as long.
+
+    Raises
+    ------
+    InputError
+        If there is no workspace, or its store holds nothing that may be learned from.
+    NotReadyError
+        If another job holds the workspace.
+    """
+    started, settings = time.monotonic(), job.settings
+    rows = _rows(job)
+    with _tracked(job, config) as run:
+        found = _searched(run, rows, job=job, config=config)
+        models = found.models if found else settings.models
+        run.params(settings.model_copy(update={"models": models}).flat())
+        with step("models"):
+            measured = measure(rows, job=job, models=models, second_seed=second_seed)
+        run.tags(measured.tags)
+        run.metrics({"seconds.total": round(time.monotonic() - started, 1), BEST: found.value if found else math.nan})
+        logbook.log_models(run, measured.evaluation, atlas=job.atlas, night=nights(rows)[-1])
+    return Done(_summary(run, config, measured, found), measured.evaluation.metrics)
+
+
+def models_table(metrics: Mapping[str, float], *, title: str) -> Table:
+    """Return the metrics by model as a table, the best of each column bold; a dash for what was not measured."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("model")
+    columns = [logbook.by_model(metrics, metric) for metric in SHOWN]
+    for metric in SHOWN:
+        table.add_column(metric, justify="right")
+    for name in (name for name in MODELS if f"{name}.{SHOWN[0]}" in metrics):
+        table.add_row(name, *(_cell(column, name) for column in columns))
+    return table
+
+
+def _cell(column: Mapping[str, float], model: str) -> str:
+    value = column.get(model)
+    if value is None:
+        return "–"
+    return f"[bold]{value:.4f}[/]" if value == max(column.values()) else f"{value:.4f}"
+
+
+def _rows(job: JobContext) -> pl.DataFrame:
+    """Return what models may learn from, or say that there is nothing; a workspace that is not there is not made."""
+    hint = "Run `hearabouts nightly` first, and check --workspace: only who allows personalisation counts."
+    if not job.workspace.private.is_dir():
+        raise InputError(f"there is no workspace at {job.workspace.root}", hint=hint)
+    with step("contributions"), job.workspace.prepare().locked():
+        rows = allowed_rows(job)
+    if rows.is_empty():
+        raise InputError("the workspace holds no contribution that models may learn from", hint=hint)
+    return rows
+
+
+def _tracked(job: JobContext, config: Config) -> AbstractContextManager[tracking.Run]:
+    settings = job.settings
+    return tracking.run(
+        settings.tracking.folder,
+        experiment=settings.tracking.evaluations,
+        name=config.name,
+        params={},
+        tags=tags_of(job),
+    )
+
+
+def _searched(run: tracking.Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:
+    """Carry out the search of a config, and log its trials as a table: one run, not one for every trial."""
+    if config.search is None:
+        return None
+    with step("search"):
+        found = search(rows, asked=config.search, settings=job.settings.models, parents=countries(job.atlas))
+    run.table(found.trials, "trials")
+    run.tags({f"search.{key}": str(getattr(config.search, key)) for key in ("trials", "seed", "sampler", "share")})
+    return found
+
+
+def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
+    searched = (
+        {
+            "trials": found.trials.height,
+            "best": {key: getattr(found.models, key) for key in config.search.models},
+        }
+        if found and config.search
+        else {}
+    )
+    return {
+        "status": "done",
+        "mlflow_run": run.id,
+        "name": config.name,
+        "night": measured.tags[NIGHT],
+        "data": measured.tags[DATA_DIGEST],
+        **searched,
+        "models": logbook.by_model(measured.evaluation.metrics, SHOWN[0]),
+        "note": measured.evaluation.note,
+    }

@@ -1,0 +1,196 @@
+"""The job that makes a run's settings those of the nights to come, if they are better than what the nights use now."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.base.run_tags import DATA_DIGEST
+from pipelines.experiments.champion import changed_keys, logged, with_champion
+from pipelines.experiments.paired_runs import Gain, both, gain, other_code_in, why_not
+from pipelines.mlflow import tracking
+from pipelines.mlflow.model_registry import CHAMPION, MODEL, Champion, LoggedRun, Registry
+from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
+from recsys.errors import InputError, NotBetterError, UnknownRunError
+from recsys.models.report_tables import MODELS, SERVED
+from recsys.settings import load_settings
+
+LOADER = "pipelines.mlflow.pyfunc_model"
+
+_OTHERS = tuple(model for model in MODELS if model != SERVED)
+
+
+def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
+    """Register a run's settings as a model, and make it the champion if it beats the present one.
+
+    It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, with a paired 95 %
+    interval above zero. The champion's figures on that data come from the newest run with its settings: a night's, or
+    one of ``evaluate``. What it has to beat is what a night really uses: the champion's settings with what the file and
+    the environment set over them. Where there is no champion yet, a night uses the defaults: then these have to be
+    beaten, unless the run has them itself, and no other model in its own table may be surely better than the one that
+    would be served.
+    What a run is asked (:data:`pipelines.base.config.FIXED`) is not promoted.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the MLflow store.
+    wanted : str
+        The run; see :meth:`pipelines.mlflow.model_registry.Registry.find`.
+    workspace : Path
+        Where the registered model finds what it learns from.
+    settings_file : Path, optional
+        The settings to read there; with the environment, what nights use over the champion's and the defaults.
+
+    Raises
+    ------
+    NotBetterError
+        If it measured nothing, or does not beat what nights use now.
+    SettingsError
+        If the settings do not fit.
+    InputError
+        If there is nothing to compare it with.
+    """
+    registry = Registry(folder)
+    challenger, champion = registry.find(wanted), registry.champion()
+    if champion and challenger.models == champion.run.models:
+        return _summary("nothing new", champion, None)
+    _check_measured(challenger)
+    if champion is None:
+        _check_first(challenger)
+    now = _Now.of(champion, settings_file=settings_file)
+    first = champion is None and challenger.models == now.models
+    won = None if first else _beats(registry, challenger, now)
+    version = registry.version_of(challenger) or _registered(
+        folder, challenger, workspace=workspace, settings_file=settings_file
+    )
+    registry.crown(version, tags={DATA_DIGEST: challenger.data, "won.by": str(won) if won else "first"})
+    return _summary("done", registry.champion(), won)
+
+
+def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
+    """Make an earlier version the champion again, without a test: it won once. Before the first came the defaults.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the MLflow store.
+    version : int, optional
+        By default the one that was champion before the present one, and the next time the one before that; where there
+        was none, nobody is champion then.
+
+    Raises
+    ------
+    UnknownRunError
+        If there is no such version, or no champion.
+    """
+    registry = Registry(folder)
+    champion = registry.champion()
+    if champion is None and version is None:
+        raise UnknownRunError(
+            "nobody is champion: the nights use the defaults",
+            hint="`hearabouts promote --version N` makes any registered version the champion.",
+        )
+    if version is None:
+        registry.go_back()
+    else:
+        registry.version(version)
+        registry.crown(version)
+    return _summary("done", registry.champion(), None)
+
+
+@dataclass(frozen=True)
+class _Now:
+    """What nights use now, and what it is called."""
+
+    models: Mapping[str, str]
+    name: str
+
+    @classmethod
+    def of(cls, champion: Champion | None, *, settings_file: Path | None) -> "_Now":
+        if champion is None:
+            return cls(logged(load_settings(settings_file).models), "the defaults, which nights use now")
+        models = with_champion(champion, settings_file).models
+        set_over = changed_keys(models, champion)
+        but = f" (with {', '.join(set_over)} from the settings file or the environment)" if set_over else ""
+        return cls(logged(models), f"the champion, version {champion.version}{but}")
+
+
+def _beats(registry: Registry, challenger: LoggedRun, now: _Now) -> Gain:
+    """Return what the challenger adds to what nights use now, or refuse it."""
+    rival = _rival(registry, challenger, now)
+    found = gain(both(registry, rival, challenger))
+    if not found.is_better:
+        raise NotBetterError(
+            f"{challenger.label} does not beat {now.name}: its macro NDCG at 10 is "
+            f"{found.right:.4f}, that of {rival.label} {found.left:.4f}, and the 95 % interval of the "
+            f"difference, {found}, has to lie above zero",
+            hint="`hearabouts compare` shows where it wins and loses; more listeners make intervals narrower.",
+        )
+    return found
+
+
+def _rival(registry: Registry, challenger: LoggedRun, now: _Now) -> LoggedRun:
+    """Return the newest run with the settings of now that was asked the same as the challenger, by the same code."""
+    alike = [run for run in registry.runs() if run.models == now.models and run.measured]
+    reasons = [why_not(run, challenger) or other_code_in(run, challenger) for run in alike]
+    fits = next((run for run, reason in zip(alike, reasons, strict=True) if not reason), None)
+    if fits is None:
+        found = reasons[0] if reasons else "no run with those settings measured anything"
+        raise InputError(
+            f"{challenger.label} and {now.name} cannot be compared: {found}",
+            hint="Evaluate both on the data of today: `hearabouts evaluate` without --config first, which measures "
+            "what nights use now, then `hearabouts evaluate --config FILE`.",
+        )
+    return fits
+
+
+def _check_measured(challenger: LoggedRun) -> None:
+    """Refuse a run that has no figure: against it nothing could ever win."""
+    if not challenger.measured:
+        raise NotBetterError(
+            f"{challenger.label} measured nothing, and only what was measured can be better",
+            hint="Its note tells why: mostly too few nights. Run more nights, then `hearabouts evaluate` again.",
+        )
+
+
+def _check_first(challenger: LoggedRun) -> None:
+    """Refuse a first champion that one of the models in its own table surely beats."""
+    for model in _OTHERS:
+        key = f"{SERVED}_minus.{model}.macro_ndcg_at_10"
+        if challenger.metrics.get(f"{key}_high", 0.0) < 0:
+            raise NotBetterError(
+                f"{challenger.label} cannot be the first champion: the 95 % interval of its {SERVED} model minus its "
+                f"{model} model, {challenger.metrics[key]:+.4f} (at most {challenger.metrics[f'{key}_high']:+.4f}), "
+                "lies below zero",
+                hint="Serve what is better: change the settings until the blend is not worse than any other model.",
+            )
+
+
+def _registered(folder: Path, run: LoggedRun, *, workspace: Path, settings_file: Path | None) -> int:
+    return tracking.register(
+        folder,
+        run_id=run.id,
+        model=MODEL,
+        loader=LOADER,
+        content={SETTINGS_FILE: json.dumps(dict(run.models), indent=2, sort_keys=True) + "\n"},
+        config={
+            "workspace": str(workspace.resolve()),
+            "settings": str(settings_file.resolve()) if settings_file else "",
+        },
+    )
+
+
+def _summary(status: str, champion: Champion | None, won: Gain | None) -> dict[str, Any]:
+    if champion is None:
+        return {"status": status, CHAMPION: None}
+    found: Mapping[str, float] = {"difference": won.difference, "low": won.low, "high": won.high} if won else {}
+    return {
+        "status": status,
+        CHAMPION: champion.version,
+        "run": champion.run.id,
+        "name": champion.run.name,
+        "before": champion.before,
+        **{key: round(value, 4) for key, value in found.items()},
+    }

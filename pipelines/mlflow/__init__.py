@@ -1,0 +1,1 @@
+"""What is logged to MLflow and read from it; the only place that imports it."""

@@ -1,0 +1,124 @@
+"""What a night logs to MLflow: settings, numbers, tables, a map and a page to look at; no id of a listener."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+from matplotlib.figure import Figure
+
+from pipelines.base.job_context import JobContext, Sources
+from pipelines.mlflow.tracking import Run
+from pipelines.report.maps import draw_map
+from pipelines.report.page import render
+from recsys.geography.atlas import Atlas
+from recsys.models.collaborative import FEATURES
+from recsys.models.evaluation import SECONDS, SIZES, Evaluation
+from recsys.models.report_tables import MODELS, metric_keys
+from recsys.releases.budget.accounting import summary
+from recsys.workspace import digest
+
+SERVED, SHARED = "blend.ndcg_at_10", "global.ndcg_at_10"
+
+
+def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
+    """Log the digests of what was read: the listens of the nights, the catalogue, the consents."""
+    run.dataset("listens", digest_of(listens_files(sources.listens, nights=nights)))
+    run.dataset("catalogue", digest(sources.catalogue))
+    if sources.consents:
+        run.dataset("consents", digest(sources.consents))
+
+
+@contextmanager
+def spending(run: Run, job: JobContext) -> Iterator[None]:
+    """Log by the ledger what the block spent, also when it fails, what was spent in all, and what that guarantees."""
+    before = _spent(job)
+    try:
+        yield
+    finally:
+        total = _spent(job)
+        guarantees = {f"privacy.{key}": value for key, value in summary(job.settings.privacy).items()}
+        run.metrics({"privacy.rho_spent": total - before, "privacy.rho_spent_in_all": total, **guarantees})
+
+
+def _spent(job: JobContext) -> float:
+    return sum(entry.spend.rho for entry in job.ledger.entries())
+
+
+def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -> None:
+    """Log how good the models are: numbers, tables, a map, and a page that shows them."""
+    run.metrics(numbers(evaluation))
+    by_region = named(evaluation.by_part, atlas=atlas)
+    tables = {
+        "regions": by_region,
+        "histories": evaluation.by_history,
+        "comparisons": evaluation.comparisons,
+        "curve": evaluation.curve,
+        "listeners": evaluation.listeners,
+    }
+    for name, table in tables.items():
+        if table.height:
+            run.table(table, name)
+    if by_region.height:
+        run.figure(_map(by_region, atlas=atlas, night=night), "map")
+    run.text(render(evaluation, regions=by_region, atlas=atlas, night=night), "report.html")
+
+
+def numbers(evaluation: Evaluation) -> dict[str, float]:
+    """Return what a run logs of its models: the same keys whatever was measured, NaN for what was not."""
+    groups: Mapping[str, tuple[Sequence[str], Mapping[str, float]]] = {
+        "size": (SIZES, evaluation.sizes),
+        "weight": (FEATURES, evaluation.weights),
+        "seconds": (SECONDS, evaluation.seconds),
+    }
+    found = {key: evaluation.metrics.get(key, math.nan) for key in metric_keys()}
+    for group, (names, values) in groups.items():
+        found |= {f"{group}.{name}": float(values.get(name, math.nan)) for name in names}
+    return found
+
+
+def headline(evaluation: Evaluation) -> dict[str, float]:
+    """Return the NDCG at 10 of every model that could be measured, rounded to be read."""
+    return {f"{model}.ndcg_at_10": value for model, value in by_model(evaluation.metrics, "ndcg_at_10").items()}
+
+
+def by_model(metrics: Mapping[str, float], metric: str) -> dict[str, float]:
+    """Return a metric of every model that has it, rounded to be read."""
+    found = {model: metrics.get(f"{model}.{metric}", math.nan) for model in MODELS}
+    return {model: round(value, 4) for model, value in found.items() if not math.isnan(value)}
+
+
+def _map(by_region: pl.DataFrame, *, atlas: Atlas, night: date) -> Figure:
+    values = dict(by_region.select("place", pl.col(SERVED) - pl.col(SHARED)).iter_rows())
+    title = f"What regions gain over the global model, for the nights to {night}"
+    return draw_map(values, atlas=atlas, title=title, label="NDCG at 10, blend minus global")
+
+
+def named(by_part: pl.DataFrame, *, atlas: Atlas) -> pl.DataFrame:
+    """Put the names of places before a table by part of the atlas."""
+    places = [atlas.places[atlas.place_of(part)] for part in by_part["part"]]
+    names = pl.DataFrame(
+        {
+            "place": [place.id for place in places],
+            "name": [place.name for place in places],
+            "country": [place.country for place in places],
+        },
+        schema={"place": pl.String, "name": pl.String, "country": pl.String},
+    )
+    return pl.concat([names, by_part], how="horizontal")
+
+
+def listens_files(source: Path, *, nights: Sequence[date]) -> list[Path]:
+    """Return the files that hold the listens of some nights: those of their partitions, or all of a flat input."""
+    if source.is_file():
+        return [source]
+    partitions = [folder for night in nights if (folder := source / f"date={night}").is_dir()]
+    return sorted(file for folder in partitions or [source] for file in folder.rglob("*") if file.is_file())
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """Return one SHA-256 over the digests of several files."""
+    return sha256("".join(digest(file) for file in files).encode()).hexdigest()

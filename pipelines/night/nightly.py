@@ -1,0 +1,305 @@
+"""The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from pipelines.base.job_context import JobContext
+from pipelines.base.run_tags import allowed_rows, tags_of
+from pipelines.base.terminal import followed, log, step, tell
+from pipelines.experiments.evaluate import Measured, measure
+from pipelines.mlflow import logbook, tracking
+from pipelines.night.personal_lists import Past, write_personal_lists
+from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
+from pipelines.privacy.audit import audit_release
+from pipelines.privacy.consents import import_consents, read_consents
+from pipelines.privacy.forget import forgetting
+from pipelines.privacy.privacy_account import write_account
+from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.listens import REASONS, check_share, read_night
+from recsys.arrivals.permission import keep_allowed
+from recsys.arrivals.tables import Counts
+from recsys.cells.contributions import bound
+from recsys.cells.store import Buckets
+from recsys.errors import InputError, NotReadyError
+from recsys.releases.budget.accounting import summary
+from recsys.releases.charts import charts
+from recsys.releases.charts.rank_history import Draw, with_history
+from recsys.releases.counts import release
+from recsys.releases.counts.candidates import Candidates, candidates_for
+from recsys.releases.snapshot import publishing
+from recsys.releases.verify.audit import Finding
+
+
+def run_nightly(
+    job: JobContext, *, through: date | None = None, skip: Sequence[date] = (), engine: str = "polars"
+) -> dict[str, Any]:
+    """Run all unprocessed nights up to ``through`` in order, and publish what follows from them.
+
+    Parameters
+    ----------
+    job : JobContext
+    through : date, optional
+        The last night (UTC day); by default the last that is over.
+    skip : sequence of date
+        Nights to leave out for good.
+    engine : str
+        Named in the run's tags.
+
+    Returns
+    -------
+    dict
+        The summary that the command line prints.
+
+    Raises
+    ------
+    InputError
+        If input is missing or a night's rows do not fit; nights before it stay released, the snapshot unchanged.
+    NotReadyError
+        If another job holds the workspace.
+    PrivacyBudgetError
+        If the audit of the release code fails: then nothing is drawn, spent or published.
+    """
+    started = time.monotonic()
+    with job.workspace.prepare().locked(), _forgetting(job) as forget_all:
+        plan = plan_nights(job, through=through, skip=skip)
+        leave_out(job.workspace, skip)
+        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now)
+        if plan.late:
+            log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
+        imported = _import(job)
+        forget_all()  # after the import, which may hold them still
+        if not plan.due and _is_published(job):
+            return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
+        with _tracked(job, engine) as run:
+            audited = _audit(job, run)
+            with logbook.spending(run, job):
+                rows = [run_night(job, night) for night in followed(plan.due, "nights")]
+            logbook.log_inputs(run, job.sources, nights=plan.due)
+            published = publish(job)
+            write_account(job)
+            done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
+            done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
+            seconds = round(time.monotonic() - started, 1)
+            run.metrics({**_flat(done), "seconds.total": seconds})
+            run.tags(published.measured.tags)
+            logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
+    return done | {"privacy": summary(job.settings.privacy), "seconds": seconds}
+
+
+def rehearse(job: JobContext, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
+    """Read and check everything that a run would, say what it would do, and change nothing."""
+    plan = plan_nights(job, through=through, skip=skip)
+    if job.sources.consents:
+        read_consents(job.sources.consents, key=bytes(32), settings=job.settings)
+    tracks, parts = job.catalogue.height, len(job.atlas.parts)
+    rows = [_checked(job, night)[1] for night in followed(plan.due, "nights")]
+    rho = round(len(plan.due) * job.settings.privacy.rho_per_night, 6)
+    return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows} | {
+        "tracks": tracks,
+        "parts": parts,
+        "rho": rho,
+    }
+
+
+def run_night(job: JobContext, night: date) -> Counts:
+    """Run one night, from precise listens to its noisy release; return its rows by what became of them.
+
+    Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
+    the same outcome; the release itself is done once.
+    """
+    settings, store, key = job.settings, job.store, job.listener_key
+    arrived, tally = _checked(job, night)
+    allowed = keep_allowed(arrived, permissions=job.permissions, key=key)
+    coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
+    with store.bucketed(coarse) as buckets:
+        store.write_night(night, ((some, _bounded(job, night, some, rows)) for some, rows in buckets))
+    remember_rows(job.workspace, night, tally)
+    release.release(
+        store.scan([night]),
+        night=night,
+        candidates=_candidates(job, night),
+        atlas=job.atlas,
+        settings=settings.privacy,
+        ledger=job.ledger,
+        releases=job.workspace.releases,
+        now=job.now,
+    )
+    store.expire(night)
+    tell("night released", night=night.isoformat(), rows=tally.rows, bad_rows=tally.rows - tally.good)
+    return tally
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run put out.
+
+    Parameters
+    ----------
+    snapshot : str
+        Its id.
+    nights : sequence of date
+        The released nights behind the charts, in order.
+    places : int
+        How many places have a chart.
+    measured : Measured
+        How good the models are, and on which data.
+    """
+
+    snapshot: str
+    nights: Sequence[date]
+    places: int
+    measured: Measured
+
+
+def publish(job: JobContext) -> Published:
+    """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
+    settings, workspace = job.settings, job.workspace
+    with step("charts"):
+        nights = release.released_nights(workspace.releases)
+        found = _charts(job, nights)
+        released = release.read(workspace.releases, charts.window_of(nights, settings=settings.charts))
+    with step("models"):
+        allowed = allowed_rows(job)
+        measured = measure(allowed, job=job, models=settings.models)
+    with step("lists"):
+        past = Past(allowed, _draw(job), nights, before=measured.evaluation.trained)
+        write_personal_lists(job, past=past, lines=found.lines)
+    with step("snapshot"):
+        id_ = publishing.publish(
+            workspace,
+            charts=found,
+            catalogue=job.catalogue,
+            atlas=job.atlas,
+            nights=released.nights,
+            settings_digest=settings.digest(),
+            ledger_numbers=released.ledger_numbers,
+        )
+    return Published(id_, released.nights, found.lines["place"].n_unique(), measured)
+
+
+def _charts(job: JobContext, nights: Sequence[date]) -> charts.Charts:
+    """Return the charts of the last released night, with where its tracks were the night before."""
+    workspace, version = job.workspace, f"{job.settings.digest()} {job.atlas.version}"
+    return with_history(nights, draw=_draw(job), folder=workspace.charts, version=version)
+
+
+def _draw(job: JobContext) -> Draw:
+    """Return what draws the charts of the last of some released nights."""
+    known = job.catalogue.drop_nulls("released")
+    return partial(
+        charts.draw,
+        partial(release.read, job.workspace.releases),
+        atlas=job.atlas,
+        born=dict(known.select("track_id", "released").iter_rows()),
+        settings=job.settings.charts,
+    )
+
+
+def _checked(job: JobContext, night: date) -> tuple[pl.LazyFrame, Counts]:
+    """Return a night's good rows, unread, and the tally of all, or stop where too many are bad."""
+    settings = job.settings.arrivals
+    checked = read_night(job.sources.listens, night, catalogue=job.catalogue, now=job.now)
+    return checked.listens, check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+
+
+def _candidates(job: JobContext, night: date) -> Candidates:
+    return candidates_for(
+        night,
+        catalogue=job.catalogue,
+        releases=job.workspace.releases,
+        atlas=job.atlas,
+        settings=job.settings.candidates,
+    )
+
+
+def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame) -> pl.DataFrame:
+    return bound(
+        rows,
+        night=night,
+        atlas=job.atlas,
+        past=job.store.counted_nights(buckets, night),
+        settings=job.settings.privacy,
+        key=job.listener_key,
+    )
+
+
+def _import(job: JobContext) -> dict[str, Any] | None:
+    file = job.sources.consents
+    return import_consents(file, workspace=job.workspace, settings=job.settings) if file else None
+
+
+def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
+    return forgetting(job.consents, store=job.store, workspace=job.workspace)
+
+
+def _is_published(job: JobContext) -> bool:
+    """Tell whether the current snapshot is whole and stands on the last released night and the present settings.
+
+    A crash may have come between release and snapshot. Under another atlas nothing can be published before a night is
+    released under it.
+    """
+    released = release.released_nights(job.workspace.releases)
+    try:
+        facts = publishing.current(job.workspace).manifest
+    except (NotReadyError, InputError):
+        return False
+    alike = facts["settings"] == job.settings.digest() or facts["atlas"] != job.atlas.version
+    return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
+
+
+def _audit(job: JobContext, run: tracking.Run) -> Finding:
+    """Audit the release code before it draws anything: noise that was too small could not be taken back."""
+    with step("audit"):
+        finding = audit_release(job.settings)
+    run.metrics({f"privacy.audit.{key}": value for key, value in finding.metrics().items()})
+    finding.confirm()
+    return finding
+
+
+def _tracked(job: JobContext, engine: str) -> AbstractContextManager[tracking.Run]:
+    settings = job.settings
+    return tracking.run(
+        settings.tracking.folder,
+        experiment=settings.tracking.experiment,
+        name=f"nightly {job.now:%Y-%m-%d %H:%M}",
+        params=settings.flat(),
+        tags=tags_of(job, engine=engine),
+    )
+
+
+def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[str, Any]:
+    evaluation = published.measured.evaluation
+    return {
+        "status": "done",
+        "nights": len(plan.due),
+        "through": published.nights[-1].isoformat(),
+        **_total(rows),
+        "late_rows": plan.late_rows,
+        "places": published.places,
+        "snapshot": published.snapshot,
+        "models": logbook.headline(evaluation),
+        "note": evaluation.note,
+    }
+
+
+def _total(rows: Sequence[Counts]) -> dict[str, Any]:
+    """Add up the rows of several nights: read, good, and bad by reason."""
+    bad: Counter[str] = Counter()
+    for tally in rows:
+        bad.update(tally.bad)
+    good = sum(tally.good for tally in rows)
+    return {"rows": good + bad.total(), "good_rows": good, "bad_rows": dict(sorted(bad.items()))}
+
+
+def _flat(done: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of a summary as metrics of the run, with every reason of a bad row: always the same keys."""
+    numbers = {f"night.{key}": done[key] for key in ("nights", "rows", "good_rows", "late_rows", "places")}
+    return numbers | {f"night.bad_rows.{reason}": done["bad_rows"].get(reason, 0) for reason in REASONS}

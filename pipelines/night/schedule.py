@@ -1,0 +1,124 @@
+"""The schedule: which nights a run has to do, and which rows came too late for theirs."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipelines.base.job_context import JobContext
+from recsys.arrivals import listens
+from recsys.arrivals.tables import Counts
+from recsys.errors import InputError, UsageError
+from recsys.releases.counts import release
+from recsys.workspace import Workspace, replace_file
+
+_LEFT_OUT = ".skipped"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which nights are due, and how many rows came too late to count.
+
+    Parameters
+    ----------
+    due : tuple of date
+        Nights to run, in order.
+    late : mapping of date to int
+        Rows of nights that are already released, or that lie before one that is.
+    """
+
+    due: tuple[date, ...]
+    late: Mapping[date, int]
+
+    @property
+    def late_rows(self) -> int:
+        """All of them."""
+        return sum(self.late.values())
+
+
+def plan_nights(job: JobContext, *, through: date | None = None, skip: Collection[date] = ()) -> Plan:
+    """Find the nights that are over, in the input, and later than every released one.
+
+    A night that is released, or lies before one that is, is not run again: late listens wait for nobody. Their rows are
+    counted as late. A night that was ever asked to be left out is neither run nor late.
+
+    Parameters
+    ----------
+    job : JobContext
+    through : date, optional
+        The last night to run.
+    skip : collection of date
+        Nights to leave out; :func:`leave_out` makes that last.
+
+    Raises
+    ------
+    InputError
+        If the input has no night at all, or none up to the one that was asked for.
+    UsageError
+        If a night to leave out was released already, or is not in the input.
+    """
+    present = listens.nights(job.sources.listens, now=job.now)
+    _check_asked(present, source=job.sources.listens, through=through)
+    released = release.released_nights(job.workspace.releases)
+    _check_left_out(skip, present=present, released=released)
+    gone = {*skip, *_left_out(job.workspace)}
+    last = max(released, default=date.min)
+    until = min(job.now.date() - timedelta(days=1), through or date.max)
+    over = [night for night in sorted(present) if night <= until and night not in gone]
+    late = {night: present[night] - _rows_counted(job.workspace, night) for night in over if night <= last}
+    return Plan(
+        due=tuple(night for night in over if night > last),
+        late={night: rows for night, rows in late.items() if rows > 0},
+    )
+
+
+def leave_out(workspace: Workspace, nights: Iterable[date]) -> None:
+    """Write down which nights are left out for good: no later run tries them again."""
+    for night in nights:
+        file = _mark(workspace, night)
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(file, b"", mode=0o600)
+
+
+def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
+    """Write down how many rows a night had, so that later ones are seen to be late."""
+    file = _record(workspace, night)
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    replace_file(file, json.dumps({"rows": tally.rows, "bad": dict(tally.bad)}).encode(), mode=0o600)
+
+
+def _check_asked(present: Mapping[date, int], *, source: Path, through: date | None) -> None:
+    if not present:
+        raise InputError(f"{source} has no night with a listen", hint="Check --listens.")
+    if through and through < min(present):
+        raise InputError(
+            f"{source} has no listens up to {through}; it begins on {min(present)}",
+            hint="Check --through; days are UTC.",
+        )
+
+
+def _check_left_out(skip: Iterable[date], *, present: Mapping[date, int], released: Collection[date]) -> None:
+    for night in sorted(skip):
+        if night in released:
+            raise UsageError(f"the night {night} was released already", hint="Leave --skip for that night away.")
+        if night not in present:
+            raise UsageError(f"the input has no night {night} to leave out", hint="Check --skip; days are UTC.")
+
+
+def _left_out(workspace: Workspace) -> set[date]:
+    return {date.fromisoformat(file.stem) for file in (workspace.private / "nights").glob(f"*{_LEFT_OUT}")}
+
+
+def _mark(workspace: Workspace, night: date) -> Path:
+    return workspace.private / "nights" / f"{night}{_LEFT_OUT}"
+
+
+def _rows_counted(workspace: Workspace, night: date) -> int:
+    """Return how many rows a night had when it ran; 0 for a night that never did."""
+    file = _record(workspace, night)
+    return int(json.loads(file.read_text())["rows"]) if file.exists() else 0
+
+
+def _record(workspace: Workspace, night: date) -> Path:
+    return workspace.private / "nights" / f"{night}.json"

@@ -1,0 +1,1 @@
+"""The jobs of the privacy officer and of the listener's rights."""

@@ -1,0 +1,66 @@
+"""The job that brings a consent log in: importing the same file twice changes nothing."""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pipelines.base.terminal import log
+from recsys.arrivals import permission
+from recsys.arrivals.tables import files_of
+from recsys.consents.log import Entry, consent_log
+from recsys.settings import Settings
+from recsys.workspace import Workspace, digest
+
+
+def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> dict[str, Any]:
+    """Append the entries of a consents file to the workspace's log.
+
+    A file that was imported already adds nothing, not even whom it holds and who was erased since. A longer file is
+    read as a whole: whoever keeps it has to erase there too.
+
+    Returns
+    -------
+    dict
+        ``rows`` in the file, ``new`` entries, ``bad_rows`` by reason, and ``other_notices``: how many of the entries
+        read are under a notice that is not in force, so that they allow nothing.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, or more than ``arrivals.max_bad_share`` of its rows are bad; the log is
+        then unchanged.
+    """
+    key = workspace.listener_key()
+    read = read_consents(file, key=key, settings=settings)
+    known = _Known(settings.consents.in_force)
+    new = consent_log(workspace, settings=settings.consents).append(
+        known.count(read.entries), digest=_digest(file, key)
+    )
+    if known.others:
+        log.warning("consents under other notices allow nothing: see consents.notice_version", entries=known.others)
+    return {"rows": read.rows, "new": new, "bad_rows": read.bad, "other_notices": known.others}
+
+
+def read_consents(file: Path, *, key: bytes, settings: Settings) -> permission.ReadConsents:
+    """Read and check a consents file, without changing the log."""
+    return permission.read_entries(file, key=key, max_bad_share=settings.arrivals.max_bad_share)
+
+
+class _Known:
+    """Counts entries under notices that are not in force while they go by."""
+
+    def __init__(self, notices: frozenset[str] | None) -> None:
+        self._notices = notices
+        self.others = 0
+
+    def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            self.others += self._notices is not None and entry.notice_version not in self._notices
+            yield entry
+
+
+def _digest(source: Path, key: bytes) -> str:
+    """Return what tells one import from another: the bytes read, and the key that turns users into listeners."""
+    digests = "".join(digest(file.path) for file in files_of(source))
+    return blake2b(digests.encode(), key=key, digest_size=16).hexdigest()

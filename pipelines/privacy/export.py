@@ -1,0 +1,66 @@
+"""The export of one listener's records from the private store, for the endpoint, which knows no frames itself."""
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from recsys.consents.log import Purpose
+from recsys.errors import NotReadyError
+from recsys.serving.state.export import ListenerRecords, Record
+from recsys.settings import Settings
+from recsys.workspace import Workspace
+
+if TYPE_CHECKING:
+    from recsys.cells.store import Store
+
+
+def held_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
+    """Return what reads a listener's records from the store of a workspace.
+
+    The frame library is loaded by the first one who asks, not by every server at its start.
+    """
+
+    def held(listener: str) -> Iterator[Record]:
+        from recsys.cells.store import Store
+
+        return chain(_records(Store(workspace.private, settings.store), listener), _affinities(workspace, listener))
+
+    return held
+
+
+def _records(store: "Store", listener: str) -> Iterator[Record]:
+    try:
+        for rows in store.rows_of(listener):
+            yield from map(_record, rows.iter_rows(named=True))
+    except OSError as error:
+        raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
+
+
+def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
+    """Yield the tracks that are held to be close to the listener, the closest first."""
+    from recsys.artifacts.affinities import open_affinities
+
+    try:
+        affinities = open_affinities(workspace)
+    except NotReadyError:  # there are none, or none that the endpoint would use
+        return
+    for track, closeness, played in affinities.told(listener):
+        night, stored_for = date.fromisoformat(affinities.night), (Purpose.PERSONALISATION,)
+        yield Record("taste", night, None, track, None, stored_for, closeness=closeness, played=played)
+
+
+def _record(row: dict[str, Any]) -> Record:
+    from recsys.geography.atlas import REMAINDER
+
+    if "track_id" not in row:
+        return Record("counted_night", row["night"], None, None, None, (Purpose.CONTRIBUTE_TRENDS,))
+    uses = {
+        Purpose.CONTRIBUTE_TRENDS: row["counted"],
+        Purpose.PERSONALISATION: row["trained"],
+        Purpose.PARTNER_STATISTICS: row.get("partner_part") is not None,
+    }
+    part = row["part"] or row.get("partner_part")
+    place = part.removesuffix(REMAINDER) if part else None
+    stored_for = tuple(purpose for purpose, stored in uses.items() if stored)
+    return Record("contribution", row["night"], place, row["track_id"], row["plays"], stored_for)

@@ -1,0 +1,237 @@
+"""The jobs of the privacy officer: what was spent and what it means, and whether a release is what it says it is."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from recsys.errors import InputError
+from recsys.geography.atlas import load_atlas
+from recsys.releases import partner
+from recsys.releases.budget import accounting
+from recsys.releases.budget.accounting import MONTH, NIGHT, YEAR, Epsilon, Exposure
+from recsys.releases.budget.ledger import Entry, Ledger
+from recsys.releases.counts import release
+from recsys.releases.verify.verification import Check, verify_night, verify_partner
+from recsys.settings import AtlasSettings, Settings
+from recsys.workspace import MANIFEST, Workspace
+
+TOGETHER = "together"
+
+_VALUE = 18  # characters of a value in a table: numbers whole, digests as far as one compares them
+
+_SPANS = {NIGHT: "last night", MONTH: "last 28 nights", YEAR: "last 365 nights"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was spent, or may be, for one purpose in one span of nights.
+
+    Parameters
+    ----------
+    purpose : str
+        ``charts``, ``partner``, or both ``together``.
+    what : str
+        Which span, in words.
+    releases : int or None
+        How many releases there were; None for what may be.
+    rho : float
+        The zCDP budget that one listener can have been, or can be, a part of.
+    opendp, dp_accounting, epsilon : float
+        By either accountant, and the larger one.
+    """
+
+    purpose: str
+    what: str
+    releases: int | None
+    rho: float
+    opendp: float
+    dp_accounting: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``hearabouts privacy report`` tells.
+
+    Parameters
+    ----------
+    lines : tuple of Line
+    delta : float
+        At which all epsilons hold.
+    meaning : str
+        The same for a listener.
+    """
+
+    lines: tuple[Line, ...]
+    delta: float
+    meaning: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary that the command line prints."""
+        return {
+            "status": "done",
+            "delta": self.delta,
+            "lines": [asdict(line) for line in self.lines],
+            "meaning": self.meaning,
+        }
+
+
+def privacy_report(workspace: Workspace, *, settings: Settings) -> Report:
+    """Add up the ledger: by purpose and together, for the last nights, the worst ones, and what the caps allow.
+
+    Raises
+    ------
+    InputError
+        If the workspace has no ledger.
+    """
+    ledger = _ledger(workspace)
+    if ledger is None:
+        raise InputError(f"{workspace.root} has no ledger: nothing was ever released there", hint="Check --workspace.")
+    release.check_accounted(workspace.releases, ledger=ledger)
+    entries, purposes = ledger.entries(), (release.PURPOSE, partner.PURPOSE)
+    of = {purpose: [entry for entry in entries if entry.spend.purpose == purpose] for purpose in purposes}
+    of[TOGETHER] = entries
+    lines = [line for purpose, some in of.items() for line in _lines(purpose, some, settings=settings)]
+    return Report(tuple(lines), settings.privacy.delta, _meaning(settings))
+
+
+def report_table(report: Report) -> Table:
+    """Return a report as a table, with what it means below it."""
+    table = Table(
+        title=f"Privacy of one listener · epsilon at delta {report.delta:g}",
+        title_justify="left",
+        title_style="bold",
+        caption=report.meaning,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("purpose")
+    table.add_column("nights", overflow="fold")
+    for name in ("releases", "rho", "opendp", "dp-accounting", "epsilon"):
+        table.add_column(name, justify="right")
+    for line, before in zip(report.lines, (None, *report.lines), strict=False):
+        if before and before.purpose != line.purpose:
+            table.add_section()
+        numbers = (f"{number:.2f}" for number in (line.opendp, line.dp_accounting, line.epsilon))
+        releases = "" if line.releases is None else str(line.releases)
+        table.add_row(line.purpose, line.what, releases, f"{line.rho:.3f}", *numbers)
+    return table
+
+
+def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
+    """Recompute a partner file or a night's release, with the ledger and the atlas where they are at hand.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or cannot be read.
+    """
+    ledger = _ledger(workspace)
+    if (folder / partner.RELEASE).is_file():
+        return verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder))
+    if not (folder / MANIFEST).is_file():
+        raise InputError(
+            f"{folder} holds neither a {partner.RELEASE} nor a {MANIFEST}",
+            hint="Name a folder that `hearabouts partner` wrote, or WORKSPACE/releases/DATE.",
+        )
+    if ledger is None:
+        raise InputError(
+            f"{workspace.root} has no ledger, which a night's release is compared with", hint="Check --workspace."
+        )
+    return verify_night(folder, ledger=ledger)
+
+
+def checks_table(checks: Sequence[Check], *, folder: Path, workspace: Workspace) -> Table:
+    """Return what was recomputed as a table; what differs is marked, and told what could not be compared."""
+    broken = sum(not check.holds for check in checks)
+    table = Table(
+        title=f"{folder} · {len(checks)} things recomputed, {broken} differ",
+        title_justify="left",
+        title_style="bold red" if broken else "bold",
+        caption=None if workspace.ledger.is_file() else f"{workspace.root} has no ledger: not compared with one.",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("", "what", "found", "recomputed"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for check in checks:
+        mark, style = ("✓", None) if check.holds else ("✗", "red")
+        table.add_row(mark, check.what, *(_short(value) for value in (check.found, check.expected)), style=style)
+    return table
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _VALUE else f"{value[: _VALUE - 1]}…"
+
+
+def _ledger(workspace: Workspace) -> Ledger | None:
+    return Ledger(workspace.ledger) if workspace.ledger.is_file() else None
+
+
+def _atlas_of(folder: Path) -> Any:
+    """Return the atlas of the settings that a partner file names; None where they name none."""
+    try:
+        return load_atlas(AtlasSettings(**partner.read_facts(folder)["settings"]["atlas"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _lines(purpose: str, entries: Sequence[Entry], *, settings: Settings) -> Iterable[Line]:
+    """Report one purpose: the nights up to the last one, the worst ones, and what may be."""
+    privacy = settings.privacy
+    for nights, what in _SPANS.items() if entries else ():
+        last = max(entry.spend.night for entry in entries)
+        window = accounting.between(entries, last - timedelta(days=nights - 1), last)
+        exposure = accounting.capped(window, privacy=privacy, nights=nights)
+        yield _line(purpose, what, exposure, delta=privacy.delta, releases=len(window))
+    for nights in (MONTH, YEAR) if entries else ():
+        exposure = accounting.worst(entries, privacy=privacy, nights=nights)
+        yield _line(purpose, f"worst {nights} nights so far", exposure, delta=privacy.delta, releases=None)
+    for nights in (MONTH, YEAR):
+        what = f"most in any {nights} nights"
+        yield _line(purpose, what, _most(purpose, settings, nights=nights), delta=privacy.delta, releases=None)
+
+
+def _most(purpose: str, settings: Settings, *, nights: int) -> Exposure:
+    charts = accounting.allowed(settings.privacy, nights=nights)
+    files = accounting.allowed_to_partners(settings.privacy, settings.partner, nights=nights)
+    most = {release.PURPOSE: charts, partner.PURPOSE: files, TOGETHER: accounting.together([charts, files])}
+    return most[purpose]
+
+
+def _line(purpose: str, what: str, exposure: Exposure, *, delta: float, releases: int | None) -> Line:
+    found = accounting.epsilon(exposure, delta=delta)
+    return Line(purpose, what, releases, round(exposure.rho, 12), found.opendp, found.dp_accounting, found.stated)
+
+
+def _meaning(settings: Settings) -> str:
+    """Say for a listener what the caps guarantee: how often the best guess about one is right."""
+    privacy, year = settings.privacy, _most(release.PURPOSE, settings, nights=YEAR)
+    night, month = (accounting.allowed(privacy, nights=nights) for nights in (NIGHT, MONTH))
+    both = _most(TOGETHER, settings, nights=YEAR)
+    odds = _odds(accounting.epsilon(night, delta=privacy.delta))
+    return (
+        "What this means for you. Suppose somebody knows everything about everybody else, sees all that is published, "
+        "and guesses whether you were counted. A coin is right 50 times of 100. About a single night of the charts "
+        f"such a guess is right at most {_of_100(night)} times; about the 28 nights in which you add most, "
+        f"{_of_100(month)}; about a whole year in which you add all you can ({privacy.max_nights_per_year} nights), "
+        f"{_of_100(year)}; and {_of_100(both)} if you allow partner statistics as well. Put otherwise: a night of "
+        f"the charts changes the odds of whatever anybody believes about you at most {odds}-fold, but for a chance of "
+        f"{privacy.delta:g}. "
+        "Most people are far from these limits, which hold even for those who listen every day; who is "
+        "erased and comes back starts anew."
+    )
+
+
+def _of_100(exposure: Exposure) -> str:
+    return f"{100 * accounting.best_guess(exposure):.0f}"
+
+
+def _odds(found: Epsilon) -> str:
+    return f"{math.exp(found.stated):.1f}"

@@ -1,0 +1,284 @@
+"""The private file of affinities, behind personal lists: the endpoint reads a listener's row in microseconds.
+
+``private/tastes/ID/`` (folders 0700, files 0600) holds, for n listeners and the k tracks closest to each,
+``listeners.npy`` (n keyed hashes of 16 bytes, sorted), ``columns.npy`` (n, k) positions in ``tracks.json``, sorted in
+each row, ``closeness.npy`` (n, k) and ``played.npy`` (n, k); and a manifest with sizes, digests and the two orders. A
+row is 16 + 7 k bytes: 100,000 listeners times 300 tracks are 212 MB. ``private/tastes/current`` names the one to read.
+No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray
+from recsys.errors import InputError, NotReadyError
+from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
+
+EVIDENCE = (*CHARTS, "close", "new")
+"""What speaks for a candidate of a list; an order weighs each of them."""
+
+NO_TRACK = np.iinfo(np.int32).max  # fills rows of fewer than k tracks; sorted, it comes last
+
+BoolArray = NDArray[np.bool_]
+
+_FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """How much each evidence weighs, in log-odds of being played.
+
+    Parameters
+    ----------
+    cold : tuple of float
+        Five weights in the order of ``EVIDENCE``, for those of whom nothing is known or may be used: the last two
+        are 0.
+    personal : tuple of float
+        Five weights, for those whose row may be used.
+    """
+
+    cold: tuple[float, ...]
+    personal: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is close to one listener.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray
+        (k,) int32 sorted positions of tracks, filled up with ``NO_TRACK``.
+    closeness : numpy.ndarray
+        (k,) float16: how many standard deviations of the listener's scores a track's score stands above that of the
+        last unplayed one of the row; 0 where it does not.
+    played : numpy.ndarray
+        (k,) bool: whether the listener played it in the nights that are kept.
+    known : bool
+        Whether the file has a row of this listener.
+    """
+
+    columns: IntArray
+    closeness: NDArray[np.float16]
+    played: BoolArray
+    known: bool
+
+    def at(self, columns: IntArray) -> tuple[FloatArray, BoolArray]:
+        """Return (n,) closeness and (n,) played of some tracks by their column; 0 and false for tracks not here."""
+        place = np.minimum(np.searchsorted(self.columns, columns), len(self.columns) - 1)
+        here = (self.columns[place] == columns) & (columns != NO_TRACK)
+        return np.where(here, self.closeness[place], 0).astype(np.float32), here & self.played[place]
+
+
+BLANK = Row(np.full(1, NO_TRACK, dtype=np.int32), np.zeros(1, dtype=np.float16), np.zeros(1, dtype=bool), known=False)
+"""The row of someone of whom nothing is known or may be used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Affinities:
+    """What is close to n listeners, in memory or mapped from the file; immutable.
+
+    Parameters
+    ----------
+    night : str
+        The last night that it was learned from, as an ISO date; empty where there was none.
+    tracks : tuple of str
+        The ids behind the columns, sorted.
+    orders : Orders
+    listeners : numpy.ndarray
+        (n,) sorted bytes of the keyed hashes.
+    columns, closeness, played : numpy.ndarray
+        (n, k), as in :class:`Row`.
+    """
+
+    night: str
+    tracks: tuple[str, ...] = field(repr=False)
+    orders: Orders
+    listeners: NDArray[np.bytes_] = field(repr=False)
+    columns: IntArray = field(repr=False)
+    closeness: NDArray[np.float16] = field(repr=False)
+    played: BoolArray = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """What the log calls it."""
+        return self.night
+
+    def row(self, listener: str) -> Row:
+        """Return what is close to a listener. For someone who is not here the same steps find a row of nothing."""
+        if not self.columns.size:
+            return BLANK
+        wanted = np.frombuffer(bytes.fromhex(listener), dtype="S16")[0]  # without zeros at its end, as numpy has it
+        place = min(int(np.searchsorted(self.listeners, wanted)), len(self.listeners) - 1)
+        found = Row(self.columns[place], self.closeness[place], self.played[place], known=True)
+        return found if self.listeners[place] == wanted else BLANK
+
+    def told(self, listener: str) -> list[tuple[str, float, bool]]:
+        """Return what is held about a listener, the closest first: track, closeness, and whether it was played."""
+        row = self.row(listener)
+        order = np.argsort(-row.closeness.astype(np.float32), kind="stable")
+        found = zip(row.columns[order].tolist(), row.closeness[order].tolist(), row.played[order].tolist(), strict=True)
+        return [(self.tracks[column], closeness, played) for column, closeness, played in found if column != NO_TRACK]
+
+    def columns_of(self, track_ids: Sequence[str]) -> IntArray:
+        """Return (len(track_ids),) the column of each track; ``NO_TRACK`` where it has none."""
+        return np.array([self._column.get(track, NO_TRACK) for track in track_ids], dtype=np.int32)
+
+    def without(self, listeners: Collection[str]) -> "Affinities":
+        """Return the same without the rows of some listeners."""
+        gone = np.array([bytes.fromhex(listener) for listener in listeners], dtype=self.listeners.dtype)
+        kept = ~np.isin(self.listeners, gone)
+        columns, closeness, played = self.columns[kept], self.closeness[kept], self.played[kept]
+        return replace(self, listeners=self.listeners[kept], columns=columns, closeness=closeness, played=played)
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {track: column for column, track in enumerate(self.tracks)}
+
+
+def default_orders(*, new: float) -> Orders:
+    """Return about what was learned on the sample world, for as long as there is too little to learn from.
+
+    Parameters
+    ----------
+    new : float
+        The weight of a track that is new to the listener.
+    """
+    return Orders(cold=(1.0, 0.05, 0.05, 0.0, 0.0), personal=(0.05, 0.2, 0.15, 0.7, new))
+
+
+def nobody() -> Affinities:
+    """Return what there is before the first night: the default orders, and nobody's row."""
+    nothing = np.zeros((0, 0))
+    return Affinities(
+        "",
+        (),
+        default_orders(new=0.0),
+        np.zeros(0, dtype="S16"),
+        nothing.astype(np.int32),
+        nothing.astype(np.float16),
+        nothing.astype(bool),
+    )
+
+
+def pointer_of(workspace: Workspace) -> Path:
+    """Return the file that names the affinities to read; it is replaced with every change."""
+    return _root(workspace) / "current"
+
+
+def write(workspace: Workspace, affinities: Affinities) -> None:
+    """Write the affinities whole or not at all, point to them, and take those before off the disk.
+
+    The workspace's lock must be held. The same affinities have the same name, and change nothing.
+    """
+    root = _root(workspace)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep(root)
+    folder = root / f"{affinities.night or 'none'}-{_digest(affinities)}"
+    if not _is_whole(folder):
+        with staged(folder) as stage:
+            stage.chmod(0o700)
+            _write(stage, affinities)
+    replace_file(pointer_of(workspace), folder.name.encode(), mode=0o600)
+    for other in root.iterdir():
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other)
+
+
+def erase(workspace: Workspace, listeners: Collection[str]) -> None:
+    """Take the rows of some listeners off the disk; what cannot be read is taken off as a whole.
+
+    The workspace's lock must be held. The rows of others stay as the last night computed them: the next one computes
+    them anew, without what is erased.
+    """
+    if not _root(workspace).exists() or not listeners:
+        return
+    try:
+        affinities = open_affinities(workspace)
+    except NotReadyError:
+        shutil.rmtree(_root(workspace))
+        return
+    write(workspace, affinities.without(listeners))
+
+
+def open_affinities(workspace: Workspace) -> Affinities:
+    """Verify and map the affinities that the workspace points to.
+
+    Raises
+    ------
+    NotReadyError
+        If there are none, or they are not whole or of another format.
+    """
+    try:
+        name = pointer_of(workspace).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        raise NotReadyError("no affinities have been written yet", hint="Run `hearabouts nightly` first.") from None
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise NotReadyError("the tastes' pointer names nothing", hint=_AGAIN)
+    try:
+        return _read(_root(workspace) / name)
+    except (InputError, OSError, LookupError, TypeError, ValueError) as error:
+        raise NotReadyError(f"the affinities are not whole ({type(error).__name__})", hint=_AGAIN) from None
+
+
+def _root(workspace: Workspace) -> Path:
+    return workspace.private / "tastes"
+
+
+def _write(folder: Path, affinities: Affinities) -> None:
+    for name in _ARRAYS:
+        with _private(folder / f"{name}.npy") as file:
+            np.save(file, getattr(affinities, name))
+    with _private(folder / "tracks.json") as file:
+        file.write(json.dumps(affinities.tracks).encode())
+    orders = {"cold": affinities.orders.cold, "personal": affinities.orders.personal}
+    write_manifest(folder, {"format": _FORMAT, "night": affinities.night, "evidence": EVIDENCE, "orders": orders})
+    (folder / "manifest.json").chmod(0o600)
+
+
+def _read(folder: Path) -> Affinities:
+    manifest = read_manifest(folder)
+    if (manifest["format"], tuple(manifest["evidence"])) != (_FORMAT, EVIDENCE):
+        raise ValueError
+    arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode=_MODE) for name in _ARRAYS}
+    orders = Orders(*(tuple(map(float, manifest["orders"][name])) for name in ("cold", "personal")))
+    tracks = tuple(json.loads((folder / "tracks.json").read_text(encoding="utf-8")))
+    return Affinities(manifest["night"], tracks, orders, **{name: np.asarray(array) for name, array in arrays.items()})
+
+
+def _private(path: Path) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _digest(affinities: Affinities) -> str:
+    content = hashlib.sha256(
+        json.dumps([_FORMAT, affinities.night, affinities.tracks, *affinities.orders.personal]).encode()
+    )
+    content.update(json.dumps(affinities.orders.cold).encode())
+    for name in _ARRAYS:
+        content.update(np.ascontiguousarray(getattr(affinities, name)).data)
+    return content.hexdigest()[:16]
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        _read(folder)
+    except (InputError, OSError, LookupError, TypeError, ValueError):
+        return False
+    return True
+
+
+_ARRAYS = ("listeners", "columns", "closeness", "played")
+_MODE: Any = "r"
+_AGAIN = "The next night writes them anew."

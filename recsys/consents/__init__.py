@@ -1,0 +1,1 @@
+"""Who allowed what: the consent log, its tables and database, and erasure."""

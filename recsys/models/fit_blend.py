@@ -1,0 +1,183 @@
+"""Fit the blend on the validation nights: its weights, which own models may be used, and the learned order."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys.models.blending import DEPARTED, FEATURES, FIRST_GUESS, Blend, BlendParameters, blend
+from recsys.models.interactions import IntArray
+from recsys.models.metrics import NOTHING, ndcg_at_10, rank, without
+from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
+from recsys.models.regional import Fitted
+from recsys.settings import ModelsSettings
+
+_LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: five numbers need fewer than trees
+_ROWS_AT_ONCE = 200
+_ROUNDS = 2  # of learning the weights: a third changed nothing
+_GLOBAL_ALONE = np.eye(len(FEATURES))[0]
+
+
+def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) -> BlendParameters:
+    """Learn the weights and the order with all own models, then close gates by the lists in that order.
+
+    Learning the order again of what is left was tried, and changed less than another seed did.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        On what was known before the validation nights.
+    later : scipy.sparse.csr_array
+        (n, m) non-zero where a listener played a track on the validation nights.
+    settings : ModelsSettings
+    """
+    parameters = BlendParameters(FIRST_GUESS, frozenset(fitted.places.names))
+    if settings.ranker != "none":
+        parameters = _weighted(fitted, parameters=parameters, later=later, settings=settings)
+    if settings.ranker == "trees":
+        parameters = _with_trees(fitted, parameters=parameters, later=later, settings=settings)
+    return gated(fitted, parameters=parameters, later=later, settings=settings)
+
+
+def gated(
+    fitted: Fitted, *, parameters: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
+) -> BlendParameters:
+    """Leave open the gates of places whose own model did not make the lists of their validation listeners worse.
+
+    The lists are those that would be served, in the order of the parameters.
+
+    Countries are judged against the world, then parts against what serves them when their own gate is closed. Few
+    listeners say little, so a place's mean gain d of n listeners is shrunk toward the mean gain D of all places of its
+    level, ``(n d + k D) / (n + k)`` with k = ``gate_shrinkage``, and the gate is open where both that and d itself are
+    not negative. Where nobody could judge, it is closed.
+    """
+    parts = frozenset(place for place in fitted.sides if place < fitted.places.parts)
+    opened: frozenset[int] = frozenset()
+    gains = np.full(len(fitted.places), np.nan)
+
+    @cache
+    def worth(chosen: frozenset[int]) -> NDArray[np.float64]:
+        return _ndcg_by_listener(
+            fitted, replace(parameters, open_gates=_named(fitted, chosen)), later, settings=settings
+        )
+
+    for level in (frozenset(fitted.sides) - parts, parts):
+        if level:
+            gain, place = worth(opened | level) - worth(opened), _place_of(fitted, later, level)
+            found, shrunk = _gains(gain, place, len(gains), settings=settings)
+            judged = sorted(level)
+            gains[judged] = found[judged]
+            opened |= {place for place in level if found[place] >= 0 and shrunk[place] >= 0}
+    return replace(
+        parameters, open_gates=_named(fitted, opened), gains=dict(zip(fitted.places.names, gains.tolist(), strict=True))
+    )
+
+
+def _weighted(
+    fitted: Fitted, *, parameters: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
+) -> BlendParameters:
+    """Learn the weights, look at what they bring up, learn from that again, and keep what makes the best whole lists.
+
+    Weights are learned on the best tracks of a guess, and may bring up tracks that the guess did not: of those they
+    have learned nothing.
+    """
+    new, tried = without(later, fitted.interactions.confidence), [parameters]
+    for _ in range(_ROUNDS):
+        pool = _pool(blend(fitted, parameters=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
+        starts = [FIRST_GUESS, _GLOBAL_ALONE, DEPARTED, tried[-1].weights]
+        features = pool.features[:, :, : len(FEATURES)]
+        tried.append(replace(parameters, weights=learned_weights(replace(pool, features=features), starts=starts)))
+    return max(tried, key=lambda one: _ndcg_by_listener(fitted, one, later, settings=settings).sum())
+
+
+def _with_trees(
+    fitted: Fitted, *, parameters: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
+) -> BlendParameters:
+    """Learn the order of the best tracks by the weighted sum, and where that order is not to be used.
+
+    It is not used at all where it does not make the lists of strangers better on the whole, and not in parts where it
+    makes them worse by more than a standard error. New parts, and listeners at home nowhere, get it.
+    """
+    new = without(later, fitted.interactions.confidence)
+    pool = _pool(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
+    gain = gain_of_trees(pool, seed=settings.seed)
+    if gain is None or gain.sum() <= 0:
+        return parameters
+    worse = _named(fitted, _losing(gain, pool.homes, len(fitted.places)))
+    return replace(parameters, trees=learned_trees(pool, seed=settings.seed), summed=worse)
+
+
+def _losing(gain: NDArray[np.float64], place: IntArray, places: int) -> frozenset[int]:
+    """Return the places whose mean gain d is negative by more than a standard error, ``d < -sd / sqrt(n)``.
+
+    sd is that of all gains, as a few of one place may be alike by chance. The margin is that of Breiman's rule of one
+    standard error; here it keeps what all listeners have found better.
+
+    References
+    ----------
+    L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3.
+    """
+    judges, sums = _judged(gain, place, places)
+    return frozenset(np.flatnonzero(sums < -gain.std() * np.sqrt(judges)).tolist())
+
+
+def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:
+    return frozenset(fitted.places.names[place] for place in chosen)
+
+
+def _ndcg_by_listener(
+    fitted: Fitted, parameters: BlendParameters, later: sparse.csr_array, *, settings: ModelsSettings
+) -> NDArray[np.float64]:
+    """Return the NDCG at 10 on unheard tracks of every listener who has one that was played later."""
+    model = blend(fitted, parameters=parameters, settings=settings)
+    return ndcg_at_10(rank(model, later=later, heard=fitted.interactions.confidence))
+
+
+def _place_of(fitted: Fitted, later: sparse.csr_array, level: frozenset[int]) -> IntArray:
+    """Return the place of this level that each judging listener is at home in; none is -1."""
+    listeners = np.flatnonzero(np.diff(without(later, fitted.interactions.confidence).indptr))
+    home = fitted.own().homes[listeners]
+    above = np.append(fitted.places.parents, -1)[home]
+    chosen = sorted(level)
+    return np.where(np.isin(home, chosen), home, np.where(np.isin(above, chosen), above, -1))
+
+
+def _gains(
+    gain: NDArray[np.float64], place: IntArray, places: int, *, settings: ModelsSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (places,) mean gains, and the same shrunk toward the mean of all; NaN where nobody could judge."""
+    judges, sums = _judged(gain, place, places)
+    overall = sums.sum() / max(judges.sum(), 1)
+    k = settings.gate_shrinkage
+    mean = np.divide(sums, judges, out=np.full(places, np.nan), where=judges > 0)
+    return mean, np.where(judges > 0, (sums + k * overall) / np.maximum(judges + k, 1), np.nan)
+
+
+def _judged(gain: NDArray[np.float64], place: IntArray, places: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (places,) how many judged each place, and the sum of their gains."""
+    there = place >= 0
+    judges = np.bincount(place[there], minlength=places)
+    sums = np.bincount(place[there], weights=gain[there], minlength=places)
+    return judges, sums
+
+
+def _pool(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
+    """Return the best unheard tracks of listeners who played an unheard one later."""
+    learners = np.flatnonzero(np.diff(new.indptr))
+    learners = learners[:: max(1, -(-len(learners) // at_most))]
+    learners = learners[np.argsort(guess.own.homes[learners], kind="stable")]  # a place is asked once
+    blocks = [_pooled(guess, new, rows) for rows in np.array_split(learners, len(learners) // _ROWS_AT_ONCE + 1)]
+    features, there, played = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    return Pool(features, there, played, np.diff(new.indptr)[learners], guess.own.homes[learners])
+
+
+def _pooled(
+    guess: Blend, new: sparse.csr_array, rows: IntArray
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    columns, features = guess.pool(rows)
+    there = columns != NOTHING
+    played = np.take_along_axis(new[rows].toarray() > 0, columns, axis=1) & there
+    return features, there, played

@@ -1,0 +1,1 @@
+"""What privacy may cost and what was spent: the ledger and the accountants."""

@@ -1,0 +1,372 @@
+"""What is popular, rising and special where, and how sure that is: every public chart, from released counts only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
+from recsys.errors import NotReadyError
+from recsys.geography.atlas import WORLD, Atlas
+from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts.window import Tracks, Window
+from recsys.releases.inference import posterior, significance
+from recsys.releases.inference.hierarchy import Reading, read_places, rest_of
+from recsys.releases.inference.posterior import Belief, Prior
+from recsys.releases.inference.significance import Counted, Expected, Interval
+from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
+from recsys.schemas import Chart, at_border
+from recsys.settings import ChartsSettings
+
+MOVER, DEBUT = "mover", "debut"
+
+_MARGIN = 3  # times the length of a chart are looked at closely
+_A_PAST = 1.0  # listener a night: below there is no past to multiply
+_HARDLY_ANY = 0.05  # of the listeners that a track has now: with so few before it is a debut
+_TASTE = 0.7  # log deviation with which places differ from the world, while a place's size is measured
+_STABILISER = 0.002  # of a place's size: what a rising track's gain is weighed against, beside its own past
+_LEAST = 1e-6  # listeners
+_TWENTIETH, _STANDS_OUT = 0.05, 4.0  # of a place's size; standard deviations
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The charts of a night.
+
+    Parameters
+    ----------
+    lines : polars.DataFrame
+        A Chart.
+    kinds : tuple of str
+        Which charts were drawn: of these, a place without lines has an empty list.
+    """
+
+    lines: pl.DataFrame
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What may be on a list of a place.
+
+    Parameters
+    ----------
+    lines : polars.DataFrame
+        A Chart, in any order.
+    p : numpy.ndarray, shape (lines,)
+        Of each line.
+    tested : int
+        Of how many tracks these are the smallest.
+    merit : numpy.ndarray, shape (lines,)
+        What the list is ordered by, the largest first.
+    """
+
+    lines: pl.DataFrame
+    p: Array
+    tested: int
+    merit: Array
+
+
+@dataclass(frozen=True)
+class View:
+    """A place in its surroundings: what its three charts are made of.
+
+    Parameters
+    ----------
+    reading : Reading
+    world : Reading
+        Of the whole world, in the same window.
+    window : Window
+    trends : Trends or None
+        None where there is too little past.
+    ids : numpy.ndarray of str, shape (tracks,)
+        Of the window's tracks.
+    """
+
+    reading: Reading
+    world: Reading
+    window: Window
+    trends: Trends | None
+    ids: NDArray[np.str_]
+
+    @property
+    def is_world(self) -> bool:
+        """Whether the place is all of the world."""
+        return self.window.portion(self.reading.place, WORLD) == 1
+
+    def names(self, tracks: Tracks) -> NDArray[np.str_]:
+        """Return the ids of some tracks of the window."""
+        return self.ids[tracks]
+
+
+def draw(
+    read: Read, nights: Sequence[date], *, atlas: Atlas, born: Mapping[str, date], settings: ChartsSettings
+) -> Charts:
+    """Draw the three charts of every place for the last of some released nights.
+
+    *popular* are the tracks with the most contributing listeners. *rising* are those whose listeners of the last
+    nights clearly exceed what the same weekdays of the weeks before let expect, the growth of the place as a whole
+    aside. *local* are those whose listeners clearly exceed what the rest of the world lets expect of a place of this
+    size. Of what rises or is special, at most ``false_discovery_rate`` is there by chance.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the sum of some nights' releases (:func:`recsys.releases.counts.release.read`).
+    nights : sequence of date
+        All released nights, in order; the charts are those of the last.
+    atlas : Atlas
+        The one that the nights were released under.
+    born : mapping of str to date
+        When tracks were released, where that is known.
+    settings : ChartsSettings
+
+    Returns
+    -------
+    Charts
+        By place (the world, countries, regions), chart and rank; every track as if it were new. There is no local chart
+        of the world, and no rising chart with less than ``min_past_nights`` of past.
+
+    Raises
+    ------
+    NotReadyError
+        If the last night was released under another atlas.
+    """
+    window = _window(read(window_of(nights, settings=settings)), atlas=atlas)
+    past = spans(read, nights, tracks=window.tracks, atlas=atlas, settings=settings)
+    frames: list[pl.DataFrame] = []
+    rising: list[Found] = []
+    local: list[Found] = []
+    for view in _views(window, past=past, atlas=atlas):
+        frames.append(_popular(view, settings=settings))
+        rising += _rising(view, past=past, born=born, settings=settings) if view.trends else []
+        local += _local(view, settings=settings)
+    lines = pl.concat([*frames, *_listed(rising, settings=settings), *_listed(local, settings=settings)])
+    places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
+    ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
+    return Charts(at_border(ordered, Chart), CHARTS if past else (POPULAR, LOCAL))
+
+
+def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl.DataFrame:
+    """Rank tracks by estimated contributing listeners, for the world, every country and every region.
+
+    The world is read by itself; a country in the light of the rest of the world, and a region in the light of the rest
+    of its country (:mod:`recsys.releases.inference.hierarchy`). The estimate is the posterior mean, the interval holds
+    95 % of the posterior. No place is too small for a chart: with little evidence it reads like its surroundings, with
+    wide intervals.
+
+    Parameters
+    ----------
+    released : Released
+        The window of nights.
+    atlas : Atlas
+        The one that the nights were released under.
+    settings : ChartsSettings
+
+    Returns
+    -------
+    polars.DataFrame
+        A Chart, by place (the world, countries, regions) and rank. Estimates are listeners a night; of equal
+        estimates the first track id ranks first.
+
+    Raises
+    ------
+    NotReadyError
+        If the nights were released under another atlas.
+    """
+    window = _window(released, atlas=atlas)
+    views = _views(window, past=(), atlas=atlas)
+    return at_border(pl.concat([_popular(view, settings=settings) for view in views]), Chart)
+
+
+def window_of(nights: Sequence[date], *, settings: ChartsSettings) -> list[date]:
+    """Return the nights behind the charts of the last released night; older ones do not stand in for missing ones."""
+    first = nights[-1] - timedelta(days=settings.window_nights - 1)
+    return [night for night in nights if night >= first]
+
+
+def _window(released: Released, *, atlas: Atlas) -> Window:
+    if atlas.version != released.atlas:
+        raise NotReadyError(
+            "the last nights were released under another atlas", hint="Release a night under the present settings."
+        )
+    return Window(released, atlas.members)
+
+
+def _views(window: Window, *, past: Sequence[Span], atlas: Atlas) -> Iterator[View]:
+    """Read the places, larger ones first; one that is all of the larger one shares its present and past."""
+    larger: dict[str, Trends | None] = {}
+    world: Reading | None = None
+    ids = np.array(window.tracks)
+    for reading in read_places(window, atlas=atlas):
+        world = world or reading
+        place = atlas.places[reading.place]
+        within = larger[place.parent] if place.parent else None
+        same = place.parent is not None and window.portion(place.id, place.parent) == 1
+        here = within if same or not past else trends(reading, spans=past, within=within)
+        if place.level != "region":
+            larger[place.id] = here
+        yield View(reading, world, window, here, ids)
+
+
+def _popular(view: View, *, settings: ChartsSettings) -> pl.DataFrame:
+    """Rank the tracks of a place by listeners and keep the first."""
+    reading, world = view.reading, view.world
+    likely = _largest(reading.belief.mean[0], _MARGIN * settings.size)
+    listeners = _read_closely(reading, likely)
+    order = np.argsort(-listeners.estimate, kind="stable")[: settings.size]
+    tracks, listeners = reading.tracks[likely[order]], listeners[order]
+    if view.is_world:
+        ones = np.ones(len(order))
+        lift = Interval(ones, ones, ones)
+    else:
+        everywhere = significance.around(_expected(world.belief, world.at(tracks)))
+        lift = significance.ratio(listeners, everywhere) * (world.belief.mean.sum() / reading.belief.mean.sum())
+    return _lines(view, POPULAR, tracks=tracks, listeners=listeners * (1 / view.window.nights), lift=lift)
+
+
+def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], settings: ChartsSettings) -> list[Found]:
+    """Find the tracks of a place that exceed its own past; nothing where a track's gain could not be told from noise.
+
+    First comes what surely multiplies most: the lower bound of its listeners over what was expected, to both of which a
+    five-hundredth of all that is counted in the place is added. So a track known to nobody ranks by what it gains, one
+    that many know by its lift, and neither a handful of listeners more nor a few per cent more of a hit come first.
+    """
+    here = view.trends
+    if here is None or not _detectable(here.size, here.counted.variance[-1]):
+        return []
+    exceeding = significance.excess(here.counted, here.expected)
+    p = significance.p_values(exceeding)
+    found = significance.discoveries(p, rate=settings.false_discovery_rate)
+    best = exceeding[:, found].argmax(axis=0)
+    counted, expected = here.counted.at(best, found), here.expected.at(best, found)
+    listeners, rate = significance.read_chosen(counted, expected, share=max(len(found), 1) / len(p))
+    debut = (expected.mean < np.maximum(_A_PAST, _HARDLY_ANY * listeners.estimate)) | ~here.has_past[found]
+    debut |= _is_new(view.names(here.tracks[found]), born=born, past=past)
+    lines = _lines(
+        view,
+        RISING,
+        tracks=here.tracks[found],
+        listeners=listeners,
+        lift=_at_least(1.0, _over_at_least_one(rate, expected)),
+        kind=np.where(debut, DEBUT, MOVER),
+        nights=np.array(here.nights)[best],
+    )
+    some = _STABILISER * here.size
+    return [Found(lines, p[found], len(p), (listeners.low + some) / (expected.mean + some))]
+
+
+def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
+    """Find the tracks of a place that exceed what the rest of the world lets expect of a place of this size.
+
+    First comes what is surely most special: the lower bound of the lift.
+    """
+    reading, nights = view.reading, view.window.nights
+    if view.is_world or not _detectable(reading.belief.mean.sum(), reading.noisy.variance):
+        return []
+    every = np.arange(len(reading.tracks))
+    counted = Counted(reading.noisy.counts[0], reading.noisy.variance[0], np.ones(len(every)))
+    rest = _rest_of_the_world(view)
+    even = _expected(Belief(posterior.shares(rest) * reading.belief.mean.sum(), rest.relative_variance), every)
+    expected = even.times(*significance.scale(counted, even, shape=even.mean, spread=_TASTE))
+    p = significance.p_values(significance.excess(counted, expected)[None])
+    found = np.sort(significance.discoveries(p, rate=settings.false_discovery_rate))
+    listeners = _read_closely(reading, found) * (1 / nights)
+    lift = _over_at_least_one(listeners, expected[found].times(1 / nights, 0))
+    sure = np.flatnonzero(lift.low > 1)  # what a list claims, its intervals must not take back
+    lines = _lines(view, LOCAL, tracks=reading.tracks[found], listeners=listeners, lift=lift)
+    return [Found(lines[sure], p[found[sure]], len(p), lift.low[sure])]
+
+
+def _listed(places: Sequence[Found], *, settings: ChartsSettings) -> Iterator[pl.DataFrame]:
+    """Yield the list of each place: of what was found what is confirmed beside all other places, best first."""
+    kept = significance.confirmed(
+        [place.p for place in places], [place.tested for place in places], rate=settings.false_discovery_rate
+    )
+    for place, which in zip(places, kept, strict=True):
+        best = which[np.argsort(-place.merit[which], kind="stable")][: settings.size]
+        yield place.lines[best].with_columns(rank=pl.int_range(1, len(best) + 1, dtype=pl.UInt32))
+
+
+def _detectable(size: float, variance: Array) -> bool:
+    """Tell whether a track with a twentieth of all that is counted in a place would stand out of the noise there."""
+    return bool(_TWENTIETH * size > _STANDS_OUT * np.sqrt(np.median(variance)))
+
+
+def _over_at_least_one(listeners: Interval, expected: Expected) -> Interval:
+    """Return lifts over at least one listener a night: there is no multiple of nothing."""
+    return significance.ratio(listeners, _at_least(_A_PAST, significance.around(expected)))
+
+
+def _at_least(least: float, interval: Interval) -> Interval:
+    return Interval(*(np.maximum(values, least) for values in (interval.estimate, interval.low, interval.high)))
+
+
+def _read_closely(reading: Reading, which: Tracks) -> Interval:
+    """Return the posterior of some tracks' counts, by their position in the reading."""
+    close = posterior.estimate(*posterior.take(reading.noisy, reading.prior, which[None]))
+    return Interval(close.mean[0], close.low[0], close.high[0])
+
+
+def _rest_of_the_world(view: View) -> Belief:
+    """Return what is believed of the world without a place in it, shape (1, tracks)."""
+    reading, prior = view.reading, view.world.prior
+    at, mean = view.world.at(reading.tracks), reading.belief.mean
+    here = Prior(prior.centre[:, at], prior.width[:, at], prior.grid, prior.log_density)
+    known = Noisy(mean, reading.belief.relative_variance * mean**2)
+    rest = rest_of(WORLD, reading.place, known=known, tracks=reading.tracks, window=view.window)
+    return posterior.belief(rest, here)
+
+
+def _expected(belief: Belief, which: Tracks) -> Expected:
+    mean = np.maximum(belief.mean[0, which], _LEAST)
+    return Expected(mean, belief.relative_variance[0, which] * mean**2)
+
+
+def _is_new(names: NDArray[np.str_], *, born: Mapping[str, date], past: Sequence[Span]) -> NDArray[np.bool_]:
+    """Tell which tracks were released within the past that the present is compared with, or later."""
+    first = min(span.before.first for span in past if span.before.first)
+    return np.array([name in born and born[name] >= first for name in names], dtype=bool)
+
+
+def _lines(
+    view: View,
+    chart: str,
+    *,
+    tracks: Tracks,
+    listeners: Interval,
+    lift: Interval,
+    kind: NDArray[np.str_] | None = None,
+    nights: NDArray[np.intp] | None = None,
+) -> pl.DataFrame:
+    """Lay out tracks of a place in the order given."""
+    number = len(tracks)
+    columns: dict[str, Sequence[object] | NDArray[Any]] = {
+        "place": [view.reading.place] * number,
+        "chart": [chart] * number,
+        "rank": np.arange(1, number + 1),
+        "previous_rank": [None] * number,
+        "nights_on_chart": np.ones(number),
+        "track_id": view.names(tracks),
+        "estimate": listeners.estimate,
+        "low": listeners.low,
+        "high": listeners.high,
+        "lift": lift.estimate,
+        "lift_low": lift.low,
+        "lift_high": lift.high,
+        "kind": [None] * number if kind is None else kind,
+        "nights": [view.window.nights] * number if nights is None else nights,
+    }
+    schema = {name: column.dtype for name, column in Chart.columns().items()}
+    return pl.DataFrame({name: pl.Series(columns[name], dtype=dtype) for name, dtype in schema.items()})
+
+
+def _largest(values: Array, number: int) -> NDArray[np.intp]:
+    """Return the positions of the largest values, ascending."""
+    number = min(number, len(values))
+    return np.sort(np.argpartition(-values, number - 1)[:number])

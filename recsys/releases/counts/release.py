@@ -1,0 +1,342 @@
+"""The one noisy release of a night: how many contributing listeners each part of the world had for each track."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recsys.errors import InputError, PrivacyBudgetError
+from recsys.geography.atlas import Atlas
+from recsys.releases.budget.ledger import CHARTS, Entry, Ledger, Spend
+from recsys.releases.counts.candidates import Candidates
+from recsys.releases.counts.noise import discrete_gaussian
+from recsys.releases.counts.release_reader import COUNTS, Released, digest_of, read, released_nights
+from recsys.releases.counts.release_writer import Block, Tier, Written, write_counts
+from recsys.schemas import Contributions, at_border
+from recsys.settings import PrivacySettings
+from recsys.workspace import MANIFEST, digest, read_manifest, staged, sweep, write_manifest
+
+__all__ = [
+    "Released",
+    "Tier",
+    "confirm",
+    "drawing_order",
+    "noisy_blocks",
+    "read",
+    "release",
+    "released_nights",
+    "tiers",
+    "true_counts",
+]
+
+PURPOSE = CHARTS
+
+_BLOCK = 1 << 21  # cells at a time: memory of a release does not grow with its number of parts
+
+
+def release(
+    contributions: pl.LazyFrame,
+    *,
+    night: date,
+    candidates: Candidates,
+    atlas: Atlas,
+    settings: PrivacySettings,
+    ledger: Ledger,
+    releases: Path,
+    now: datetime,
+) -> Path:
+    """Release a night: distinct listeners by place and track plus discrete Gaussian noise, ledger first.
+
+    Noise is drawn for every part of the atlas and every track of the catalogue, whoever listened. Countries and the
+    world are also counted by themselves, each tier from its share of the budget, because a sum of many noisy parts is
+    noisier. Of this noisy histogram the candidates' counts are written, and of other tracks those that stand out of
+    the noise: that choice costs nothing, being made of what is noisy already. A night that was released is returned as
+    it is and costs nothing. The noise of a tier has σ² = max_tracks / (2ρ), which gives ρ-zCDP, because one listener
+    changes at most ``max_tracks`` of its cells by 1 each; tiers add up.
+
+    Parameters
+    ----------
+    contributions : polars.LazyFrame
+        Contributions of the night, bounded; rows that are not counted, of other nights, of tracks outside the
+        catalogue or of parts outside the release are ignored.
+    night : date
+    candidates : Candidates
+        The tracks, and which of them to count where; from public knowledge and past releases only.
+    atlas : Atlas
+    settings : PrivacySettings
+    ledger : Ledger
+    releases : Path
+        The folder of all releases.
+    now : datetime
+        For the ledger.
+
+    Returns
+    -------
+    Path
+        ``releases/DATE`` with ``counts.parquet`` (RegionCounts, larger places first) and ``manifest.json``.
+
+    Raises
+    ------
+    InputError
+        If the contributions have other columns, there is no candidate, or an existing release is damaged.
+    PrivacyBudgetError
+        If new noise would be drawn over a night that was released or begun with other parameters, or a listener adds
+        more than the settings allow.
+
+    References
+    ----------
+    C. Canonne, G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020), theorem 14.
+    """
+    folder = releases / night.isoformat()
+    if folder.exists():
+        return _released_before(folder, night=night, ledger=ledger, now=now)
+    if not candidates.everywhere.size:
+        raise InputError("a release needs at least one candidate track, found none", hint="Give a catalogue of tracks.")
+    budget = tiers(atlas, settings=settings)
+    order = drawing_order(budget, atlas=atlas)
+    true = true_counts(
+        contributions, night=night, tracks=candidates.tracks, tiers=order, atlas=atlas, settings=settings
+    )
+    sweep(releases)  # no noise that a crash left half-written outlives it
+    entry = ledger.commit(
+        _spend(night, candidates=candidates, tiers=budget, order=order, atlas=atlas, settings=settings), at=now
+    )
+    with staged(folder) as stage:
+        blocks = noisy_blocks(true, tiers=order, width=len(candidates.tracks))
+        written = write_counts(blocks, candidates=candidates, atlas=atlas, file=stage / COUNTS)
+        write_manifest(stage, _facts(entry, tiers=budget, threshold=candidates.threshold, written=written))
+    ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)
+    return folder
+
+
+def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
+    """Record in the ledger the releases that a crash left unrecorded, so that none of them can be drawn again.
+
+    Parameters
+    ----------
+    releases : Path
+        The folder of all releases.
+    ledger : Ledger
+    now : datetime
+
+    Raises
+    ------
+    InputError
+        If such a release is damaged.
+    PrivacyBudgetError
+        If a release is not in the ledger: it was lost, or is older than the releases.
+    """
+    check_accounted(releases, ledger=ledger)
+    for entry in ledger.entries():
+        folder = releases / entry.spend.night.isoformat()
+        if entry.release is None and entry.spend.purpose == PURPOSE and folder.exists():
+            _released_before(folder, night=entry.spend.night, ledger=ledger, now=now)
+
+
+def check_accounted(releases: Path, *, ledger: Ledger) -> None:
+    """Refuse to go on with a ledger that does not know every release: what else it forgot would be drawn again.
+
+    Raises
+    ------
+    PrivacyBudgetError
+        If a released night is not in the ledger.
+    """
+    known = {entry.spend.night for entry in ledger.entries() if entry.spend.purpose == PURPOSE}
+    unknown = [night for night in released_nights(releases) if night not in known]
+    if unknown:
+        raise PrivacyBudgetError(
+            f"{len(unknown)} released nights, the first of them {unknown[0]}, are not in the ledger: what they spent "
+            "is unaccounted",
+            hint="Restore the ledger that belongs to these releases.",
+        )
+
+
+def tiers(atlas: Atlas, *, settings: PrivacySettings) -> tuple[Tier, ...]:
+    """Divide a night's budget: the parts have what countries and the world do not take for their own counts.
+
+    A country or world of a single part is that part and is not counted again; a tier without rows takes nothing.
+    """
+    sums = sorted(place for place, parts in atlas.members.items() if len(parts) > 1)
+    shares = {"country": settings.country_share, "world": settings.world_share}
+    larger = {name: tuple(place for place in sums if atlas.places[place].level == name) for name in shares}
+    shares = {name: share for name, share in shares.items() if larger[name] and share > 0}
+    named = [("part", atlas.parts, 1 - sum(shares.values())), *((name, larger[name], shares[name]) for name in shares)]
+    return tuple(_tier(name, rows, share * settings.rho_per_night, settings=settings) for name, rows, share in named)
+
+
+def drawing_order(tiers: Sequence[Tier], *, atlas: Atlas) -> tuple[Tier, ...]:
+    """Divide tiers into runs of rows, so that every larger place comes right before the places in it."""
+    tier_of = {row: tier for tier in tiers for row in tier.rows}
+    path = {row: tuple(reversed(atlas.chain(atlas.place_of(row)))) for row in tier_of}
+    runs: dict[tuple[str, ...], list[str]] = {}
+    for row in sorted(tier_of, key=lambda row: (path[row][:2], tier_of[row].name == "part", row)):
+        runs.setdefault((tier_of[row].name, *path[row][:2]), []).append(row)
+    return tuple(replace(tier_of[rows[0]], rows=tuple(rows)) for rows in runs.values())
+
+
+def true_counts(
+    contributions: pl.LazyFrame,
+    *,
+    night: date,
+    tracks: Sequence[str],
+    tiers: Sequence[Tier],
+    atlas: Atlas,
+    settings: PrivacySettings,
+) -> pl.DataFrame:
+    """Count distinct listeners of a night by row and track: what noise is added to.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``row`` (position in the rows of all tiers together), ``track`` (position in ``tracks``) and ``listeners``
+        (int32), sorted; pairs without a listener are not there.
+
+    Raises
+    ------
+    InputError
+        If the contributions have other columns.
+    PrivacyBudgetError
+        If a listener adds more than the settings allow.
+    """
+    counted = at_border(contributions, Contributions).filter(pl.col("counted"), pl.col("night") == night)
+    true = _distinct_listeners(counted, parts=atlas.parts, tracks=tracks, settings=settings)
+    return _in_larger_places(true, atlas=atlas, tiers=tiers)
+
+
+def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> Iterator[Block]:
+    """Add fresh noise to every cell of all rows, some rows at a time: the one place where a release is drawn.
+
+    Parameters
+    ----------
+    true : polars.DataFrame
+        As :func:`true_counts` returns it for the same tiers.
+    tiers : sequence of Tier
+    width : int
+        Number of tracks.
+
+    Yields
+    ------
+    Block
+        In the order of the rows.
+    """
+    row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
+    cells, start = row.astype(np.int64) * width + track, 0
+    for tier, places in _blocks(tiers, length=max(1, _BLOCK // width)):
+        size = len(places) * width
+        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)
+        here = slice(*np.searchsorted(cells, [start, start + size]))
+        noisy[cells[here] - start] += listeners[here]
+        yield Block(tier, places, noisy)
+        start += size
+
+
+def _blocks(tiers: Sequence[Tier], *, length: int) -> Iterator[tuple[Tier, tuple[str, ...]]]:
+    return ((tier, tier.rows[i : i + length]) for tier in tiers for i in range(0, len(tier.rows), length))
+
+
+def _tier(name: str, rows: tuple[str, ...], rho: float, *, settings: PrivacySettings) -> Tier:
+    # Never less noise than promised, by not even a rounding.
+    return Tier(name, rows, rho, math.nextafter(settings.max_tracks / (2 * rho), math.inf))
+
+
+def _released_before(folder: Path, *, night: date, ledger: Ledger, now: datetime) -> Path:
+    """Return a release that is there, once it and the ledger confirm each other."""
+    read_manifest(folder)
+    entry = ledger.find(night, purpose=PURPOSE)
+    if entry is None:
+        raise PrivacyBudgetError(
+            f"the release of {night} is not in the ledger: what it spent is unaccounted",
+            hint="Restore the ledger that belongs to these releases.",
+        )
+    ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)  # a crash may have come before this line
+    return folder
+
+
+def _spend(
+    night: date,
+    *,
+    candidates: Candidates,
+    tiers: Sequence[Tier],
+    order: Sequence[Tier],
+    atlas: Atlas,
+    settings: PrivacySettings,
+) -> Spend:
+    return Spend(
+        night=night,
+        purpose=PURPOSE,
+        rho=settings.rho_per_night,
+        sensitivity_squared=float(settings.max_tracks),
+        tiers={tier.name: {"rho": tier.rho, "sigma_squared": tier.sigma_squared} for tier in tiers},
+        rows=digest_of([row for tier in order for row in tier.rows]),
+        parameters={
+            "atlas": atlas.version,
+            "max_tracks": settings.max_tracks,
+            "max_nights": settings.max_nights,  # the caps of then: what a listener can have been in, whatever comes
+            "max_nights_per_year": settings.max_nights_per_year,
+            **candidates.facts(),
+        },
+    )
+
+
+def _facts(entry: Entry, *, tiers: Sequence[Tier], threshold: float, written: Written) -> dict[str, Any]:
+    spend = entry.spend
+    return {
+        "night": spend.night.isoformat(),
+        "ledger": entry.number,
+        "rho": spend.rho,
+        "tiers": [_described(tier, newcomers=written.newcomers.get(tier.name, 0)) for tier in tiers],
+        "rows_digest": spend.rows,
+        "threshold": threshold if math.isfinite(threshold) else None,
+        "written_digest": digest_of(sorted(written.tracks)),
+        **spend.parameters,
+    }
+
+
+def _described(tier: Tier, *, newcomers: int) -> dict[str, Any]:
+    """Describe a tier for the manifest; parts are those of the atlas, larger places have to be named."""
+    places = [] if tier.name == "part" else list(tier.rows)
+    return {**vars(tier), "rows": len(tier.rows), "places": places, "newcomers_written": newcomers}
+
+
+def _distinct_listeners(
+    counted: pl.LazyFrame, *, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
+) -> pl.DataFrame:
+    """Count distinct listeners by ``part`` and ``track`` (positions in the given sequences), where there are any."""
+    triples = (
+        counted.join(_positions(parts, "part"), left_on="part", right_on="name")
+        .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
+        .select("listener", part="part_right", track="track")
+        .unique()
+        .collect(engine="streaming")
+    )
+    _check_bounds(triples, settings=settings)
+    return triples.group_by("part", "track").agg(listeners=pl.len().cast(pl.Int32)).sort("part", "track")
+
+
+def _positions(names: Sequence[str], column: str) -> pl.LazyFrame:
+    return pl.LazyFrame({"name": list(names)}, schema={"name": pl.String}).with_row_index(column)
+
+
+def _check_bounds(triples: pl.DataFrame, *, settings: PrivacySettings) -> None:
+    """Refuse to promise what the contributions do not keep: the noise hides one part and ``max_tracks`` tracks."""
+    added = triples.group_by("listener").agg(tracks=pl.len(), parts=pl.col("part").n_unique())
+    beyond = added.filter((pl.col("tracks") > settings.max_tracks) | (pl.col("parts") > 1)).height
+    if beyond:
+        raise PrivacyBudgetError(
+            f"{beyond} listeners add more than {settings.max_tracks} tracks in one part: the noise would not hide them",
+            hint="Contributions must be bounded with the same privacy settings before they are released.",
+        )
+
+
+def _in_larger_places(true: pl.DataFrame, *, atlas: Atlas, tiers: Sequence[Tier]) -> pl.DataFrame:
+    """Count every row from its parts: a listener is in one part, so counts add."""
+    rows = [row for tier in tiers for row in tier.rows]
+    number = {part: i for i, part in enumerate(atlas.parts)}
+    pairs = [(number[part], row) for row, place in enumerate(rows) for part in atlas.members.get(place, (place,))]
+    within = pl.DataFrame(pairs, schema={"part": pl.UInt32, "row": pl.UInt32}, orient="row")
+    return true.join(within, on="part").group_by("row", "track").agg(pl.col("listeners").sum()).sort("row", "track")

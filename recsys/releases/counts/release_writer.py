@@ -1,0 +1,201 @@
+"""The release writer: of a noisy histogram, every candidate's count, and of other tracks those that stand out."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from recsys.geography.atlas import Atlas
+from recsys.releases.counts.candidates import Candidates
+
+_GROUP = 1 << 20  # cells of a row group at least
+_ENDLESS = 1e9  # listeners: no count is as large, and it fits in 32 bits
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Rows of a release that share a part of its budget: disjoint places, of which a listener is in one.
+
+    Parameters
+    ----------
+    name : {"part", "country", "world"}
+    rows : tuple of str
+        Parts of the atlas, or places that are the sum of several of them.
+    rho : float
+        zCDP budget: its share of the night's.
+    sigma_squared : float
+        Of the noise in its counts.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    rho: float
+    sigma_squared: float
+
+
+class Block(NamedTuple):
+    """Noisy counts of some places of one tier, of all tracks of the first place, then of the second, and so on."""
+
+    tier: Tier
+    places: tuple[str, ...]
+    noisy: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a written table holds.
+
+    Parameters
+    ----------
+    tracks : frozenset of str
+        All tracks in it.
+    newcomers : mapping of str to int
+        By tier, how many cells of tracks that are no candidates.
+    """
+
+    tracks: frozenset[str]
+    newcomers: Mapping[str, int]
+
+
+def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas, file: Path) -> Written:
+    """Write what is to be written of a noisy histogram, as RegionCounts by place and track.
+
+    Both a candidate's count, whatever it is, and the choice of other tracks by their noisy counts are post-processing
+    of the whole noisy histogram, which is what the budget pays for.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+        Larger places before the places in them.
+    candidates : Candidates
+    atlas : Atlas
+    file : Path
+    """
+    written, newcomers = np.zeros(len(candidates.tracks), dtype=bool), Counter[str]()
+    names = np.array(candidates.tracks, dtype=object)
+    with pq.ParquetWriter(file, _ARROW, compression="zstd", **_ENCODING) as writer:
+        for cells in _groups(_standing_out(blocks, candidates=candidates, atlas=atlas)):
+            here = np.unique(np.concatenate([some.tracks for some in cells]))
+            written[here] = True
+            for some in cells:
+                newcomers[some.tier] += int((~some.candidate).sum())
+            table = _as_table(cells, tracks=here, names=names[here])
+            writer.write_table(table, row_group_size=len(table))  # a place is in one row group
+    return Written(frozenset(names[written]), newcomers)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a block that are written: how many each place has, and each one's track, count and kind."""
+
+    tier: str
+    places: tuple[str, ...]
+    lengths: NDArray[np.int64]
+    tracks: NDArray[np.int64]
+    listeners: NDArray[np.int32]
+    candidate: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """What larger places say of the tracks that are no candidates there: sums of count/σ² and of 1/σ², by track."""
+
+    counts: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+
+_NOTHING = _Around(np.zeros(1), np.zeros(1))
+
+
+def _standing_out(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas) -> Iterator[_Cells]:
+    """Choose the cells of each block, with what the larger places around it say."""
+    around: dict[str, _Around] = {}
+    tier, said, highest = None, _NOTHING, np.zeros(1, dtype=np.int32)
+    for block in blocks:
+        above = [place for place in atlas.chain(atlas.place_of(block.places[0])) if place not in block.places]
+        nearest = next((around[place] for place in above if place in around), _NOTHING)
+        if (tier, said) != (block.tier, nearest):  # of many blocks of a country once
+            tier, said = block.tier, nearest
+            highest = _highest(tier.sigma_squared, said, deviations=candidates.threshold)
+        among = _among(block.places, candidates)
+        yield _cells(block, among=among, highest=highest)
+        if block.tier.name != "part":  # keep what the places in it will ask for, and no other country's
+            own = _with_own(block, said, among=among[0])
+            around = {place: around[place] for place in above if place in around} | {block.places[0]: own}
+
+
+def _among(places: Sequence[str], candidates: Candidates) -> NDArray[np.bool_]:
+    """Tell which tracks are candidates of each place, shape (places, tracks)."""
+    among = np.zeros((len(places), len(candidates.tracks)), dtype=bool)
+    among[:, candidates.everywhere] = True
+    for i, place in enumerate(places):
+        if place in candidates.extra:
+            among[i, candidates.extra[place]] = True
+    return among
+
+
+def _highest(variance: float, said: _Around, *, deviations: float) -> NDArray[np.int32]:
+    """Return the count above which a track stands out in a place, by track.
+
+    Where no larger place counts a track, their noisy counts of it are pooled with the place's own by inverse variance:
+    what is heard nowhere but here is as large there, and the pooled noise is smaller.
+    """
+    pooled = np.minimum(deviations, _ENDLESS) * np.sqrt(1 / variance + said.precision) - said.counts
+    return np.asarray(np.clip(np.floor(variance * pooled), -_ENDLESS, _ENDLESS), dtype=np.int32)
+
+
+def _with_own(block: Block, said: _Around, *, among: NDArray[np.bool_]) -> _Around:
+    """Add what a larger place's own counts say of tracks that nobody counts in it."""
+    own = np.where(among, 0.0, 1 / block.tier.sigma_squared)
+    return _Around(said.counts + own * block.noisy, said.precision + own)
+
+
+def _cells(block: Block, *, among: NDArray[np.bool_], highest: NDArray[np.int32]) -> _Cells:
+    noisy = block.noisy.reshape(len(block.places), -1)
+    written = among | (noisy > highest)
+    row, track = np.divmod(np.flatnonzero(written), written.size // len(block.places))
+    lengths = np.bincount(row, minlength=len(noisy))
+    return _Cells(block.tier.name, block.places, lengths, track, noisy[written], among[written])
+
+
+def _groups(cells: Iterable[_Cells]) -> Iterator[list[_Cells]]:
+    """Put blocks together until there is enough for a row group."""
+    group: list[_Cells] = []
+    for some in cells:
+        group.append(some)
+        if sum(len(one.tracks) for one in group) >= _GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _as_table(cells: list[_Cells], *, tracks: NDArray[np.int64], names: NDArray[np.object_]) -> pa.Table:
+    """Lay out cells as RegionCounts, with texts as codes into dictionaries: no text is copied a million times."""
+    places = [place for some in cells for place in some.places]
+    lengths, listeners, candidate = (
+        np.concatenate([getattr(some, name) for some in cells]) for name in ("lengths", "listeners", "candidate")
+    )
+    track = np.searchsorted(tracks, np.concatenate([some.tracks for some in cells]))
+    columns = [
+        pa.DictionaryArray.from_arrays(np.repeat(np.arange(len(places), dtype=np.int32), lengths), pa.array(places)),
+        pa.DictionaryArray.from_arrays(track.astype(np.int32), pa.array(names, pa.string())),
+        pa.array(listeners),
+        pa.array(candidate),
+    ]
+    return pa.Table.from_arrays(columns, schema=_ARROW)
+
+
+_CODES = pa.dictionary(pa.int32(), pa.string())
+_ARROW = pa.schema([("part", _CODES), ("track_id", _CODES), ("listeners", pa.int32()), ("candidate", pa.bool_())])
+_ENCODING = {
+    "use_dictionary": ["part", "track_id", "listeners"],
+    "store_schema": False,
+    "dictionary_pagesize_limit": 1 << 26,
+}

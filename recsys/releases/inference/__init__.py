@@ -1,0 +1,1 @@
+"""What noisy counts let believe: posteriors, hierarchy, neighbours, significance, trend baselines."""

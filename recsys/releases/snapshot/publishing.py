@@ -1,0 +1,219 @@
+"""The immutable published folder and its pointer: everything that serving needs, whole or not at all."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recsys.artifacts.chart_database import PlaceRow, write_charts_file
+from recsys.artifacts.list_candidates import LOCAL
+from recsys.errors import InputError, NotReadyError
+from recsys.geography.atlas import WORLD, Atlas, Place
+from recsys.geography.spelling import searchable
+from recsys.releases.charts.charts import Charts
+from recsys.releases.charts.reasons import reason
+from recsys.schemas import Catalogue, Chart, at_border
+from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
+
+CHARTS = "charts.db"
+
+_FORMAT = "3"  # part of every id: the same charts in another format are another snapshot
+_KEPT = 7  # snapshots, the current one included: a week to go back to
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A published snapshot whose files are what its manifest says.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : mapping
+        ``id``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger`` and ``files``.
+    """
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+    def items(self, place: str, *, chart: str) -> list[dict[str, Any]]:
+        """Return the items of a place's chart as they are served, best first; none where there is no chart."""
+        uri = f"{(self.folder / CHARTS).resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            found = database.execute(
+                "SELECT items FROM charts WHERE place = ? AND chart = ?", (place, chart)
+            ).fetchone()
+        items: list[dict[str, Any]] = json.loads(found[0]) if found else []
+        return items
+
+
+def publish(
+    workspace: Workspace,
+    *,
+    charts: Charts,
+    catalogue: pl.DataFrame,
+    atlas: Atlas,
+    nights: Sequence[date],
+    settings_digest: str,
+    ledger_numbers: Sequence[int],
+) -> str:
+    """Write a snapshot, verify it, and point to it; the same content has the same id and changes nothing.
+
+    Tracks that the catalogue does not hold any more are left out, and ranks close up. The last seven snapshots are
+    kept; the current one always is.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    charts : Charts
+        Lines by place, chart and rank. A place that is on any of the charts has a list of each kind, empty if need be;
+        but the world has no local one.
+    catalogue : polars.DataFrame
+        A Catalogue, for titles and artists.
+    atlas : Atlas
+    nights : sequence of date
+        The released nights behind the charts.
+    settings_digest : str
+    ledger_numbers : sequence of int
+        The ledger entries that paid for the nights.
+
+    Returns
+    -------
+    str
+        The id: the last night and eight hex digits of the content's digest.
+
+    Raises
+    ------
+    InputError
+        If a frame does not fit its schema, there is no night, or what was written does not verify.
+    """
+    if not nights:
+        raise InputError("a snapshot needs at least one night, found none", hint="Release a night first.")
+    lines = _with_titles(at_border(charts.lines, Chart), at_border(catalogue, Catalogue))
+    facts = {
+        "as_of": max(nights).isoformat(),
+        "charts": list(charts.kinds),
+        "atlas": atlas.version,
+        "nights": [night.isoformat() for night in sorted(nights)],
+        "settings": settings_digest,
+        "ledger": sorted(ledger_numbers),
+    }
+    name = f"{facts['as_of']}-{_digest(lines, facts)}"
+    folder = workspace.snapshots / name
+    sweep(workspace.snapshots)
+    if not _is_whole(folder):
+        with staged(folder) as stage:
+            served = set(lines["place"].unique())
+            write_charts_file(
+                stage / CHARTS,
+                places=[_place_row(place, served=place.id in served) for place in atlas.places.values()],
+                cells=sorted(atlas.country_cells.items()),
+                charts=_charts(lines, kinds=charts.kinds),
+            )
+            write_manifest(stage, {"id": name, **facts})
+        read_manifest(folder)
+    if _pointer(workspace) != name:
+        replace_file(workspace.current, name.encode())
+    _prune(workspace, current=name)
+    return name
+
+
+def current(workspace: Workspace) -> Snapshot:
+    """Return the snapshot that the workspace points to.
+
+    Raises
+    ------
+    NotReadyError
+        If nothing was published yet.
+    InputError
+        If it is damaged.
+    """
+    name = _pointer(workspace)
+    if name is None:
+        raise NotReadyError("no snapshot was published yet", hint="Run `hearabouts nightly` first.")
+    folder = workspace.snapshots / name
+    return Snapshot(folder, read_manifest(folder))
+
+
+def _pointer(workspace: Workspace) -> str | None:
+    return workspace.current.read_text(encoding="utf-8").strip() if workspace.current.exists() else None
+
+
+def _with_titles(charts: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
+    titles = catalogue.select("track_id", "title", "artist")
+    kept = charts.join(titles, on="track_id", how="inner", maintain_order="left")
+    return kept.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("place", "chart"))
+
+
+def _digest(lines: pl.DataFrame, facts: Mapping[str, Any]) -> str:
+    content = hashlib.sha256(_FORMAT.encode() + json.dumps(facts, sort_keys=True).encode())
+    for part in lines.iter_slices(1 << 17):
+        content.update(part.write_csv(include_header=False).encode())
+    return content.hexdigest()[:8]
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except InputError:
+        return False
+    return True
+
+
+def _prune(workspace: Workspace, *, current: str) -> None:
+    """Remove all but the last snapshots; a reader that still has one open keeps it until it closes."""
+    folders = [path for path in workspace.snapshots.iterdir() if path.name[0] != "." and path.name != current]
+    folders.sort(key=lambda path: (path.name[:10], path.stat().st_mtime_ns, path.name))  # by night, then by writing
+    for folder in folders[: max(0, len(folders) - (_KEPT - 1))]:
+        shutil.rmtree(folder)
+
+
+def _place_row(place: Place, *, served: bool) -> PlaceRow:
+    search = searchable(f"{place.name} {place.country or ''}")
+    geography = (place.latitude, place.longitude, place.population)
+    return (place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
+
+
+def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Yield each list of each place; the world is not compared with the rest of the world."""
+    found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
+    for place in sorted(set(lines["place"])):
+        for chart in kinds:
+            if (place, chart) != (WORLD, LOCAL):
+                group = found.get((place, chart), lines[:0]).sort("rank")
+                yield place, chart, [_item(line) for line in group.iter_rows(named=True)]
+
+
+def _item(line: Mapping[str, Any]) -> dict[str, Any]:
+    previous = line["previous_rank"]
+    return {
+        "rank": line["rank"],
+        "previous_rank": "new" if previous is None else previous,
+        "nights_on_chart": line["nights_on_chart"],
+        "track_id": line["track_id"],
+        "title": line["title"],
+        "artist": line["artist"],
+        "listeners": {key: _rounded(line[key]) for key in ("estimate", "low", "high")},
+        "lift": round(line["lift"], 2),
+        "lift_interval": {"low": round(line["lift_low"], 2), "high": round(line["lift_high"], 2)},
+        "nights": line["nights"],
+        **({"kind": line["kind"]} if line["kind"] else {}),
+        "reason": reason(line),
+    }
+
+
+def _rounded(listeners: float) -> float:
+    """Round to one decimal, below one listener to three significant digits."""
+    return round(listeners, 1) if listeners >= 1 else float(f"{listeners:.3g}")

@@ -1,0 +1,1 @@
+"""The lists that requests are answered with."""

@@ -1,0 +1,222 @@
+"""Response bodies: what the endpoint answers, as plain values; the command line prints the same."""
+
+from collections.abc import Iterable
+from typing import Literal, NotRequired
+
+import h3
+from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
+
+from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
+from recsys.errors import UnknownChartError
+from recsys.geography.spelling import searchable
+from recsys.serving.snapshot.place import chain, place_named
+from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.snapshot_reader import Level, Place, Published
+
+
+class Centre(TypedDict):
+    """The centre of a place's cell in degrees: public geography, nobody's position."""
+
+    latitude: float
+    longitude: float
+
+
+class Region(TypedDict):
+    """A place of the atlas: a region, a country or the world."""
+
+    id: str
+    name: str
+    country: str | None
+    level: Level
+    parent: str | None
+    centre: Centre
+    population: int
+
+
+class Regions(TypedDict):
+    """Places, the best match first."""
+
+    as_of: str
+    regions: list[Region]
+
+
+class Chart(TypedDict):
+    """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
+
+    Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order.
+    """
+
+    region: Region
+    scope: Level
+    chart: str
+    as_of: str
+    location_used: bool
+    history_used: NotRequired[bool]
+    why: str
+    items: list[Item]
+
+
+class Polygon(TypedDict):
+    """A hexagon, as [longitude, latitude] in degrees; it may run on beyond 180 to stay whole."""
+
+    type: Literal["Polygon"]
+    coordinates: list[list[list[float]]]
+
+
+class Feature(TypedDict):
+    """A region and its hexagon."""
+
+    type: Literal["Feature"]
+    id: str
+    geometry: Polygon
+    properties: Region
+
+
+class FeatureCollection(TypedDict):
+    """Regions as GeoJSON (RFC 7946)."""
+
+    type: Literal["FeatureCollection"]
+    features: list[Feature]
+
+
+def regions_answer(published: Published, *, query: str, limit: int) -> Regions:
+    """Return the places whose name and country hold every word of the query, whatever its accents and case."""
+    found = _search(published.places.values(), query=query)
+    return {"as_of": published.as_of, "regions": [_region(place) for place in found[:limit]]}
+
+
+def regions_geojson(published: Published, *, query: str, limit: int) -> FeatureCollection:
+    """Return what :func:`regions_answer` finds and a map can draw: the regions, as hexagons."""
+    regions = (place for place in published.places.values() if place.level == "region")
+    found = _search(regions, query=query)
+    return {"type": "FeatureCollection", "features": [_feature(place) for place in found[:limit]]}
+
+
+def chart_answer(published: Published, *, place_id: str, chart: str, limit: int) -> Chart:
+    """Return a public chart of a place, or of the nearest larger place where there is something to show.
+
+    Parameters
+    ----------
+    published : Published
+    place_id : str
+        A region, a country or ``world``.
+    chart : str
+        ``popular``, ``rising`` or ``local``.
+    limit : int
+        Items at most.
+
+    Raises
+    ------
+    UnknownPlaceError
+        If the atlas has no such place.
+    UnknownChartError
+        If there is no chart of that name.
+    """
+    if chart not in CHARTS:
+        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
+    place = place_named(place_id, published=published)
+    shown, items = _nearest(place, chart=chart, published=published)
+    why = _why(place, shown, chart=chart, found=bool(items), published=published)
+    return chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+
+
+def chart_of(
+    published: Published, *, place: Place, shown: Place, chart: str, why: str, used: bool, items: list[Item]
+) -> Chart:
+    """Return items with what is said about the whole list."""
+    return {
+        "region": _region(place),
+        "scope": shown.level,
+        "chart": chart,
+        "as_of": published.as_of,
+        "location_used": used,
+        "why": why,
+        "items": items,
+    }
+
+
+def label(place: Place) -> str:
+    """Return a place's name with its country's."""
+    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
+
+
+def _search(places: Iterable[Place], *, query: str) -> list[Place]:
+    """Return matches: names that begin with the query first, then places with charts, then the most people."""
+    wanted = searchable(query)
+    words = wanted.split()
+    found = [place for place in places if all(word in place.search for word in words)]
+    return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
+
+
+def _nearest(place: Place, *, chart: str, published: Published) -> tuple[Place, list[Item]]:
+    """Return the place, or the nearest larger one, whose list is not empty; if all are, the place and nothing."""
+    for ancestor in chain(place, published=published):
+        items = published.items(ancestor.id, chart=chart)
+        if items:
+            return ancestor, items
+    return place, []
+
+
+def _why(place: Place, shown: Place, *, chart: str, found: bool, published: Published) -> str:
+    """Say which list this is, over which nights, and why it is not the place's own or is empty."""
+    basis = _basis(shown, chart=chart, published=published)
+    if chart not in published.charts:
+        return _MISSING.get(chart, "There is no such chart yet.")
+    if chart == LOCAL and place.level == "world":
+        return "The local chart compares a place with the rest of the world, so the world has none."
+    if found and shown == place:
+        return basis
+    searched = list(chain(place, published=published))
+    passed = searched[: searched.index(shown)] if found else searched
+    own = [each for each in passed if published.items(each.id, chart=chart) is not None]
+    without = [] if place in own else [f"{_short(place)} has no chart of its own"]
+    nothing = [_NOTHING[chart].format(" or ".join(map(_short, own)))] if own else []
+    because = ", and ".join([*without, *nothing])
+    because = because[0].upper() + because[1:]
+    return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
+
+
+def _region(place: Place) -> Region:
+    return {
+        "id": place.id,
+        "name": place.name,
+        "country": place.country,
+        "level": place.level,
+        "parent": place.parent,
+        "centre": {"latitude": place.latitude, "longitude": place.longitude},
+        "population": place.population,
+    }
+
+
+def _feature(place: Place) -> Feature:
+    ring = [[longitude, latitude] for latitude, longitude in h3.cell_to_boundary(place.id)]
+    # RFC 7946 would cut a hexagon at 180 degrees in two; maps draw it whole when its longitudes simply run on.
+    if max(ring)[0] - min(ring)[0] > 180:
+        ring = [[longitude % 360, latitude] for longitude, latitude in ring]
+    geometry: Polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": _region(place)}
+
+
+def _basis(shown: Place, *, chart: str, published: Published) -> str:
+    nights = "night" if published.nights == 1 else f"{published.nights} nights"
+    what = {
+        POPULAR: f"Popular in {label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}.",
+        RISING: f"Rising in {label(shown)}, by listeners who contribute, in the last nights to {published.as_of} "
+        "against the weeks before.",
+        LOCAL: f"Special in {label(shown)} against the rest of the world, by listeners who contribute, over the "
+        f"{nights} to {published.as_of}.",
+    }
+    return what[chart]
+
+
+def _short(place: Place) -> str:
+    return "the world" if place.level == "world" else place.name
+
+
+_NOTHING = {
+    POPULAR: "nothing is known of {}",
+    RISING: "nothing in {} clearly rises above its own past",
+    LOCAL: "nothing in {} clearly stands out against the rest of the world",
+}
+_SHOWN = {POPULAR: "the chart of {}", RISING: "what rises in {}", LOCAL: "what is special in {}"}
+_MISSING = {RISING: "There is no rising chart yet: it compares with the past, and too few nights have been released."}

@@ -1,0 +1,101 @@
+"""The OpenAPI document: what the middleware takes and adds, beside what the routes say of themselves."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from recsys.serving.middleware.authentication import UNLIMITED
+from recsys.serving.openapi.examples import problems
+from recsys.serving.requests.problems import SENT, Problem
+
+Document = dict[str, Any]
+
+
+def completed(document: Document) -> Document:
+    """Return the document of the routes with headers, ``304``, ``429`` and the types of problems.
+
+    Parameters
+    ----------
+    document : dict
+        As FastAPI makes it; it is changed.
+    """
+    schema = TypeAdapter(Problem).json_schema()
+    schema["properties"]["type"]["enum"] = [f"/problems/{slug}" for slug in SENT]
+    document["components"]["schemas"]["Problem"] = schema
+    document["components"]["headers"] = _HEADERS
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(operation, path)
+    return document
+
+
+def _complete(operation: Document, path: str) -> None:
+    parameters, responses = operation.setdefault("parameters", []), operation["responses"]
+    if path in _TAGGED:
+        parameters.append(_IF_NONE_MATCH)
+        responses["304"] = {"description": "What the client has is still so."}
+    if _is_personal(path):
+        parameters.append(_SEC_GPC)
+    if not parameters:
+        del operation["parameters"]
+    for status, answer in problems(*() if path in UNLIMITED else (429,)).items():
+        responses.setdefault(str(status), answer)
+    operation["responses"] = dict(sorted(responses.items()))
+    for status, answer in responses.items():
+        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(path, status)}
+
+
+def _headers(path: str, status: str) -> list[str]:
+    """Return the names of an answer's headers, beside those of its body."""
+    is_good = status in ("200", "202", "304")
+    tag = ["ETag"] if is_good and path in _TAGGED else []
+    if is_good and path in _SHARED:  # and so without what is about one asker
+        return [*tag, "Cache-Control", *(["Vary"] if path in _VARYING else [])]
+    kept = ["Cache-Control"] if tag or not is_good or path.startswith("/v1/me/") else []
+    limits = [] if path in UNLIMITED else ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+    return [*tag, *kept, *limits, "X-Request-Id", *_OF_STATUS.get(status, [])]
+
+
+def _is_personal(path: str) -> bool:
+    return path.startswith("/v1/me/") and not path.startswith("/v1/me/data/erasures/")
+
+
+_VARYING = ("/v1/regions", "/v1/regions/{id}/charts/{chart}")
+_SHARED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/.well-known/gpc.json")
+_TAGGED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/transparency")
+_OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}
+
+
+def _header(description: str, *, example: str | int, always: bool = True) -> Document:
+    kind = "integer" if isinstance(example, int) else "string"
+    return {"description": description, "required": always, "schema": {"type": kind}, "example": example}
+
+
+_HEADERS = {
+    "Allow": _header("With 405: the methods of the address.", example="DELETE, GET, HEAD", always=False),
+    "Cache-Control": _header("Who may keep the answer, and for how long.", example="public, max-age=300"),
+    "ETag": _header("Names these bytes, for `If-None-Match`.", example='"0f8fad5bd9cb469fa16570867728950e"'),
+    "Location": _header("Where the receipt can be polled.", example="/v1/me/data/erasures/3b1f0c6a9d7e4582"),
+    "RateLimit-Limit": _header("Requests in a window; without a limit it is missing.", example=240, always=False),
+    "RateLimit-Remaining": _header("Requests that are left of them.", example=239, always=False),
+    "RateLimit-Reset": _header("Seconds until the window ends.", example=60, always=False),
+    "Retry-After": _header("Seconds to wait.", example=60),
+    "Vary": _header("The headers of the request that choose the answer.", example="Accept-Encoding"),
+    "WWW-Authenticate": _header("What is asked for.", example="Bearer"),
+    "X-Request-Id": _header("The name of the request, as it stands in the log.", example="4bf92f3577b34da6"),
+}
+
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of an answer that the client has: while it is the same, the answer is 304.",
+    "schema": {"type": "string"},
+}
+
+_SEC_GPC = {
+    "name": "Sec-GPC",
+    "in": "header",
+    "description": "`1`, Global Privacy Control, withdraws `partner_statistics` where it was allowed.",
+    "schema": {"type": "string"},
+    "example": "1",
+}

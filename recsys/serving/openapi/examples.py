@@ -1,0 +1,99 @@
+"""The examples and error answers that the OpenAPI document shows."""
+
+from typing import Any
+
+from recsys.serving.requests.problems import MEDIA_TYPE, Problem
+
+_LISBON = {
+    "id": "8539336bfffffff",
+    "name": "Lisbon",
+    "country": "Portugal",
+    "level": "region",
+    "parent": "PT",
+    "centre": {"latitude": 38.73, "longitude": -9.17},
+    "population": 517802,
+}
+
+REGIONS = {"as_of": "2025-06-30", "regions": [_LISBON]}
+
+GEOJSON_REGIONS = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "id": _LISBON["id"],
+            "geometry": {"type": "Polygon", "coordinates": [[[-9.2, 38.8], [-9.3, 38.7], [-9.1, 38.6], [-9.2, 38.8]]]},
+            "properties": _LISBON,
+        }
+    ],
+}
+
+_ITEM: dict[str, Any] = {
+    "rank": 1,
+    "previous_rank": 3,
+    "nights_on_chart": 12,
+    "track_id": "t000123",
+    "title": "Paper Lanterns",
+    "artist": "The Slow Ferries",
+    "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
+    "lift": 2.31,
+    "lift_interval": {"low": 2.01, "high": 2.64},
+    "nights": 7,
+    "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
+}
+
+CHART = {
+    "region": _LISBON,
+    "scope": "region",
+    "chart": "popular",
+    "as_of": "2025-06-30",
+    "location_used": False,
+    "why": "Popular in Lisbon, Portugal, by listeners who contribute, over the 7 nights to 2025-06-30.",
+    "items": [_ITEM],
+}
+
+TRENDING = CHART | {
+    "chart": "trending",
+    "location_used": True,
+    "history_used": True,
+    "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. What "
+    "is popular, rising or special in Lisbon, Portugal and the larger places around it, by listeners who contribute, "
+    "over the 7 nights to 2025-06-30. You allow your plays to choose, so what is close to them comes first.",
+    "items": [
+        _ITEM
+        | {
+            "reason": f"Close to what you play. {_ITEM['reason']}",
+            "because": "close_to_what_you_play",
+            "source": {"chart": "popular", "place": _LISBON["id"]},
+        }
+    ],
+}
+
+PROBLEM: Problem = {
+    "type": "/problems/position",
+    "title": "Positions are refused",
+    "status": 400,
+    "detail": "the request carries a position, which is neither needed nor wanted here",
+    "hint": "Send no position at all, or an H3 cell of resolution 5 or coarser as the parameter `cell`.",
+}
+
+READY = {"status": "ready", "snapshot": "2025-06-30-0123abcd", "as_of": "2025-06-30"}
+
+METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"} 3.0\n'
+
+_WHEN = {
+    400: "A parameter does not fit, or the request carries a position.",
+    401: "No valid token; whatever is wrong with it, the answer is the same.",
+    404: "There is no such place, chart, purpose or receipt.",
+    409: "The notice has changed since it was shown, or the browser's own signal says no.",
+    429: "Too many requests: wait as long as `Retry-After` says.",
+    503: "Nothing was published yet, what was published is not whole, or a database is away.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of error answers by status; ``default`` stands for every other."""
+    described: dict[int | str, str] = {status: _WHEN[status] for status in statuses}
+    described["default"] = "Any other problem."
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": PROBLEM}}
+    return {status: {"description": when, "content": content} for status, when in described.items()}

@@ -1,0 +1,86 @@
+"""What the OpenAPI document shows of the listener's own resources."""
+
+from typing import Any
+
+from recsys.consents.log import Purpose
+
+GPC = {"gpc": True, "lastUpdate": "2026-11-24"}
+
+CONSENT: dict[str, Any] = {
+    "purpose": "local_trends",
+    "text": Purpose.LOCAL_TRENDS.explained,
+    "state": "given",
+    "since": "2026-10-01T08:30:00+00:00",
+    "notice_version": "2026-09",
+    "channel": "api",
+    "asks_again": False,
+}
+
+_NEVER: dict[str, Any] = {
+    "state": "withdrawn",
+    "since": None,
+    "notice_version": None,
+    "channel": None,
+    "asks_again": False,
+}
+
+CONSENTS = {
+    "notice_version": "2026-09",
+    "consents": [CONSENT, *(_NEVER | {"purpose": p.value, "text": p.explained} for p in list(Purpose)[1:])],
+}
+
+_SCHEMA = "hearabouts-receipt-1 (after ISO/IEC TS 27560:2023)"
+
+RECEIPT = {
+    "receipt_id": "5f1a6c0de2b44b1f9c3a7d5e8f602143",
+    "schema_version": _SCHEMA,
+    "issued_at": "2026-11-01T06:00:00+00:00",
+    "consent_records": [
+        {
+            "record_id": "0c9d2e7f51b84a63a1f5d8e4b7c60392",
+            "schema_version": _SCHEMA,
+            "pii_principal_id": "a87d4f3e6b2c4d10b9e5f7c8d3a61204",
+            "language": "en",
+            "purpose": {
+                "purpose": "local_trends",
+                "description": Purpose.LOCAL_TRENDS.explained,
+                "lawful_basis": "consent",
+                "pii_information": ["place, as an H3 cell of resolution 5 or coarser"],
+                "retention_period": "not kept: it chooses the list of one request and is forgotten",
+                "recipient_third_parties": [],
+                "withdrawal_method": 'PUT /v1/me/consents/local_trends {"state": "withdrawn"}',
+                "pii_controllers": [
+                    {
+                        "party_name": "the operator of this Hearabouts endpoint",
+                        "party_contact": "privacy@example.org",
+                        "party_role": "controller",
+                    }
+                ],
+            },
+            "events": [
+                {
+                    "event_time": "2026-10-01T08:30:00+00:00",
+                    "event_type": "explicit",
+                    "event_state": "given",
+                    "privacy_notice": "2026-09",
+                    "collection_method": "api",
+                }
+            ],
+        }
+    ],
+}
+
+EXPORT = """\
+{"kind": "export", "schema": "hearabouts-export-1", "as_of": "2026-11-01T06:00:00+00:00"}
+{"kind": "consent", "purpose": "contribute_trends", "state": "given", "at": "2026-10-01T08:30:00+00:00", \
+"notice_version": "2026-09", "channel": "api"}
+{"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
+"track_id": "t000123", "plays": 3}
+{"kind": "taste", "night": "2026-10-04", "used_for": [], "track_id": "t000456", "closeness": 2.25, \
+"meaning": "We think that this track is close to what you play."}
+{"kind": "end", "lines": 4}
+"""
+
+ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending"}
+
+ERASURE_DONE = ERASURE | {"state": "done"}

@@ -1,0 +1,135 @@
+"""The rows of a chart as they are drawn: a dot and its interval on a scale that the whole list shares."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log
+
+from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.snapshot_reader import Place
+
+_LEAST = 0.05  # times: what is less is drawn there, as a logarithm has no zero
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a chart.
+
+    Parameters
+    ----------
+    item : Item
+    move : str
+        ``up``, ``down``, ``same`` or ``new``, against the night before.
+    places : int
+        How many ranks up or down.
+    figure, spoken : str
+        The number beside the dot, and the whole of it in words.
+    low, dot, high : float
+        Per cent of the scale.
+    base : float or None
+        Where the scale has "as much as elsewhere", in per cent.
+    """
+
+    item: Item
+    move: str
+    places: int
+    figure: str
+    spoken: str
+    low: float
+    dot: float
+    high: float
+    base: float | None
+
+
+def rows(items: Sequence[Item], *, chart: str) -> list[Row]:
+    """Return the rows of a list: of the popular chart listeners are drawn, of the others how many times as much."""
+    measure = _listeners if chart == "popular" else _lift
+    values = [measure(item) for item in items]
+    if not values:
+        return []
+    scale, base = (_linear if chart == "popular" else _logarithmic)(values)
+    return [_row(item, value, scale, base, chart=chart) for item, value in zip(items, values, strict=True)]
+
+
+def label(place: Place) -> str:
+    """Return a place's name as a sentence would use it."""
+    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
+
+
+AXES = {
+    "popular": "Listeners a night who contribute: the dot is our estimate, the bar where the truth lies with 95 % "
+    "confidence.",
+    "rising": "How many times its own past here: the dot is our estimate, the bar where the truth lies with 95 % "
+    "confidence.",
+    "local": "How many times its share in the rest of the world: the dot is our estimate, the bar where the truth "
+    "lies with 95 % confidence.",
+}
+
+BLANK = Row(
+    {
+        "rank": 0,
+        "previous_rank": "new",
+        "nights_on_chart": 1,
+        "track_id": "",
+        "title": "",
+        "artist": "",
+        "listeners": {"estimate": 0.0, "low": 0.0, "high": 0.0},
+        "lift": 1.0,
+        "lift_interval": {"low": 1.0, "high": 1.0},
+        "nights": 0,
+        "reason": "",
+    },
+    move="new",
+    places=0,
+    figure="",
+    spoken="",
+    low=0.0,
+    dot=0.0,
+    high=0.0,
+    base=None,
+)
+"""What the browser fills in for the lists that only it may ask for."""
+
+_Value = tuple[float, float, float]
+_Scale = Callable[[float], float]
+
+
+def _listeners(item: Item) -> _Value:
+    found = item["listeners"]
+    return found["low"], found["estimate"], found["high"]
+
+
+def _lift(item: Item) -> _Value:
+    return item["lift_interval"]["low"], item["lift"], item["lift_interval"]["high"]
+
+
+def _linear(values: Sequence[_Value]) -> tuple[_Scale, float | None]:
+    most = max(max(value) for value in values) or 1.0
+    return lambda x: 100 * x / most, None
+
+
+def _logarithmic(values: Sequence[_Value]) -> tuple[_Scale, float | None]:
+    least = max(_LEAST, min(1.0, *(value[0] for value in values)))
+    most = max(2.0, *(value[2] for value in values))
+
+    def scale(x: float) -> float:
+        return 100 * log(max(x, least) / least) / log(most / least)
+
+    return scale, scale(1.0)
+
+
+def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart: str) -> Row:
+    before = item["previous_rank"]
+    places = 0 if before == "new" else before - item["rank"]
+    move = "new" if before == "new" else "up" if places > 0 else "down" if places < 0 else "same"
+    low, estimate, high = (_count(x) if chart == "popular" else f"{x:.1f}" for x in value)
+    figure, spoken = (
+        (estimate, f"About {estimate} listeners a night, between {low} and {high}")
+        if chart == "popular"
+        else (f"{estimate}×", f"About {estimate} times as much, between {low} and {high}")
+    )
+    start, dot, end = (round(min(100.0, max(0.0, scale(x))), 1) for x in value)
+    return Row(item, move, abs(places), figure, spoken, start, dot, end, None if base is None else round(base, 1))
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"

@@ -1,0 +1,144 @@
+"""The page: what is trending in a place, as plain HTML that the map and a listener's own part then build upon."""
+
+import json
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from recsys.artifacts.list_candidates import CHARTS
+from recsys.consents.log import Purpose
+from recsys.errors import RecsysError
+from recsys.serving.lists.responses import chart_answer, regions_answer
+from recsys.serving.middleware.position_filter import without_parameters
+from recsys.serving.pages import templates
+from recsys.serving.pages.chart_rows import AXES, BLANK, rows
+from recsys.serving.pages.templates import SWITCHES, revalidated, shown
+from recsys.serving.requests.positions import FINEST
+from recsys.serving.routes.transparency import average_km2, told_to
+from recsys.serving.snapshot.place import chain, place_named
+from recsys.serving.snapshot.snapshot_reader import WORLD, Place, Published
+from recsys.serving.state.endpoint import Endpoint, endpoint_of
+
+router = APIRouter(include_in_schema=False)
+
+_NEARBY = 24  # places that a page leads to
+_MATCHES = 30  # places that a search shows
+
+
+class PageParameters(BaseModel):
+    """The query of the page."""
+
+    model_config = ConfigDict(extra="ignore")  # what others hang on a link; positions are refused before this
+
+    place: Annotated[str, Query(max_length=20)] = WORLD
+    chart: Annotated[str, Query(max_length=20)] = CHARTS[0]
+    q: Annotated[str, Query(max_length=100)] = ""
+
+
+@router.get("/")
+def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> Response:
+    """Show the charts of a place, or the places that a search finds."""
+    endpoint = endpoint_of(request)
+    try:
+        published = endpoint.current.get()
+        found = _found(published, query.q) if query.q.strip() else _charts(published, query, endpoint)
+    except RecsysError as error:
+        return shown("problem.html", request, status=error.status, problem=_said(error))
+    return shown(found.pop("template"), request, **found)
+
+
+@router.get("/me", dependencies=[Depends(without_parameters)])
+def me_page(request: Request) -> Response:
+    """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
+    told = told_to(endpoint_of(request))
+    collected = {p.value: [each for each in told["collected"] if p in each["purposes"]] for p in Purpose}
+    return shown(
+        "me.html",
+        request,
+        purposes=told["purposes"],
+        collected=collected,
+        area=f"{average_km2(FINEST):,.0f}",
+        names=SWITCHES,
+        axis=AXES["popular"],
+        blank=BLANK,
+    )
+
+
+@router.get("/licences", dependencies=[Depends(without_parameters)])
+def licences_page(request: Request) -> Response:
+    """Show who wrote what the page takes from others."""
+    file = templates.BUILT / "licences.json"
+    return shown("licences.html", request, others=json.loads(file.read_bytes()) if file.is_file() else [])
+
+
+@router.get("/assets/{name}", dependencies=[Depends(without_parameters)])
+def asset(request: Request, name: str) -> Response:
+    """Return a script, a style, a font or the outline of the land."""
+    found = _asset(name)
+    if found is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    packed = found.with_name(f"{name}.gz")
+    encoding = {}
+    if packed.is_file() and "gzip" in request.headers.get("accept-encoding", ""):
+        found, encoding = packed, {"Content-Encoding": "gzip"}
+    headers = encoding | {"Vary": "Accept-Encoding"}
+    return revalidated(Response(found.read_bytes(), media_type=_TYPES[Path(name).suffix], headers=headers), request)
+
+
+def _asset(name: str) -> Path | None:
+    if not re.fullmatch(r"[a-z][a-z-]*\.[a-z0-9]+", name) or Path(name).suffix not in _TYPES:
+        return None
+    folders = [templates.BUILT] if name not in _OURS else [templates.PAGES]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
+
+
+def _charts(published: Published, query: PageParameters, endpoint: Endpoint) -> dict[str, Any]:
+    place, limit = place_named(query.place, published=published), endpoint.items(None)
+    answer = chart_answer(published, place_id=place.id, chart=query.chart, limit=limit)
+    wider = list(chain(place, published=published))[1:]
+    return {
+        "template": "place.html",
+        "place": place,
+        "answer": answer,
+        "rows": rows(answer["items"], chart=query.chart),
+        "axis": AXES[query.chart],
+        "wider": wider,
+        "larger": next((each for each in wider if each.served), None),
+        "nearby": _nearby(place, published=published),
+    }
+
+
+def _found(published: Published, query: str) -> dict[str, Any]:
+    found = regions_answer(published, query=query, limit=_MATCHES)["regions"]
+    places = [published.places[each["id"]] for each in found]
+    return {"template": "search.html", "query": query, "places": places}
+
+
+def _nearby(place: Place, *, published: Published) -> list[Place]:
+    """Return the places with charts within a place, or beside a region."""
+    within = place.parent if place.level == "region" else place.id
+    return [each for each in published.places.values() if each.served and each.parent == within and each != place][
+        :_NEARBY
+    ]
+
+
+def _said(error: RecsysError) -> dict[str, str]:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
+    return {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}

@@ -1,0 +1,142 @@
+"""Page templates: the frame that all pages share, with one head and one policy."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsys.consents.log import Purpose
+from recsys.serving.pages.chart_rows import label
+from recsys.serving.requests.problems import MEDIA_TYPE
+from recsys.serving.snapshot.snapshot_reader import Published
+from recsys.serving.state.endpoint import endpoint_of
+
+PAGES = Path(__file__).parent
+BUILT = PAGES / "built"  # by `make page`: the map, its font and land, and the licences of what others wrote
+
+SWITCHES = {
+    Purpose.LOCAL_TRENDS.value: "Near me",
+    Purpose.CONTRIBUTE_TRENDS.value: "Count my plays in my area’s charts",
+    Purpose.PERSONALISATION.value: "Learn from my plays for me",
+    Purpose.PARTNER_STATISTICS.value: "Count my plays in partners’ statistics",
+}
+"""What the pages call the purposes."""
+
+_DATE = Markup("<time>{}</time>")
+_ADDRESSES = ("/", "/me", "/licences", "/transparency")
+_CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special here"}
+_HEADERS = {
+    # Nothing comes from elsewhere, nothing goes elsewhere, and nobody frames the page to steer a listener's clicks.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+        "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **values: Any) -> Response:
+    """Return a page: a template of this folder in the frame, with what it needs."""
+    current = endpoint_of(request).current.settled()
+    charted, built = _charted(current) if current else 0, (BUILT / "map.js").is_file()
+    text = _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
+    return revalidated(HTMLResponse(text, status_code=status), request)
+
+
+def revalidated(answer: Response, request: Request) -> Response:
+    """Return an answer under the policy of all pages, without its body where the browser has it already."""
+    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    answer.headers.update(_HEADERS)
+    if answer.status_code != HTTPStatus.OK:
+        return answer
+    answer.headers["ETag"] = tag
+    if tag not in request.headers.get("if-none-match", ""):
+        return answer
+    kept = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
+
+
+class Readable:
+    """The ASGI layer that tells people in a page what went wrong, at an address of a page.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Answers with problems (RFC 9457), which are for programs.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back, or a page instead."""
+        if scope["type"] != "http" or scope["path"] not in _ADDRESSES or not _is_browser(scope):
+            await self._app(scope, receive, send)
+            return
+        held: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            held.append(message)
+
+        await self._app(scope, receive, keep)
+        if _is_problem(held):
+            await _page_of(held, Request(scope))(scope, receive, send)
+            return
+        for message in held:
+            await send(message)
+
+
+def _is_browser(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def _is_problem(held: list[Message]) -> bool:
+    return (b"content-type", MEDIA_TYPE.encode()) in (held[0]["headers"] if held else ())
+
+
+def _page_of(held: list[Message], request: Request) -> Response:
+    problem = json.loads(b"".join(message.get("body", b"") for message in held[1:]))
+    answer = shown("problem.html", request, status=problem["status"], problem=_told(problem))
+    for name, value in held[0]["headers"]:
+        if name not in (b"content-type", b"content-length", b"cache-control"):
+            answer.headers[name.decode("latin-1")] = value.decode("latin-1")
+    return answer
+
+
+def _told(problem: Mapping[str, Any]) -> dict[str, str]:
+    detail = problem["detail"].rstrip(".")
+    return {"title": problem["title"], "text": f"{detail[:1].upper()}{detail[1:]}."}
+
+
+@lru_cache(maxsize=2)
+def _charted(published: Published) -> int:
+    """Return how many places have charts of their own: in the answer that the map is made of, they come first."""
+    return sum(place.served for place in published.places.values())
+
+
+def _dated(text: str) -> Markup:
+    """Return a text, escaped, with its dates marked, so that no line breaks within one."""
+    parts = re.split(r"(\d{4}-\d{2}-\d{2})", text)
+    return Markup("").join(_DATE.format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    loader = FileSystemLoader(PAGES)
+    found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["label"] = label
+    found.filters["dated"] = _dated
+    found.filters["called"] = lambda purpose: SWITCHES[purpose]
+    return found

@@ -1,0 +1,92 @@
+"""The rate limit: how many requests in a window of time, alike for every listener."""
+
+import hashlib
+import ipaddress
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from recsys.settings import ServingSettings
+
+_MOST = 200_000  # askers that are told apart in a window; those beyond share what one of them has
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an asker has left.
+
+    Parameters
+    ----------
+    limit : int
+        Requests in a window.
+    remaining : int
+        Requests that are left, this one taken off; -1 where it is one too many.
+    reset : int
+        Seconds until the window ends.
+    """
+
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that say so (draft-ietf-httpapi-ratelimit-headers-06)."""
+        return [
+            (b"ratelimit-limit", b"%d" % self.limit),
+            (b"ratelimit-remaining", b"%d" % max(self.remaining, 0)),
+            (b"ratelimit-reset", b"%d" % self.reset),
+        ]
+
+
+class Limits:
+    """Counts requests by asker, for one window at a time and in memory alone.
+
+    Windows are the same for everybody, so that their end tells nothing about an asker. Addresses are kept as hashes
+    under a key that each start draws anew; of an IPv6 address its network of 64 bits counts, which is one customer.
+
+    Parameters
+    ----------
+    settings : ServingSettings
+    clock : callable, optional
+        Seconds, which only go forward.
+    """
+
+    def __init__(self, settings: ServingSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._ends, self._taken = -1.0, dict[str, int]()
+        key = secrets.token_bytes(32)
+        self._hashed = lru_cache(1024)(lambda address: _hashed(address, key))
+
+    def of_listener(self, listener: str) -> Allowance | None:
+        """Count one request of a listener; None where there is no limit."""
+        return self._take(listener, limit=self._settings.listener_requests)
+
+    def of_address(self, address: str) -> Allowance | None:
+        """Count one request of an address; None where there is no limit."""
+        return self._take(self._hashed(address), limit=self._settings.address_requests)
+
+    def _take(self, asker: str, *, limit: int) -> Allowance | None:
+        if limit == 0:
+            return None
+        now = self._clock()
+        if now >= self._ends:
+            self._ends, self._taken = now + self._settings.rate_seconds, {}
+        if asker not in self._taken and len(self._taken) >= _MOST:
+            asker = ""
+        taken = self._taken[asker] = self._taken.get(asker, 0) + 1
+        return Allowance(limit, max(limit - taken, -1), int(self._ends - now) + 1)
+
+
+def _hashed(address: str, key: bytes) -> str:
+    return hashlib.blake2b(_customer(address).encode(), key=key, digest_size=16).hexdigest()
+
+
+def _customer(address: str) -> str:
+    """Return what one customer has: an IPv4 address, or an IPv6 network."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address

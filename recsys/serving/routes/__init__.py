@@ -1,0 +1,1 @@
+"""The resources of the endpoint, one subject a file."""

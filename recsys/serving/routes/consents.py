@@ -1,0 +1,206 @@
+"""The listener's switches: how they stand, turning one in one request, and a receipt of every decision.
+
+What a new version of the notice means: consent is given under the version that the listener was shown. It is in force
+under that one alone, and under later ones of which the operator says that they ask for the same
+(``consents.earlier_notices``; the version that comes with the defaults says so of all before it). Under any other
+version the switch is off, for this endpoint and for the night alike, and ``asks_again`` says why; what was played
+meanwhile stays out of everything. A withdrawal holds under every notice, and nobody who declined is asked again.
+"""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import TypedDict
+
+from recsys.consents.log import Channel, Entry, Purpose, Standing, State
+from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
+from recsys.serving.middleware.position_filter import without_parameters
+from recsys.serving.openapi.examples import problems
+from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
+from recsys.serving.requests.positions import mentions_position, names_position
+from recsys.serving.routes.receipts import Receipt, receipt_of
+from recsys.serving.state.endpoint import endpoint_of
+from recsys.serving.state.listener import SignedIn, Token, signed_in
+from recsys.settings import ConsentsSettings
+
+router = APIRouter(dependencies=[Depends(without_parameters)])
+
+
+class Consent(TypedDict):
+    """One switch: ``state`` is ``given`` only where it counts; the rest is of the last decision, or null."""
+
+    purpose: str
+    text: str
+    state: str
+    since: str | None
+    notice_version: str | None
+    channel: str | None
+    asks_again: bool
+
+
+class Consents(TypedDict):
+    """All switches, and the version of the notice that is shown today."""
+
+    notice_version: str
+    consents: list[Consent]
+
+
+class Decision(BaseModel):
+    """What the listener decides; ``notice_version`` is needed to give, and must be today's."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    state: State
+    notice_version: str | None = None
+
+
+async def _decision(request: Request) -> Decision:
+    """Read the body, which nobody else has looked at: it may hold no position, and nothing of it is repeated."""
+    body = await request.body()
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InputError("the body is not JSON", hint=_BODY) from None
+    if mentions_position(body.decode()) or any(
+        names_position(name) for name in (given if isinstance(given, dict) else ())
+    ):
+        raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=_BODY)
+    try:
+        return Decision.model_validate_json(body)
+    except ValidationError:
+        raise InputError("the body does not fit", hint=_BODY) from None
+
+
+_BODY = 'Send {"state": "given", "notice_version": "..."} or {"state": "withdrawn"} as application/json.'
+
+
+@router.get(
+    "/v1/me/consents",
+    response_model=Consents,
+    summary="How my switches stand",
+    responses={200: {"content": {"application/json": {"example": CONSENTS}}}, **problems(401, 503)},
+)
+def consents(request: Request, token: Token) -> JSONResponse:
+    """Return every purpose with its state at this moment; what was never decided is not allowed.
+
+    `asks_again` is true where the last decision was to give, under a notice that is not in force any more: it does not
+    count until it is given again.
+    """
+    who = signed_in(request, token)
+    return JSONResponse(_consents(request, who))
+
+
+@router.put(
+    "/v1/me/consents/{purpose}",
+    response_model=Consent,
+    summary="Give or withdraw",
+    responses={200: {"content": {"application/json": {"example": CONSENT}}}, **problems(400, 401, 404, 409, 503)},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": Decision.model_json_schema(),
+                    "examples": {
+                        "give": {"value": {"state": "given", "notice_version": "2026-09"}},
+                        "withdraw": {"value": {"state": "withdrawn", "notice_version": "2026-09"}},
+                    },
+                }
+            },
+        }
+    },
+)
+def decide(
+    request: Request,
+    purpose: Annotated[str, Path(description="A switch.", json_schema_extra={"enum": list(Purpose)})],
+    decision: Annotated[Decision, Depends(_decision)],
+    token: Token,
+) -> JSONResponse:
+    """Turn one switch; it counts from the next request, and from the next night in everything derived.
+
+    Giving needs the version of the notice that is shown today, as `GET /v1/me/consents` names it; withdrawing always
+    works. The same request again changes nothing. With `Sec-GPC: 1`, `partner_statistics` cannot be given: the next
+    request would withdraw it, and of two contradicting answers in one request the no is believed.
+    """
+    who, settings = signed_in(request, token), endpoint_of(request).settings.consents
+    entry = _entry(request, who, _known(purpose), decision, settings)
+    if endpoint_of(request).consents.decide(entry):
+        endpoint_of(request).metrics.decided(entry.purpose, entry.state)
+    (consent,) = (each for each in _consents(request, who)["consents"] if each["purpose"] == purpose)
+    return JSONResponse(consent)
+
+
+@router.get(
+    "/v1/me/consents/receipts",
+    response_model=Receipt,
+    summary="A receipt of all my decisions",
+    responses={200: {"content": {"application/json": {"example": RECEIPT}}}, **problems(401, 503)},
+)
+def receipts(request: Request, token: Token) -> JSONResponse:
+    """Return a record of every purpose that was ever decided, with all its events, to keep.
+
+    The fields are named after ISO/IEC TS 27560:2023. Who never decided gets a receipt without records.
+    """
+    who, endpoint = signed_in(request, token), endpoint_of(request)
+    entries = endpoint.consents.entries(who.listener)
+    receipt = receipt_of(entries, key=endpoint.listener_key, settings=endpoint.settings, now=who.now)
+    return JSONResponse(receipt, headers={"Content-Disposition": 'attachment; filename="consent-receipt.json"'})
+
+
+@router.get(
+    "/.well-known/gpc.json",
+    summary="Is Global Privacy Control honoured?",
+    responses={200: {"content": {"application/json": {"example": GPC}}}},
+)
+def gpc() -> JSONResponse:
+    """Say that `Sec-GPC: 1` is honoured, as a withdrawal of `partner_statistics`."""
+    return JSONResponse(GPC, headers={"Cache-Control": "public, max-age=86400"})
+
+
+def _consents(request: Request, who: SignedIn) -> Consents:
+    endpoint = endpoint_of(request)
+    standings = endpoint.consents.standings(who.listener, at=who.now)
+    return {
+        "notice_version": endpoint.settings.consents.notice_version,
+        "consents": [_consent(purpose, standing) for purpose, standing in standings.items()],
+    }
+
+
+def _consent(purpose: Purpose, standing: Standing) -> Consent:
+    last = standing.last
+    return {
+        "purpose": purpose.value,
+        "text": purpose.explained,
+        "state": standing.state.value,
+        "since": last.at.isoformat() if last else None,
+        "notice_version": last.notice_version if last else None,
+        "channel": last.channel.value if last else None,
+        "asks_again": standing.asks_again,
+    }
+
+
+def _known(purpose: str) -> Purpose:
+    try:
+        return Purpose(purpose)
+    except ValueError:
+        raise UnknownPurposeError("there is no such purpose", hint=f"Purposes are: {', '.join(Purpose)}.") from None
+
+
+def _entry(request: Request, who: SignedIn, purpose: Purpose, decision: Decision, settings: ConsentsSettings) -> Entry:
+    """Return what a decision adds to the log, in our words alone: whatever a client calls its notice is not kept."""
+    if decision.state == State.GIVEN and decision.notice_version != settings.notice_version:
+        raise StaleNoticeError(
+            f"the notice that was shown is not the one of today, {settings.notice_version}",
+            hint="Show the listener today's notice and ask again; withdrawing needs no version.",
+        )
+    if decision.state == State.GIVEN and who.opted_out and purpose == Purpose.PARTNER_STATISTICS:
+        raise OptedOutError(
+            "the request carries Sec-GPC: 1, which withdraws partner_statistics",
+            hint="Allow it from a browser, or for a site, without Global Privacy Control.",
+        )
+    own_page = request.headers.get("sec-fetch-site") == "same-origin"  # which no other page can make a browser say
+    channel = Channel.PAGE if own_page else Channel.API
+    return Entry(who.listener, purpose, decision.state, who.now, settings.notice_version, channel)

@@ -1,0 +1,138 @@
+"""Data rights, export and erasure: everything held about me, and the end of it; the same for someone never seen."""
+
+import json
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from typing_extensions import TypedDict
+
+from recsys.consents.log import Entry, Purpose, State
+from recsys.errors import NotReadyError, UnknownReceiptError
+from recsys.serving.middleware.position_filter import without_parameters
+from recsys.serving.openapi.examples import problems
+from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
+from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.serving.state.export import Record
+from recsys.serving.state.listener import SignedIn, Token, signed_in
+
+NDJSON = "application/x-ndjson"
+
+router = APIRouter(dependencies=[Depends(without_parameters)])
+
+
+class Erasure(TypedDict):
+    """The state of an erasure, ``pending`` or ``done``."""
+
+    receipt: str
+    state: str
+
+
+@router.get(
+    "/v1/me/data",
+    summary="Everything held about me",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One JSON object a line; the last line says how many came before it.",
+            "content": {NDJSON: {"schema": {"type": "string"}, "example": EXPORT}},
+        },
+        **problems(401, 503),
+    },
+)
+def data(request: Request, token: Token) -> StreamingResponse:
+    """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
+
+    A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
+    `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
+    """
+    who, endpoint = signed_in(request, token), endpoint_of(request)
+    lines = _lines(endpoint, who)
+    first = next(lines)
+    headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
+    return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
+
+
+@router.delete(
+    "/v1/me/data",
+    status_code=202,
+    response_model=Erasure,
+    summary="Forget me",
+    responses={202: {"content": {"application/json": {"example": ERASURE}}}, **problems(401, 503)},
+)
+def erase(request: Request, token: Token) -> JSONResponse:
+    """Forget the listener: at once in every answer, and with the next night on every disk.
+
+    The receipt is drawn at random. It is all that stays, and tells nothing about who holds it.
+    """
+    who, endpoint = signed_in(request, token), endpoint_of(request)
+    receipt = endpoint.consents.erasures.ask(who.listener, at=who.now)
+    answer: Erasure = {"receipt": receipt, "state": "pending"}
+    return JSONResponse(answer, status_code=202, headers={"Location": f"/v1/me/data/erasures/{receipt}"})
+
+
+@router.get(
+    "/v1/me/data/erasures/{receipt}",
+    response_model=Erasure,
+    summary="Is it done?",
+    responses={200: {"content": {"application/json": {"example": ERASURE_DONE}}}, **problems(400, 404, 503)},
+)
+def erasure(
+    request: Request, receipt: Annotated[str, Path(description="From `DELETE /v1/me/data`.", max_length=64)]
+) -> JSONResponse:
+    """Return the state of an erasure. No token is needed: the account may be gone, and the receipt names nobody."""
+    done = endpoint_of(request).consents.erasures.is_done(receipt)
+    if done is None:
+        raise UnknownReceiptError("there is no such receipt", hint="Use the receipt as it was given out.")
+    answer: Erasure = {"receipt": receipt, "state": "done" if done else "pending"}
+    return JSONResponse(answer)
+
+
+def _lines(endpoint: Endpoint, who: SignedIn) -> Iterator[dict[str, Any]]:
+    if endpoint.held is None:
+        raise NotReadyError(
+            "this endpoint has no access to the private store", hint="Start it with `hearabouts serve`."
+        )
+    standings = endpoint.consents.standings(who.listener, at=who.now)
+    allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
+    erased = endpoint.consents.erasures.concerns(who.listener)
+    records = endpoint.held(who.listener)  # read also where it is erased: the time tells nothing
+    first = list(islice(records, 1))  # now, as a failure can be answered only before the first line
+    lines = 1
+    yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
+    for entry in endpoint.consents.entries(who.listener):
+        lines += 1
+        yield _consent(entry)
+    for record in chain(first, records):
+        if not erased:
+            lines += 1
+            yield _stored(record, allowed)
+    yield {"kind": "end", "lines": lines}
+
+
+def _consent(entry: Entry) -> dict[str, Any]:
+    return {
+        "kind": "consent",
+        "purpose": entry.purpose.value,
+        "state": entry.state.value,
+        "at": entry.at.isoformat(),
+        "notice_version": entry.notice_version,
+        "channel": entry.channel.value,
+    }
+
+
+def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
+    used_for = [purpose.value for purpose in record.stored_for if purpose in allowed]
+    line: dict[str, Any] = {"kind": record.kind, "night": record.night.isoformat(), "used_for": used_for}
+    if record.kind == "contribution":
+        line |= {"region": record.place, "track_id": record.track_id, "plays": record.plays}
+    if record.kind == "taste":
+        meaning = "You played this track." if record.played else "We think that this track is close to what you play."
+        line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
+    return line
+
+
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"

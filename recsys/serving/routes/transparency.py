@@ -1,0 +1,240 @@
+"""What is collected, what for, how coarse, how long, and what it cost in privacy: generated, never typed by hand."""
+
+from functools import lru_cache
+from math import pi
+
+import h3
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, Response
+from typing_extensions import TypedDict
+
+from recsys.consents.log import Purpose
+from recsys.serving.account import Accounted
+from recsys.serving.middleware.position_filter import without_parameters
+from recsys.serving.openapi.examples import problems
+from recsys.serving.openapi.examples_transparency import TRANSPARENCY
+from recsys.serving.pages.templates import shown
+from recsys.serving.requests.positions import FINEST
+from recsys.serving.snapshot.snapshot_reader import Published
+from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.settings import Settings
+
+router = APIRouter(dependencies=[Depends(without_parameters)])
+
+PRECISE_METRES = 1_000  # the strictest radius found in a law for a "precise" position (section 4.4 of the design)
+
+
+class Collected(TypedDict):
+    """One kind of data: what it is for, how coarse it is kept, how long, and who sees it."""
+
+    what: str
+    purposes: list[str]
+    how_coarse: str
+    kept: str
+    seen_by: str
+
+
+class Switch(TypedDict):
+    """A purpose that a listener can allow; by default none is."""
+
+    purpose: str
+    text: str
+    default: str
+
+
+class Area(TypedDict):
+    """How large the places are, in km²: cells on average, and the smallest and the largest region that there is."""
+
+    finest_resolution: int
+    average_cell_km2: float
+    smallest_region_km2: float | None
+    largest_region_km2: float | None
+    regions: int
+    people_at_least: int
+    precise_by_law_km2: float
+    explained: str
+
+
+class Privacy(TypedDict):
+    """What one listener adds at most, under how much noise, and what was spent; ``account`` is of the last night."""
+
+    unit: str
+    rho_per_night: float
+    delta: float
+    tracks_a_night: int
+    nights_of_28: int
+    nights_of_365: int
+    account: Accounted | None
+
+
+class Transparency(TypedDict):
+    """All of it."""
+
+    controller: str
+    contact: str
+    notice_version: str
+    last_night: str | None
+    last_run: str | None
+    purposes: list[Switch]
+    collected: list[Collected]
+    area: Area
+    privacy: Privacy
+    not_private: list[str]
+
+
+@router.get(
+    "/v1/transparency",
+    response_model=Transparency,
+    summary="What is collected, and what for",
+    responses={200: {"content": {"application/json": {"example": TRANSPARENCY}}}, **problems(400)},
+)
+def transparency(request: Request) -> Response:
+    """Return what is collected, for which purpose, how coarse, how long, and what was spent on privacy.
+
+    It is generated from the settings, the atlas and the ledger's account.
+    """
+    endpoint = endpoint_of(request)
+    return endpoint.prepared.answer(told_to(endpoint), route="/v1/transparency")
+
+
+@router.get("/transparency", summary="The same as a page", response_class=HTMLResponse, responses=problems(400))
+def transparency_page(request: Request) -> Response:
+    """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
+    return shown("transparency.html", request, found=told_to(endpoint_of(request)))
+
+
+def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:
+    """Return what is so by the settings, the published atlas and the account of the last night.
+
+    Parameters
+    ----------
+    settings : Settings
+    published : Published or None
+        None while nothing was published.
+    account : Accounted or None
+        None while no night wrote one.
+    """
+    return {
+        "controller": settings.consents.controller,
+        "contact": settings.consents.contact,
+        "notice_version": settings.consents.notice_version,
+        "last_night": published.as_of if published else None,
+        "last_run": account["at"] if account else None,
+        "purposes": [{"purpose": p.value, "text": p.explained, "default": "withdrawn"} for p in Purpose],
+        "collected": _collected(settings),
+        "area": _area(settings, published),
+        "privacy": _privacy(settings, account),
+        "not_private": _not_private(settings),
+    }
+
+
+def told_to(endpoint: Endpoint) -> Transparency:
+    """Return what an endpoint says of itself at this moment."""
+    published = endpoint.current.newest()
+    return transparency_of(endpoint.settings, published=published, account=endpoint.account.get())
+
+
+def _collected(settings: Settings) -> list[Collected]:
+    resolution, nights = settings.atlas.finest_resolution, settings.store.nights
+    local, contribute, personal, partners = (purpose.value for purpose in Purpose)
+    return [
+        {
+            "what": "where a play happened",
+            "purposes": [contribute, partners],
+            "how_coarse": f"{_cell(resolution)}; the position is forgotten in memory",
+            "kept": f"{nights} nights",
+            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and partners get no others",
+        },
+        {
+            "what": "which tracks were played, by night",
+            "purposes": [contribute, personal, partners],
+            "how_coarse": "by UTC day, under a keyed hash of the user id",
+            "kept": f"{nights} nights",
+            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and models rank for you",
+        },
+        {
+            "what": "how close tracks are to what you play, worked out from that",
+            "purposes": [personal],
+            "how_coarse": "a few hundred tracks, under a keyed hash of the user id",
+            "kept": "until the next night works it out anew",
+            "seen_by": f"{_OPERATOR}; it puts your own list in order",
+        },
+        {
+            "what": "where the app says you are, when it asks for your list",
+            "purposes": [local],
+            "how_coarse": f"{_cell(FINEST)}; anything finer is refused",
+            "kept": "not at all; it chooses the list and is in no log",
+            "seen_by": "nobody",
+        },
+        {
+            "what": "what you allowed and withdrew, when, by which notice and which way",
+            "purposes": [],
+            "how_coarse": "exact, under a keyed hash of the user id",
+            "kept": "until you have it erased",
+            "seen_by": "you",
+        },
+    ]
+
+
+def average_km2(resolution: int) -> float:
+    """Return how large a cell of a resolution is on average."""
+    return float(h3.average_hexagon_area(resolution, unit="km^2"))
+
+
+def _cell(resolution: int) -> str:
+    return (
+        f"an area of about {average_km2(resolution):,.0f} km² or more (H3 cells of resolution {resolution} or coarser)"
+    )
+
+
+_OPERATOR = "nobody but whoever runs this endpoint, who could read it"
+
+
+def _area(settings: Settings, published: Published | None) -> Area:
+    resolution = settings.atlas.finest_resolution
+    average, precise = average_km2(resolution), pi * (PRECISE_METRES / 1000) ** 2
+    areas = _areas(published) if published else ()
+    return {
+        "finest_resolution": resolution,
+        "average_cell_km2": round(average, 1),
+        "smallest_region_km2": round(min(areas), 1) if areas else None,
+        "largest_region_km2": round(max(areas), 1) if areas else None,
+        "regions": len(areas),
+        "people_at_least": settings.atlas.min_population,
+        "precise_by_law_km2": round(precise, 2),
+        "explained": (
+            f"A cell of resolution {resolution} covers {average:,.0f} km² on average. The strictest law that we know "
+            f"calls a position precise within {PRECISE_METRES:,} m, which is {precise:.2f} km²: "
+            f"{average / precise:,.0f} times less."
+        ),
+    }
+
+
+@lru_cache(maxsize=1)
+def _areas(published: Published) -> tuple[float, ...]:
+    """Return the areas of all regions in km²: some milliseconds, once a snapshot."""
+    regions = (place.id for place in published.places.values() if place.level == "region")
+    return tuple(h3.cell_area(cell, unit="km^2") for cell in regions)
+
+
+def _privacy(settings: Settings, account: Accounted | None) -> Privacy:
+    privacy = settings.privacy
+    return {
+        "unit": "one listener, with everything that this listener adds",
+        "rho_per_night": privacy.rho_per_night,
+        "delta": privacy.delta,
+        "tracks_a_night": privacy.max_tracks,
+        "nights_of_28": privacy.max_nights,
+        "nights_of_365": privacy.max_nights_per_year,
+        "account": account,
+    }
+
+
+def _not_private(settings: Settings) -> list[str]:
+    return [
+        "Your own list is computed from your own history, for you: whoever sees your screen sees it.",
+        f"The tracks you play are kept for {settings.store.nights} nights where you allow it; whoever runs this "
+        "endpoint could read them there, and with the key of the listeners tell that they are yours.",
+        "What your app knows about you, and what the network sees of your requests, is not ours to protect.",
+        "Published charts stay published after you withdraw; the noise in them protects you even so.",
+    ]

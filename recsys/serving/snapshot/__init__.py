@@ -1,0 +1,1 @@
+"""The published snapshot, opened, reloaded when a newer one comes, and its answers kept."""

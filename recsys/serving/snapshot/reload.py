@@ -1,0 +1,161 @@
+"""Hot reload: what a pointer on disk names is opened by the first request that finds it changed, for all others too."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Generic, NoReturn, Protocol, TypeVar
+
+import structlog
+
+from recsys.errors import NotReadyError
+
+
+class Named(Protocol):
+    """What the log can name."""
+
+    @property
+    def id(self) -> str:
+        """Which one it is."""
+        ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+class HotReload(Generic[T]):
+    """What a pointer names, kept open.
+
+    One thread opens what is new while the others go on with the old; a request keeps what it started with. What does
+    not verify is not used: what was there before goes on, and :meth:`check` says so.
+
+    Parameters
+    ----------
+    pointer : Path
+        A file that is replaced whenever there is something new.
+    opened : callable
+        Opens what the pointer names; raises NotReadyError where it is not there or not whole.
+    what : str
+        What it is, in the log.
+    log : structlog logger
+        Told what is used from now on, or why something new is not.
+    found : callable, optional
+        Told ``served`` or ``refused`` of everything new.
+    """
+
+    def __init__(
+        self,
+        pointer: Path,
+        *,
+        opened: Callable[[], T],
+        what: str,
+        log: structlog.typing.FilteringBoundLogger,
+        found: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._pointer, self._opened, self._what, self._log, self._found = str(pointer), opened, what, log, found
+        self._opening = Lock()
+        self._turn: tuple[_Pointer] | None = None
+        self._seen: _Seen[T] = _Seen(None, None, NotReadyError("nothing was opened yet"))
+
+    def get(self) -> T:
+        """Return the newest that verified.
+
+        Raises
+        ------
+        NotReadyError
+            If there is none.
+        """
+        seen = self._follow(again=self._seen.found is None)
+        return _raise(seen.refusal) if seen.found is None else seen.found
+
+    def newest(self) -> T | None:
+        """Return the newest that verified, or None where there is none."""
+        return self._follow(again=False).found
+
+    def settled(self) -> T | None:
+        """Return the newest where that takes no more than a look at the pointer, else None."""
+        seen = self._seen
+        return seen.found if self._looked_at() == seen.pointer else None
+
+    def get_or(self, otherwise: T) -> T:
+        """Return what the pointer names, or something else where that is not whole: older private data is not used."""
+        seen = self._follow(again=False)
+        return otherwise if seen.found is None or seen.refusal else seen.found
+
+    def check(self) -> T:
+        """Return what the pointer names.
+
+        Raises
+        ------
+        NotReadyError
+            If there is nothing or it does not verify, even where something older is still in use.
+        """
+        seen = self._follow(again=True)
+        return _raise(seen.refusal) if seen.refusal or seen.found is None else seen.found
+
+    def _follow(self, *, again: bool) -> "_Seen[T]":
+        seen, pointer = self._seen, self._looked_at()
+        if pointer == seen.pointer and not (again and seen.refusal):
+            return seen
+        if not self._opening.acquire(blocking=seen.found is None):
+            return seen
+        try:
+            if self._seen is seen:
+                self._seen = self._look(pointer, before=seen)
+            return self._seen
+        finally:
+            self._opening.release()
+
+    def _looked_at(self) -> "_Pointer":
+        """Return the pointer's signature, looked at once for all requests of one turn of the event loop."""
+        turn = self._turn
+        if turn is None:
+            turn = (_signature(self._pointer),)
+            with suppress(RuntimeError):  # another thread has no loop, and nothing is remembered
+                asyncio.get_running_loop().call_soon(self._end_turn)
+                self._turn = turn
+        return turn[0]
+
+    def _end_turn(self) -> None:
+        self._turn = None
+
+    def _look(self, pointer: "_Pointer", *, before: "_Seen[T]") -> "_Seen[T]":
+        try:
+            found = self._opened()
+        except NotReadyError as refusal:
+            if pointer != before.pointer:
+                self._log.error(f"{self._what} refused", reason=refusal.message)
+                self._found("refused")
+            return _Seen(pointer, before.found, refusal)
+        self._log.info(self._what, id=found.id)
+        self._found("served")
+        return _Seen(pointer, found, None)
+
+
+_Pointer = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True)
+class _Seen(Generic[T]):
+    """What was found behind the pointer, as one value, so that it changes at once for every thread."""
+
+    pointer: _Pointer
+    found: T | None
+    refusal: NotReadyError | None
+
+
+def _signature(pointer: str) -> _Pointer:
+    """Return what changes whenever the pointer is replaced: it is a new file each time."""
+    try:
+        found = os.stat(pointer)  # noqa: PTH116 - at every request: half the time of Path.stat
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _raise(refusal: NotReadyError | None) -> NoReturn:
+    # A new exception for every request: a shared one would gather the tracebacks of all of them.
+    raise NotReadyError(refusal.message if refusal else "nothing is there", hint=refusal.hint if refusal else "")

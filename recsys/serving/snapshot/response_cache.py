@@ -1,0 +1,177 @@
+"""The response cache: public answers as bytes, made once a snapshot, and not sent at all where the client has them."""
+
+import gzip
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from recsys.serving.snapshot.snapshot_reader import Published
+from recsys.settings import ServingSettings
+
+ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
+
+_MOST = 32 << 20  # bytes of all answers that are kept
+_WORTH = 1024  # bytes that an answer has at least to be packed: it goes in one packet either way
+_ABOUT = 2048  # bytes that an answer takes beside its text
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Answer(Response):
+    """A public answer, which may be sent any number of times.
+
+    Parameters
+    ----------
+    content : bytes
+    headers : list of (bytes, bytes)
+        All of them.
+    etag : bytes
+        A strong entity tag: of these bytes alone.
+    route : str
+        The template of its path.
+    scope : str or None
+        How wide a list it is.
+
+    Attributes
+    ----------
+    head : bytes
+        The headers as they are written.
+    size : int
+        Bytes of memory, about.
+    packed : Answer or None
+        The same for clients that take gzip; it is another representation, with a tag of its own.
+    """
+
+    packed: "Answer | None" = None
+
+    def __init__(self, content: bytes, *, headers: Headers, etag: bytes, route: str, scope: str | None) -> None:
+        super().__init__(content)
+        self.raw_headers = headers
+        self.route, self.scope = route, scope
+        self._etag = etag
+        self.head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        self.size = len(content) + len(self.head) + _ABOUT  # bytes in memory
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, packed or not, or 304 where the client has the same bytes already."""
+        chosen = self.chosen(scope["headers"])
+        if chosen is not self:
+            await chosen(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state[ROUTE], state[SCOPE] = self.route, self.scope
+        same = self._is_known(scope["headers"])
+        headers = [each for each in self.raw_headers if each[0] not in _OF_BODY] if same else self.raw_headers
+        await send({"type": "http.response.start", "status": 304 if same else 200, "headers": [*headers]})
+        await send({"type": "http.response.body", "body": b"" if same else self.body})
+
+    def chosen(self, headers: Headers) -> "Answer":
+        """Return the representation for a client that sent these headers."""
+        return self.packed if self.packed and _takes_gzip(headers) else self
+
+    def pack(self) -> None:
+        """Make the packed answer, where that saves anything."""
+        if len(self.body) < _WORTH:
+            return
+        body = gzip.compress(self.body, 6, mtime=0)
+        kept = [each for each in self.raw_headers if each[0] not in (b"content-length", b"etag")]
+        etag = _tag(body)
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip"), (b"etag", etag), *kept]
+        self.packed = Answer(body, headers=headers, etag=etag, route=self.route, scope=self.scope)
+        self.size += self.packed.size
+
+    def _is_known(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Tell whether ``If-None-Match`` names the tag (RFC 9110, 13.1.2: weakly compared)."""
+        for name, value in headers:
+            if name == b"if-none-match":
+                return any(tag.strip().removeprefix(b"W/") in (b"*", self._etag) for tag in value.split(b","))
+        return False
+
+
+_OF_BODY = (b"content-length", b"content-type", b"content-encoding")
+
+
+def _takes_gzip(headers: Headers) -> bool:
+    return any(name == b"accept-encoding" and _names_gzip(value) for name, value in headers)
+
+
+@lru_cache(256)
+def _names_gzip(value: bytes) -> bool:
+    """Tell whether ``Accept-Encoding`` names gzip, or means it by ``*``, and not with q=0 (RFC 9110, 12.5.3)."""
+    codings = (each.partition(";") for each in value.decode("latin-1").lower().replace(" ", "").split(","))
+    allowed = {coding: not _ZERO.fullmatch(weight) for coding, _, weight in codings}
+    return allowed.get("gzip", allowed.get("*", False))
+
+
+_ZERO = re.compile(r"q=0(\.0*)?")
+
+
+def _tag(body: bytes) -> bytes:
+    return b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+
+
+class Prepared:
+    """Keeps the answers of one snapshot, within bounds, and makes them.
+
+    Parameters
+    ----------
+    settings : ServingSettings
+        How long others may keep an answer, and which pages' origins may read it.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        fresh, stale = settings.cache_seconds, settings.stale_seconds
+        caching = f"public, max-age={fresh}, stale-while-revalidate={stale}".encode()
+        varying = [(b"vary", b"Origin")] if settings.cors_origins and "*" not in settings.cors_origins else []
+        self._common: Headers = [(b"cache-control", caching), *varying]
+        self._of: Published | None = None
+        self._kept: OrderedDict[bytes, Answer] = OrderedDict()
+        self._bytes, self._keeping = 0, Lock()
+
+    def answer(
+        self,
+        content: Mapping[str, Any],
+        *,
+        route: str,
+        scope: str | None = None,
+        media_type: str = "application/json",
+        vary: str | None = None,
+    ) -> Answer:
+        """Return an answer with a JSON value."""
+        body = to_json(content)
+        etag = _tag(body)
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", media_type.encode()), (b"etag", etag)]
+        varying = [(b"vary", vary.encode())] if vary else []
+        return Answer(body, headers=[*headers, *self._common, *varying], etag=etag, route=route, scope=scope)
+
+    def keep(self, answer: Answer, asked: bytes, *, of: Published) -> Answer:
+        """Remember an answer by what was asked, packed too, as long as its snapshot is the one that is served."""
+        answer.pack()
+        with self._keeping:
+            if self._of is not of:
+                self._of, self._kept, self._bytes = of, OrderedDict(), 0
+            before = self._kept.pop(asked, None)
+            self._kept[asked] = answer
+            self._bytes += answer.size - (before.size if before else 0)
+            while self._bytes > _MOST:
+                self._bytes -= self._kept.popitem(last=False)[1].size
+        return answer
+
+    def find(self, asked: bytes, *, of: Published | None) -> Answer | None:
+        """Return what was answered to the same question before, of the same snapshot."""
+        return self._kept.get(asked) if of is self._of and of else None
+
+
+def url_of(scope: Scope) -> bytes:
+    """Return path and query of a request as they came."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return path + b"?" + query if query else path

@@ -1,0 +1,43 @@
+"""The export of a listener's records: rows that whoever starts the endpoint reads for it from the private store."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from recsys.consents.log import Purpose
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row that is stored about a listener.
+
+    Parameters
+    ----------
+    kind : str
+        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night; ``taste``: a
+        track that is held to be close to what the listener plays.
+    night : date
+    place : str or None
+        The id of the region or country it is counted in.
+    track_id : str or None
+    plays : int or None
+    stored_for : tuple of Purpose
+        What the listener allowed when it was stored.
+    closeness : float or None
+        Of a taste: how far the track stands above the last one that is kept, in standard deviations.
+    played : bool or None
+        Of a taste: whether the listener played the track.
+    """
+
+    kind: str
+    night: date
+    place: str | None
+    track_id: str | None
+    plays: int | None
+    stored_for: tuple[Purpose, ...]
+    closeness: float | None = None
+    played: bool | None = None
+
+
+ListenerRecords = Callable[[str], Iterator[Record]]
+"""Yields everything that is stored about a listener beside the consent log; whoever starts the endpoint provides it."""

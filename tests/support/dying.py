@@ -1,0 +1,82 @@
+"""Run a job that dies by SIGKILL just before its first write, its second, and so on.
+
+``python -m support.dying JOB WORKSPACE COPIES``, in tests/. Each run is a process of its own on its own copy of a
+workspace, ``COPIES/1`` and so on; the last one lives. Every write to the file system is announced to an audit hook (PEP 578) before it happens.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from support.releasing import NIGHT, catalogue, contributed, released, small_atlas, window
+
+from recsys.releases.charts import charts
+from recsys.releases.snapshot import publishing
+from recsys.settings import load_settings
+from recsys.workspace import Workspace
+
+CHARTS = load_settings(overrides={"charts": {"size": 10}}).charts
+ROWS = [(f"listener {i}", "aa1", f"t{i % 3:02d}") for i in range(30)]
+WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
+
+
+def publish(root: Path, *, day: int = 1) -> str:
+    """Publish charts that differ from day to day."""
+    atlas = small_atlas()
+    table = window(np.full((8, 20), 100 * (day + 1)), atlas=atlas, tracks=catalogue()["track_id"].to_list())
+    return publishing.publish(
+        Workspace(root),
+        charts=charts.Charts(charts.popular(table, atlas=atlas, settings=CHARTS), (charts.POPULAR,)),
+        catalogue=catalogue(),
+        atlas=atlas,
+        nights=[NIGHT + timedelta(days=day)],
+        settings_digest="s",
+        ledger_numbers=[1],
+    )
+
+
+def release(root: Path) -> Path:
+    """Release a night."""
+    return released(contributed(ROWS), root)
+
+
+JOBS: dict[str, Callable[[Path], object]] = {"publish": publish, "release": release}
+
+
+def main(job: str, workspace: Path, copies: Path) -> None:
+    """Run the job again and again, dying one write later each time, until it lives."""
+    for moment in itertools.count(1):
+        root = Path(shutil.copytree(workspace, copies / str(moment)))
+        child = os.fork()  # from a process that has imported everything and started nothing
+        if child == 0:
+            publishing._KEPT = 1  # so that the older one has to go
+            _die_before(moment, root)
+            JOBS[job](root)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        if not os.WIFSIGNALED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def _die_before(last: int, root: Path) -> None:
+    moments = 0
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal moments
+        if event in WRITES or (event == "open" and str(arguments[0]).startswith(str(root))):
+            moments += 1
+            if moments == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

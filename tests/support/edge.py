@@ -1,0 +1,160 @@
+"""A small published snapshot and a client, for all tests of the endpoint: every name and number is known here."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h3
+import httpx
+import numpy as np
+from fastapi import FastAPI
+
+from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
+from recsys.artifacts.chart_database import PlaceRow, write_charts_file
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.serving.app import create_app
+from recsys.serving.auth.tokens import mint
+from recsys.serving.state.export import ListenerRecords
+from recsys.settings import Settings
+from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
+
+NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+AS_OF = "2026-10-31"
+
+# Public centres of cities; the cells follow from them.
+LISBON = h3.latlng_to_cell(38.72, -9.14, 5)
+PORTO = h3.cell_to_parent(h3.latlng_to_cell(41.15, -8.61, 5), 4)  # a region of resolution 4, and not served
+SUVA = h3.latlng_to_cell(-18.14, 178.44, 5)
+ALENTEJO = h3.latlng_to_cell(37.9, -7.9, 5)  # in no region; its parent of resolution 4 belongs to Portugal
+OCEAN = h3.latlng_to_cell(0.0, -30.0, 5)
+
+_PLACES: list[PlaceRow] = [
+    ("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
+    ("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
+    ("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
+    (LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", 1),
+    (PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", 0),
+    (SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", 0),
+]
+
+
+def items(place: str, *, size: int) -> list[dict[str, Any]]:
+    """The items of a chart, which say where they come from."""
+    return [
+        {
+            "rank": rank,
+            "previous_rank": "new" if rank == 2 else rank + 1,
+            "nights_on_chart": rank,
+            "track_id": f"track-{rank}",
+            "title": f"Song {rank} of {place}",
+            "artist": "The Ünits",
+            "listeners": {"estimate": 100.0 / rank, "low": 90.0 / rank, "high": 110.0 / rank},
+            "lift": 1.5,
+            "lift_interval": {"low": 1.2, "high": 1.9},
+            "nights": 7,
+            "reason": "made by hand",
+        }
+        for rank in range(1, size + 1)
+    ]
+
+
+def listed(place: str, *, size: int) -> list[dict[str, Any]]:
+    """The same items as a listener's list has them of whom nothing is known or may be used."""
+    extra = {"because": "popular_here", "source": {"chart": "popular", "place": place}}
+    return [item | extra for item in items(place, size=size)]
+
+
+def publish(workspace: Workspace, *, as_of: str = AS_OF, size: int = 100, point: bool = True) -> str:
+    """Write a snapshot with charts of Lisbon, Portugal and the world, and point to it."""
+    name = f"{as_of}-0123abcd"
+    nights = [str(date.fromisoformat(as_of) - timedelta(days=back)) for back in range(6, -1, -1)]
+    with staged(workspace.snapshots / name) as folder:
+        _write_charts(folder / "charts.db", size=size)
+        write_manifest(
+            folder, {"id": name, "as_of": as_of, "nights": nights, "atlas": "a", "settings": "s", "ledger": []}
+        )
+    if point:
+        replace_file(workspace.current, name.encode())
+    return name
+
+
+def decide(
+    workspace: Workspace,
+    user_id: str,
+    state: State,
+    *,
+    purpose: Purpose = Purpose.LOCAL_TRENDS,
+    at: datetime = NOW - timedelta(days=1),
+    notice: str = "2026-09",
+) -> None:
+    """Let a listener give or withdraw consent, by default under the notice of the settings."""
+    listener = listener_of(user_id, key=workspace.listener_key())
+    ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, notice)])
+
+
+def remember(
+    workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str] = ()
+) -> Affinities:
+    """Write what is close to each user, by track; the played ones were played by everybody who has them."""
+    tracks = tuple(sorted({track for row in close.values() for track in row}))
+    key = workspace.listener_key()
+    rows = sorted((bytes.fromhex(listener_of(user, key=key)), sorted(row.items())) for user, row in close.items())
+    shape = (len(rows), max((len(row) for _, row in rows), default=0))
+    columns, closeness = np.full(shape, NO_TRACK, dtype=np.int32), np.zeros(shape, dtype=np.float16)
+    for number, (_, row) in enumerate(rows):
+        columns[number, : len(row)] = [tracks.index(track) for track, _ in row]
+        closeness[number, : len(row)] = [value for _, value in row]
+    heard = np.isin(columns, [tracks.index(track) for track in played if track in tracks])
+    listeners = np.array([listener for listener, _ in rows], dtype="S16")
+    affinities = Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
+    write(workspace, affinities)
+    return affinities
+
+
+def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:
+    """The header of a signed-in listener."""
+    return {"Authorization": f"Bearer {mint(user_id, workspace=workspace, settings=settings, now=now)}"}
+
+
+def told(answer: httpx.Response) -> tuple[object, ...]:
+    """What an answer tells: everything but the name of the request and what is left of the asker's own allowance."""
+    own = {"x-request-id", "ratelimit-remaining", "ratelimit-reset"}
+    headers = tuple((name, value) for name, value in sorted(answer.headers.items()) if name not in own)
+    return answer.status_code, headers, answer.content
+
+
+class Client:
+    """A client of the endpoint in this process; the clock can be set."""
+
+    def __init__(self, workspace: Workspace, *, settings: Settings, held: ListenerRecords | None = None) -> None:
+        self.now = NOW
+        self._workspace, self._settings, self._held = workspace, settings, held
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """Made at the first request, so that its log goes to what captures standard error in the test itself."""
+        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now, held=self._held)
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self.request("GET", url, **options)
+
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return self.all([(method, url, options)])[0]
+
+    def all(self, requests: Iterable[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
+        """Send many requests, one after the other, and return their answers."""
+
+        async def answers() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return [await client.request(method, url, **options) for method, url, options in requests]
+
+        return asyncio.run(answers())
+
+
+def _write_charts(path: Path, *, size: int) -> None:
+    lists = ((place, "popular", items(place, size=size)) for place in (LISBON, "PT", "world"))
+    write_charts_file(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists)

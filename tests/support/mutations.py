@@ -1,0 +1,764 @@
+"""Privacy faults that a tired hand could make, each with the tests that must notice; run alone it prints the score.
+
+A mutation is one change of the source: a text that stands there exactly once becomes another. It is tried on a copy of
+the project, in a process of its own, which is forked from one that has read the libraries of others already. Every
+named test must fail there, by an assertion or a refusal; a test that cannot even run has noticed nothing.
+"""
+
+import importlib
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+_COPIED = ("recsys", "pipelines", "tests")
+_IGNORED = shutil.ignore_patterns("bench", "browser", "integration", "node_modules", ".hypothesis")
+_ELSEWHERE = 99  # exit code of a run in which not the copy was imported
+_PATIENCE = 300  # seconds for the tests of one mutation
+_LIBRARIES = (  # what the tests read most of; what they have started by then outlives a fork, or is not missed
+    *("pytest", "hypothesis", "structlog.dev", "numpy", "scipy.stats", "polars", "pyarrow.compute", "dataframely"),
+    *("sqlalchemy", "psycopg", "pandas", "sklearn.ensemble", "matplotlib.figure", "fastapi", "opendp.prelude"),
+)
+
+# Failures that show that the mutation broke the program, and not that a test noticed the fault.
+_BROKEN = re.compile(r"\b(NameError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError|UnboundLocalError)\b")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One fault.
+
+    Parameters
+    ----------
+    fault : str
+        What is wrong then.
+    file : str
+        The source that is changed, from the project's root.
+    old, new : str
+        What stands there exactly once, and what takes its place.
+    tests : tuple of str
+        Node ids, from ``tests/`` on; all of them must fail.
+    """
+
+    fault: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def mutated(self, source: str) -> str:
+        """Return the source with the fault in it."""
+        found = source.count(self.old)
+        if found != 1:
+            raise LookupError(
+                f"{self.file} holds {found} times what {self.fault!r} changes, expected once: "
+                "bring tests/support/mutations.py up to the code"
+            )
+        return source.replace(self.old, self.new)
+
+
+def copy_project(folder: Path, mutation: Mutation | None = None) -> Path:
+    """Copy what is needed to run tests, with a fault in it where one is given."""
+    for name in _COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=_IGNORED)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    if mutation:
+        file = folder / mutation.file
+        file.write_text(mutation.mutated(file.read_text(encoding="utf-8")), encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the tests of a copy ended: pytest's exit code, and what it printed."""
+
+    code: int | None
+    printed: str
+
+
+def run_tests(folder: Path, tests: Sequence[str]) -> Outcome:
+    """Run tests against the copy in a folder."""
+    (folder / "printed").touch()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_LIBRARIES])
+    process = context.Process(target=_run, args=(folder, tests))
+    process.start()
+    process.join(_PATIENCE)
+    process.kill()
+    process.join()
+    return Outcome(process.exitcode, (folder / "printed").read_text(encoding="utf-8"))
+
+
+def _run(folder: Path, tests: Sequence[str]) -> None:
+    """Be pytest in the folder, once it is sure that the copy is what is tested."""
+    printed = os.open(folder / "printed", os.O_WRONLY)
+    for standard in (sys.stdout, sys.stderr):
+        os.dup2(printed, standard.fileno())
+    os.chdir(folder)
+    for name in [name for name in os.environ if name.startswith(("PYTEST", "COV_"))]:
+        del os.environ[name]
+    os.environ |= {"PYTHONPATH": str(folder), "COLUMNS": "400", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    sys.path.insert(0, str(folder))
+    packages = [importlib.import_module(name) for name in ("recsys", "pipelines")]
+    if not all(Path(str(package.__file__)).is_relative_to(folder) for package in packages):
+        sys.exit(_ELSEWHERE)
+    hypothesis, pytest = (importlib.import_module(name) for name in ("hypothesis", "pytest"))
+    hypothesis.settings.register_profile("fault", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+    hypothesis.settings.load_profile("fault")  # which asks whether a test fails, and not for the smallest example
+    sys.exit(pytest.main(["-q", "--tb=line", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]))
+
+
+def noticed(mutation: Mutation, folder: Path) -> str:
+    """Try a mutation in an empty folder; return why it went unnoticed, or nothing where every test noticed it."""
+    done = run_tests(copy_project(folder, mutation), mutation.tests)
+    failed = re.findall(r"^FAILED (\S+.*)$", done.printed, flags=re.MULTILINE)
+    silent = [test for test in mutation.tests if not any(line.startswith(f"tests/{test}") for line in failed)]
+    broken = [line for line in failed if _BROKEN.search(line)]
+    if done.code == 1 and failed and not silent and not broken:
+        return ""
+    return f"{mutation.fault}: exit {done.code}, silent {silent}, broken {broken}\n{done.printed}"
+
+
+def score(mutations: Sequence[Mutation]) -> str:
+    """Try all mutations, two at a time, and say how many were noticed, and which were not."""
+
+    def tried(mutation: Mutation) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            return noticed(mutation, Path(folder))
+
+    with ThreadPoolExecutor(2) as pool:
+        unnoticed = list(filter(None, pool.map(tried, mutations)))
+    caught = len(mutations) - len(unnoticed)
+    return "\n".join([*unnoticed, f"{caught} of {len(mutations)} mutations noticed ({caught / len(mutations):.0%})"])
+
+
+NOISE, COUNTS, LEDGER = (
+    "recsys/releases/counts/noise.py",
+    "recsys/releases/counts/release.py",
+    "recsys/releases/budget/ledger.py",
+)
+ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner.py"
+CELLS, STORE = "recsys/cells/contributions.py", "recsys/cells/store.py"
+PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coarsening.py"
+HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
+ONCE, BOUNDED, DENIED = "attack/test_release_once.py", "unit/test_contributions.py", "attack/test_default_deny.py"
+COUNTED = "unit/test_release.py"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    # Noise
+    Mutation(
+        "the noise is 0.8 times as wide",
+        NOISE,
+        "table, stream = _table(sigma_squared), _key_stream()",
+        "table, stream = _table(0.64 * sigma_squared), _key_stream()",
+        (HONEST, "unit/test_noise.py::test_moments_and_tails"),
+    ),
+    Mutation(
+        "the noise is halved",
+        COUNTS,
+        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)",
+        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared) // 2",
+        (HONEST,),
+    ),
+    Mutation(
+        "the noise has a seed",
+        NOISE,
+        "algorithms.AES256(os.urandom(32))",
+        'algorithms.AES256(b"2015" * 8)',
+        (HONEST, "unit/test_noise.py::test_no_seed_repeats_a_draw", f"{ONCE}::test_no_seed_makes_two_releases_alike"),
+    ),
+    Mutation(
+        "the tiers of a release share their noise",
+        COUNTS,
+        "        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)\n",
+        "        shared = discrete_gaussian(1024, sigma_squared=1e4) if start == 0 else shared\n"
+        "        noisy = (np.resize(shared, size) * tier.sigma_squared**0.5 / 100).round().astype(np.int32)\n",
+        (HONEST,),
+    ),
+    Mutation(
+        "every block of draws repeats the first",
+        NOISE,
+        "part[:] = _invert(_words(stream, part.size), table, stream)",
+        "part[:] = draws[: part.size] if start else _invert(_words(stream, part.size), table, stream)",
+        ("unit/test_noise.py::test_blocks_do_not_repeat",),
+    ),
+    Mutation(
+        "the tails of the noise are cut off",
+        NOISE,
+        "_TAIL = 14",
+        "_TAIL = 3",
+        ("unit/test_noise.py::test_the_table_is_the_distribution",),
+    ),
+    Mutation(
+        "a draw that 64 bits leave open falls to one side",
+        NOISE,
+        "values[open_[i]] = bisect_right(table.cumulative, uniform) - table.bound",
+        "values[open_[i]] = below[i] - table.bound",
+        ("unit/test_noise.py::test_shortcuts_give_what_the_whole_table_gives",),
+    ),
+    Mutation(
+        "the noise is made for a listener of one track",
+        COUNTS,
+        "math.nextafter(settings.max_tracks / (2 * rho), math.inf)",
+        "math.nextafter(1 / (2 * rho), math.inf)",
+        (HONEST, f"{COUNTED}::test_countries_and_the_world_are_counted_from_their_share_of_the_budget"),
+    ),
+    Mutation(
+        "every tier has the whole budget",
+        COUNTS,
+        "_tier(name, rows, share * settings.rho_per_night, settings=settings)",
+        "_tier(name, rows, settings.rho_per_night, settings=settings)",
+        (HONEST, f"{COUNTED}::test_countries_and_the_world_are_counted_from_their_share_of_the_budget"),
+    ),
+    Mutation(
+        "the world's noise is that of the whole budget",
+        COUNTS,
+        "return Tier(name, rows, rho, math.nextafter(",
+        'return Tier(name, rows, rho, (0.1 if name == "world" else 1) * math.nextafter(',
+        (HONEST, f"{COUNTED}::test_countries_and_the_world_are_counted_from_their_share_of_the_budget"),
+    ),
+    # Counts
+    Mutation(
+        "a listener is counted twice",
+        COUNTS,
+        "agg(listeners=pl.len().cast(pl.Int32))",
+        "agg(listeners=2 * pl.len().cast(pl.Int32))",
+        (HONEST, f"{COUNTED}::test_distinct_listeners_are_counted"),
+    ),
+    Mutation(
+        "rows are counted, not listeners",
+        COUNTS,
+        "        .unique()\n",
+        "",
+        (f"{COUNTED}::test_distinct_listeners_are_counted",),
+    ),
+    Mutation(
+        "nobody checks whether what is released is bounded",
+        COUNTS,
+        "    _check_bounds(triples, settings=settings)\n",
+        "",
+        (f"{COUNTED}::test_unbounded_contributions_are_refused_before_anything_is_spent",),
+    ),
+    Mutation(
+        "what does not count is counted",
+        COUNTS,
+        'filter(pl.col("counted"), pl.col("night") == night)',
+        'filter(pl.col("night") == night)',
+        (f"{COUNTED}::test_what_does_not_count_is_ignored",),
+    ),
+    Mutation(
+        "only places where listeners were seen get noise",
+        COUNTS,
+        "    for tier, places in _blocks(tiers, length=max(1, _BLOCK // width)):\n",
+        "    for tier, places in _blocks(tiers, length=1):\n"
+        "        if not np.isin(row, start // width).any():\n"
+        "            start += width\n"
+        "            continue\n",
+        (f"{COUNTED}::test_every_cell_has_noise",),
+    ),
+    Mutation(
+        "what was played tonight is a candidate tonight",
+        COUNTS,
+        "    order = drawing_order(budget, atlas=atlas)\n    true = true_counts(",
+        "    order = drawing_order(budget, atlas=atlas)\n"
+        '    played = contributions.select("track_id").unique().collect()["track_id"]\n'
+        "    everywhere = [i for i, track in enumerate(candidates.tracks) if track in played]\n"
+        "    everywhere = np.union1d(candidates.everywhere, everywhere).astype(np.int32)\n"
+        "    candidates = replace(candidates, everywhere=everywhere)\n"
+        "    true = true_counts(",
+        ("property/test_releases.py::test_a_release_has_each_rows_candidates_and_marks_all_else",),
+    ),
+    Mutation(
+        "a message names the listeners who add too much",
+        COUNTS,
+        'f"{beyond} listeners add more than',
+        "f\"{beyond} listeners ({', '.join(added['listener'])}) add more than",
+        (f"{COUNTED}::test_unbounded_contributions_are_refused_before_anything_is_spent",),
+    ),
+    # Once
+    Mutation(
+        "a night that was released is drawn again",
+        COUNTS,
+        "    if folder.exists():\n        return _released_before",
+        "    if not folder:\n        return _released_before",
+        (f"{ONCE}::test_a_second_release_is_the_first_one",),
+    ),
+    Mutation(
+        "the ledger never hears that a night was released",
+        COUNTS,
+        "ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)\n    return folder\n\n\ndef confirm",
+        "return folder\n\n\ndef confirm",
+        (f"{ONCE}::test_a_deleted_release_is_not_drawn_again",),
+    ),
+    Mutation(
+        "a release is not compared with what the ledger paid for",
+        COUNTS,
+        "    ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)  # a crash may",
+        "    # a crash may",
+        (f"{ONCE}::test_an_exchanged_release_is_noticed",),
+    ),
+    Mutation(
+        "a release without an entry in the ledger passes",
+        COUNTS,
+        "    if entry is None:\n        raise PrivacyBudgetError(",
+        "    if entry is None:\n        return folder\n    if entry is None:\n        raise PrivacyBudgetError(",
+        (f"{COUNTED}::test_a_release_that_the_ledger_does_not_know_is_refused",),
+    ),
+    Mutation(
+        "a spend may become another one",
+        LEDGER,
+        "        _refuse_changed(existing.spend, spend)\n",
+        "",
+        (f"{ONCE}::test_a_night_that_was_begun_is_not_begun_otherwise",),
+    ),
+    Mutation(
+        "a night that was released is paid for, and drawn, again",
+        LEDGER,
+        "        _refuse_released(existing)\n",
+        "",
+        (f"{ONCE}::test_a_deleted_release_is_not_drawn_again",),
+    ),
+    Mutation(
+        "a spend need not reach the disk",
+        LEDGER,
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = OFF",
+        (f"{ONCE}::test_a_spend_reaches_the_disk_and_not_only_the_cache",),
+    ),
+    Mutation(
+        "the ledger forgets what was spent and never released",
+        LEDGER,
+        "FROM entries LEFT JOIN releases USING (number)",
+        "FROM entries JOIN releases USING (number)",
+        ("unit/test_ledger.py::test_an_entry_is_on_disk_when_commit_returns",),
+    ),
+    Mutation(
+        "entries of the ledger can be deleted",
+        LEDGER,
+        "entry_kept BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append only')",
+        "entry_kept BEFORE DELETE ON entries BEGIN SELECT 1",
+        ("unit/test_ledger.py::test_what_was_written_stays",),
+    ),
+    Mutation(
+        "two partner files may share a night",
+        LEDGER,
+        "        _refuse_other_period(existing, spend)\n",
+        "",
+        ("unit/test_ledger.py::test_a_night_is_in_one_period_at_most",),
+    ),
+    # Accounts
+    Mutation(
+        "the accountant forgets a release",
+        ACCOUNTS,
+        "*nightly[: caps[nights]]",
+        "*nightly[1 : caps[nights]]",
+        ("unit/test_accounting.py::test_the_worst_listener_counts_in_as_many_nights_as_the_caps_allow",),
+    ),
+    Mutation(
+        "the accountant forgets the partner files",
+        ACCOUNTS,
+        "together([*others, *nightly",
+        "together([*nightly",
+        ("unit/test_accounting.py::test_a_file_counts_in_every_window_that_it_has_a_night_in",),
+    ),
+    Mutation(
+        "the accountant believes what a release says that it cost",
+        ACCOUNTS,
+        "return math.fsum(count / (2 * sigma_squared) for sigma_squared, count in self.counts)",
+        "return math.fsum(1 / (2 * sigma_squared) for sigma_squared, _ in self.counts)",
+        ("unit/test_accounting.py::test_rho_comes_from_the_noise_and_not_from_what_is_said",),
+    ),
+    Mutation(
+        "the smaller of two epsilons is stated",
+        ACCOUNTS,
+        "return max(self.opendp, self.dp_accounting)",
+        "return min(self.opendp, self.dp_accounting)",
+        ("unit/test_accounting.py::test_the_accountants_agree_within_a_tenth_and_the_larger_is_stated",),
+    ),
+    Mutation(
+        "a threshold that may fail costs nothing",
+        ACCOUNTS,
+        "left, added = delta - exposure.failure,",
+        "left, added = delta,",
+        ("unit/test_accounting.py::test_a_threshold_that_may_fail_costs_delta_and_a_little_epsilon",),
+    ),
+    # Bounds
+    Mutation(
+        "a listener adds all its tracks",
+        CELLS,
+        "night=night, max_tracks=settings.max_tracks, key=key)",
+        "night=night, max_tracks=10**6, key=key)",
+        (HONEST, f"{BOUNDED}::test_at_most_max_tracks_count_and_plays_do_not_choose_them"),
+    ),
+    Mutation(
+        "a listener is counted in two regions a night",
+        CELLS,
+        'both.join(_homes(parts, key=key), on="listener", how="left", maintain_order="left")',
+        'both.with_columns(home=pl.col("part"))',
+        (
+            HONEST,
+            f"{BOUNDED}::test_the_part_with_the_most_plays_is_the_listeners_and_only_what_was_played_there_counts",
+        ),
+    ),
+    Mutation(
+        "what was played elsewhere counts at home",
+        CELLS,
+        'pl.col("for_charts") & (pl.col("part") == pl.col("home")).fill_null(value=False)',
+        'pl.col("for_charts")',
+        (f"{BOUNDED}::test_the_part_with_the_most_plays_is_the_listeners_and_only_what_was_played_there_counts",),
+    ),
+    Mutation(
+        "a listener counts every night",
+        CELLS,
+        "_Cap(WINDOW_NIGHTS, settings.max_nights), ",
+        "",
+        (f"{BOUNDED}::test_nobody_counts_on_more_than_max_nights_of_any_28",),
+    ),
+    Mutation(
+        "no cap holds for a year",
+        CELLS,
+        ", _Cap(YEAR_NIGHTS, settings.max_nights_per_year))",
+        ",)",
+        (f"{BOUNDED}::test_nobody_counts_on_more_than_the_nights_of_a_year",),
+    ),
+    Mutation(
+        "the bound over time sees only nights before",
+        CELLS,
+        "away.abs() < self.window",
+        "away.is_between(1 - self.window, 0)",
+        (f"{BOUNDED}::test_the_bound_looks_both_ways_in_whatever_order_nights_are_run",),
+    ),
+    Mutation(
+        "plays choose the tracks, and so does the listener",
+        CELLS,
+        '    chosen = _first(tonight, max_tracks, by=("night", "listener", "track_id"), key=key)\n',
+        '    most = pl.col("plays").rank("ordinal", descending=True).over("listener") <= max_tracks\n'
+        "    chosen = countable.filter(most)\n",
+        (f"{BOUNDED}::test_at_most_max_tracks_count_and_plays_do_not_choose_them",),
+    ),
+    Mutation(
+        "the same tracks are chosen every night",
+        CELLS,
+        'by=("night", "listener", "track_id"), key=key)',
+        'by=("listener", "track_id"), key=key)',
+        (f"{BOUNDED}::test_the_choice_of_tracks_differs_from_night_to_night",),
+    ),
+    Mutation(
+        "the choice needs no secret",
+        CELLS,
+        '"\\x1f".join(row).encode(), key=key, digest_size=16',
+        '"\\x1f".join(row).encode(), digest_size=16',
+        (f"{BOUNDED}::test_between_equal_parts_the_key_decides",),
+    ),
+    Mutation(
+        "the cap looks at other listeners",
+        CELLS,
+        'pl.col("order").rank("ordinal").over("listener") <= limit',
+        'pl.col("order").rank("ordinal") <= limit * pl.col("listener").n_unique()',
+        (f"{BOUNDED}::test_other_listeners_change_nothing",),
+    ),
+    Mutation(
+        "who was counted is forgotten before the year is over",
+        STORE,
+        "reach = timedelta(days=YEAR_NIGHTS - 1)",
+        "reach = timedelta(days=WINDOW_NIGHTS - 1)",
+        ("unit/test_store.py::test_counted_nights_are_those_of_the_buckets_within_364_nights",),
+    ),
+    Mutation(
+        "an erasure leaves rows of older nights",
+        STORE,
+        "for night in self.nights())]",
+        "for night in self.nights()[-1:])]",
+        ("unit/test_store.py::test_erasure_removes_a_listener_from_every_byte_and_nobody_else",),
+    ),
+    Mutation(
+        "private files are for everybody on the machine",
+        STORE,
+        "os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        ("unit/test_store.py::test_everything_is_for_its_owner_alone",),
+    ),
+    # Consent
+    Mutation(
+        "consent reaches back",
+        PERMISSION,
+        'pl.col("played_at") >= pl.col("since"), ',
+        "",
+        (f"{DENIED}::test_consent_does_not_reach_back",),
+    ),
+    Mutation(
+        "consent that was withdrawn counts for plays before",
+        PERMISSION,
+        'lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]',
+        "lasting = [pl.col(purpose) for purpose in _PURPOSES]",
+        (f"{DENIED}::test_withdrawn_now_means_never_counted_even_for_plays_made_while_it_was_given",),
+    ),
+    Mutation(
+        "the place of a listen is known whatever was allowed",
+        PERMISSION,
+        "position = [pl.when(known).then(name).alias(name)",
+        "position = [pl.col(name)",
+        ("unit/test_permission.py::test_what_is_kept_follows_from_the_purposes",),
+    ),
+    Mutation(
+        "a withdrawal is not heard in training",
+        PERMISSION,
+        'pl.col("trained") & pl.col("for_models"),',
+        'pl.col("trained"),',
+        ("unit/test_permission.py::test_stored_contributions_follow_the_state_of_now",),
+    ),
+    Mutation(
+        "the night trains on what was stored, whatever is allowed now",
+        "pipelines/base/run_tags.py",
+        "trained(still_allowed(job.store.scan(), permissions=job.permissions))",
+        "trained(job.store.scan())",
+        ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),
+    ),
+    Mutation(
+        "a lost ledger is begun anew",
+        "recsys/releases/counts/release.py",
+        "    check_accounted(releases, ledger=ledger)\n    for entry",
+        "    for entry",
+        ("attack/test_release_once.py::test_a_ledger_that_does_not_know_a_release_stops_the_night",),
+    ),
+    Mutation(
+        "partner files of one night fall under the caps of nights",
+        "recsys/releases/budget/accounting.py",
+        "return entry.spend.purpose == CHARTS",
+        "return entry.spend.first == entry.spend.night",
+        ("unit/test_accounting.py::test_files_of_one_night_are_no_nights_of_the_caps",),
+    ),
+    Mutation(
+        "a partner file without any guarantee is made",
+        "recsys/releases/partner.py",
+        '    _check_finite(figures["guarantees"], settings=settings)\n',
+        "",
+        ("unit/test_partner.py::test_settings_that_guarantee_nothing_are_refused_before_anything_is_spent",),
+    ),
+    Mutation(
+        "of two decisions of one instant the yes counts",
+        "recsys/consents/log.py",
+        "return sa.func.min(sa.case((yes,",
+        "return sa.func.max(sa.case((yes,",
+        ("unit/test_consent_log.py::test_of_two_entries_of_one_instant_the_withdrawal_counts",),
+    ),
+    Mutation(
+        "a listener's consents stay in the file's free pages",
+        "recsys/consents/database.py",
+        "secure_delete = ON",
+        "secure_delete = OFF",
+        ("unit/test_erasure.py::test_a_listener_is_gone_from_every_byte",),
+    ),
+    Mutation(
+        "a listener is the user id itself",
+        "recsys/workspace.py",
+        "return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).hexdigest()",
+        "return user_id",
+        ("unit/test_workspace.py::test_a_listener_is_nothing_without_the_key",),
+    ),
+    Mutation(
+        "a listener is a hash that anybody can compute",
+        "recsys/workspace.py",
+        "hashlib.blake2b(user_id.encode(), key=key, digest_size=16)",
+        "hashlib.blake2b(user_id.encode(), digest_size=16)",
+        ("unit/test_workspace.py::test_a_listener_is_nothing_without_the_key",),
+    ),
+    # The partner file
+    Mutation(
+        "an opt-out is not heard in the partner file",
+        PERMISSION,
+        'pl.when("for_partner").then("partner_part").alias("partner_part")',
+        'pl.col("partner_part")',
+        ("unit/test_permission.py::test_stored_contributions_follow_the_state_of_now",),
+    ),
+    Mutation(
+        "a row of the partner file needs no real listeners but one",
+        PARTNER,
+        "enough = real[listeners >= settings.min_listeners]",
+        "enough = real",
+        ("attack/test_partner_rows.py::test_no_noise_lifts_a_row_that_too_few_listeners_stand_behind",),
+    ),
+    Mutation(
+        "a row of the partner file needs no noisy count",
+        PARTNER,
+        "for cell in here[block.noisy[here] >= least]:",
+        "for cell in here:",
+        ("attack/test_partner_rows.py::test_enough_listeners_alone_are_no_row",),
+    ),
+    Mutation(
+        "the partner file's threshold has no margin",
+        PARTNER,
+        "-(-(settings.min_listeners + margin) // settings.rounding)",
+        "-(-(settings.min_listeners + 1) // settings.rounding)",
+        ("unit/test_partner.py::test_the_threshold_is_the_smallest_that_just_enough_listeners_hardly_reach",),
+    ),
+    Mutation(
+        "a listener adds all its tracks to a partner file",
+        CELLS,
+        '_first(tracks, max_tracks, by=("part", "listener", "track_id"), key=key)',
+        "tracks",
+        (f"{BOUNDED}::test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener",),
+    ),
+    # Place
+    Mutation(
+        "a finer cell is stored",
+        COARSENING,
+        'polars_h3.latlng_to_cell("latitude", "longitude", resolution,',
+        'polars_h3.latlng_to_cell("latitude", "longitude", resolution + 2,',
+        ("unit/test_coarsening.py::test_a_position_becomes_the_cell_that_h3_gives",),
+    ),
+    Mutation(
+        "a finer cell that came as such is stored",
+        COARSENING,
+        "finer = polars_h3.get_resolution(given) > resolution",
+        "finer = polars_h3.get_resolution(given) > resolution + 1",
+        ("unit/test_coarsening.py::test_a_finer_cell_becomes_its_ancestor",),
+    ),
+    Mutation(
+        "a coarser cell is computed from a point, not from the finer cell",
+        COARSENING,
+        "polars_h3.cell_to_parent(given, resolution)",
+        "polars_h3.latlng_to_cell(polars_h3.cell_to_lat(given), polars_h3.cell_to_lng(given), resolution)",
+        ("unit/test_coarsening.py::test_an_ancestor_is_that_of_the_index_also_where_another_cell_lies_there",),
+    ),
+    Mutation(
+        "positions stay in the coarse frame",
+        COARSENING,
+        "at_border(coarse.select(CoarseListens.column_names()), CoarseListens)",
+        "coarse",
+        ("unit/test_coarsening.py::test_there_is_no_column_for_a_position_or_an_instant_afterwards",),
+    ),
+    Mutation(
+        "no border looks at columns",
+        "recsys/schemas.py",
+        "    if found != expected:\n",
+        "    if found == expected and not found:\n",
+        (f"{BOUNDED}::test_a_frame_with_a_position_does_not_cross_the_border",),
+    ),
+    Mutation(
+        "resolution 7 can be asked for",
+        "recsys/settings.py",
+        "finest_resolution: Annotated[int, Field(ge=0, le=6)]",
+        "finest_resolution: Annotated[int, Field(ge=0, le=7)]",
+        ("unit/test_settings.py::test_what_does_not_fit_is_named",),
+    ),
+    # The edge
+    Mutation(
+        "the endpoint takes a finer cell",
+        "recsys/serving/requests/positions.py",
+        "FINEST = 5",
+        "FINEST = 6",
+        ("attack/test_serving_position.py::test_a_cell_that_is_too_fine_is_refused_wherever_it_stands",),
+    ),
+    Mutation(
+        "a location is used without local_trends",
+        "recsys/serving/app.py",
+        "cell=cell if choices.place else None",
+        "cell=cell",
+        ("attack/test_serving_consent.py::test_the_default_is_no",),
+    ),
+    Mutation(
+        "consent is read from a cache",
+        "recsys/serving/state/endpoint.py",
+        "return self.consents.choices(listener, at=at)",
+        "return self.__dict__.setdefault('known', {}).setdefault(listener, self.consents.choices(listener, at=at))",
+        ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
+    ),
+    Mutation(
+        "plays choose without personalisation",
+        "recsys/consents/log.py",
+        "Choices(bool(place), bool(plays) and not erased)",
+        "Choices(bool(place), not erased)",
+        ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
+    ),
+    Mutation(
+        "plays choose until the night has erased them",
+        "recsys/consents/log.py",
+        "Choices(bool(place), bool(plays) and not erased)",
+        "Choices(bool(place), bool(plays))",
+        ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
+    ),
+    Mutation(
+        "what is close to an erased listener stays on the disk",
+        "recsys/artifacts/affinities.py",
+        "write(workspace, affinities.without(listeners))",
+        "write(workspace, affinities)",
+        ("unit/test_affinities.py::test_an_erased_row_is_gone_and_all_others_stay",),
+    ),
+    Mutation(
+        "everybody on the machine can read what is close to whom",
+        "recsys/artifacts/affinities.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        ("unit/test_affinities.py::test_only_the_owner_can_read_it",),
+    ),
+    Mutation(
+        "the access log holds the query",
+        "recsys/serving/middleware/access_log.py",
+        'route = state.get(ROUTE) or getattr(scope.get("route"), "path", None)',
+        'route = scope["path"] + "?" + scope["query_string"].decode()',
+        ("attack/test_serving_consent.py::test_neither_cell_nor_listener_nor_token_is_written_anywhere",),
+    ),
+    Mutation(
+        "a token chooses how it is checked",
+        "recsys/serving/auth/tokens.py",
+        "if name not in (self.allowed or ()):",
+        "if name not in self.algorithms:",
+        ("attack/test_identity.py::test_all_the_attacks_get_the_same_bytes",),
+    ),
+    Mutation(
+        "a remembered token outlives its key",
+        "recsys/serving/auth/tokens.py",
+        "if found is None or found.generation != self._keys.generation:",
+        "if found is None:",
+        ("unit/test_tokens.py::test_a_removed_key_stops_working_within_the_bound",),
+    ),
+    Mutation(
+        "a remembered token outlives itself",
+        "recsys/serving/auth/tokens.py",
+        "if found.verified.not_before <= now < found.verified.expires else None",
+        "",
+        ("attack/test_identity.py::test_a_remembered_token_expires_all_the_same",),
+    ),
+    Mutation(
+        "a request may be named after a cell",
+        "recsys/serving/requests/request_id.py",
+        "return bool(plain) and not _is_cell(text) and not holds_position(text)",
+        "return bool(plain)",
+        ("unit/test_serving_contract.py::test_a_name_that_could_be_something_else_is_replaced",),
+    ),
+    Mutation(
+        "a request may be named after its listener",
+        "recsys/serving/middleware/access_log.py",
+        "            self.id = self._unlike(listener)\n",
+        "            self.id = str(self.id)\n",
+        ("unit/test_serving_contract.py::test_a_request_is_not_named_after_its_listener",),
+    ),
+    # The audit
+    Mutation(
+        "nobody heeds the audit",
+        "pipelines/night/nightly.py",
+        "    finding.confirm()\n",
+        "",
+        ("attack/test_night.py::test_a_night_whose_audit_fails_ends_there",),
+    ),
+    Mutation(
+        "the audit contradicts nothing",
+        "recsys/releases/verify/audit.py",
+        "return self.found <= self.claimed",
+        "return self.found <= self.claimed * self.clones",
+        ("attack/test_audit.py::test_noise_that_hides_less_is_found[halved]",),
+    ),
+)
+
+
+if __name__ == "__main__":
+    print(score([mutation for mutation in MUTATIONS if all(word in mutation.fault for word in sys.argv[1:])]))

@@ -1,0 +1,140 @@
+"""The served model by itself: it answers for anybody, and keeps nobody."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from support.listening import world
+
+from pipelines.mlflow.pyfunc_model import Registered
+from recsys.errors import InputError
+from recsys.models import collaborative
+from recsys.models.collaborative import learn_and_train, train
+from recsys.models.deployable import Served, fit_served
+from recsys.models.interactions import gather
+from recsys.models.splitting import split_rows
+from recsys.settings import load_settings
+
+SETTINGS = load_settings(
+    overrides={
+        "models": {
+            "factors": 8,
+            "iterations": 5,
+            "min_listeners_per_track": 3,
+            "min_listeners_per_region": 20,
+            "validation_nights": 3,
+            "test_nights": 3,
+            "trend_shrinkage": 5.0,
+        }
+    }
+).models
+PARTS = ("part-000", "part-001")
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    return world(3, listeners=300, tracks=60, parts=2, nights=14, plays=60)
+
+
+@pytest.fixture(scope="module")
+def served(rows: pl.DataFrame) -> Served:
+    return fit_served(rows, settings=SETTINGS, parents={})
+
+
+@pytest.fixture(scope="module")
+def registered(served: Served) -> Registered:
+    return Registered(served, frozenset(PARTS))
+
+
+def tracks_of(registered: Registered, *listens: tuple[object, ...], limit: int = 10) -> list[str]:
+    frame = pd.DataFrame(list(listens), columns=["track_id", "plays", "nights_ago", "part"])
+    return list(registered.predict(frame, {"limit": limit})["track_id"])
+
+
+def test_who_it_was_fitted_on_gets_the_list_of_the_fitted_model(rows: pl.DataFrame, served: Served) -> None:
+    known = gather(rows, settings=SETTINGS, parents={})
+    fitted = served.model.fold_in(known).scores(np.arange(known.shape[0]))
+    for row in (0, 100, 250):
+        own = rows.filter(pl.col("listener") == known.listeners[row])
+        unheard = np.where(known.confidence[[row]].toarray()[0] != 0, -np.inf, fitted[row])
+        best = known.tracks.gather(np.lexsort((np.arange(len(unheard)), -unheard))[:5]).to_list()
+        assert [track for track, _ in served.answer(own, limit=5)] == best
+
+
+def test_a_request_is_answered_as_the_same_contributions_are(rows: pl.DataFrame, registered: Registered) -> None:
+    own = rows.filter(pl.col("listener") == rows["listener"][0])
+    last = own["night"].max()
+    listens = own.select("track_id", "plays", (last - pl.col("night")).dt.total_days().alias("nights_ago"), "part")
+    answer = registered.predict(listens.to_pandas(), {"limit": 5})
+    assert list(answer["track_id"]) == [track for track, _ in registered.served.answer(own, limit=5)]
+    assert list(answer["rank"]) == [1, 2, 3, 4, 5]
+    assert not set(answer["track_id"]) & set(own["track_id"])
+
+
+def test_plays_nights_and_part_may_be_left_out(registered: Registered) -> None:
+    alone = registered.predict(pd.DataFrame({"track_id": ["t00001", "t00002"]}), {"limit": 10})
+    told = tracks_of(registered, ("t00001", 1, 0, None), ("t00002", 1, 0, None))
+    assert list(alone["track_id"]) == told
+    assert len(registered.predict(pd.DataFrame({"track_id": ["t00001"]}))) == 20
+
+
+def test_without_a_play_a_place_has_its_own_list(registered: Registered) -> None:
+    here, there = (tracks_of(registered, (None, None, None, part)) for part in PARTS)
+    nowhere = registered.predict(pd.DataFrame({"track_id": []}))
+    assert here != there
+    assert (len(here), len(there), len(nowhere)) == (10, 10, 20)
+    assert tracks_of(registered, ("never heard of", 3, 0, PARTS[0])) == here
+
+
+@pytest.mark.parametrize(
+    "listens",
+    [
+        [("t00001", 1, 0, "part-000"), ("t00002", 1, 0, "part-001")],
+        [("t00001", 1, 0, "Atlantis")],
+        [("t00001", 0, 0, None)],
+        [("t00001", 1, -1, None)],
+    ],
+)
+def test_what_does_not_fit_is_refused_without_its_values(registered: Registered, listens: list[tuple]) -> None:
+    with pytest.raises(InputError) as refused:
+        tracks_of(registered, *listens)
+    assert "Atlantis" not in refused.value.message
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(registered: Registered, limit: int) -> None:
+    with pytest.raises(InputError, match="limit is 1 or more"):
+        tracks_of(registered, ("t00001", 1, 0, None), limit=limit)
+
+
+def test_a_limit_above_all_tracks_is_answered_with_all_unheard_ones(registered: Registered) -> None:
+    answer = tracks_of(registered, ("t00001", 1, 0, None), limit=10**5)
+    assert sorted([*answer, "t00001"]) == registered.served.tracks.to_list()
+
+
+def test_only_what_is_served_is_trained(rows: pl.DataFrame, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = rows.filter(pl.col("listener") == rows["listener"][0])
+    split = split_rows(rows, settings=SETTINGS)
+    assert split is not None
+    parameters = learn_and_train(split.train, split.validation, settings=SETTINGS).parameters
+    whole = train(gather(rows, settings=SETTINGS, parents={}), parameters=parameters, settings=SETTINGS)["blend"]
+    asked = gather(own, settings=SETTINGS, parents={}, tracks=served.tracks)
+    scores = whole.fold_in(asked).scores(np.array([0]))[0]  # type: ignore[attr-defined]
+    calls: list[str] = []
+    monkeypatch.setattr(collaborative, "fit_alone", lambda *_, **__: calls.append("local"))
+    answer = fit_served(rows, settings=SETTINGS, parents={}).answer(own, limit=5)
+    assert calls == []
+    assert [score for _, score in answer] == [scores[served.tracks.to_list().index(track)] for track, _ in answer]
+    assert answer == served.answer(own, limit=5)
+
+
+def test_no_listener_is_in_the_fitted_model(rows: pl.DataFrame, served: Served) -> None:
+    content = pickle.dumps(served)
+    assert [listener for listener in rows["listener"].unique() if listener.encode() in content] == []
+
+
+def test_too_little_to_learn_from_is_said(rows: pl.DataFrame) -> None:
+    with pytest.raises(InputError, match="no track was played by 3 listeners"):
+        fit_served(rows.head(2), settings=SETTINGS, parents={})

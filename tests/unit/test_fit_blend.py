@@ -1,0 +1,131 @@
+"""What the validation nights teach: gates, weights, and when they teach nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import sparse
+from support.checkerboard import checkerboard, settings
+
+from recsys.models import fit_blend
+from recsys.models.blending import FIRST_GUESS, BlendParameters
+from recsys.models.fit_blend import gated, learn
+from recsys.models.interactions import Interactions, gather
+from recsys.models.place_tree import Places
+from recsys.models.ranker import Pool
+from recsys.models.regional import Fitted, fit
+
+ANSWERS = np.eye(50, dtype=np.float32)  # listener i plays next the one track of their colour they lack: i
+LATER = sparse.csr_array(ANSWERS)
+BOTH = BlendParameters(np.array([1.0, 1, 0, 0, 0]), frozenset({"even", "odd"}))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores written down for every listener."""
+
+    table: np.ndarray
+
+    @property
+    def width(self) -> int:
+        return self.table.shape[1]
+
+    @property
+    def columns(self) -> np.ndarray:
+        return np.arange(self.width)
+
+    def scores(self, interactions: Interactions, rows: np.ndarray, *, threads: int = 1) -> np.ndarray:
+        return self.table[rows]
+
+
+@pytest.fixture(scope="module")
+def board() -> Interactions:
+    return gather(checkerboard(), settings=settings())
+
+
+def guessed(board: Interactions, own: dict[int, np.ndarray], world: np.ndarray) -> Fitted:
+    places = Places.of(board)
+    sides = {place: Table(table) for place, table in own.items()}
+    return Fitted(board, places, places.sizes(board), Table(world), sides)
+
+
+def gates(given: Fitted, later: sparse.csr_array = LATER, **keys: float) -> BlendParameters:
+    return gated(given, parameters=BOTH, later=later, settings=settings(regional_shrinkage=1, **keys))
+
+
+def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(board: Interactions) -> None:
+    """The world knows what the odd ones lack, and the own models only what the even ones do."""
+    odd = np.arange(50)[:, None] % 2 == 1
+    own = np.where(odd, -ANSWERS, ANSWERS)
+    found = gates(guessed(board, {0: own, 1: own}, np.where(odd, ANSWERS, 0)), gate_shrinkage=0)
+    assert found.open_gates == {"even"}
+    assert found.gains["even"] > 0 > found.gains["odd"]
+
+
+def test_an_own_model_that_changes_nothing_may_be_used(board: Interactions) -> None:
+    assert gates(guessed(board, {0: ANSWERS}, ANSWERS)).open_gates == {"even"}
+
+
+def test_a_gate_that_nobody_can_judge_stays_closed(board: Interactions) -> None:
+    nobody = sparse.csr_array((50, 50), dtype=np.float32)
+    assert gates(guessed(board, {0: ANSWERS}, ANSWERS), nobody).open_gates == frozenset()
+
+
+def test_one_judge_against_the_loss_of_all_others_opens_no_gate(board: Interactions) -> None:
+    """24 even judges lose 1 each, one odd judge gains: shrunk by 30, the mean loss of all outweighs the one."""
+    few = ANSWERS.copy()
+    few[3::2] = 0  # of the odd ones, only listener 1 judges
+    odd = np.arange(50)[:, None] % 2 == 1
+    given = guessed(board, {0: -ANSWERS, 1: ANSWERS}, np.where(odd, 0, ANSWERS))
+    opened = {k: gates(given, sparse.csr_array(few), gate_shrinkage=k).open_gates for k in (0, 30)}
+    assert opened == {0: {"odd"}, 30: frozenset()}
+
+
+def test_the_gain_of_all_others_opens_no_gate_of_a_place_whose_own_judges_lose(board: Interactions) -> None:
+    few = ANSWERS.copy()
+    few[3::2] = 0
+    odd = np.arange(50)[:, None] % 2 == 1
+    given = guessed(board, {0: ANSWERS, 1: -ANSWERS}, np.where(odd, ANSWERS, 0))
+    opened = {k: gates(given, sparse.csr_array(few), gate_shrinkage=k).open_gates for k in (0, 30)}
+    assert opened == {0: {"even"}, 30: {"even"}}
+
+
+@pytest.mark.parametrize(
+    ("of_even", "of_odd", "trees", "summed"),
+    [
+        (2.0, -1.0, True, {"odd"}),  # sd 1.5: -1 < -1.5 / sqrt(25)
+        (2.0, -0.1, True, set()),  # sd 1.05: -0.1 > -1.05 / sqrt(25), which may be chance
+        (1.0, -1.0, False, set()),  # no gain on the whole
+    ],
+)
+def test_a_learned_order_is_used_where_strangers_gain(
+    board: Interactions,
+    monkeypatch: pytest.MonkeyPatch,
+    of_even: float,
+    of_odd: float,
+    *,
+    trees: bool,
+    summed: set[str],
+) -> None:
+    """Half of the 50 listeners are at home in even, half in odd, and what trees gain for each is given."""
+    grown = object()
+
+    def gain(judges: Pool, *, seed: int) -> np.ndarray:
+        assert np.bincount(judges.homes).tolist() == [25, 25]
+        return np.where(judges.homes == 0, of_even, of_odd)
+
+    monkeypatch.setattr(fit_blend, "gain_of_trees", gain)
+    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, *, seed: grown)
+    monkeypatch.setattr(fit_blend, "gated", lambda fitted, *, parameters, **_: parameters)
+    keys = settings(ranker="trees")
+    found = learn(fit(board, settings=keys), later=LATER, settings=keys)
+    assert found.trees is (grown if trees else None)
+    assert found.summed == summed
+
+
+def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) -> None:
+    for ranker in ("none", "logistic", "trees"):
+        keys = settings(ranker=ranker)
+        found = learn(fit(board, settings=keys), later=LATER, settings=keys)
+        np.testing.assert_array_equal(found.weights, FIRST_GUESS)
+        assert found.trees is None

@@ -1,0 +1,219 @@
+"""A token proves who is asking: what is good, for how long, and where the keys come from."""
+
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+from support.commands import Run
+from support.edge import NOW, Client, bearer, publish
+from support.tokens import GOOD, KEYS, NAMES, jwks, secret, signed
+
+from recsys.errors import IdentityError, PositionError, SettingsError
+from recsys.serving.auth.jwks import DevelopmentKey, KeySet
+from recsys.serving.auth.tokens import Identity, mint, verify
+from recsys.serving.server import serve
+from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace, listener_of
+
+KEY = b"k" * 32
+KEYED = DevelopmentKey(KEY)
+SECONDS = NOW.timestamp()
+
+
+class Issuer:
+    """An address with a key set that changes or fails, and a clock that goes forward when told."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.text: bytes | None = jwks(*(KEYS[kind] for kind in kinds))
+        self.now, self.reads = 0.0, 0
+
+    def read(self, _: str) -> bytes:
+        self.reads += 1
+        if self.text is None:
+            raise OSError
+        return self.text
+
+    def keys(self) -> KeySet:
+        settings = load_settings(overrides={"serving": {"jwks": "https://issuer.example/jwks"}}).serving
+        return KeySet(settings, read=self.read, clock=lambda: self.now)
+
+
+def token(kind: str = "EdDSA") -> str:
+    return signed(GOOD, KEYS[kind], alg=kind, kid=NAMES[kind])
+
+
+def identity(keys: KeySet | DevelopmentKey, settings: Settings) -> Identity:
+    return Identity(keys, settings=settings.serving, listener_key=KEY)
+
+
+def test_a_good_token_names_the_listener(settings: Settings) -> None:
+    for aud in ("hearabouts", ["x", "hearabouts"]):
+        found = verify(secret({**GOOD, "aud": aud}, key=KEY), keys=KEYED, settings=settings.serving, now=SECONDS)
+        assert (found.user_id, found.not_before, found.expires) == ("someone", 0, SECONDS + 60)
+
+
+def test_the_issuer_and_the_audience_are_settings(settings: Settings) -> None:
+    other = load_settings(overrides={"serving": {"issuer": "app", "audience": "charts"}}).serving
+    good = secret({**GOOD, "iss": "app", "aud": "charts"}, key=KEY)
+    assert verify(good, keys=KEYED, settings=other, now=SECONDS).user_id == "someone"
+    with pytest.raises(IdentityError):
+        verify(secret(GOOD, key=KEY), keys=KEYED, settings=other, now=SECONDS)
+
+
+def test_an_issuer_s_clock_may_be_a_little_ahead(settings: Settings) -> None:
+    ahead = secret({**GOOD, "iat": int(SECONDS) + 30}, key=KEY)
+    assert verify(ahead, keys=KEYED, settings=settings.serving, now=SECONDS).user_id == "someone"
+
+
+@pytest.mark.parametrize("claim", ["lat", "latitude", "userLongitude", "geo", "position"])
+def test_a_token_that_carries_a_position_is_refused(settings: Settings, claim: str) -> None:
+    with pytest.raises(PositionError):
+        verify(secret({**GOOD, claim: 38.7}, key=KEY), keys=KEYED, settings=settings.serving, now=SECONDS)
+
+
+def test_a_minted_token_is_good_until_it_expires(workspace: Workspace, settings: Settings) -> None:
+    minted = mint("someone", workspace=workspace, settings=settings, now=NOW)
+    keys, expires = DevelopmentKey(workspace.token_key()), SECONDS + 60 * settings.serving.token_minutes
+    assert verify(minted, keys=keys, settings=settings.serving, now=expires - 1).user_id == "someone"
+    with pytest.raises(IdentityError):
+        verify(minted, keys=keys, settings=settings.serving, now=expires)
+
+
+def test_what_was_verified_is_remembered_until_it_expires(settings: Settings) -> None:
+    found = identity(KEYED, settings)
+    good = secret({**GOOD, "nbf": SECONDS}, key=KEY)
+    assert found.remembered(good, now=SECONDS) is None
+    assert found.listener(good, now=SECONDS) == listener_of("someone", key=KEY)
+    times = [SECONDS - 1, SECONDS, SECONDS + 59, SECONDS + 60]
+    assert [bool(found.remembered(good, now=now)) for now in times] == [False, True, True, False]
+    held = repr(vars(found))
+    assert [secret for secret in (good, "someone") if secret in held] == []
+
+
+def test_what_is_remembered_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys.serving.auth.tokens._REMEMBERED", 3)
+    found = identity(KEYED, settings)
+    tokens = [secret({**GOOD, "sub": f"someone {number}"}, key=KEY) for number in range(5)]
+    for each in tokens:
+        found.listener(each, now=SECONDS)
+    assert [bool(found.remembered(each, now=SECONDS)) for each in tokens] == [False, False, True, True, True]
+
+
+def test_a_removed_key_stops_working_within_the_bound(settings: Settings) -> None:
+    issuer = Issuer("EdDSA", "ES256")
+    keys = issuer.keys()
+    found = identity(keys, settings)
+    assert found.listener(token(), now=SECONDS)
+    issuer.text = jwks(KEYS["ES256"])
+    issuer.now = settings.serving.jwks_seconds - 1
+    assert found.remembered(token(), now=SECONDS)
+    issuer.now = settings.serving.jwks_seconds
+    assert found.remembered(token(), now=SECONDS) is None
+    with pytest.raises(IdentityError):
+        found.listener(token(), now=SECONDS)
+    assert found.remembered(token(), now=SECONDS) is None
+    assert found.listener(token("ES256"), now=SECONDS)
+
+
+def test_a_new_key_is_found_at_once_but_not_again_and_again(settings: Settings) -> None:
+    issuer = Issuer("EdDSA")
+    found = identity(issuer.keys(), settings)
+    issuer.text = jwks(KEYS["EdDSA"], KEYS["ES256"])
+    issuer.now = 1
+    assert found.listener(token("ES256"), now=SECONDS)
+    reads = issuer.reads
+    for _ in range(9):
+        with pytest.raises(IdentityError):
+            found.listener(token("RS256"), now=SECONDS)
+    assert issuer.reads == reads
+    issuer.now = 1 + settings.serving.jwks_cooldown_seconds
+    with pytest.raises(IdentityError):
+        found.listener(token("RS256"), now=SECONDS)
+    assert issuer.reads == reads + 1
+
+
+@pytest.mark.parametrize("broken", [None, b"<html>", b"{}"])
+def test_an_address_that_fails_is_bridged_for_a_while_and_then_nobody_is_let_in(
+    settings: Settings, broken: bytes | None
+) -> None:
+    issuer = Issuer("EdDSA")
+    found, every = identity(issuer.keys(), settings), settings.serving.jwks_seconds
+    assert found.listener(token(), now=SECONDS)
+    issuer.text = broken
+    issuer.now = 12.0 * every
+    assert found.listener(token(), now=SECONDS)
+    issuer.now = 14.0 * every
+    with pytest.raises(IdentityError):
+        found.listener(token(), now=SECONDS)
+    issuer.text, issuer.now = jwks(KEYS["EdDSA"]), 16.0 * every
+    assert found.listener(token(), now=SECONDS)
+
+
+def test_the_only_key_needs_no_name(settings: Settings) -> None:
+    keys = Issuer("EdDSA").keys()
+    nameless = signed(GOOD, KEYS["EdDSA"], alg="EdDSA")
+    assert verify(nameless, keys=keys, settings=settings.serving, now=SECONDS).user_id == "someone"
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"keys": [{"kty": "oct", "k": "eA"}]}'])
+def test_a_key_set_that_cannot_be_used_stops_the_start(workspace: Workspace, tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "jwks.json"
+    if text is not None:
+        file.write_text(text)
+    settings = load_settings(overrides={"serving": {"jwks": str(file)}})
+    with pytest.raises(SettingsError, match=r"serving\.jwks"):
+        Client(workspace, settings=settings).get("/healthz")
+
+
+def test_keys_do_not_come_unprotected() -> None:
+    with pytest.raises(SettingsError, match=r"serving\.jwks"):
+        load_settings(overrides={"serving": {"jwks": "http://issuer.example/jwks"}})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
+def test_without_a_key_set_only_this_machine_is_served(workspace: Workspace, settings: Settings, host: str) -> None:
+    with pytest.raises(SettingsError, match="key set") as refusal:
+        serve(workspace, settings=settings, host=host, port=0)
+    assert refusal.value.exit_code == 78
+
+
+def test_the_command_line_refuses_both(hearabouts: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert hearabouts("serve", "--host", "0.0.0.0").code == 78
+    assert hearabouts("token", "ana").code == 0
+    (tmp_path / "jwks.json").write_bytes(jwks(*KEYS.values()))
+    monkeypatch.setenv("HEARABOUTS__SERVING__JWKS", str(tmp_path / "jwks.json"))
+    refused = hearabouts("token", "ana")
+    assert refused.code == 78
+    assert "eyJ" not in refused.out
+
+
+def test_a_listener_is_known_by_the_token_alone(workspace: Workspace, settings: Settings) -> None:
+    publish(workspace, size=1)
+    client = Client(workspace, settings=settings)
+    headers = bearer("ana", workspace=workspace, settings=settings)
+    assert client.get("/v1/me/consents", headers=headers).status_code == 200
+    assert (
+        client.get("/v1/me/consents", headers=headers | {"X-User": "ben"}).json()["consents"][0]["state"] == "withdrawn"
+    )
+
+
+def test_a_set_that_was_emptied_trusts_nobody_from_then_on(settings: Settings) -> None:
+    issuer = Issuer("EdDSA")
+    found, every = identity(issuer.keys(), settings), settings.serving.jwks_seconds
+    assert found.listener(token(), now=SECONDS)
+    issuer.text, issuer.now = b'{"keys": []}', 1.0 * every
+    with pytest.raises(IdentityError):
+        found.listener(token(), now=SECONDS)
+
+
+@pytest.mark.parametrize("failure", [HTTPException("no status"), RecursionError()])
+def test_an_address_that_breaks_off_is_one_that_fails(settings: Settings, failure: Exception) -> None:
+    issuer = Issuer("EdDSA")
+    keys = issuer.keys()
+
+    def broken(_: str) -> bytes:
+        raise failure
+
+    keys._read = broken
+    issuer.now = 1.0 * settings.serving.jwks_seconds
+    assert identity(keys, settings).listener(token(), now=SECONDS)
