@@ -428,7 +428,9 @@ def main() -> None:
         say_error(error)
         print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
         sys.exit(error.exit_code)
-    except Exception as error:
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a panic of Polars' Rust code is no Exception
         say_where(error)
         print(_line({"status": "failed", "problem": "unforeseen", "message": type(error).__name__, "hint": ""}))
         sys.exit(1)

@@ -8,10 +8,14 @@ from typing import TypeVar
 
 import dataframely as dy
 import polars as pl
+from polars.exceptions import PanicException, PolarsError
 
 from recsys.errors import InputError
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+
+READ_FAILURES = (PolarsError, PanicException, OSError)
+"""Whatever Polars raises where a file is damaged or not what it seems; a panic of its Rust code is no Exception."""
 
 
 class Listens(dy.Schema):

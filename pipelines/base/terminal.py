@@ -71,7 +71,7 @@ def say_error(error: RecsysError) -> None:
         progress_console.print(Text.assemble(("hint: ", "bold"), error.hint), soft_wrap=True)
 
 
-def say_where(error: Exception) -> None:
+def say_where(error: BaseException) -> None:
     """Tell where something unforeseen happened, but not its message: it may quote a row, and a row has a position."""
     progress_console.print(Text.assemble(("unforeseen ", "bold red"), f"{type(error).__name__}, which is a bug, at"))
     for frame in traceback.extract_tb(error.__traceback__):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PanicException, PolarsError
 
 from recsys.errors import InputError
+from recsys.schemas import READ_FAILURES
 
 INSTANT = pl.Datetime("us", "UTC")
 
@@ -203,7 +203,7 @@ def reading(source: Path) -> Iterator[None]:
     """Turn what goes wrong in reading a file into an InputError that names the file and none of its content."""
     try:
         yield
-    except (PolarsError, PanicException, OSError):
+    except READ_FAILURES:
         raise InputError(
             f"{source} cannot be read: it is cut off, damaged, or not what its name says",
             hint="Deliver the file again, whole; " + _HINT,

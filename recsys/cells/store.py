@@ -20,11 +20,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from recsys.cells.contributions import WINDOW_NIGHTS, YEAR_NIGHTS
 from recsys.errors import InputError, SettingsError
-from recsys.schemas import CoarseListens, Contributions, at_border
+from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
 from recsys.settings import StoreSettings
 from recsys.workspace import fsync, replace_file, staged, sweep
 
@@ -91,7 +90,7 @@ class Store:
                     mkdir=True,
                     engine="streaming",
                 )
-            except (PolarsError, OSError):  # whose words may quote a value
+            except READ_FAILURES:  # whose words may quote a value
                 raise InputError(
                     "the night's listens cannot be read to their end, or not be staged",
                     hint="Check the input files and the free space of the workspace's disk.",

@@ -124,9 +124,18 @@ def test_the_stage_of_a_crash_is_swept_before_the_next_night(store: Store, tmp_p
         assert not (tmp_path / "contributions" / ".coarse.00.staged").exists()
 
 
-def test_listens_that_cannot_be_read_to_their_end_are_bad_input_without_a_value(store: Store) -> None:
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        pytest.param(pl.col("track_id").cast(pl.UInt64), id="error"),
+        pytest.param(pl.lit(2**62).cast(pl.Datetime("ms")).cast(pl.String), id="panic"),  # an instant past all years
+    ],
+)
+def test_listens_that_cannot_be_read_to_their_end_are_bad_input_without_a_value(
+    store: Store, unreadable: pl.Expr
+) -> None:
     listens = coarse([(LISTENERS[0], "38.7223", 1)]).lazy()
-    broken = listens.with_columns(cell=pl.col("track_id").cast(pl.UInt64))
+    broken = listens.with_columns(cell=unreadable)
     with pytest.raises(InputError, match="cannot be read to their end") as raised, store.bucketed(broken):
         pass
     assert "38.7" not in raised.value.message

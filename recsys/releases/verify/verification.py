@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from recsys.errors import InputError, PrivacyBudgetError
 from recsys.geography.atlas import Atlas
@@ -17,7 +16,7 @@ from recsys.releases.budget.accounting import AGREEMENT
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.releases.counts.release_reader import digest_of
-from recsys.schemas import PartnerTrends, at_border
+from recsys.schemas import READ_FAILURES, PartnerTrends, at_border
 from recsys.settings import PartnerSettings, PrivacySettings
 from recsys.workspace import MANIFEST, digest, read_manifest
 
@@ -67,7 +66,7 @@ def verify_partner(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) 
     """
     try:
         return list(_checks(folder, ledger=ledger, atlas=atlas))
-    except (OSError, ValueError, LookupError, TypeError, PolarsError):
+    except (*READ_FAILURES, ValueError, LookupError, TypeError):
         raise InputError(
             f"{folder} is no partner file that can be read: a figure is missing, or not of its kind",
             hint="Name a folder that `hearabouts partner` wrote, or restore it from a backup.",
