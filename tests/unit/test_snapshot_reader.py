@@ -7,8 +7,9 @@ import shutil
 import sqlite3
 import threading
 
+import h3
 import pytest
-from support.edge import LISBON, items, publish
+from support.edge import ALENTEJO, LISBON, items, publish
 
 from recsys.errors import NotReadyError
 from recsys.serving.middleware.access_log import json_log
@@ -186,6 +187,33 @@ def test_many_threads_read_while_snapshots_are_swapped(workspace: Workspace, cur
         thread.join()
     assert wrong == []
     assert current.get().as_of == "2026-10-12"
+
+
+def test_what_a_thread_reads_is_what_it_asked_for(workspace: Workspace) -> None:
+    """Without turns, threads of one connection get rows of one another or an InterfaceError: at once on Python 3.13."""
+    publish(workspace, size=100)
+    published = open_published(workspace)
+    cell, wrong = h3.cell_to_parent(ALENTEJO, 4), list[object]()
+
+    def read(place: str) -> None:
+        try:
+            for _ in range(500):
+                lists = published.read(place)
+                if lists is None or lists.line("popular", rank=100) != expected[place]:
+                    wrong.append(place)
+                if published.country_of(cell) != "PT":
+                    wrong.append(cell)
+        except Exception as error:
+            wrong.append(error)
+
+    expected = {place: published.read(place).line("popular", rank=100) for place in (LISBON, "PT", "world")}
+    assert all(line is not None and line.place == place for place, line in expected.items())
+    threads = [threading.Thread(target=read, args=(place,)) for place in (*expected, *expected)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_a_snapshot_nobody_holds_is_closed(workspace: Workspace) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, cast
 
 import structlog
@@ -87,6 +88,7 @@ class Published:
     places: Mapping[str, Place]
     tracks: tuple[str, ...] = field(repr=False)
     _database: sqlite3.Connection
+    _turn: Lock = field(default_factory=Lock)  # two threads in one connection read each other's rows
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
@@ -105,11 +107,13 @@ class Published:
 
     def read(self, place_id: str) -> Lists | None:
         """Return the same, read anew: its time does not tell whether somebody else has asked for the place."""
-        return read_lists(self._database, place_id)
+        with self._turn:
+            return read_lists(self._database, place_id)
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
-        row = self._database.execute("SELECT country FROM cells WHERE cell = ?", (cell,)).fetchone()
+        with self._turn:
+            row = self._database.execute("SELECT country FROM cells WHERE cell = ?", (cell,)).fetchone()
         return None if row is None else cast(str, row[0])
 
 
@@ -169,7 +173,7 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
         raise ValueError
     uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
-    database = sqlite3.connect(uri, uri=True, check_same_thread=False)  # SQLite itself takes turns (serialized mode)
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False)  # threads take turns
     try:
         charts = tuple(chart for (chart,) in database.execute("SELECT DISTINCT chart FROM charts ORDER BY chart"))
         tracks = tuple(track for (track,) in database.execute("SELECT id FROM tracks ORDER BY code"))
