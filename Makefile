@@ -45,7 +45,7 @@ ui: .venv/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
 
 .PHONY: test
 test: .venv/.ready page ## run the tests
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 2 --dist worksteal --durations 25
 
 .PHONY: check
 check: .venv/.ready ## style, types and layers

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 import structlog
 from support.databases import Cluster, cluster
+from support.durations import print_time_by_folder
 
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.settings import Settings, load_settings
@@ -104,7 +105,8 @@ def hearabouts(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the score of the privacy mutations (tests/support/mutations.py) where they were tried."""
+    """Print the time by folder, and the score of the privacy mutations (tests/support/mutations.py) where they were tried."""
+    print_time_by_folder(terminalreporter)
     tried = [
         report.outcome
         for outcome in ("passed", "failed")
