@@ -1,22 +1,23 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 WORKSPACE ?= workspace
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-.venv/.ready: requirements.lock pyproject.toml
-	@echo "Building the environment in .venv (once; some minutes where packages must be downloaded)" >&2
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "Building the environment in $(VENV) (once; some minutes where packages must be downloaded)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python")'
-	@$(PYTHON) -m venv --clear .venv
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 .PHONY: nightly
-nightly: .venv/.ready ## run the night on the sample world, ending with charts
+nightly: $(VENV)/.ready ## run the night on the sample world, ending with charts
 	@$(BIN)/hearabouts nightly --workspace $(WORKSPACE)
 
 PAGES := recsys/serving/pages
@@ -36,34 +37,34 @@ $(PAGES)/built/map.js: $(ours)
 page: $(PAGES)/built/map.js ## build the page's map (needs node; done by serve and test where it is there)
 
 .PHONY: serve
-serve: .venv/.ready page ## serve the published charts on http://127.0.0.1:8000
+serve: $(VENV)/.ready page ## serve the published charts on http://127.0.0.1:8000
 	@$(BIN)/hearabouts serve --workspace $(WORKSPACE)
 
 .PHONY: ui
-ui: .venv/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
+ui: $(VENV)/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
 	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
 .PHONY: test
-test: .venv/.ready page ## run the tests
+test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
 	@$(BIN)/pytest -n 2 --dist worksteal --durations 25
 
 .PHONY: check
-check: .venv/.ready ## style, types and layers
+check: $(VENV)/.ready ## style, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 .PHONY: bench
-bench: .venv/.ready ## print the measured figures and keep them in MLflow (BENCH="charts cities" for some)
+bench: $(VENV)/.ready ## print the measured figures and keep them in MLflow (BENCH="charts cities" for some)
 	@PYTHONPATH=tests $(BIN)/python tests/bench/run.py $(BENCH)
 
 .PHONY: openapi
-openapi: .venv/.ready ## write docs/openapi.json, the contract of the endpoint, anew
+openapi: $(VENV)/.ready ## write docs/openapi.json, the contract of the endpoint, anew
 	@$(BIN)/python -m pipelines.write_openapi docs/openapi.json
 
 .PHONY: sample
-sample: .venv/.ready ## write the sample world anew
+sample: $(VENV)/.ready ## write the sample world anew
 	@$(BIN)/hearabouts sample --to data/sample
 
 .PHONY: lock
@@ -72,4 +73,4 @@ lock: ## resolve requirements.lock anew (needs uv)
 
 .PHONY: clean
 clean: ## remove the environment and caches; never a workspace: its ledger and keys cannot be made again
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
