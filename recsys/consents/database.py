@@ -36,6 +36,8 @@ class Database:
     ------
     SettingsError
         If the URL is none, or names a database that is not PostgreSQL, or its driver is not installed.
+    NotReadyError
+        If the file cannot be used now, or is no database.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -44,6 +46,8 @@ class Database:
         self._failures = (sa.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         weakref.finalize(self, self._engine.dispose)
         _forget_when_forked(self._engine)
+        if not self.is_postgresql:
+            self.read("PRAGMA journal_mode = WAL", {})
 
     @property
     def is_postgresql(self) -> bool:
@@ -170,15 +174,17 @@ def _sqlite(path: Path) -> sa.Engine:
         connection = sqlite3.connect(
             uri, uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=32
         )
-        for pragma in ("synchronous = FULL", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in ("synchronous = FULL", "secure_delete = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, paramstyle="named", **_POOL)
     _follow_file(engine, path)
     _begin_with(engine, "BEGIN IMMEDIATE")
-    with engine.connect() as connection:
-        connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
     return engine
 
 

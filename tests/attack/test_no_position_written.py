@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def everything_in(folder: Path) -> Iterator[tuple[str, bytes]]:
                 + b"".join(s.to_physical().to_numpy().tobytes() for s in frame.select(pl.selectors.numeric())),
             )
         if file.suffix == ".db":
-            with sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True) as connection:
+            with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
                 yield f"{file} unpacked", "\n".join(connection.iterdump()).encode()
 
 

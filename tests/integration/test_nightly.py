@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -42,7 +43,7 @@ def published(folder: Path) -> dict[str, str]:
 
 
 def spent(folder: Path) -> float:
-    with sqlite3.connect(folder / "workspace/ledger.db") as connection:
+    with closing(sqlite3.connect(folder / "workspace/ledger.db")) as connection:
         return float(connection.execute("SELECT total(rho) FROM entries").fetchone()[0])
 
 

@@ -324,6 +324,23 @@ def test_an_address_that_does_not_fit_is_a_setting_and_is_not_repeated(url: str)
     assert "canary" not in caught.value.message + caught.value.hint
 
 
+def test_a_file_that_is_no_database_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "consents.db").write_bytes(b"no database " * 1000)
+    opened, connect = list[sqlite3.Connection](), sqlite3.connect
+
+    def remembered(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", remembered)
+    with pytest.raises(NotReadyError, match="not a database"):
+        ConsentLog(tmp_path / "consents.db")
+    assert opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+
 def test_the_password_is_in_no_message_and_not_among_the_settings(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

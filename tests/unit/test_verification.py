@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +188,9 @@ def test_a_night_is_recomputed_too(tmp_path: Path) -> None:
 
 def test_a_night_whose_ledger_says_otherwise_is_found(tmp_path: Path) -> None:
     folder = released(contributed([("a", "aa1", "t00")]), tmp_path)
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.execute("DROP TRIGGER entry_unchanged")
         connection.execute("UPDATE entries SET rho = 0.001")
-    connection.close()
     found = [check.what for check in verify_night(folder, ledger=Ledger(tmp_path / "ledger.db")) if not check.holds]
     assert found == ["rho in the ledger"]
     assert str(NIGHT) in folder.name
