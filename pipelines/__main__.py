@@ -258,7 +258,7 @@ def partner(
     """
     from pipelines.base.job_context import JobContext, Sources
     from pipelines.privacy.partner import run_partner
-    from recsys.releases.partner import Period
+    from recsys.releases.partner.release import Period
 
     if catalogue is None and consents is not None:
         raise UsageError(

@@ -13,8 +13,8 @@ from pipelines.privacy.privacy_account import write_account
 from recsys.arrivals.permission import still_allowed
 from recsys.cells.contributions import bound_for_partner
 from recsys.errors import InputError, UsageError
-from recsys.releases import partner
-from recsys.releases.partner import Period
+from recsys.releases.partner.files import CHECKSUMS, FILES, read_facts
+from recsys.releases.partner.release import Period, confirm, release
 from recsys.workspace import staged
 
 
@@ -48,10 +48,10 @@ def run_partner(job: JobContext, *, period: Period, out: Path | None = None) -> 
     with workspace.locked():
         if job.sources.consents:
             import_consents(job.sources.consents, workspace=workspace, settings=job.settings)
-        partner.confirm(files, ledger=job.ledger, now=job.now)
+        confirm(files, ledger=job.ledger, now=job.now)
         known = (files / str(period)).exists()
         with step("partner file"):
-            folder = partner.release(
+            folder = release(
                 pl.LazyFrame() if known else _contributions(job, period),
                 period=period,
                 catalogue=job.catalogue,
@@ -75,7 +75,7 @@ def _check(period: Period, *, out: Path | None) -> None:
 
 
 def _ours(folder: Path) -> set[Path]:
-    return {folder / name for name in (*partner.FILES, partner.CHECKSUMS)}
+    return {folder / name for name in (*FILES, CHECKSUMS)}
 
 
 def _contributions(job: JobContext, period: Period) -> pl.LazyFrame:
@@ -105,7 +105,7 @@ def _copy(folder: Path, *, to: Path) -> None:
 
 
 def _summary(folder: Path, *, out: Path, known: bool) -> dict[str, Any]:
-    facts = partner.read_facts(folder)
+    facts = read_facts(folder)
     return {
         "status": "nothing new" if known else "done",
         "folder": str(out),

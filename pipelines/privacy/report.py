@@ -12,11 +12,11 @@ from rich.table import Table
 
 from recsys.errors import InputError
 from recsys.geography.atlas import load_atlas
-from recsys.releases import partner
 from recsys.releases.budget import accounting
 from recsys.releases.budget.accounting import MONTH, NIGHT, YEAR, Epsilon, Exposure
 from recsys.releases.budget.ledger import Entry, Ledger
 from recsys.releases.counts import release
+from recsys.releases.partner import files as partner_files
 from recsys.releases.verify.verification import Check, verify_night, verify_partner
 from recsys.settings import AtlasSettings, Settings
 from recsys.workspace import MANIFEST, Workspace
@@ -94,7 +94,7 @@ def privacy_report(workspace: Workspace, *, settings: Settings) -> Report:
     if ledger is None:
         raise InputError(f"{workspace.root} has no ledger: nothing was ever released there", hint="Check --workspace.")
     release.check_accounted(workspace.releases, ledger=ledger)
-    entries, purposes = ledger.entries(), (release.PURPOSE, partner.PURPOSE)
+    entries, purposes = ledger.entries(), (release.PURPOSE, partner_files.PURPOSE)
     of = {purpose: [entry for entry in entries if entry.spend.purpose == purpose] for purpose in purposes}
     of[TOGETHER] = entries
     lines = [line for purpose, some in of.items() for line in _lines(purpose, some, settings=settings)]
@@ -133,11 +133,11 @@ def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
         If it is neither, or cannot be read.
     """
     ledger = _ledger(workspace)
-    if (folder / partner.RELEASE).is_file():
+    if (folder / partner_files.RELEASE).is_file():
         return verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder))
     if not (folder / MANIFEST).is_file():
         raise InputError(
-            f"{folder} holds neither a {partner.RELEASE} nor a {MANIFEST}",
+            f"{folder} holds neither a {partner_files.RELEASE} nor a {MANIFEST}",
             hint="Name a folder that `hearabouts partner` wrote, or WORKSPACE/releases/DATE.",
         )
     if ledger is None:
@@ -177,7 +177,7 @@ def _ledger(workspace: Workspace) -> Ledger | None:
 def _atlas_of(folder: Path) -> Any:
     """Return the atlas of the settings that a partner file names; None where they name none."""
     try:
-        return load_atlas(AtlasSettings(**partner.read_facts(folder)["settings"]["atlas"]))
+        return load_atlas(AtlasSettings(**partner_files.read_facts(folder)["settings"]["atlas"]))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -201,7 +201,7 @@ def _lines(purpose: str, entries: Sequence[Entry], *, settings: Settings) -> Ite
 def _most(purpose: str, settings: Settings, *, nights: int) -> Exposure:
     charts = accounting.allowed(settings.privacy, nights=nights)
     files = accounting.allowed_to_partners(settings.privacy, settings.partner, nights=nights)
-    most = {release.PURPOSE: charts, partner.PURPOSE: files, TOGETHER: accounting.together([charts, files])}
+    most = {release.PURPOSE: charts, partner_files.PURPOSE: files, TOGETHER: accounting.together([charts, files])}
     return most[purpose]
 
 

@@ -19,7 +19,7 @@ from recsys.arrivals.permission import still_allowed
 from recsys.consents.log import Purpose
 from recsys.errors import InputError, PrivacyBudgetError, UsageError
 from recsys.releases.counts import release
-from recsys.releases.partner import Period
+from recsys.releases.partner.release import Period
 from recsys.workspace import listener_of
 
 NIGHTS, GROUP = 3, 60

@@ -145,7 +145,7 @@ NOISE, COUNTS, LEDGER = (
     "recsys/releases/counts/release.py",
     "recsys/releases/budget/ledger.py",
 )
-ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner.py"
+ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner/release.py"
 CELLS, STORE = "recsys/cells/contributions.py", "recsys/cells/store.py"
 PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coarsening.py"
 HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
@@ -538,8 +538,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a partner file without any guarantee is made",
-        "recsys/releases/partner.py",
-        '    _check_finite(figures["guarantees"], settings=settings)\n',
+        PARTNER,
+        '    check_finite(figures["guarantees"], settings=settings)\n',
         "",
         ("unit/test_partner.py::test_settings_that_guarantee_nothing_are_refused_before_anything_is_spent",),
     ),
@@ -595,7 +595,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the partner file's threshold has no margin",
-        PARTNER,
+        "recsys/releases/partner/threshold.py",
         "-(-(settings.min_listeners + margin) // settings.rounding)",
         "-(-(settings.min_listeners + 1) // settings.rounding)",
         ("unit/test_partner.py::test_the_threshold_is_the_smallest_that_just_enough_listeners_hardly_reach",),

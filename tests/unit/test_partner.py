@@ -13,10 +13,11 @@ from support.partnering import DAY, PERIOD, made, settings
 from support.releasing import NIGHT, NOW, TRACKS, catalogue, contributed, small_atlas
 
 from recsys.errors import InputError, PrivacyBudgetError, SettingsError
-from recsys.releases import partner
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
-from recsys.releases.partner import Period, failure, threshold
+from recsys.releases.partner import files
+from recsys.releases.partner.release import Period, confirm, release
+from recsys.releases.partner.threshold import failure, threshold
 from recsys.settings import PartnerSettings, load_settings
 from recsys.workspace import digest
 
@@ -113,7 +114,7 @@ def test_both_tables_have_the_same_rows(tmp_path: Path) -> None:
 
 def test_no_text_is_a_formula_for_a_spreadsheet() -> None:
     frame = pl.DataFrame({"title": ['=HYPERLINK("x")', "-1", "a,b", "@x", None], "listeners": [10, 20, 30, 40, -50]})
-    lines = list(csv.reader(io.StringIO(partner.trends_csv(frame).decode())))
+    lines = list(csv.reader(io.StringIO(files.trends_csv(frame).decode())))
     assert [line[0] for line in lines[1:]] == ['\'=HYPERLINK("x")', "'-1", "a,b", "'@x", ""]
     assert lines[-1][1] == "-50"
 
@@ -122,7 +123,7 @@ def test_the_readme_follows_from_release_json_alone(tmp_path: Path) -> None:
     folder = made(tmp_path)
     facts = json.loads((folder / "release.json").read_text())
     text = (folder / "README.md").read_text()
-    assert partner.readme(facts) == text
+    assert files.readme(facts) == text
     for said in ("2026-10-01 to 2026-10-02", "2 nights", "at least 20 real listeners", f"{facts['rows']} rows"):
         assert said in text
     assert "{" not in text
@@ -165,13 +166,13 @@ def test_settings_that_guarantee_nothing_are_refused_before_anything_is_spent(tm
 def test_a_ledger_that_does_not_know_a_file_stops_all(tmp_path: Path) -> None:
     made(tmp_path)
     with pytest.raises(PrivacyBudgetError, match="not in the ledger"):
-        partner.confirm(tmp_path / "partner", ledger=Ledger(tmp_path / "empty.db"), now=NOW)
+        confirm(tmp_path / "partner", ledger=Ledger(tmp_path / "empty.db"), now=NOW)
 
 
 def test_listeners_who_add_too_much_are_refused(tmp_path: Path) -> None:
     several = contributed([("a", "aa1", track) for track in TRACKS[:5]], night=PERIOD.last)
     with pytest.raises(PrivacyBudgetError, match="add more than 3 tracks"):
-        partner.release(
+        release(
             several,
             period=PERIOD,
             catalogue=catalogue(),
@@ -198,7 +199,7 @@ def test_a_crash_before_the_ledger_knew_does_not_let_a_file_be_drawn_again(
         with pytest.raises(KeyboardInterrupt):
             made(tmp_path)
     ledger = Ledger(tmp_path / "ledger.db")
-    partner.confirm(tmp_path / "partner", ledger=ledger, now=NOW)
+    confirm(tmp_path / "partner", ledger=ledger, now=NOW)
     assert ledger.entries()[0].release == digest(tmp_path / "partner" / str(PERIOD) / "SHA256SUMS")
 
 
@@ -206,7 +207,7 @@ def test_a_crash_while_it_is_written_leaves_nothing_and_costs_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crashing:
-        crashing.setattr(partner, "checksums", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crashing.setattr(files, "checksums", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             made(tmp_path)
     assert list((tmp_path / "partner").iterdir()) == []

@@ -14,9 +14,9 @@ from support.partnering import DAY, made, settings
 from support.releasing import NIGHT, contributed, released, small_atlas
 
 from recsys.errors import InputError, PrivacyBudgetError, RecsysError
-from recsys.releases import partner
 from recsys.releases.budget.ledger import Ledger
-from recsys.releases.partner import Period
+from recsys.releases.partner import files
+from recsys.releases.partner.release import Period
 from recsys.releases.verify.verification import Check, confirm, verify_night, verify_partner
 from recsys.workspace import MANIFEST
 
@@ -49,8 +49,8 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     facts = json.loads((folder / "release.json").read_text())
     change(facts)
     (folder / "release.json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    (folder / "README.md").write_text(partner.readme(facts))
-    (folder / "SHA256SUMS").write_text(partner.checksums(folder))
+    (folder / "README.md").write_text(files.readme(facts))
+    (folder / "SHA256SUMS").write_text(files.checksums(folder))
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -162,7 +162,7 @@ def test_a_changed_row_is_found_though_everything_was_written_anew(
 ) -> None:
     trends = change(pl.read_parquet(folder / "trends.parquet"))
     trends.write_parquet(folder / "trends.parquet")
-    (folder / "trends.csv").write_bytes(partner.trends_csv(trends))
+    (folder / "trends.csv").write_bytes(files.trends_csv(trends))
     rewrite(folder, lambda _: None)
     assert found in broken(folder, ledger=False)
     assert "ledger: release" in broken(folder)

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from jinja2 import TemplateError
 
 from recsys.errors import InputError, PrivacyBudgetError
 from recsys.geography.atlas import Atlas
-from recsys.releases import partner
 from recsys.releases.budget.accounting import AGREEMENT
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.releases.counts.release_reader import digest_of
+from recsys.releases.partner import files, guarantees
 from recsys.schemas import READ_FAILURES, PartnerTrends, at_border
 from recsys.settings import PartnerSettings, PrivacySettings
 from recsys.workspace import MANIFEST, digest, read_manifest
@@ -53,7 +54,7 @@ def verify_partner(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) 
     Parameters
     ----------
     folder : Path
-        With the files that :func:`recsys.releases.partner.release` wrote.
+        With the files that :func:`recsys.releases.partner.release.release` wrote.
     ledger : Ledger, optional
         Where the workspace is at hand: was this paid for, as it is?
     atlas : Atlas, optional
@@ -139,8 +140,8 @@ def confirm(checks: Iterable[Check]) -> None:
 
 
 def _checks(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) -> Iterator[Check]:
-    facts = partner.read_facts(folder)
-    trends = at_border(pl.read_parquet(folder / partner.PARQUET), PartnerTrends)
+    facts = files.read_facts(folder)
+    trends = at_border(pl.read_parquet(folder / files.PARQUET), PartnerTrends)
     yield from _files(folder, facts=facts, trends=trends)
     yield from _figures(facts)
     yield from _rows(trends, facts=facts)
@@ -152,28 +153,28 @@ def _checks(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) -> Iter
 
 def _files(folder: Path, *, facts: Facts, trends: pl.DataFrame) -> Iterator[Check]:
     """Check that all files are there, as they were, and say the same."""
-    lines = [line.partition("  ") for line in _text(folder / partner.CHECKSUMS).splitlines()]
+    lines = [line.partition("  ") for line in _text(folder / files.CHECKSUMS).splitlines()]
     listed = {name: checksum for checksum, _, name in lines}
     names = sorted(path.name for path in folder.iterdir())
-    yield _equal("files", ", ".join(names), ", ".join(sorted([*partner.FILES, partner.CHECKSUMS])), privacy=False)
-    for name in partner.FILES:
+    yield _equal("files", ", ".join(names), ", ".join(sorted([*files.FILES, files.CHECKSUMS])), privacy=False)
+    for name in files.FILES:
         path = folder / name
         found = digest(path) if path.is_file() else "no file"
         yield _equal(f"checksum of {name}", found[:16], listed.get(name, "none")[:16], privacy=False)
-    same = _text(folder / partner.CSV).encode() == partner.trends_csv(trends)
-    yield _true(f"{partner.CSV} has the rows of {partner.PARQUET}", same, privacy=False)
-    yield _true(f"{partner.README} follows from {partner.RELEASE}", _text(folder / partner.README) == _readme(facts))
+    same = _text(folder / files.CSV).encode() == files.trends_csv(trends)
+    yield _true(f"{files.CSV} has the rows of {files.PARQUET}", same, privacy=False)
+    yield _true(f"{files.README} follows from {files.RELEASE}", _text(folder / files.README) == _readme(facts))
 
 
 def _figures(facts: Facts) -> Iterator[Check]:
     """Recompute every figure of ``release.json`` from the noise and the settings that it names."""
-    for key, text in {"format": partner.FORMAT, **partner.STATED}.items():
+    for key, text in {"format": files.FORMAT, **files.STATED}.items():
         yield _equal(key, facts.get(key), text)
     sections = {key: value for key, value in facts["settings"].items() if key != "digest"}
-    yield _equal("digest of the settings", facts["settings"]["digest"], partner.settings_digest(sections))
+    yield _equal("digest of the settings", facts["settings"]["digest"], files.settings_digest(sections))
     privacy, bounds = PrivacySettings(**sections["privacy"]), PartnerSettings(**sections["partner"])
     bare = {"tiers": [{key: tier[key] for key in ("name", "sigma_squared")} for tier in facts["tiers"]]}
-    figures = _flat(partner.derived(bare, privacy, bounds))
+    figures = _flat(guarantees.derived(bare, privacy, bounds))
     found = _flat({key: facts[key] for key in ("tiers", "rho", "guarantees")})
     given = {name for name in found.keys() - figures.keys() if ".places." in name or name.endswith(".rows")}
     for name in sorted((found.keys() | figures.keys()) - given):
@@ -203,7 +204,7 @@ def _rows(trends: pl.DataFrame, *, facts: Facts) -> Iterator[Check]:
 
 def _in_ledger(folder: Path, *, facts: Facts, ledger: Ledger) -> Iterator[Check]:
     """Check that the ledger has this file's spend, with its bounds and noise, and that it paid for these bytes."""
-    entry = ledger.find(date.fromisoformat(facts["period"]["to"]), purpose=partner.PURPOSE)
+    entry = ledger.find(date.fromisoformat(facts["period"]["to"]), purpose=files.PURPOSE)
     if entry is None:
         yield _true("the ledger has this period", holds=False)
         return
@@ -219,7 +220,7 @@ def _in_ledger(folder: Path, *, facts: Facts, ledger: Ledger) -> Iterator[Check]
         ("catalogue", facts["catalogue"]["digest"], parameters["tracks_digest"]),
         ("tracks", facts["catalogue"]["tracks"], parameters["tracks"]),
         ("thresholds", {tier["name"]: tier["threshold"] for tier in facts["tiers"]}, parameters["thresholds"]),
-        ("release", digest(folder / partner.CHECKSUMS)[:16], str(entry.release)[:16]),
+        ("release", digest(folder / files.CHECKSUMS)[:16], str(entry.release)[:16]),
     ):
         yield _equal(f"ledger: {what}", found, expected)
     for name, found in _flat({"rho": facts["rho"], "tiers": tiers}).items():
@@ -233,7 +234,7 @@ def _geography(facts: Facts, *, trends: pl.DataFrame, atlas: Atlas) -> Iterator[
     yield _equal("parts of the atlas", facts["atlas"]["parts_digest"], digest_of(atlas.parts))
     yield _equal("number of parts", facts["atlas"]["parts"], len(atlas.parts))
     sections = facts["settings"]
-    privacy = partner.as_nightly(PrivacySettings(**sections["privacy"]), PartnerSettings(**sections["partner"]))
+    privacy = guarantees.as_nightly(PrivacySettings(**sections["privacy"]), PartnerSettings(**sections["partner"]))
     tiers = release.tiers(atlas, settings=privacy)
     found = {tier["name"]: tier for tier in facts["tiers"]}
     yield _equal("tiers", sorted(found), sorted(tier.name for tier in tiers))
@@ -248,8 +249,8 @@ def _geography(facts: Facts, *, trends: pl.DataFrame, atlas: Atlas) -> Iterator[
 
 def _readme(facts: Facts) -> str:
     try:
-        return partner.readme(facts)
-    except (LookupError, TypeError, ValueError):
+        return files.readme(facts)
+    except (LookupError, TypeError, ValueError, TemplateError):
         return ""
 
 
