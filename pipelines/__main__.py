@@ -463,8 +463,9 @@ def _sources(
 def _show_charts(workspace: Workspace) -> None:
     """End the night with what it was for: what is popular in the world and in the liveliest regions, and what rises."""
     from recsys.artifacts.list_candidates import POPULAR, RISING
+    from recsys.geography.places import WORLD
     from recsys.serving.lists.responses import chart_answer
-    from recsys.serving.snapshot.snapshot_reader import WORLD, open_published
+    from recsys.serving.snapshot.snapshot_reader import open_published
 
     published = open_published(workspace)
     listeners: dict[str, tuple[float, str]] = {}

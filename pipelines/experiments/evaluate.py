@@ -17,8 +17,8 @@ from pipelines.base.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of, t
 from pipelines.base.terminal import step
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook, tracking
-from pipelines.night.personal_lists import countries
 from recsys.errors import InputError
+from recsys.geography.atlas import countries
 from recsys.models.evaluation import Evaluation, evaluate
 from recsys.models.interactions import nights
 from recsys.models.report_tables import MODELS, SERVED

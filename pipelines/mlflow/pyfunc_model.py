@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.base.run_tags import allowed_rows
-from pipelines.night.personal_lists import countries
 from recsys.errors import InputError, SettingsError
+from recsys.geography.atlas import countries
 from recsys.models.deployable import Served, fit_served
 from recsys.settings import ModelsSettings, load_settings
 from recsys.workspace import Workspace

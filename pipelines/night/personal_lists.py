@@ -15,7 +15,8 @@ from pipelines.base.job_context import JobContext
 from recsys.artifacts.affinities import EVIDENCE, Affinities, Orders, default_orders, nobody, write
 from recsys.artifacts.list_candidates import Candidates, candidates_of
 from recsys.errors import NotReadyError
-from recsys.geography.atlas import WORLD, Atlas
+from recsys.geography.atlas import Atlas, countries
+from recsys.geography.places import WORLD
 from recsys.models.affinity import Examples, closest, learn_orders
 from recsys.models.collaborative import Trained, learn_and_train, train
 from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights
@@ -119,12 +120,6 @@ def examples_of(
     homes = zip(rows.tolist(), known.homes[rows].tolist(), strict=True)
     examples = [_example(row, home(at), known=known, new=new, affinities=affinities) for row, at in homes]
     return _padded(examples, relevant=np.diff(new.indptr)[rows])
-
-
-def countries(atlas: Atlas) -> dict[str, str]:
-    """Return the country of every part of the atlas that lies in one."""
-    chains = {part: atlas.chain(atlas.place_of(part)) for part in atlas.parts}
-    return {part: chain[-2] for part, chain in chains.items() if len(chain) > 1}
 
 
 def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings: Settings) -> tuple[Model, Orders]:

@@ -7,7 +7,8 @@ import h3
 import polars as pl
 
 from recsys.cells.contributions import bound
-from recsys.geography.atlas import WORLD, Atlas, Level, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Level, Place
 from recsys.releases.verify.audit import RUNS, Canary, Finding, audit, clones_for
 from recsys.schemas import CoarseListens
 from recsys.settings import Settings

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from pipelines.report.maps import coastlines
-from recsys.geography.atlas import Place
+from recsys.geography.places import Place
 
 WIDTH, HEIGHT = 360, 210  # of a chart of lines, in its own units: a phone shows its letters as large as the page's
 LEFT, RIGHT, TOP, BOTTOM = 38, 18, 8, 24  # room for the axes

@@ -10,7 +10,8 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from recsys.geography.atlas import Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import Place
 
 LAND, SEA, COAST = "#f3efe6", "#dfe8ee", "#8a949c"
 PANELS = 6  # countries shown larger beside the world

@@ -11,7 +11,8 @@ import polars as pl
 from pipelines.report.drawing import Dot, country_map, dots, lines, world_map
 from pipelines.report.maps import largest_countries
 from pipelines.report.wording import NAMES, sentences
-from recsys.geography.atlas import Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import Place
 from recsys.models.bootstrap import Difference, paired
 from recsys.models.evaluation import Evaluation
 from recsys.models.report_tables import HISTORIES, MODELS, SERVED

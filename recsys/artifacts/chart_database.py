@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recsys.artifacts.list_candidates import candidates_of, packed
+from recsys.geography.places import chain
 
 PlaceRow = tuple[str, str, str | None, str, str | None, float, float, int, str, int]
 """Id, name, country, level, parent, latitude, longitude, population, text to search, and whether it has lists."""
@@ -87,14 +88,9 @@ def _json(value: object) -> bytes:
 def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
     """Yield the candidates of every place that has lists, gathered once for everybody who asks near it."""
     for place in dict.fromkeys(place for place, _ in tracks):
-        found = candidates_of(list(_chain(place, parents=parents)), tracks=lambda at, chart: tracks.get((at, chart)))
+        here = list(chain(place, parent_of=parents.__getitem__))
+        found = candidates_of(here, tracks=lambda at, chart: tracks.get((at, chart)))
         yield place, packed(found)
-
-
-def _chain(place: str | None, *, parents: Mapping[str, str | None]) -> Iterator[str]:
-    while place is not None:
-        yield place
-        place = parents[place]
 
 
 _SCHEMA = """

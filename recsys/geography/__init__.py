@@ -1,1 +1,1 @@
-"""Public geography: the places of the world, which region a cell lies in, and how names are spelled."""
+"""Public geography: the tree of places, and where in it a cell lies."""

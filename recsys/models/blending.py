@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.models.metrics import BoolArray, top
-from recsys.models.place_tree import WORLD, Places
+from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.ranker import Weights, reordered
 from recsys.models.regional import Fitted, Own
 from recsys.models.trends import TRENDS, standardized, trends
@@ -131,7 +131,7 @@ class Blend:
     ) -> tuple[IntArray, FloatArray]:
         heard = self.own.interactions.confidence[listeners].toarray() != 0
         columns = top(np.where(heard, np.float32(-np.inf), scores), min(_POOL, scores.shape[1]))
-        world = (trend[[WORLD]] for trend in self.trends[:2])
+        world = (trend[[WORLD_ROW]] for trend in self.trends[:2])
         wide = [np.broadcast_to(f, scores.shape) for f in (*features, *world, scores)]
         values = [np.take_along_axis(feature, columns, axis=1) for feature in wide]
         shared, gap = values[0], values[1]
@@ -160,6 +160,6 @@ def _mixed(
     own = fitted.own(chosen)
     sizes = np.append(fitted.sizes, 0)[own.serving]
     weights = np.tile(parameters.weights, (len(own.serving), 1))
-    weights[:, _OWN] *= np.where(own.serving == WORLD, 0, sizes / (sizes + settings.regional_shrinkage))
+    weights[:, _OWN] *= np.where(own.serving == WORLD_ROW, 0, sizes / (sizes + settings.regional_shrinkage))
     summed = np.array([*(name in parameters.summed for name in fitted.places.names), False])
     return Blend(own, fitted.places, seen, weights.astype(np.float32), parameters.trees, summed)

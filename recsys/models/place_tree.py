@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys.models.interactions import IntArray, Interactions
 
-WORLD = -1  # position of the world: the last row of whatever has one row per place
+WORLD_ROW = -1  # position of the world: the last row of whatever has one row per place
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Places:
         country_names = [parent or (part if part in known else "") for part, parent in zip(parts, parents, strict=True)]
         countries = sorted(known)
         country = {name: len(parts) + position for position, name in enumerate(countries)}
-        above = [country.get(name, WORLD) for name in country_names] + [WORLD] * len(countries)
+        above = [country.get(name, WORLD_ROW) for name in country_names] + [WORLD_ROW] * len(countries)
         position = {part: position for position, part in enumerate(parts)}
         names = (*parts, *(f"{name}/*" for name in countries))
         return cls(names, np.array(above, dtype=np.int64), len(parts), position, country)
@@ -51,7 +51,7 @@ class Places:
         """Return the sorted rows of the listeners at home in a place."""
         if place < self.parts:
             return interactions.rows_of(place)
-        here = np.append(self.parents[: self.parts], WORLD) == place
+        here = np.append(self.parents[: self.parts], WORLD_ROW) == place
         return np.flatnonzero(here[interactions.homes])
 
     def sizes(self, interactions: Interactions) -> IntArray:
@@ -64,12 +64,13 @@ class Places:
         """Return (n,) the place of each listener of any interactions: their part if it is here, else its country."""
         parts, parents = interactions.parts, interactions.parents
         found = [
-            self.position.get(part, self.country.get(parent or part, WORLD))
+            self.position.get(part, self.country.get(parent or part, WORLD_ROW))
             for part, parent in zip(parts, parents, strict=True)
         ]
-        return np.array([*found, WORLD], dtype=np.int64)[interactions.homes]
+        return np.array([*found, WORLD_ROW], dtype=np.int64)[interactions.homes]
 
     def nearest(self, chosen: set[int] | frozenset[int]) -> IntArray:
         """Return (p + c + 1,) the first of place, country and world that is among the chosen; the world always is."""
-        steps = [(place, int(self.parents[place]), WORLD) for place in range(len(self))]
-        return np.array([next(p for p in step if p in chosen or p == WORLD) for step in steps] + [WORLD], np.int64)
+        steps = [(place, int(self.parents[place]), WORLD_ROW) for place in range(len(self))]
+        found = (next(place for place in step if place in chosen or place == WORLD_ROW) for step in steps)
+        return np.array([*found, WORLD_ROW], dtype=np.int64)

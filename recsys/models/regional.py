@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.models import als, ease
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.place_tree import WORLD, Places
+from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
 
 
@@ -160,7 +160,7 @@ def _fit_place(world: TrackSide | None, *, settings: ModelsSettings) -> _FitPlac
 
 
 def _large_enough(places: Places, sizes: IntArray, *, at_least: int) -> list[int]:
-    children = np.bincount(places.parents[places.parents != WORLD], minlength=len(places))
+    children = np.bincount(places.parents[places.parents != WORLD_ROW], minlength=len(places))
     distinct = (np.arange(len(places)) < places.parts) | (children > 1)
     return np.flatnonzero((sizes >= at_least) & distinct).tolist()
 

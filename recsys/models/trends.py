@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from recsys.models.interactions import FloatArray, Interactions
-from recsys.models.place_tree import WORLD, Places
+from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
 
 TRENDS = ("recent", "growth", "new")
@@ -45,8 +45,8 @@ def shares(weights: sparse.csr_array, *, interactions: Interactions, places: Pla
     countries = len(places) - places.parts
     country_of = places.parents[: places.parts] - places.parts  # negative without a country
     found[places.parts : -1] = _summed(found[: places.parts], country_of, countries)
-    found[WORLD] = weights.sum(axis=0) + 0.5
-    found[WORLD] /= max(found[WORLD].sum(), 1)
+    found[WORLD_ROW] = weights.sum(axis=0) + 0.5
+    found[WORLD_ROW] /= max(found[WORLD_ROW].sum(), 1)
     for place in reversed(range(len(places))):  # countries before their parts
         found[place] += np.float32(shrinkage) * found[places.parents[place]]
         found[place] /= found[place].sum()

@@ -30,7 +30,8 @@ import polars as pl
 from scipy.stats import norm
 from support.releasing import contributed, everywhere, released, small_atlas
 
-from recsys.geography.atlas import Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import Place
 from recsys.releases.counts import release
 from recsys.releases.counts.noise import discrete_gaussian
 from recsys.settings import load_settings

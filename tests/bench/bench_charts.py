@@ -34,7 +34,8 @@ import numpy as np
 import polars as pl
 from support.releasing import small_atlas
 
-from recsys.geography.atlas import Atlas, Place, load_atlas
+from recsys.geography.atlas import Atlas, load_atlas
+from recsys.geography.places import Place
 from recsys.releases.charts import charts
 from recsys.releases.counts import release
 from recsys.releases.counts.noise import discrete_gaussian

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.geography.atlas import WORLD, Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Place
 from recsys.releases.counts.noisy import Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import UNKNOWN, Tracks, Window

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.base.run_tags import allowed_rows
-from pipelines.night.personal_lists import countries
+from recsys.geography.atlas import countries
 from recsys.models.blending import Blend
 from recsys.models.collaborative import recipe_of, train
 from recsys.models.interactions import gather, heard_later

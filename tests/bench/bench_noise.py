@@ -15,7 +15,7 @@ from pathlib import Path
 import opendp.prelude as dp
 from support.releasing import NIGHT, SIGMA_SQUARED, contributed, released, small_atlas
 
-from recsys.geography.atlas import Place
+from recsys.geography.places import Place
 from recsys.releases.counts.noise import discrete_gaussian
 
 PARTS, TRACKS, NIGHTS = 250, 6_015, 5

@@ -21,8 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import _draw
-from pipelines.night.personal_lists import Past, affinities_of, countries, examples_of
+from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
+from recsys.geography.atlas import countries
 from recsys.models.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank

@@ -41,7 +41,8 @@ import numpy as np
 import polars as pl
 from support.releasing import small_atlas
 
-from recsys.geography.atlas import WORLD, Atlas, Place, load_atlas
+from recsys.geography.atlas import Atlas, load_atlas
+from recsys.geography.places import WORLD, Place
 from recsys.releases.charts import charts
 from recsys.releases.counts import release, release_reader
 from recsys.releases.counts.release_reader import Released

@@ -18,13 +18,13 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import run_night
-from pipelines.night.personal_lists import countries
 from pipelines.privacy.consents import import_consents
 from pipelines.sample import nights as sample
 from pipelines.sample import write_world
 from pipelines.sample.listeners import FAVOURITE_SHARES
 from pipelines.sample.tastes import probabilities
 from recsys.arrivals.permission import still_allowed
+from recsys.geography.atlas import countries
 from recsys.models.evaluation import evaluate
 from recsys.models.interactions import Interactions, gather, heard_later, trained
 from recsys.models.metrics import Lists, ndcg_at_10, rank

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from support.listening import FIRST_NIGHT, world
 
-from pipelines.night.personal_lists import Past, affinities_of, countries, examples_of
+from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
 from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of
 from recsys.errors import NotReadyError
+from recsys.geography.atlas import countries
 from recsys.models.interactions import gather
 from recsys.releases.charts.charts import Charts
 from recsys.serving.lists.personal_items import evidence_for, put_in_order

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.geography.atlas import WORLD, Atlas, Level, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Level, Place
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates

@@ -10,7 +10,7 @@ from support.listening import contributions
 
 from recsys.models.blending import FEATURES, Blend, BlendParameters, blend, regional_only
 from recsys.models.interactions import Interactions, gather
-from recsys.models.place_tree import WORLD, Places
+from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.regional import Fitted
 
 COUNTRIES = {"P": "X", "Q": "X"}
@@ -79,7 +79,7 @@ def test_a_closed_gate_shuts_the_own_model_out_and_keeps_the_trend() -> None:
     closed = blended([1, 1, 0.5, 0, 0], gates=set())
     assert closed.weights[:, 1].tolist() == [0, 0, 0, 0]
     assert closed.weights[:, 2].tolist() == [0.5, 0.5, 0.5, 0.5]
-    np.testing.assert_array_equal(closed.own.serving, [WORLD] * 4)
+    np.testing.assert_array_equal(closed.own.serving, [WORLD_ROW] * 4)
 
 
 def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.releasing import small_atlas, window
 
-from recsys.geography.atlas import WORLD, Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Place
 from recsys.releases.counts.noisy import Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Window

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys.geography.atlas import Place
+from recsys.geography.places import Place
 from recsys.releases.counts.noisy import Noisy
 from recsys.releases.counts.window import UNKNOWN
 from recsys.releases.inference import neighbours

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import NotReadyError
-from recsys.geography.atlas import WORLD, Atlas
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD
 from recsys.releases.counts.noisy import Array, Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Tracks, Window

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.artifacts.list_candidates import LOCAL, RISING
-from recsys.geography.atlas import WORLD
+from recsys.geography.places import WORLD
 from recsys.releases.charts.charts import DEBUT
 
 

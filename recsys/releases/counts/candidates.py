@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from recsys.geography.atlas import WORLD, Atlas
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD
 from recsys.releases.counts.release_reader import Released, digest_of, read, released_nights
 from recsys.releases.counts.window import Window
 from recsys.settings import CandidatesSettings

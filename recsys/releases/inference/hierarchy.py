@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recsys.geography.atlas import WORLD, Atlas
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD
 from recsys.releases.counts.noisy import Array, Noisy
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import neighbours, posterior

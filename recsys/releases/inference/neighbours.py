@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.geography.atlas import Place
+from recsys.geography.places import Place
 from recsys.releases.counts.noisy import Array, Noisy
 from recsys.releases.counts.window import UNKNOWN
 

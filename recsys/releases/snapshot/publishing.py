@@ -16,7 +16,8 @@ import polars as pl
 from recsys.artifacts.chart_database import PlaceRow, write_charts_file
 from recsys.artifacts.list_candidates import LOCAL
 from recsys.errors import InputError, NotReadyError
-from recsys.geography.atlas import WORLD, Atlas, Place
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Place
 from recsys.geography.spelling import searchable
 from recsys.releases.charts.charts import Charts
 from recsys.releases.charts.reasons import reason

@@ -16,8 +16,9 @@ from pydantic_core import to_json
 
 from recsys.artifacts.affinities import NO_TRACK, Row
 from recsys.artifacts.list_candidates import CHARTS, Candidates, FloatArray, IntArray
+from recsys.geography.places import WORLD
 from recsys.serving.snapshot.place_lists import Because, Line, Lists
-from recsys.serving.snapshot.snapshot_reader import WORLD, Published
+from recsys.serving.snapshot.snapshot_reader import Published
 
 BECAUSE: tuple[Because, ...] = (
     "popular_here",

@@ -8,10 +8,11 @@ from typing_extensions import TypedDict  # pydantic, which documents these, need
 
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import UnknownChartError
+from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.place_lists import Item
-from recsys.serving.snapshot.snapshot_reader import Level, Place, Published
+from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
 
 class Centre(TypedDict):
@@ -140,7 +141,7 @@ def label(place: Place) -> str:
     return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
 
 
-def _search(places: Iterable[Place], *, query: str) -> list[Place]:
+def _search(places: Iterable[PublishedPlace], *, query: str) -> list[PublishedPlace]:
     """Return matches: names that begin with the query first, then places with charts, then the most people."""
     wanted = searchable(query)
     words = wanted.split()
@@ -148,7 +149,7 @@ def _search(places: Iterable[Place], *, query: str) -> list[Place]:
     return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
 
 
-def _nearest(place: Place, *, chart: str, published: Published) -> tuple[Place, list[Item]]:
+def _nearest(place: Place, *, chart: str, published: Published) -> tuple[PublishedPlace, list[Item]]:
     """Return the place, or the nearest larger one, whose list is not empty; if all are, the place and nothing."""
     for ancestor in chain(place, published=published):
         items = published.items(ancestor.id, chart=chart)
@@ -157,7 +158,7 @@ def _nearest(place: Place, *, chart: str, published: Published) -> tuple[Place, 
     return place, []
 
 
-def _why(place: Place, shown: Place, *, chart: str, found: bool, published: Published) -> str:
+def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, published: Published) -> str:
     """Say which list this is, over which nights, and why it is not the place's own or is empty."""
     basis = _basis(shown, chart=chart, published=published)
     if chart not in published.charts:

@@ -9,12 +9,13 @@ from pydantic_core import to_json  # in a fifth of the time of json
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.list_candidates import IntArray
+from recsys.geography.places import WORLD, Level, Place
 from recsys.serving.lists.personal_items import Around, evidence_for, listed, put_in_order
 from recsys.serving.lists.responses import chart_of, label
 from recsys.serving.snapshot.place import chain, place_of
 from recsys.serving.snapshot.place_lists import NO_LISTS
 from recsys.serving.snapshot.reload import HotReload
-from recsys.serving.snapshot.snapshot_reader import WORLD, Level, Place, Published
+from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.workspace import Workspace
 
 TRENDING = "trending"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 
+from recsys.geography.places import Place
 from recsys.serving.snapshot.place_lists import Item
-from recsys.serving.snapshot.snapshot_reader import Place
 
 _LEAST = 0.05  # times: what is less is drawn there, as a logarithm has no zero
 

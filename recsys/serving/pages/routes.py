@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
+from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.responses import chart_answer, regions_answer
 from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.pages import templates
@@ -22,7 +23,7 @@ from recsys.serving.pages.templates import SWITCHES, revalidated, shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.routes.transparency import average_km2, told_to
 from recsys.serving.snapshot.place import chain, place_named
-from recsys.serving.snapshot.snapshot_reader import WORLD, Place, Published
+from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Endpoint, endpoint_of
 
 router = APIRouter(include_in_schema=False)
@@ -130,7 +131,7 @@ def _found(published: Published, query: str) -> dict[str, Any]:
     return {"template": "search.html", "query": query, "places": places}
 
 
-def _nearby(place: Place, *, published: Published) -> list[Place]:
+def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:
     """Return the places with charts within a place, or beside a region."""
     within = place.parent if place.level == "region" else place.id
     return [each for each in published.places.values() if each.served and each.parent == within and each != place][

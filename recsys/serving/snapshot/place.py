@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import h3
 
 from recsys.errors import InputError, PositionError, UnknownPlaceError
+from recsys.geography import places
+from recsys.geography.places import Place, place_of_cell
 from recsys.serving.requests.positions import FINEST
-from recsys.serving.snapshot.snapshot_reader import WORLD, Place, Published
+from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
 _HINT = f"Send an H3 cell of resolution {FINEST} or coarser, as 15 hexadecimal digits, or no cell at all."
 
@@ -30,20 +32,14 @@ def coarse_cell(text: str) -> str:
     return cell
 
 
-def place_of(cell: str, *, published: Published) -> Place:
-    """Return the place that a cell means, by the same rule as the nightly job.
-
-    It is the first region among the cell and its ancestors, from fine to coarse; else the country that public
-    geography gives to the cell or its nearest ancestor; else the world.
-    """
-    ancestors = [h3.cell_to_parent(cell, resolution) for resolution in range(h3.get_resolution(cell), -1, -1)]
-    regions = (published.places.get(ancestor) for ancestor in ancestors)
-    countries = (published.places.get(published.country_of(ancestor) or "") for ancestor in ancestors)
-    found = next(filter(None, regions), None) or next(filter(None, countries), None)
-    return found or published.places[WORLD]
+def place_of(cell: str, *, published: Published) -> PublishedPlace:
+    """Return the place that a cell means, by the rule of the nightly job."""
+    return published.places[
+        place_of_cell(cell, is_region=published.places.__contains__, country_of=published.country_of)
+    ]
 
 
-def place_named(place_id: str, *, published: Published) -> Place:
+def place_named(place_id: str, *, published: Published) -> PublishedPlace:
     """Return the place with an id.
 
     Raises
@@ -57,9 +53,7 @@ def place_named(place_id: str, *, published: Published) -> Place:
     return place
 
 
-def chain(place: Place, *, published: Published) -> Iterator[Place]:
+def chain(place: Place, *, published: Published) -> Iterator[PublishedPlace]:
     """Yield a place, then the larger places it lies in, up to the world."""
-    yield place
-    while place.parent is not None:
-        place = published.places[place.parent]
-        yield place
+    ids = places.chain(place.id, parent_of=lambda here: published.places[here].parent)
+    return map(published.places.__getitem__, ids)

@@ -8,53 +8,31 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import structlog
 
 from recsys.errors import NotReadyError, RecsysError
+from recsys.geography.places import WORLD, Place
 from recsys.serving.snapshot.place_lists import Item, Lists, read_lists
 from recsys.serving.snapshot.reload import HotReload
 from recsys.workspace import Workspace, read_manifest
 
-Level = Literal["region", "country", "world"]
-
-WORLD = "world"
 DATABASE = "charts.db"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A region, a country or the world, as the snapshot's atlas knows it.
+class PublishedPlace(Place):
+    """A place, as the snapshot's atlas knows it.
 
     Parameters
     ----------
-    id : str
-        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
-    name : str
-    country : str or None
-        Name of the country; None for the world.
-    level : {"region", "country", "world"}
-    parent : str or None
-        The id of the next larger place.
-    latitude, longitude : float
-        Centre in degrees: public geography.
-    population : int
-        People.
     search : str
         Name and country, casefolded and without accents.
     served : bool
         Whether the place has charts of its own.
     """
 
-    id: str
-    name: str
-    country: str | None
-    level: Level
-    parent: str | None
-    latitude: float
-    longitude: float
-    population: int
     search: str
     served: bool
 
@@ -75,7 +53,7 @@ class Published:
         How many nights are behind the charts.
     charts : tuple of str
         Which charts there are.
-    places : mapping of id to Place
+    places : mapping of id to PublishedPlace
         All places of the atlas, the largest population first.
     tracks : tuple of str
         The ids of all tracks on any list.
@@ -85,7 +63,7 @@ class Published:
     as_of: str
     nights: int
     charts: tuple[str, ...]
-    places: Mapping[str, Place]
+    places: Mapping[str, PublishedPlace]
     tracks: tuple[str, ...] = field(repr=False)
     _database: sqlite3.Connection
     _turn: Lock = field(default_factory=Lock)  # two threads in one connection read each other's rows
@@ -186,11 +164,11 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     return published
 
 
-def _places(database: sqlite3.Connection) -> dict[str, Place]:
-    names = [each.name for each in fields(Place)]
+def _places(database: sqlite3.Connection) -> dict[str, PublishedPlace]:
+    names = [each.name for each in fields(PublishedPlace)]
     rows = database.execute(f"SELECT {', '.join(names)} FROM places ORDER BY population DESC, id")  # noqa: S608
     values = (dict(zip(names, row, strict=True)) for row in rows)
-    places = {place["id"]: Place(**place | {"served": bool(place["served"])}) for place in values}
+    places = {place["id"]: PublishedPlace(**place | {"served": bool(place["served"])}) for place in values}
     if WORLD not in places:
         raise ValueError
     return places
