@@ -1,15 +1,12 @@
 """The job that writes down for the endpoint what was spent on privacy, so that everybody can read it there."""
 
-import json
-
 from pipelines.base.job_context import JobContext
 from pipelines.privacy.report import privacy_report
-from recsys.serving.account import ACCOUNT, Accounted, Spent
-from recsys.workspace import replace_file
+from recsys.artifacts.privacy_account import Accounted, Spent, write_privacy_account
 
 
 def write_account(job: JobContext) -> Accounted:
-    """Write ``account.json``, from the ledger as it is: the same figures as ``hearabouts privacy report``."""
+    """Write the privacy account from the ledger as it is: the same figures as ``hearabouts privacy report``."""
     report = privacy_report(job.workspace, settings=job.settings)
     lines: list[Spent] = [
         {
@@ -27,5 +24,5 @@ def write_account(job: JobContext) -> Accounted:
         "spent": lines,
         "meaning": report.meaning,
     }
-    replace_file(job.workspace.root / ACCOUNT, json.dumps(account, indent=2).encode())
+    write_privacy_account(job.workspace, account)
     return account

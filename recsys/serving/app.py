@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
@@ -11,8 +12,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
 
+from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.consents.log import consent_log
-from recsys.serving.account import ACCOUNT, Account
 from recsys.serving.application import Application
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
@@ -40,6 +41,7 @@ from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import consents, data_rights, health, transparency
 from recsys.serving.snapshot.place import coarse_cell
+from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import SCOPE, Answer, Prepared, url_of
 from recsys.serving.snapshot.snapshot_reader import Current
 from recsys.serving.state.endpoint import Endpoint, endpoint_of
@@ -114,8 +116,13 @@ def _endpoint(
         metrics=metrics,
         prepared=Prepared(settings.serving),
         held=held,
-        account=Account(workspace.root / ACCOUNT),
+        account=_account(workspace, log=log),
     )
+
+
+def _account(workspace: Workspace, *, log: Log) -> HotReload[Accounted]:
+    opened = partial(read_privacy_account, workspace)
+    return HotReload(workspace.root / ACCOUNT, opened=opened, what="account", log=log, named=lambda found: found["at"])
 
 
 def _layers(inside: ASGIApp, endpoint: Endpoint, *, limits: Limits, journal: Journal, log: Log) -> ASGIApp:

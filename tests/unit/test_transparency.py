@@ -10,8 +10,8 @@ import pytest
 from pydantic import TypeAdapter
 from support.edge import LISBON, PORTO, SUVA, Client, publish
 
+from recsys.artifacts.privacy_account import ACCOUNT
 from recsys.consents.log import Purpose
-from recsys.serving.account import ACCOUNT
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
 from recsys.serving.routes.transparency import Transparency
 from recsys.settings import load_settings

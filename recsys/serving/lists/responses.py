@@ -149,7 +149,7 @@ def _search(places: Iterable[PublishedPlace], *, query: str) -> list[PublishedPl
     return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
 
 
-def _nearest(place: Place, *, chart: str, published: Published) -> tuple[PublishedPlace, list[Item]]:
+def _nearest(place: PublishedPlace, *, chart: str, published: Published) -> tuple[PublishedPlace, list[Item]]:
     """Return the place, or the nearest larger one, whose list is not empty; if all are, the place and nothing."""
     for ancestor in chain(place, published=published):
         items = published.items(ancestor.id, chart=chart)

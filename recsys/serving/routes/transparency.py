@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 from typing_extensions import TypedDict
 
+from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import Purpose
-from recsys.serving.account import Accounted
 from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
@@ -131,7 +131,7 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 def told_to(endpoint: Endpoint) -> Transparency:
     """Return what an endpoint says of itself at this moment."""
     published = endpoint.current.newest()
-    return transparency_of(endpoint.settings, published=published, account=endpoint.account.get())
+    return transparency_of(endpoint.settings, published=published, account=endpoint.account.get_or(None))
 
 
 def _collected(settings: Settings) -> list[Collected]:

@@ -5,25 +5,17 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import structlog
 
 from recsys.errors import NotReadyError
 
-
-class Named(Protocol):
-    """What the log can name."""
-
-    @property
-    def id(self) -> str:
-        """Which one it is."""
-        ...
-
-
-T = TypeVar("T", bound=Named)
+T = TypeVar("T")
+Other = TypeVar("Other")
 
 
 class HotReload(Generic[T]):
@@ -42,6 +34,8 @@ class HotReload(Generic[T]):
         What it is, in the log.
     log : structlog logger
         Told what is used from now on, or why something new is not.
+    named : callable, optional
+        What the log calls one of them: its ``id`` by default.
     found : callable, optional
         Told ``served`` or ``refused`` of everything new.
     """
@@ -53,9 +47,11 @@ class HotReload(Generic[T]):
         opened: Callable[[], T],
         what: str,
         log: structlog.typing.FilteringBoundLogger,
+        named: Callable[[T], str] = attrgetter("id"),
         found: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._pointer, self._opened, self._what, self._log, self._found = str(pointer), opened, what, log, found
+        self._pointer, self._opened, self._what = str(pointer), opened, what
+        self._log, self._named, self._found = log, named, found
         self._opening = Lock()
         self._turn: tuple[_Pointer] | None = None
         self._seen: _Seen[T] = _Seen(None, None, NotReadyError("nothing was opened yet"))
@@ -80,7 +76,7 @@ class HotReload(Generic[T]):
         seen = self._seen
         return seen.found if self._looked_at() == seen.pointer else None
 
-    def get_or(self, otherwise: T) -> T:
+    def get_or(self, otherwise: Other) -> T | Other:
         """Return what the pointer names, or something else where that is not whole: older private data is not used."""
         seen = self._follow(again=False)
         return otherwise if seen.found is None or seen.refusal else seen.found
@@ -130,7 +126,7 @@ class HotReload(Generic[T]):
                 self._log.error(f"{self._what} refused", reason=refusal.message)
                 self._found("refused")
             return _Seen(pointer, before.found, refusal)
-        self._log.info(self._what, id=found.id)
+        self._log.info(self._what, id=self._named(found))
         self._found("served")
         return _Seen(pointer, found, None)
 

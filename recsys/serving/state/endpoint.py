@@ -7,12 +7,13 @@ from datetime import datetime
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import Choices, ConsentLog
 from recsys.errors import InputError
-from recsys.serving.account import Account
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.trending import Nearby
 from recsys.serving.requests.metrics import Metrics
+from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import Prepared
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 from recsys.serving.state.export import ListenerRecords
@@ -43,7 +44,7 @@ class Endpoint:
         Public answers, as bytes.
     held : ListenerRecords or None
         Reads what is stored about a listener.
-    account : Account
+    account : HotReload of Accounted
         What the last night wrote about the privacy that was spent.
     """
 
@@ -57,7 +58,7 @@ class Endpoint:
     metrics: Metrics
     prepared: Prepared
     held: ListenerRecords | None
-    account: Account
+    account: HotReload[Accounted]
 
     async def choices(self, listener: str, *, at: datetime) -> Choices:
         """Return what a listener lets choose the list at this instant.
