@@ -16,7 +16,7 @@ ATLAS_VERSION = "atlas.version"
 NO_CHAMPION = "none"
 
 _DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
-_CODE = (".py", ".toml")
+_CODE = (".py", ".toml", ".j2")
 
 
 def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:

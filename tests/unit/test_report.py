@@ -83,6 +83,15 @@ def test_the_page_has_every_model_and_region_and_no_listener(
     assert not [listener for listener in listened["listener"].unique() if listener in page]
 
 
+def test_names_with_markup_stay_text_everywhere(evaluation: Evaluation, atlas: Atlas) -> None:
+    regions = logbook.named(evaluation.by_part, atlas=atlas).with_columns(name=pl.lit('<b>Évora</b> & "us"'))
+    for rows in (regions, pl.concat([regions] * 10)):  # all of them, and the best and worst of many
+        page = render(evaluation, regions=rows, atlas=atlas, night=NIGHT)
+        assert page.count("&lt;b&gt;Évora&lt;/b&gt; &amp; ") >= regions.height
+        assert "<b>Évora" not in page
+        assert "&amp;lt;" not in page
+
+
 def test_the_page_begins_with_four_numbers(evaluation: Evaluation, atlas: Atlas) -> None:
     metrics = {**evaluation.metrics, "regions.surely_below_either": 3.0}
     shown = re.findall(r'<div class="tile"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
