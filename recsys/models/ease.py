@@ -110,14 +110,15 @@ def fit_ease(
     """
     plays = interactions.confidence[rows]
     plays.data = (plays.data - 1) / np.float32(settings.alpha * np.log(2))
-    sessions = interactions.sittings_of(rows)
-    weight = settings.sitting_weight
     columns = np.unique(plays.indices).astype(np.int64)
-    plays, sessions = plays[:, columns], sessions[:, columns]
-    x, s = _squares(plays), _squares(sessions)
-    ridges = ridge + settings.ease_dropout * x + weight * np.maximum(x - s, 0)
-    parts = [np.float32(np.sqrt(1 - weight)) * plays] + ([np.float32(np.sqrt(weight)) * sessions] if weight else [])
-    examples = sparse.csr_array(sparse.vstack(parts), dtype=np.float32)
+    examples = plays[:, columns]
+    squares, weight = _squares(examples), settings.sitting_weight
+    ridges = ridge + settings.ease_dropout * squares
+    if weight:
+        sessions = interactions.sittings_of(rows)[:, columns]
+        ridges += weight * np.maximum(squares - _squares(sessions), 0)
+        both = [np.float32(np.sqrt(1 - weight)) * examples, np.float32(np.sqrt(weight)) * sessions]
+        examples = sparse.csr_array(sparse.vstack(both), dtype=np.float32)
     kind = _by_examples if examples.shape[0] < len(columns) else _by_tracks
     return kind(examples, ridges, columns=columns, width=interactions.shape[1])
 

@@ -38,7 +38,8 @@ class Interactions:
         (n, m) float32, what a model is asked with: ``log2(1 + sum of plays / (1 + age) ** recency_power)``, where the
         age of plays is the nights up to the listener's last one.
     sessions : scipy.sparse.csr_array
-        (s, m) float32 ones, a row for every night on which a listener played two tracks or more.
+        (s, m) float32 ones, a row for every night on which a listener played two tracks or more; none where
+        ``sitting_weight`` is 0, as nobody asks for them then.
     sitting_of : numpy.ndarray
         (s,) the listener's row of every sitting.
     age : numpy.ndarray
@@ -116,7 +117,8 @@ def gather(
     confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
     confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
     recency = _recency(coded["night"], half_life=settings.half_life_nights)
-    sitting_of, sessions = _sittings(coded, tracks=len(tracks))
+    apart = coded if settings.sitting_weight else coded.clear()
+    sitting_of, sessions = _sittings(apart, tracks=len(tracks))
     return Interactions(
         listeners=listeners,
         tracks=tracks,
@@ -190,8 +192,8 @@ def _recency(nights: pl.Series, *, half_life: float) -> NDArray[np.float64]:
 def _query(coded: pl.DataFrame, *, power: float, shape: tuple[int, int]) -> sparse.csr_array:
     """Weigh plays by their age on the listener's own last night, and damp their sum."""
     age = (pl.col("night").max().over("row") - pl.col("night")).dt.total_days()
-    aged = coded.select(pl.col("plays") / (1 + age) ** power).to_series().to_numpy()
-    query = _matrix(coded, aged, shape=shape)
+    aged = pl.col("plays") / (1 + age) ** power if power else pl.col("plays")
+    query = _matrix(coded, coded.select(aged).to_series().to_numpy(), shape=shape)
     query.data = np.log2(1 + query.data)
     return query
 
