@@ -1,13 +1,17 @@
 """The tags of a run: version and digest of the code, digest of the data, engine, champion."""
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from pipelines.base.job_context import JobContext
+from pipelines.mlflow import tracking
 from recsys.arrivals.permission import still_allowed
 from recsys.models.interactions import trained
 
@@ -17,6 +21,14 @@ NO_CHAMPION = "none"
 
 _DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
 _CODE = (".py", ".toml", ".j2")
+
+
+def tracked(
+    job: JobContext, *, experiment: str, name: str, params: Mapping[str, Any], engine: str = "polars"
+) -> AbstractContextManager[tracking.Run]:
+    """Open a run of a job, with the tags that every run opens with."""
+    folder, tags = job.settings.tracking.folder, tags_of(job, engine=engine)
+    return tracking.run(folder, experiment=experiment, name=name, params=params, tags=tags)
 
 
 def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from pipelines.base.config import Config
 from pipelines.base.job_context import JobContext
-from pipelines.base.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of, tags_of_data
+from pipelines.base.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
 from pipelines.base.terminal import step
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook, tracking
@@ -104,7 +103,7 @@ def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -
     """
     started, settings = time.monotonic(), job.settings
     rows = _rows(job)
-    with _tracked(job, config) as run:
+    with tracked(job, experiment=settings.tracking.evaluations, name=config.name, params={}) as run:
         found = _searched(run, rows, job=job, config=config)
         models = found.models if found else settings.models
         run.params(settings.model_copy(update={"models": models}).flat())
@@ -145,17 +144,6 @@ def _rows(job: JobContext) -> pl.DataFrame:
     if rows.is_empty():
         raise InputError("the workspace holds no contribution that models may learn from", hint=hint)
     return rows
-
-
-def _tracked(job: JobContext, config: Config) -> AbstractContextManager[tracking.Run]:
-    settings = job.settings
-    return tracking.run(
-        settings.tracking.folder,
-        experiment=settings.tracking.evaluations,
-        name=config.name,
-        params={},
-        tags=tags_of(job),
-    )
 
 
 def _searched(run: tracking.Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
-from pipelines.base.run_tags import allowed_rows, tags_of
+from pipelines.base.run_tags import allowed_rows, tracked
 from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.mlflow import logbook, tracking
@@ -265,14 +265,9 @@ def _audit(job: JobContext, run: tracking.Run) -> Finding:
 
 
 def _tracked(job: JobContext, engine: str) -> AbstractContextManager[tracking.Run]:
-    settings = job.settings
-    return tracking.run(
-        settings.tracking.folder,
-        experiment=settings.tracking.experiment,
-        name=f"nightly {job.now:%Y-%m-%d %H:%M}",
-        params=settings.flat(),
-        tags=tags_of(job, engine=engine),
-    )
+    settings, name = job.settings, f"nightly {job.now:%Y-%m-%d %H:%M}"
+    experiment = settings.tracking.experiment
+    return tracked(job, experiment=experiment, name=name, params=settings.flat(), engine=engine)
 
 
 def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[str, Any]:

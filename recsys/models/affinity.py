@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from recsys.artifacts.affinities import EVIDENCE, NO_TRACK, Affinities, Orders, default_orders
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.metrics import LENGTH, NOTHING, BoolArray, Lists, Model, ndcg_at_10, top
+from recsys.models.metrics import NOTHING, BoolArray, Model, ndcg_of_candidates, top
 
 _AT_ONCE = 4_000_000  # scores: bounds the memory whatever the number of listeners
 _FEWEST_LEARNERS = 100  # of fewer, the weights would learn the noise
@@ -55,9 +55,7 @@ class Examples:
     def ndcg(self, weights: Sequence[float] | Weights) -> NDArray[np.float64]:
         """Return (n,) NDCG at 10 of the unheard candidates in the order of the weighted sum."""
         scores = self.evidence @ np.asarray(weights, dtype=np.float32)
-        order = top(np.where(self.unheard, scores, np.float32(-np.inf)), LENGTH)
-        hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
-        return ndcg_at_10(Lists(np.arange(len(order)), order, hits, self.relevant))
+        return ndcg_of_candidates(scores, there=self.unheard, played=self.played, relevant=self.relevant)
 
 
 def closest(

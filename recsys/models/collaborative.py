@@ -11,6 +11,7 @@ from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
+from recsys.models.report_tables import CURVE_SCHEMA, FACTS_SCHEMA
 from recsys.settings import ModelsSettings
 
 __all__ = ["FEATURES", "UNLEARNED", "Blend", "BlendParameters", "Trained", "learn_and_train", "recipe_of", "train"]
@@ -68,7 +69,7 @@ def learn_and_train(
         models={**_models(fitted, served, settings=settings), "local": local},
         parameters=parameters,
         facts=_facts(fitted, served=served, parameters=parameters),
-        curve=pl.DataFrame(curve, _CURVE, orient="row"),
+        curve=pl.DataFrame(curve, CURVE_SCHEMA, orient="row"),
     )
 
 
@@ -126,19 +127,5 @@ def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.
             "gate_gain": pl.Series(gains, dtype=pl.Float64).fill_nan(None),
             "learned_order": ~served.summed[: places.parts] & (served.trees is not None),
         },
-        schema=_FACTS,
+        schema=FACTS_SCHEMA,
     )
-
-
-_CURVE = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64}
-_FACTS = {
-    "part": pl.String,
-    "parent": pl.String,
-    "listeners": pl.Int64,
-    "train_rows": pl.Int64,
-    "own_model": pl.Boolean,
-    "gate_open": pl.Boolean,
-    "own_weight": pl.Float64,
-    "gate_gain": pl.Float64,
-    "learned_order": pl.Boolean,
-}

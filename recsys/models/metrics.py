@@ -116,6 +116,22 @@ def ndcg_at_10(lists: Lists) -> Values:
     return ndcg(lists, at=10)
 
 
+def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArray, relevant: IntArray) -> Values:
+    """Return (n,) NDCG at 10 of candidates in the order of their scores.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        (n, c), or (c,) for all listeners alike.
+    there, played : numpy.ndarray
+        (n, c) bool: whether there is such a candidate, and whether the listener played it later.
+    relevant : numpy.ndarray
+        (n,) how many tracks the listener played later, candidates or not.
+    """
+    order, hits = _best(np.where(there, scores, np.float32(-np.inf)), played, length=10)
+    return ndcg_at_10(Lists(np.arange(len(order)), order, hits, relevant))
+
+
 def recall(lists: Lists, *, at: int) -> Values:
     """Return (n,) shares of each listener's relevant tracks that the first places list."""
     return np.asarray(lists.hits[:, :at].sum(axis=1) / lists.relevant)
@@ -145,6 +161,12 @@ def reciprocal_rank(lists: Lists) -> Values:
     return np.where(lists.hits.any(axis=1), 1 / (lists.hits.argmax(axis=1) + 1), 0.0)
 
 
+def _best(scores: FloatArray, relevant: BoolArray, *, length: int) -> tuple[IntArray, BoolArray]:
+    """Return (n, length) the columns with the highest scores, and which of them are relevant."""
+    columns = top(scores, length)
+    return columns, np.take_along_axis(relevant, columns, axis=1) & (columns != NOTHING)
+
+
 def _in_order(scores: FloatArray, columns: IntArray) -> IntArray:
     order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
@@ -172,8 +194,7 @@ class _Asked:
     def lists(self, scores: FloatArray, rows: IntArray) -> Lists:
         if self.heard is not None:
             scores = np.where(self.heard[rows].toarray() != 0, np.float32(-np.inf), scores)
-        tracks = top(scores, LENGTH)
-        hits = np.take_along_axis(self.relevant[rows].toarray() > 0, tracks, axis=1) & (tracks != NOTHING)
+        tracks, hits = _best(scores, self.relevant[rows].toarray() > 0, length=LENGTH)
         return Lists(rows, tracks, hits, self.number(rows))
 
 

@@ -9,11 +9,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from recsys.models.interactions import FloatArray, IntArray
-from recsys.models.metrics import NOTHING, BoolArray, Lists, Values, ndcg_at_10, top
+from recsys.models.metrics import NOTHING, BoolArray, Values, ndcg_of_candidates
 
 Weights = NDArray[np.float64]
 
-_SHOWN = 10  # places that the learned weights are judged by
 _FEWEST_LEARNERS = 100  # of fewer, a handful of numbers, or trees, would learn the noise
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
 
@@ -57,9 +56,7 @@ class Pool:
         return Pool(*(getattr(self, column.name)[listeners] for column in fields(self)))
 
     def _ndcg(self, scores: FloatArray) -> Values:
-        order = top(np.where(self.there, scores, np.float32(-np.inf)), _SHOWN)
-        hits = np.take_along_axis(self.played, order, axis=1) & (order != NOTHING)
-        return ndcg_at_10(Lists(np.arange(len(order)), order, hits, self.relevant))
+        return ndcg_of_candidates(scores, there=self.there, played=self.played, relevant=self.relevant)
 
 
 def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:

@@ -358,17 +358,20 @@ _OVER = {"listeners": "", "regions": "macro_"}  # comparisons that are metrics, 
 _ENDS = [(model, end) for model in RIVALS for end in ("", "_low", "_high")]
 _SHORT_OF_KINDS = tuple(f"{kind}{name}" for kind in KINDS for name in SHORT)
 
-PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "part": pl.String,
-    "parent": pl.String,
-    "listeners": pl.Int64,
-    "test_listeners": pl.Int64,
+_HOME = {"part": pl.String, "parent": pl.String, "listeners": pl.Int64}
+_LEARNED = {
     "train_rows": pl.Int64,
     "own_model": pl.Boolean,
     "gate_open": pl.Boolean,
     "own_weight": pl.Float64,
     "gate_gain": pl.Float64,
     "learned_order": pl.Boolean,
+}
+FACTS_SCHEMA: Mapping[str, type[pl.DataType]] = {**_HOME, **_LEARNED}
+PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    **_HOME,
+    "test_listeners": pl.Int64,
+    **_LEARNED,
     **{f"{model}.{name}": pl.Float64 for model in MODELS for name in _SHORT_OF_KINDS},
     **{f"{_minus(model)}.ndcg_at_10{end}": pl.Float64 for model, end in _ENDS},
 }
