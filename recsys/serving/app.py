@@ -104,7 +104,7 @@ def _endpoint(
     workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], held: ListenerRecords | None, log: Log
 ) -> Endpoint:
     metrics, listener_key = Metrics(), workspace.listener_key()
-    keys = keys_of(settings.serving, secret=workspace.token_key())
+    keys = keys_of(settings.serving, secret=workspace.token_key(), log=log, found=metrics.looked_for_keys)
     return Endpoint(
         settings=settings,
         clock=clock,

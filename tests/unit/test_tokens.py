@@ -1,9 +1,15 @@
 """A token proves who is asking: what is good, for how long, and where the keys come from."""
 
+import json
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import pytest
+from joserfc.jwk import ECKey, Key
+from structlog import get_logger
+from structlog.testing import capture_logs
 from support.commands import Run
 from support.edge import NOW, Client, bearer, publish
 from support.tokens import GOOD, KEYS, NAMES, jwks, secret, signed
@@ -18,6 +24,7 @@ from recsys.workspace import Workspace, listener_of
 KEY = b"k" * 32
 KEYED = DevelopmentKey(KEY)
 SECONDS = NOW.timestamp()
+ADDRESS = "https://user:word@issuer.example/jwks?key=word"
 
 
 class Issuer:
@@ -26,6 +33,7 @@ class Issuer:
     def __init__(self, *kinds: str) -> None:
         self.text: bytes | None = jwks(*(KEYS[kind] for kind in kinds))
         self.now, self.reads = 0.0, 0
+        self.outcomes: list[str] = []
 
     def read(self, _: str) -> bytes:
         self.reads += 1
@@ -34,8 +42,8 @@ class Issuer:
         return self.text
 
     def keys(self) -> KeySet:
-        settings = load_settings(overrides={"serving": {"jwks": "https://issuer.example/jwks"}}).serving
-        return KeySet(settings, read=self.read, clock=lambda: self.now)
+        settings = load_settings(overrides={"serving": {"jwks": ADDRESS}}).serving
+        return KeySet(settings, log=get_logger(), found=self.outcomes.append, read=self.read, clock=lambda: self.now)
 
 
 def token(kind: str = "EdDSA") -> str:
@@ -217,3 +225,119 @@ def test_an_address_that_breaks_off_is_one_that_fails(settings: Settings, failur
     keys._read = broken
     issuer.now = 1.0 * settings.serving.jwks_seconds
     assert identity(keys, settings).listener(token(), now=SECONDS)
+
+
+def listed(*keys: tuple[Key, dict[str, Any]]) -> bytes:
+    """A key set of public halves, each with more about it, or with less where that is None."""
+    all_ = [{**key.as_dict(private=False), **more} for key, more in keys]
+    return json.dumps({"keys": [{k: v for k, v in each.items() if v is not None} for each in all_]}).encode()
+
+
+RSA, EC, ED = KEYS["RS256"], KEYS["ES256"], KEYS["EdDSA"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"x5c": ["MIIB"], "x5t": "c2hh"},
+        {"alg": "RS256"},
+        {"use": "sig", "key_ops": ["verify"]},
+    ],
+)
+def test_a_key_listed_twice_under_one_name_is_one_key(settings: Settings, more: dict[str, Any]) -> None:
+    issuer = Issuer()
+    issuer.text = listed((RSA, {}), (RSA, more), (EC, {}))
+    found = identity(issuer.keys(), settings)
+    assert found.listener(token("RS256"), now=SECONDS)
+    assert found.listener(token("ES256"), now=SECONDS)
+
+
+def test_the_only_key_needs_no_name_however_often_it_is_listed(settings: Settings) -> None:
+    nameless = signed(GOOD, EC, alg="ES256")
+    for more in ({}, {"kid": None}, {"kid": "other"}):
+        issuer = Issuer()
+        issuer.text = listed((EC, {}), (EC, more))
+        assert verify(nameless, keys=issuer.keys(), settings=settings.serving, now=SECONDS).user_id == "someone"
+
+
+def test_two_keys_under_one_name_are_no_key_set(settings: Settings) -> None:
+    issuer = Issuer()
+    issuer.text = listed((EC, {}), (ECKey.generate_key("P-256"), {"kid": "ec"}))
+    with pytest.raises(SettingsError, match="two keys of one id"):
+        issuer.keys()
+
+
+@pytest.mark.parametrize("named", ["EdDSA", "Ed25519", None])
+@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
+def test_an_ed25519_key_goes_by_either_name_of_its_algorithm(settings: Settings, named: str | None, alg: str) -> None:
+    issuer = Issuer()
+    issuer.text = listed((ED, {"alg": named}))
+    good = signed(GOOD, ED, alg=alg, kid="ed")
+    assert verify(good, keys=issuer.keys(), settings=settings.serving, now=SECONDS).user_id == "someone"
+
+
+@pytest.mark.parametrize(
+    ("broken", "outcome", "reason"),
+    [
+        (None, "unreadable", "OSError"),
+        (b"<html>word</html>", "refused", "JSONDecodeError"),
+        (b'{"word": []}', "refused", "no list of keys"),
+        (listed((EC, {}), (ECKey.generate_key("P-256"), {"kid": "ec"})), "refused", "two keys of one id"),
+    ],
+)
+def test_a_key_set_that_breaks_is_told_once_and_counted_and_the_keys_before_stay(
+    settings: Settings, broken: bytes | None, outcome: str, reason: str
+) -> None:
+    issuer, every = Issuer("EdDSA"), settings.serving.jwks_seconds
+    with capture_logs() as log:
+        found = identity(issuer.keys(), settings)
+        good, issuer.text = issuer.text, broken
+        for looks in (1, 2, 3):
+            issuer.now = 1.0 * looks * every
+            assert found.listener(token(), now=SECONDS)
+        issuer.text, issuer.now = good, 4.0 * every
+        assert found.listener(token(), now=SECONDS)
+    assert log == [
+        {"event": "key set", "keys": 1, "log_level": "info"},
+        {"event": f"key set {outcome}", "reason": reason, "log_level": "error"},
+        {"event": "key set usable again", "log_level": "info"},
+    ]
+    assert issuer.outcomes == ["used", outcome, outcome, outcome]
+
+
+def test_keys_that_are_given_up_are_told_of_without_what_the_address_is_or_says(settings: Settings) -> None:
+    issuer, every = Issuer("EdDSA"), settings.serving.jwks_seconds
+    with capture_logs() as log:
+        keys = issuer.keys()
+
+        def refused(address: str) -> bytes:
+            raise URLError(f"no route to {address}")
+
+        keys._read = refused
+        for looks in (1, 14, 15):
+            issuer.now = 1.0 * looks * every
+            keys.refresh()
+        assert keys.find("ed") is None
+    assert [each["event"] for each in log] == [
+        "key set",
+        "key set unreadable",
+        "key set given up, so that nobody is let in",
+    ]
+    assert "word" not in str(log)
+    assert str(ED.as_dict(private=False)["x"]) not in str(log)
+
+
+def test_the_metrics_count_looks_at_the_key_set(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(ED))
+    client = Client(workspace, settings=load_settings(overrides={"serving": {"jwks": str(file)}}))
+    client.get("/healthz")
+    keys = client.app.state.endpoint.identity._keys
+    file.write_bytes(b"[]")
+    keys._look()
+    file.unlink()
+    keys._look()
+    text = client.get("/metrics").text
+    for outcome in ("used", "refused", "unreadable"):
+        assert f'hearabouts_key_sets_total{{outcome="{outcome}"}} 1.0' in text

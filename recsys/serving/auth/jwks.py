@@ -5,40 +5,40 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
-from joserfc.jwk import ECKey, JWKRegistry, Key, OctKey, OKPKey, RSAKey
+import structlog
+from joserfc import jwk
+from joserfc.errors import InvalidKeyTypeError, MissingKeyError
+from joserfc.jwk import JWKRegistry, Key, OctKey, RSAKey
+from joserfc.jws import JWSRegistry
 
-from recsys.errors import SettingsError
+from recsys.errors import InputError, RecsysError, SettingsError
 from recsys.settings import ServingSettings
 
-# A token never chooses how it is checked (RFC 8725, 3.1): each kind of key has its algorithms, and no key has two.
+# A token never chooses how it is checked (RFC 8725, 3.1): each kind of key has one algorithm, which may have two names.
 DEVELOPMENT = ("HS256",)
-_RSA, _EC, _OKP = ("RS256",), ("ES256",), ("EdDSA", "Ed25519")
-ALGORITHMS = (*_OKP, *_EC, *_RSA)
+_ED25519 = ("Ed25519", "EdDSA")  # since RFC 9864, and before
+_KINDS = ("Ed25519", "ES256", "RS256")
+ALGORITHMS = (*_KINDS, "EdDSA")
 
 _LONGEST = 1 << 18  # bytes of a JWKS
 _PATIENCE = 12  # times jwks_seconds that keys are trusted without having been seen again
 _TIMEOUT = 5  # seconds for an address to answer
 _LOOK = 1.0  # seconds between two looks at a file
-_UNREADABLE = (OSError, ValueError, HTTPException, RecursionError)  # whatever an address may answer
+_BROKEN = (InputError, OSError, ValueError, HTTPException, RecursionError)  # whatever an address may answer
 _HINT = "Name a file or an https:// address of a JWKS with Ed25519, P-256 or RSA (2048 bits) public keys."
-
-
-@dataclass(frozen=True)
-class Trusted:
-    """One key and the algorithms that it checks."""
-
-    key: Key
-    algorithms: tuple[str, ...]
 
 
 class Keys(Protocol):
     """What tokens are checked with."""
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The names of the algorithms that the keys are for."""
 
     @property
     def generation(self) -> int:
@@ -51,25 +51,26 @@ class Keys(Protocol):
     def refresh(self) -> None:
         """Read the keys again where it is time; may wait for a disk or a network."""
 
-    def find(self, kid: str | None) -> Trusted | None:
+    def find(self, kid: str | None) -> Key | None:
         """Return the key with an id, or None; without an id the only key there is."""
 
 
 class DevelopmentKey:
     """The workspace's own secret, which signs the tokens of ``hearabouts token``."""
 
+    algorithms = DEVELOPMENT
     generation = 0
     due = False
 
     def __init__(self, secret: bytes) -> None:
-        self._trusted = Trusted(OctKey.import_key(secret), DEVELOPMENT)
+        self._key = OctKey.import_key(secret)
 
     def refresh(self) -> None:
         """Do nothing: the key does not change while a server runs."""
 
-    def find(self, kid: str | None) -> Trusted | None:  # noqa: ARG002
+    def find(self, kid: str | None) -> Key | None:  # noqa: ARG002
         """Return the key, whatever it is called."""
-        return self._trusted
+        return self._key
 
 
 class KeySet:
@@ -77,12 +78,17 @@ class KeySet:
 
     A key that is not there any more works until then; where the keys cannot be read again, those that were read last
     are trusted for twelve times as long, and then none is. An unknown key id has them read at once, but not again
-    within ``jwks_cooldown_seconds``.
+    within ``jwks_cooldown_seconds``. What the log gets holds neither the address, which may have a password in it, nor
+    what it answered.
 
     Parameters
     ----------
     settings : ServingSettings
         ``jwks`` and its times.
+    log : structlog logger
+        Told of new keys, and once why the set cannot be used any more.
+    found : callable, optional
+        Told ``used`` of every new set, and ``refused`` or ``unreadable`` whenever it is looked for in vain.
     read : callable, optional
         Returns the text behind an address or path.
     clock : callable, optional
@@ -98,23 +104,27 @@ class KeySet:
         self,
         settings: ServingSettings,
         *,
+        log: structlog.typing.FilteringBoundLogger,
+        found: Callable[[str], None] = lambda _: None,
         read: Callable[[str], bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._clock, self._reading = settings, clock, Lock()
+        self._settings, self._log, self._found, self._clock, self._reading = settings, log, found, clock, Lock()
         self._remote = settings.jwks.startswith("https://")
         self._read = read or (fetch if self._remote else _read_file)
         self._every = float(settings.jwks_seconds) if self._remote else min(_LOOK, float(settings.jwks_seconds))
-        self._keys: Mapping[str | None, Trusted] = {}
-        self._text, self.generation = b"", 0
+        self._keys: Mapping[str | None, Key] = {}
+        self._text, self._fault, self.generation = b"", "", 0
         self._looked = self._seen = self._forced = -1e9
         try:
             self._take(self._read(settings.jwks))
-        except _UNREADABLE as error:
-            raise SettingsError(f"serving.jwks names no key set ({type(error).__name__})", hint=_HINT) from None
+        except _BROKEN as error:
+            raise SettingsError(f"serving.jwks names no key set ({_reason(error)})", hint=_HINT) from None
         if not self._keys:
             raise SettingsError("serving.jwks names a key set without a usable key", hint=_HINT)
         self._looked = self._seen = self._clock()
+
+    algorithms = ALGORITHMS
 
     @property
     def due(self) -> bool:
@@ -129,7 +139,7 @@ class KeySet:
             finally:
                 self._reading.release()
 
-    def find(self, kid: str | None) -> Trusted | None:
+    def find(self, kid: str | None) -> Key | None:
         """Return the key with an id; without an id the only one; None where there is none, or the keys are too old."""
         if kid not in self._keys and self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:
             with self._reading:
@@ -139,46 +149,100 @@ class KeySet:
         return self._keys.get(kid)
 
     def _look(self) -> None:
-        self._looked = self._clock()
+        self._looked, outcome = self._clock(), "unreadable"
         try:
-            self._take(self._read(self._settings.jwks))
+            text = self._read(self._settings.jwks)
+            outcome = "refused"
+            self._take(text)
+        except _BROKEN as error:
+            self._miss(outcome, _reason(error))
+        else:
             self._seen = self._clock()
-        except _UNREADABLE:
-            trusted = _PATIENCE * self._settings.jwks_seconds
-            if self._keys and self._clock() - self._seen > trusted:
-                self._keys, self._text = {}, b""
-                self.generation += 1
+            if self._fault:
+                self._log.info("key set usable again")
+                self._fault = ""
 
     def _take(self, text: bytes) -> None:
-        if not hmac.compare_digest(text, self._text):
-            self._keys, self._text = trusted_keys(text), text
+        if hmac.compare_digest(text, self._text):
+            return
+        self._keys, self._text = trusted_keys(text), text
+        self.generation += 1
+        self._log.info("key set", keys=len(self._keys.keys() - {None}))
+        self._found("used")
+
+    def _miss(self, outcome: str, reason: str) -> None:
+        """Say once what is wrong, and go on with the keys of before for as long as they are trusted."""
+        self._found(outcome)
+        if reason != self._fault:
+            self._log.error(f"key set {outcome}", reason=reason)
+            self._fault = reason
+        if self._keys and self._clock() - self._seen > _PATIENCE * self._settings.jwks_seconds:
+            self._keys, self._text = {}, b""
             self.generation += 1
+            self._log.error("key set given up, so that nobody is let in", reason=reason)
 
 
-def keys_of(settings: ServingSettings, *, secret: bytes) -> Keys:
+def keys_of(
+    settings: ServingSettings,
+    *,
+    secret: bytes,
+    log: structlog.typing.FilteringBoundLogger,
+    found: Callable[[str], None] = lambda _: None,
+) -> Keys:
     """Return the key set of the settings; where none is configured, the development key."""
-    return KeySet(settings) if settings.jwks else DevelopmentKey(secret)
+    return KeySet(settings, log=log, found=found) if settings.jwks else DevelopmentKey(secret)
 
 
-def trusted_keys(text: bytes) -> dict[str | None, Trusted]:
+def trusted_keys(text: bytes) -> dict[str | None, Key]:
     """Return the usable keys of a JWKS by their ids, if there are any; the only one also without.
 
-    Keys for encryption, secrets, and kinds that no algorithm of ours is for, are passed over.
+    A key without an id is called by its thumbprint (RFC 7638), by which a key that is listed twice is one. Keys for
+    encryption, secrets, and kinds that no algorithm of ours is for, are passed over.
 
     Raises
     ------
-    ValueError
+    InputError, ValueError
         If it is no JWKS, or has two usable keys with one id.
     """
     found = json.loads(text)
     listed = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("no keys")  # noqa: TRY004 - of the text, whatever is wrong with it
-    usable = [(each.get("kid"), _trusted(each)) for each in listed if isinstance(each, dict) and _signs(each)]
-    keys: dict[str | None, Trusted] = {kid: trusted for kid, trusted in usable if trusted}
-    if len(keys) != sum(1 for _, trusted in usable if trusted):
-        raise ValueError("two keys of one id")
-    return keys | ({None: next(iter(keys.values()))} if len(keys) == 1 else {})
+        raise InputError("no list of keys", hint=_HINT)
+    try:
+        keys = _KeySet.import_key_set({"keys": listed}).keys
+    except MissingKeyError:
+        return {}
+    named: dict[str | None, Key] = {key.kid: key for key in keys}
+    if any(key.thumbprint() != named[key.kid].thumbprint() for key in keys):
+        raise InputError("two keys of one id", hint=_HINT)
+    is_only = len({key.thumbprint() for key in keys}) == 1
+    return named | ({None: keys[0]} if is_only else {})
+
+
+class _PublicKeys(JWKRegistry):
+    """Knows the public keys that our algorithms check with; of any other, a set is read without it (RFC 7517, 5)."""
+
+    @classmethod
+    def import_key(cls, data: Any, key_type: str | None = None, parameters: Any = None) -> Key:
+        try:
+            key = super().import_key(_without_name(data), key_type, parameters)
+            key.check_key_op("verify")
+            is_ours = not key.is_private and bool(JWSRegistry.filter_algorithms(key, list(_KINDS)))
+        except Exception as error:  # whatever is wrong with one key, the others are good
+            raise InvalidKeyTypeError from error
+        if not is_ours or (isinstance(key, RSAKey) and key.raw_value.key_size < 2048):
+            raise InvalidKeyTypeError
+        return key
+
+
+class _KeySet(jwk.KeySet):
+    registry_cls = _PublicKeys
+
+
+def _without_name(data: Any) -> Any:
+    """Return an Ed25519 key without the name of its algorithm: either goes with a token that has the other."""
+    is_named = isinstance(data, dict) and data.get("alg") in _ED25519
+    return {name: value for name, value in data.items() if name != "alg"} if is_named else data
 
 
 def fetch(address: str) -> bytes:
@@ -210,24 +274,6 @@ def _bounded(text: bytes) -> bytes:
     return text
 
 
-def _signs(jwk: Mapping[str, Any]) -> bool:
-    return jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid", ""), str) and "d" not in jwk
-
-
-def _trusted(jwk: Mapping[str, Any]) -> Trusted | None:
-    """Return a key with the algorithms of its kind, narrowed to the one that it names itself."""
-    try:
-        key = JWKRegistry.import_key(dict(jwk))
-    except Exception:  # whatever is wrong with one key, the others are good
-        return None
-    named = jwk.get("alg")
-    algorithms = tuple(alg for alg in _algorithms(key) if named is None or alg == named or {alg, named} <= set(_OKP))
-    return Trusted(key, algorithms) if algorithms else None
-
-
-def _algorithms(key: Key) -> tuple[str, ...]:
-    if isinstance(key, OKPKey):
-        return _OKP if key.curve_name == "Ed25519" else ()
-    if isinstance(key, ECKey):
-        return _EC if key.curve_name == "P-256" else ()
-    return _RSA if isinstance(key, RSAKey) and key.raw_value.key_size >= 2048 else ()
+def _reason(error: BaseException) -> str:
+    """Say what is wrong with a set in our own words: those of a library may repeat the address or what is there."""
+    return error.message if isinstance(error, RecsysError) else type(error).__name__

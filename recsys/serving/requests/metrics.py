@@ -37,6 +37,9 @@ class Metrics:
         self._reloads = Counter("hearabouts_snapshots", "New snapshots found.", ("outcome",), registry=registry)
         for outcome in ("served", "refused"):
             self._reloads.labels(outcome)
+        self._key_sets = Counter("hearabouts_key_sets", "Looks at the key set.", ("outcome",), registry=registry)
+        for outcome in ("used", "refused", "unreadable"):
+            self._key_sets.labels(outcome)
         self._age = Gauge("hearabouts_snapshot_age_seconds", "Since the end of the last night.", registry=registry)
         ProcessCollector(registry=registry)
 
@@ -63,6 +66,10 @@ class Metrics:
     def found(self, outcome: str) -> None:
         """Count a new snapshot, ``served`` or ``refused``."""
         self._reloads.labels(outcome).inc()
+
+    def looked_for_keys(self, outcome: str) -> None:
+        """Count a new key set that is ``used``, or a look at one that is ``refused`` or ``unreadable``."""
+        self._key_sets.labels(outcome).inc()
 
     def text(self, *, as_of: str | None, now: datetime) -> bytes:
         """Return everything as it stands; without a snapshot its age is not a number."""
