@@ -121,7 +121,7 @@ def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
 
 def told(answer: httpx.Response) -> tuple[object, ...]:
     """What an answer tells: everything but the name of the request and what is left of the asker's own allowance."""
-    own = {"x-request-id", "ratelimit-remaining", "ratelimit-reset"}
+    own = {"x-request-id", "ratelimit"}
     headers = tuple((name, value) for name, value in sorted(answer.headers.items()) if name not in own)
     return answer.status_code, headers, answer.content
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from prometheus_client.parser import text_string_to_metric_families
 from support.edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
 
@@ -20,7 +21,7 @@ from recsys.workspace import Workspace, listener_of
 OPENAPI = Path(__file__).parents[2] / "docs" / "openapi.json"
 CHART = f"/v1/regions/{LISBON}/charts/popular"
 APP = "https://app.example"
-LIMITS = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+LIMITS = {"RateLimit-Policy", "RateLimit"}
 
 
 def set_to(workspace: Workspace, **serving: object) -> Client:
@@ -284,6 +285,13 @@ def test_the_name_is_in_the_log(client: Client, capsys: pytest.CaptureFixture[st
     assert f'"request_id": "{name}"' in "".join(capsys.readouterr())
 
 
+def allowance(answer: Response) -> tuple[str, int, int]:
+    """The policy, the requests that are left and the seconds until the window ends, as the draft's syntax has them."""
+    found = re.fullmatch(r'"(\w+)";r=(\d+);t=(\d+)', answer.headers["ratelimit"])
+    assert found
+    return found[1], int(found[2]), int(found[3])
+
+
 def test_listeners_are_limited_each_and_alike(workspace: Workspace) -> None:
     client = set_to(workspace, listener_requests=3, address_requests=5)
     settings = load_settings()
@@ -293,18 +301,18 @@ def test_listeners_are_limited_each_and_alike(workspace: Workspace) -> None:
     for who, headers in (("ana", ana), ("ben", ben)):
         answers = client.all([("GET", f"/v1/me/trending?cell={LISBON}", {"headers": headers})] * 5)
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-        names = ("ratelimit-limit", "ratelimit-remaining")
-        seen[who] = [tuple(answer.headers[name] for name in names) for answer in answers]
+        seen[who] = [(answer.headers["ratelimit-policy"], *allowance(answer)[:2]) for answer in answers]
         refused = answers[-1]
         assert refused.json()["type"] == "/problems/too-many-requests"
         assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.headers["retry-after"] == refused.headers["ratelimit-reset"]
+        assert int(refused.headers["retry-after"]) == allowance(refused)[2]
         assert 1 <= int(refused.headers["retry-after"]) <= 61
         assert {answer.headers["cache-control"] for answer in answers} == {"private, no-store"}
-    assert seen["ana"] == seen["ben"] == [("3", "2"), ("3", "1"), ("3", "0"), ("3", "0"), ("3", "0")]
+    assert seen["ana"] == seen["ben"] == [('"listener";q=3;w=60', "listener", left) for left in (2, 1, 0, 0, 0)]
     charts = [client.get(CHART) for _ in range(6)]  # nobody used up what addresses may
     assert [answer.status_code for answer in charts] == [200, 200, 200, 200, 200, 429]
-    assert charts[-1].headers["ratelimit-remaining"] == "0"
+    assert charts[-1].headers["ratelimit-policy"] == '"address";q=5;w=60'
+    assert allowance(charts[-1])[:2] == ("address", 0)
     assert client.get("/v1/me/trending").status_code == 429  # without a token one is an address
     assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
 

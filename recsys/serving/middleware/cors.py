@@ -11,9 +11,8 @@ from recsys.serving.requests.problems import problem_of
 _EXPOSED = (
     "ETag",
     "Location",
-    "RateLimit-Limit",
-    "RateLimit-Remaining",
-    "RateLimit-Reset",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Request-Id",
 )

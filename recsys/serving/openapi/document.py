@@ -52,7 +52,7 @@ def _headers(path: str, status: str) -> list[str]:
     if is_good and path in _SHARED:  # and so without what is about one asker
         return [*tag, "Cache-Control", *(["Vary"] if path in _VARYING else [])]
     kept = ["Cache-Control"] if tag or not is_good or path.startswith("/v1/me/") else []
-    limits = [] if path in UNLIMITED else ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+    limits = [] if path in UNLIMITED else ["RateLimit-Policy", "RateLimit"]
     return [*tag, *kept, *limits, "X-Request-Id", *_OF_STATUS.get(status, [])]
 
 
@@ -76,9 +76,16 @@ _HEADERS = {
     "Cache-Control": _header("Who may keep the answer, and for how long.", example="public, max-age=300"),
     "ETag": _header("Names these bytes, for `If-None-Match`.", example='"0f8fad5bd9cb469fa16570867728950e"'),
     "Location": _header("Where the receipt can be polled.", example="/v1/me/data/erasures/3b1f0c6a9d7e4582"),
-    "RateLimit-Limit": _header("Requests in a window; without a limit it is missing.", example=240, always=False),
-    "RateLimit-Remaining": _header("Requests that are left of them.", example=239, always=False),
-    "RateLimit-Reset": _header("Seconds until the window ends.", example=60, always=False),
+    "RateLimit": _header(
+        "Requests that are left (`r`), and seconds until the window ends (`t`); without a limit it is missing.",
+        example='"listener";r=239;t=60',
+        always=False,
+    ),
+    "RateLimit-Policy": _header(
+        "Requests (`q`) in a window of seconds (`w`), of a listener or an address; without a limit it is missing.",
+        example='"listener";q=240;w=60',
+        always=False,
+    ),
     "Retry-After": _header("Seconds to wait.", example=60),
     "Vary": _header("The headers of the request that choose the answer.", example="Accept-Encoding"),
     "WWW-Authenticate": _header("What is asked for.", example="Bearer"),

@@ -19,24 +19,30 @@ class Allowance:
 
     Parameters
     ----------
+    policy : str
+        Whose requests are counted: ``listener`` or ``address``.
     limit : int
         Requests in a window.
+    window : int
+        Seconds of a window.
     remaining : int
         Requests that are left, this one taken off; -1 where it is one too many.
     reset : int
         Seconds until the window ends.
     """
 
+    policy: str
     limit: int
+    window: int
     remaining: int
     reset: int
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that say so (draft-ietf-httpapi-ratelimit-headers-06)."""
+        """Return the headers that say so (draft-ietf-httpapi-ratelimit-headers-10)."""
+        policy, remaining = self.policy.encode(), max(self.remaining, 0)
         return [
-            (b"ratelimit-limit", b"%d" % self.limit),
-            (b"ratelimit-remaining", b"%d" % max(self.remaining, 0)),
-            (b"ratelimit-reset", b"%d" % self.reset),
+            (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (policy, self.limit, self.window)),
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (policy, remaining, self.reset)),
         ]
 
 
@@ -61,22 +67,22 @@ class Limits:
 
     def of_listener(self, listener: str) -> Allowance | None:
         """Count one request of a listener; None where there is no limit."""
-        return self._take(listener, limit=self._settings.listener_requests)
+        return self._take(listener, policy="listener", limit=self._settings.listener_requests)
 
     def of_address(self, address: str) -> Allowance | None:
         """Count one request of an address; None where there is no limit."""
-        return self._take(self._hashed(address), limit=self._settings.address_requests)
+        return self._take(self._hashed(address), policy="address", limit=self._settings.address_requests)
 
-    def _take(self, asker: str, *, limit: int) -> Allowance | None:
+    def _take(self, asker: str, *, policy: str, limit: int) -> Allowance | None:
         if limit == 0:
             return None
-        now = self._clock()
+        now, window = self._clock(), self._settings.rate_seconds
         if now >= self._ends:
-            self._ends, self._taken = now + self._settings.rate_seconds, {}
+            self._ends, self._taken = now + window, {}
         if asker not in self._taken and len(self._taken) >= _MOST:
             asker = ""
         taken = self._taken[asker] = self._taken.get(asker, 0) + 1
-        return Allowance(limit, max(limit - taken, -1), int(self._ends - now) + 1)
+        return Allowance(policy, limit, window, max(limit - taken, -1), int(self._ends - now) + 1)
 
 
 def _hashed(address: str, key: bytes) -> str:
