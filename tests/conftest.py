@@ -105,7 +105,7 @@ def hearabouts(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the time by folder, and the score of the privacy mutations (tests/support/mutations.py) where they were tried."""
+    """Print the time by folder, and the score of the privacy mutations (tests/support/mutations.py) where tried."""
     print_time_by_folder(terminalreporter)
     tried = [
         report.outcome

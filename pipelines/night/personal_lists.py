@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.base.job_context import JobContext
 from recsys.artifacts.affinities import EVIDENCE, Affinities, Orders, default_orders, nobody, write
 from recsys.artifacts.list_candidates import Candidates, candidates_of
+from recsys.artifacts.scoring import evidence_for
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas, countries
 from recsys.geography.places import WORLD
@@ -23,7 +24,6 @@ from recsys.models.interactions import IntArray, Interactions, gather, heard_lat
 from recsys.models.metrics import Model, without
 from recsys.models.splitting import Split, split_rows
 from recsys.releases.charts.rank_history import Draw
-from recsys.serving.lists.personal_items import evidence_for
 from recsys.settings import ListsSettings, Settings
 
 _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]

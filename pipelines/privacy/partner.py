@@ -14,7 +14,7 @@ from recsys.arrivals.permission import still_allowed
 from recsys.cells.contributions import bound_for_partner
 from recsys.errors import InputError, UsageError
 from recsys.releases.partner.files import CHECKSUMS, FILES, read_facts
-from recsys.releases.partner.release import Period, confirm, release
+from recsys.releases.partner.release import Period, confirm, release_partner_file
 from recsys.workspace import staged
 
 
@@ -51,7 +51,7 @@ def run_partner(job: JobContext, *, period: Period, out: Path | None = None) -> 
         confirm(files, ledger=job.ledger, now=job.now)
         known = (files / str(period)).exists()
         with step("partner file"):
-            folder = release(
+            folder = release_partner_file(
                 pl.LazyFrame() if known else _contributions(job, period),
                 period=period,
                 catalogue=job.catalogue,

@@ -1,26 +1,186 @@
-"""The file of a snapshot: places, cells, the lists of each place as they are served, and what they hold together."""
+"""The chart database of a snapshot: places, cells, the lists of each place, and what the lists hold together.
 
-import json
+It is one SQLite file, written once and read by many. Each line of a list is a row of its own, the JSON of an item as it
+is answered, so that it is read without the others.
+"""
+
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
-from recsys.artifacts.list_candidates import candidates_of, packed
+from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
 from recsys.geography.places import chain
 
-PlaceRow = tuple[str, str, str | None, str, str | None, float, float, int, str, int]
-"""Id, name, country, level, parent, latitude, longitude, population, text to search, and whether it has lists."""
+DATABASE = "charts.db"
 
-Items = Sequence[Mapping[str, Any]]
+Item = dict[str, Any]
+Items = Sequence[Item]
 
 _Tracks = dict[tuple[str, str], list[int]]
 
 
-def write_charts_file(
+class PlaceRow(NamedTuple):
+    """A place as the database holds it.
+
+    Parameters
+    ----------
+    id : str
+        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
+    name : str
+    country : str or None
+        Name of the country; None for the world.
+    level : str
+        ``region``, ``country`` or ``world``.
+    parent : str or None
+        The id of the next larger place.
+    latitude, longitude : float
+        Centre in degrees: public geography.
+    population : int
+        People.
+    search : str
+        Name and country, casefolded and without accents.
+    served : int
+        1 where the place has lists of its own, else 0.
+    """
+
+    id: str
+    name: str
+    country: str | None
+    level: str
+    parent: str | None
+    latitude: float
+    longitude: float
+    population: int
+    search: str
+    served: int
+
+
+class Line(NamedTuple):
+    """Where a list tells of a track.
+
+    Parameters
+    ----------
+    place, chart : str
+        Whose list it is, and which.
+    number : int
+        Of the line, in the database.
+    """
+
+    place: str
+    chart: str
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """A place's own popular, rising and local list, and what is on them or on those of the places it lies in.
+
+    Parameters
+    ----------
+    place : str
+    candidates : Candidates
+        Their tracks are positions in the snapshot's.
+    numbers : mapping of str to range
+        The numbers of each list's lines, best first.
+    """
+
+    place: str
+    candidates: Candidates[int] = field(repr=False)
+    numbers: Mapping[str, range]
+
+    def line(self, chart: str, *, rank: int) -> Line | None:
+        """Return one line of a list, or None where the list is shorter."""
+        numbers = self.numbers.get(chart, range(0))
+        return Line(self.place, chart, numbers[rank - 1]) if 0 < rank <= len(numbers) else None
+
+    def ranks_of(self, track: int) -> list[int]:
+        """Return the ranks of a candidate on the three lists, continued by those of larger places; 0 for none."""
+        return self._ranks.get(track, [0] * len(CHARTS))
+
+    @cached_property
+    def _ranks(self) -> dict[int, list[int]]:
+        return dict(zip(np.asarray(self.candidates.tracks).tolist(), self.candidates.ranks.tolist(), strict=True))
+
+
+NO_LISTS = Lists("", unpacked(b""), {})
+"""The lists of a place that has none."""
+
+
+class ChartDatabase:
+    """A chart database opened for reading, safe to read from many threads; whoever opens it closes it.
+
+    It stays readable when the file is removed meanwhile.
+
+    Parameters
+    ----------
+    file : Path
+        As :func:`write_chart_database` wrote it; it must not change any more.
+
+    Raises
+    ------
+    sqlite3.Error
+        If it is not there.
+    """
+
+    def __init__(self, file: Path) -> None:
+        uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
+        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        self._turn = Lock()
+
+    def close(self) -> None:
+        """Close it, for all threads."""
+        self._connection.close()
+
+    def charts(self) -> list[str]:
+        """Return which charts there are."""
+        return [chart for (chart,) in self._rows("SELECT DISTINCT chart FROM lists ORDER BY chart")]
+
+    def places(self) -> list[PlaceRow]:
+        """Return all places of the atlas, the largest population first."""
+        return [PlaceRow(*row) for row in self._rows(f"SELECT {_PLACE} FROM places ORDER BY population DESC, id")]  # noqa: S608
+
+    def tracks(self) -> list[str]:
+        """Return the ids of all tracks on any list, by the numbers that candidates have."""
+        return [track for (track,) in self._rows("SELECT id FROM tracks ORDER BY code")]
+
+    def country_of(self, cell: str) -> str | None:
+        """Return the id of the country that a cell belongs to by public geography, or None."""
+        return next((str(country) for (country,) in self._rows("SELECT country FROM cells WHERE cell = ?", cell)), None)
+
+    def lists(self, place: str) -> Lists | None:
+        """Return a place's own lists, or None where it has none."""
+        nearby = self._rows("SELECT candidates FROM nearby WHERE place = ?", place)
+        if not nearby:
+            return None
+        lists = self._rows("SELECT chart, first, behind FROM lists WHERE place = ?", place)
+        return Lists(place, unpacked(nearby[0][0]), {chart: range(first, behind) for chart, first, behind in lists})
+
+    def chart(self, place: str, chart: str) -> list[Item] | None:
+        """Return all items of a place's own list, best first, or None where it has no such list."""
+        found = self._rows("SELECT first, behind FROM lists WHERE place = ? AND chart = ?", place, chart)
+        return self.items(range(*found[0])) if found else None
+
+    def items(self, numbers: Sequence[int]) -> list[Item]:
+        """Return the items of some lines, by their numbers: all are read at once, and no others."""
+        asked = ",".join("?" * len(numbers))
+        found = dict(self._rows(f"SELECT number, item FROM lines WHERE number IN ({asked})", *numbers))  # noqa: S608
+        return [orjson.loads(found[number]) for number in numbers]
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        """Return all rows of a query. Threads take turns: two that read at once read each other's rows."""
+        with self._turn:
+            return self._connection.execute(query, values).fetchall()
+
+
+def write_chart_database(
     file: Path,
     *,
     places: Sequence[PlaceRow],
@@ -40,59 +200,41 @@ def write_charts_file(
     charts : iterable of (str, str, sequence)
         A place, a chart and its items, best first. They are taken one by one: all of them may not fit into memory.
     """
-    parents = {place: parent for place, _, _, _, parent, *_ in places}
+    parents = {place.id: place.parent for place in places}
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.executescript(_SCHEMA)
         database.execute("BEGIN")
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
-        tracks, codes = _write_charts(database, charts)
+        tracks, codes = _write_lists(database, charts)
         database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
         database.executemany("INSERT INTO nearby VALUES (?, ?)", _nearby(tracks, parents=parents))
         database.execute("COMMIT")
 
 
-def _write_charts(
+def _write_lists(
     database: sqlite3.Connection, charts: Iterable[tuple[str, str, Items]]
 ) -> tuple[_Tracks, dict[str, int]]:
-    """Write the charts; return the tracks of each, as numbers, and the number of every track."""
+    """Write the lists; return the tracks of each, as numbers, and the number of every track."""
     tracks: _Tracks = {}
     codes: dict[str, int] = {}
+    behind = 0
     for place, chart, items in charts:
         tracks[place, chart] = [codes.setdefault(item["track_id"], len(codes)) for item in items]
-        database.execute("INSERT INTO charts VALUES (?, ?, ?, ?)", (place, chart, *_encoded(items)))
+        database.execute("INSERT INTO lists VALUES (?, ?, ?, ?)", (place, chart, behind, behind + len(items)))
+        database.executemany("INSERT INTO lines VALUES (?, ?)", enumerate(map(orjson.dumps, items), behind))
+        behind += len(items)
     return tracks, codes
-
-
-def _encoded(items: Items) -> tuple[bytes, bytes]:
-    """Return a JSON array of the items, and n times three little-endian int32: where they are cut.
-
-    The cuts of an item are where its facts begin, where they end, and where it ends, so that it can be put on another
-    list, at another rank and for another reason, without being read.
-    """
-    text, cuts = bytearray(b"["), []
-    for item in items:
-        facts = _json({key: value for key, value in item.items() if key not in {"rank", "reason"}})[1:-1]
-        text += b'{"rank":%d,' % item["rank"]
-        begins = len(text)
-        text += facts + b',"reason":' + _json(item["reason"]) + b"}"
-        cuts.append((begins, begins + len(facts), len(text)))
-        text += b","
-    return bytes(text[: max(1, len(text) - 1)]) + b"]", np.array(cuts, dtype="<i4").tobytes()
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
     """Yield the candidates of every place that has lists, gathered once for everybody who asks near it."""
     for place in dict.fromkeys(place for place, _ in tracks):
-        here = list(chain(place, parent_of=parents.__getitem__))
-        found = candidates_of(here, tracks=lambda at, chart: tracks.get((at, chart)))
-        yield place, packed(found)
+        chained = list(chain(place, parent_of=parents.__getitem__))
+        yield place, packed(candidates_of(chained, tracks=lambda at, chart: tracks.get((at, chart))))
 
 
+_PLACE = ", ".join(PlaceRow._fields)
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;
@@ -100,7 +242,8 @@ PRAGMA synchronous = OFF;
 CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, parent TEXT, latitude REAL,
     longitude REAL, population INTEGER, search TEXT, served INTEGER);
 CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
-CREATE TABLE charts (place TEXT, chart TEXT, items BLOB, cuts BLOB, PRIMARY KEY (place, chart));
+CREATE TABLE lists (place TEXT, chart TEXT, first INTEGER, behind INTEGER, PRIMARY KEY (place, chart)) WITHOUT ROWID;
+CREATE TABLE lines (number INTEGER PRIMARY KEY, item BLOB);
 CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);
 """

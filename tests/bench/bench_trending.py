@@ -23,12 +23,13 @@ from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import _draw
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
+from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.geography.atlas import countries
 from recsys.models.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank
 from recsys.releases.counts import release
-from recsys.serving.lists.personal_items import BECAUSE, evidence_for, put_in_order
+from recsys.serving.lists.personal_items import BECAUSE
 from recsys.serving.lists.trending import around_of
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.settings import load_settings

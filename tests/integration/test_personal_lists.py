@@ -13,11 +13,11 @@ from support.listening import FIRST_NIGHT, world
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
 from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of
+from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import countries
 from recsys.models.interactions import gather
 from recsys.releases.charts.charts import Charts
-from recsys.serving.lists.personal_items import evidence_for, put_in_order
 from recsys.settings import Settings, load_settings
 
 PARTS = tuple(f"part-{number:03d}" for number in range(5))

@@ -1,7 +1,8 @@
 """Run a job that dies by SIGKILL just before its first write, its second, and so on.
 
 ``python -m support.dying JOB WORKSPACE COPIES``, in tests/. Each run is a process of its own on its own copy of a
-workspace, ``COPIES/1`` and so on; the last one lives. Every write to the file system is announced to an audit hook (PEP 578) before it happens.
+workspace, ``COPIES/1`` and so on; the last one lives. Every write to the file system is announced to an audit hook
+(PEP 578) before it happens.
 """
 
 import itertools

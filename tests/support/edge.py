@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import FastAPI
 
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
-from recsys.artifacts.chart_database import PlaceRow, write_charts_file
+from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.serving.app import create_app
 from recsys.serving.auth.tokens import mint
@@ -157,4 +157,4 @@ class Client:
 
 def _write_charts(path: Path, *, size: int) -> None:
     lists = ((place, "popular", items(place, size=size)) for place in (LISBON, "PT", "world"))
-    write_charts_file(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists)
+    write_chart_database(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists)

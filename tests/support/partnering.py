@@ -8,7 +8,7 @@ from support.releasing import NIGHT, NOW, catalogue, contributed, small_atlas
 from recsys.cells.contributions import bound_for_partner
 from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import Ledger
-from recsys.releases.partner.release import Period, release
+from recsys.releases.partner.release import Period, release_partner_file
 from recsys.settings import Settings, load_settings
 
 DAY = timedelta(days=1)
@@ -33,7 +33,7 @@ def made(
     """Make the partner file of rows that were all played in the period's last night."""
     some = with_settings or settings()
     nightly = contributed(rows, night=period.last, partner=True)
-    return release(
+    return release_partner_file(
         bound_for_partner(nightly, night=period.last, max_tracks=some.partner.max_tracks, key=KEY).lazy(),
         period=period,
         catalogue=catalogue(),

@@ -15,7 +15,7 @@ from typing import Any
 import h3
 from support.edge import items
 
-from recsys.artifacts.chart_database import write_charts_file
+from recsys.artifacts.chart_database import write_chart_database
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.workspace import Workspace, replace_file, staged, write_manifest
 
@@ -94,7 +94,7 @@ def _write(path: Path, cells: list[str], *, size: int) -> None:
         for n, place in enumerate((world, country, *rows))
         for k, chart in enumerate(CHARTS)
     )
-    write_charts_file(path, places=[world, country, *rows], cells=[], charts=lists)
+    write_chart_database(path, places=[world, country, *rows], cells=[], charts=lists)
 
 
 def _shifted(items: list[dict[str, Any]], *, by: int) -> list[dict[str, Any]]:

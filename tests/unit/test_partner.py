@@ -16,7 +16,7 @@ from recsys.errors import InputError, PrivacyBudgetError, SettingsError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.releases.partner import files
-from recsys.releases.partner.release import Period, confirm, release
+from recsys.releases.partner.release import Period, confirm, release_partner_file
 from recsys.releases.partner.threshold import failure, threshold
 from recsys.settings import PartnerSettings, load_settings
 from recsys.workspace import digest
@@ -172,7 +172,7 @@ def test_a_ledger_that_does_not_know_a_file_stops_all(tmp_path: Path) -> None:
 def test_listeners_who_add_too_much_are_refused(tmp_path: Path) -> None:
     several = contributed([("a", "aa1", track) for track in TRACKS[:5]], night=PERIOD.last)
     with pytest.raises(PrivacyBudgetError, match="add more than 3 tracks"):
-        release(
+        release_partner_file(
             several,
             period=PERIOD,
             catalogue=catalogue(),

@@ -1,11 +1,10 @@
 """The order of a listener's own list, and the reasons it gives: derived by hand, and faithful whatever the numbers."""
 
-import json
-import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -14,10 +13,10 @@ from hypothesis.extra.numpy import arrays
 from support.edge import items
 
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
-from recsys.artifacts.chart_database import write_charts_file
+from recsys.artifacts.chart_database import ChartDatabase, Line, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
-from recsys.serving.lists.personal_items import BECAUSE, Around, evidence_for, listed, put_in_order
-from recsys.serving.snapshot.place_lists import read_lists
+from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.serving.lists.personal_items import BECAUSE, Around, listed
 
 POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
 
@@ -125,14 +124,14 @@ def test_no_other_evidence_stands_out_more_than_the_reason(evidence: np.ndarray,
 
 
 ITEM = items("here", size=1)[0]
-NAMES = SimpleNamespace(places={"PT": SimpleNamespace(name='Portugal "of" all')})  # what a sentence needs of a snapshot
+PORTUGAL = SimpleNamespace(name='Portugal "of" all')
 
 
 def around(file: Path, **lists: str) -> Around:
     """The same lists, as a snapshot holds them."""
     parents = {"world": None, "PT": "world", "here": "PT"}
     keys = [(place, chart, lists.get(f"{place}_{chart}")) for place in parents for chart in CHARTS]
-    write_charts_file(
+    write_chart_database(
         file,
         places=[(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()],
         cells=[],
@@ -142,13 +141,19 @@ def around(file: Path, **lists: str) -> Around:
             if tracks is not None
         ],
     )
-    with closing(sqlite3.connect(file)) as database:
-        read = partial(read_lists, database)
-        return Around([found for place in ("here", "PT", "world") if (found := read(place))], NAMES)  # type: ignore[arg-type]
+    with closing(ChartDatabase(file)) as database:
+        lists = [found for place in ("here", "PT", "world") if (found := database.lists(place))]
+
+    def read(lines: Sequence[Line]) -> list[dict[str, Any]]:
+        with closing(ChartDatabase(file)) as database:
+            return database.items([line.number for line in lines])
+
+    published = SimpleNamespace(places={"PT": PORTUGAL}, lines=read)  # what an item needs of a snapshot
+    return Around(lists, published)  # type: ignore[arg-type]
 
 
 def told(found: Around, at: int, because: int) -> tuple[object, ...]:
-    item = json.loads(listed(found, at=at, because=because, rank=7, here=found.place))
+    item = listed(found, [(at, because)] * 7, here=found.place)[-1]
     plain = {key: value for key, value in item.items() if key not in {"rank", "reason", "because", "source"}}
     assert plain == {key: value for key, value in ITEM.items() if key in plain} | {"track_id": "abcd"[at]}
     return item["rank"], item["reason"], item["because"], item["source"]["chart"], item["source"]["place"]

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
 
 import h3
 import pytest
@@ -87,6 +88,12 @@ def no_database_at_all(workspace: Workspace, name: str) -> None:
     write_manifest(workspace.snapshots / name, {"id": name, "as_of": "2026-10-31", "nights": []})
 
 
+def tables_of_an_earlier_version(workspace: Workspace, name: str) -> None:
+    with closing(sqlite3.connect(workspace.snapshots / name / "charts.db")) as database:
+        database.execute("ALTER TABLE lists RENAME TO charts")
+    write_manifest(workspace.snapshots / name, {"id": name, "as_of": "2026-10-31", "nights": []})
+
+
 def pointer_elsewhere(workspace: Workspace, name: str) -> None:
     replace_file(workspace.current, b"../snapshots/" + name.encode())
 
@@ -117,6 +124,7 @@ def empty_pointer(workspace: Workspace, name: str) -> None:
         manifest_of_another,
         manifest_without_database,
         no_database_at_all,
+        tables_of_an_earlier_version,
         pointer_elsewhere,
         pointer_to_nothing,
         empty_pointer,
@@ -219,7 +227,7 @@ def test_what_a_thread_reads_is_what_it_asked_for(workspace: Workspace) -> None:
 def test_a_snapshot_nobody_holds_is_closed(workspace: Workspace) -> None:
     publish(workspace, size=1)
     published: Published | None = open_published(workspace)
-    database = published._database  # type: ignore[union-attr]
+    database = published._database._connection  # type: ignore[union-attr]
     published = None
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
@@ -230,4 +238,4 @@ def test_a_snapshot_cannot_be_written_to(workspace: Workspace) -> None:
     publish(workspace, size=1)
     published = open_published(workspace)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        published._database.execute("DELETE FROM charts")
+        published._database._connection.execute("DELETE FROM lists")

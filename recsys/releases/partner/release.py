@@ -53,7 +53,7 @@ class Period:
         return f"{self.first}_{self.last}"
 
 
-def release(
+def release_partner_file(
     contributions: pl.LazyFrame,
     *,
     period: Period,
@@ -66,8 +66,9 @@ def release(
 ) -> Path:
     """Release a partner file: noisy counts of every place and track, of which only the safe ones are written.
 
-    It goes the way of a night (:func:`recsys.releases.counts.release.release`): the true counts are bounded, the spend is in
-    the ledger before noise is drawn for every pair of place and track, and a file that is there is returned as it is.
+    It goes the way of a night (:func:`recsys.releases.counts.release.release`): the true counts are bounded, the spend
+    is in the ledger before noise is drawn for every pair of place and track, and a file that is there is returned as
+    it is.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.artifacts.chart_database import PlaceRow, write_charts_file
+from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Item, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import LOCAL
 from recsys.errors import InputError, NotReadyError
 from recsys.geography.atlas import Atlas
@@ -24,9 +23,7 @@ from recsys.releases.charts.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
 from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
 
-CHARTS = "charts.db"
-
-_FORMAT = "3"  # part of every id: the same charts in another format are another snapshot
+_FORMAT = "4"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
 
 
@@ -49,15 +46,10 @@ class Snapshot:
         """The name of its folder."""
         return self.folder.name
 
-    def items(self, place: str, *, chart: str) -> list[dict[str, Any]]:
+    def items(self, place: str, *, chart: str) -> list[Item]:
         """Return the items of a place's chart as they are served, best first; none where there is no chart."""
-        uri = f"{(self.folder / CHARTS).resolve().as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(uri, uri=True)) as database:
-            found = database.execute(
-                "SELECT items FROM charts WHERE place = ? AND chart = ?", (place, chart)
-            ).fetchone()
-        items: list[dict[str, Any]] = json.loads(found[0]) if found else []
-        return items
+        with closing(ChartDatabase(self.folder / DATABASE)) as database:
+            return database.chart(place, chart) or []
 
 
 def publish(
@@ -117,8 +109,8 @@ def publish(
     if not _is_whole(folder):
         with staged(folder) as stage:
             served = set(lines["place"].unique())
-            write_charts_file(
-                stage / CHARTS,
+            write_chart_database(
+                stage / DATABASE,
                 places=[_place_row(place, served=place.id in served) for place in atlas.places.values()],
                 cells=sorted(atlas.country_cells.items()),
                 charts=_charts(lines, kinds=charts.kinds),
@@ -184,10 +176,10 @@ def _prune(workspace: Workspace, *, current: str) -> None:
 def _place_row(place: Place, *, served: bool) -> PlaceRow:
     search = searchable(f"{place.name} {place.country or ''}")
     geography = (place.latitude, place.longitude, place.population)
-    return (place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
+    return PlaceRow(place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
-def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[Item]]]:
     """Yield each list of each place; the world is not compared with the rest of the world."""
     found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
     for place in sorted(set(lines["place"])):
@@ -197,7 +189,7 @@ def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str,
                 yield place, chart, [_item(line) for line in group.iter_rows(named=True)]
 
 
-def _item(line: Mapping[str, Any]) -> dict[str, Any]:
+def _item(line: Mapping[str, Any]) -> Item:
     previous = line["previous_rank"]
     return {
         "rank": line["rank"],

@@ -1,23 +1,12 @@
-"""Puts what is popular, rising and special around a place in an order for one listener, and says why each is there.
-
-The score of a candidate is a sum, one term an evidence: how high it stands on the popular, rising and local lists of
-the place and of those it lies in, how close it is to what the listener plays, and whether it is new to the listener.
-The reason is the term that exceeds that of the average candidate most, so that without it the candidate would stand
-elsewhere.
-"""
+"""The items of a listener's own list: each with the numbers of a list around the place, and why it stands there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic_core import to_json
-
-from recsys.artifacts.affinities import NO_TRACK, Row
-from recsys.artifacts.list_candidates import CHARTS, Candidates, FloatArray, IntArray
+from recsys.artifacts.chart_database import Item, Line, Lists
+from recsys.artifacts.list_candidates import CHARTS, Candidates
 from recsys.geography.places import WORLD
-from recsys.serving.snapshot.place_lists import Because, Line, Lists
+from recsys.serving.snapshot.place_lists import Because
 from recsys.serving.snapshot.snapshot_reader import Published
 
 BECAUSE: tuple[Because, ...] = (
@@ -29,53 +18,6 @@ BECAUSE: tuple[Because, ...] = (
 )
 
 _LEADS: dict[Because, str] = {"close_to_what_you_play": "Close to what you play. ", "new_for_you": "New for you. "}
-
-
-def evidence_for(candidates: Candidates[Any], *, columns: IntArray, row: Row) -> FloatArray:
-    """Return (n, 5) what speaks for each candidate, in the order of :data:`recsys.artifacts.affinities.EVIDENCE`.
-
-    What is close and what is new is known of tracks that have a column alone; nothing is of a blank row.
-
-    Parameters
-    ----------
-    candidates : Candidates
-    columns : numpy.ndarray
-        (n,) the column of each in the private file.
-    row : Row
-        Of the listener.
-    """
-    evidence = np.empty((len(BECAUSE), len(columns)), dtype=np.float32).T  # each evidence lies together: sums are fast
-    closeness, played = row.at(columns)
-    evidence[:, : len(CHARTS)] = candidates.evidence
-    evidence[:, len(CHARTS)] = closeness
-    evidence[:, len(CHARTS) + 1] = (columns != NO_TRACK) & ~played & row.known
-    return evidence
-
-
-def put_in_order(
-    evidence: FloatArray, weights: Sequence[float], *, limit: int | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return (k,) the positions of the best candidates, equal ones as they come, and (k,) the reason of each.
-
-    A reason is the position of the evidence whose term most exceeds its mean over all candidates, among those that
-    speak for the candidate.
-
-    Parameters
-    ----------
-    evidence : numpy.ndarray
-        (n, 5).
-    weights : sequence of float
-        Of each evidence.
-    limit : int, optional
-        k at most; by default n.
-    """
-    factors = np.array(weights, dtype=np.float32)
-    order = np.argsort(-(evidence * factors).sum(axis=1), kind="stable")[:limit]
-    best = evidence[order]
-    terms = best * factors
-    distinct = terms - evidence.sum(axis=0) * factors / np.float32(max(len(evidence), 1))
-    weightless = np.where(best > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
-    return order, np.where(terms > 0, distinct, weightless).argmax(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,26 +68,31 @@ class Around:
         return next(filter(None, found))
 
 
-def listed(around: Around, *, at: int, because: int, rank: int, here: str) -> bytes:
-    """Return a candidate as an item of the list, in JSON, with the facts of the chart that its reason comes from.
+def listed(around: Around, best: Sequence[tuple[int, int]], *, here: str) -> list[Item]:
+    """Return the items of a listener's own list, with the facts of the chart that each one's reason comes from.
 
     Parameters
     ----------
     around : Around
-    at, because : int
-        As in :meth:`Around.line`.
-    rank : int
-        Where it stands on the list.
+    best : sequence of (int, int)
+        The positions of a candidate and of its reason, as in :meth:`Around.line`; best first.
     here : str
         The place that the list is of.
     """
-    place, chart, facts, reason = around.line(at, because=because)
-    why = BECAUSE[because]
-    said = _LEADS.get(why, "")
-    if place != here:
-        said += _from(place, chart, published=around.published)
-    lead = to_json(said)[1:-1] if said else b""
-    return _ITEM % (rank, facts, lead, reason, why.encode(), chart.encode(), place.encode())
+    lines = [around.line(at, because=because) for at, because in best]
+    items = around.published.lines(lines)
+    for rank, (line, item, (_, because)) in enumerate(zip(lines, items, best, strict=True), 1):
+        item["rank"] = rank
+        item["reason"] = _lead(line, because=because, here=here, published=around.published) + item["reason"]
+        item["because"] = BECAUSE[because]
+        item["source"] = {"chart": line.chart, "place": line.place}
+    return items
+
+
+def _lead(line: Line, *, because: int, here: str, published: Published) -> str:
+    """Say what comes before the reason that stands on the list of a place."""
+    place = "" if line.place == here else _from(line.place, line.chart, published=published)
+    return _LEADS.get(BECAUSE[because], "") + place
 
 
 def _from(place: str, chart: str, *, published: Published) -> str:
@@ -153,6 +100,3 @@ def _from(place: str, chart: str, *, published: Published) -> str:
     if place == WORLD:
         return "" if chart == "popular" else "Worldwide: "  # a popular line says itself that it is the world's
     return f"In {published.places[place].name}: "
-
-
-_ITEM = b'{"rank":%d,%b,"reason":"%b%b","because":"%b","source":{"chart":"%b","place":"%b"}}'

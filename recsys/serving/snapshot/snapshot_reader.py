@@ -3,22 +3,20 @@
 import re
 import sqlite3
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, cast
 
 import structlog
 
+from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Line, Lists
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.places import WORLD, Place
-from recsys.serving.snapshot.place_lists import Item, Lists, read_lists
+from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.reload import HotReload
 from recsys.workspace import Workspace, read_manifest
-
-DATABASE = "charts.db"
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,12 @@ class Published:
     charts: tuple[str, ...]
     places: Mapping[str, PublishedPlace]
     tracks: tuple[str, ...] = field(repr=False)
-    _database: sqlite3.Connection
-    _turn: Lock = field(default_factory=Lock)  # two threads in one connection read each other's rows
+    _database: ChartDatabase
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
         """Return all ranks of a place's own chart, or None where there is none."""
-        lists = self.lists(place_id)
-        return lists.items(chart) if lists else None
+        return cast("list[Item] | None", self._database.chart(place_id, chart))
 
     def lists(self, place_id: str) -> Lists | None:
         """Return a place's own lists, or None where it has none; those of countries and of the world are kept."""
@@ -85,14 +81,15 @@ class Published:
 
     def read(self, place_id: str) -> Lists | None:
         """Return the same, read anew: its time does not tell whether somebody else has asked for the place."""
-        with self._turn:
-            return read_lists(self._database, place_id)
+        return self._database.lists(place_id)
+
+    def lines(self, lines: Sequence[Line]) -> list[dict[str, Any]]:
+        """Return the items of some lines of any lists; they are the caller's own."""
+        return self._database.items([line.number for line in lines])
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
-        with self._turn:
-            row = self._database.execute("SELECT country FROM cells WHERE cell = ?", (cell,)).fetchone()
-        return None if row is None else cast(str, row[0])
+        return self._database.country_of(cell)
 
 
 def open_published(workspace: Workspace) -> Published:
@@ -150,12 +147,10 @@ def _open(folder: Path) -> Published:
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
         raise ValueError
-    uri = f"{(folder / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
-    database = sqlite3.connect(uri, uri=True, check_same_thread=False)  # threads take turns
+    database = ChartDatabase(folder / DATABASE)
     try:
-        charts = tuple(chart for (chart,) in database.execute("SELECT DISTINCT chart FROM charts ORDER BY chart"))
-        tracks = tuple(track for (track,) in database.execute("SELECT id FROM tracks ORDER BY code"))
-        nights, places = len(manifest["nights"]), _places(database)
+        charts, places, tracks = tuple(database.charts()), _places(database), tuple(database.tracks())
+        nights = len(manifest["nights"])
         published = Published(folder.name, manifest["as_of"], nights, charts, places, tracks, database)
     except BaseException:
         database.close()
@@ -164,11 +159,9 @@ def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     return published
 
 
-def _places(database: sqlite3.Connection) -> dict[str, PublishedPlace]:
-    names = [each.name for each in fields(PublishedPlace)]
-    rows = database.execute(f"SELECT {', '.join(names)} FROM places ORDER BY population DESC, id")  # noqa: S608
-    values = (dict(zip(names, row, strict=True)) for row in rows)
-    places = {place["id"]: PublishedPlace(**place | {"served": bool(place["served"])}) for place in values}
+def _places(database: ChartDatabase) -> dict[str, PublishedPlace]:
+    rows = (row._asdict() for row in database.places())
+    places = {row["id"]: PublishedPlace(**row | {"served": bool(row["served"])}) for row in rows}
     if WORLD not in places:
         raise ValueError
     return places
