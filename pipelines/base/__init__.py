@@ -1,1 +1,1 @@
-"""What every job stands on: its context, its settings, the terminal, and the tags of its run."""
+"""What every job stands on: its context, its configuration, and the terminal."""

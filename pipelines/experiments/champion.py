@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.base.config import FIXED
-from pipelines.base.run_tags import NO_CHAMPION
 from pipelines.base.terminal import log, tell
 from pipelines.mlflow.model_registry import Champion, Registry
+from pipelines.mlflow.run_tags import NO_CHAMPION
 from recsys.errors import SettingsError
 from recsys.settings import ModelsSettings, Settings, load_settings
 

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from pipelines.base.config import Config
 from pipelines.base.job_context import JobContext
-from pipelines.base.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
 from pipelines.base.terminal import step
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook, tracking
+from pipelines.mlflow.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
 from recsys.errors import InputError
 from recsys.geography.atlas import countries
 from recsys.models.evaluation import Evaluation, evaluate

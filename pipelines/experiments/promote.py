@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.run_tags import DATA_DIGEST
 from pipelines.experiments.champion import changed_keys, logged, with_champion
 from pipelines.experiments.paired_runs import Gain, both, gain, other_code_in, why_not
 from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
+from pipelines.mlflow.run_tags import DATA_DIGEST
 from recsys.errors import InputError, NotBetterError, UnknownRunError
 from recsys.models.report_tables import MODELS, SERVED
 from recsys.settings import load_settings

@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.config import FIXED
-from pipelines.base.run_tags import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from pipelines.mlflow import tracking
+from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from recsys.errors import InputError, UnknownRunError
 from recsys.models.report_tables import SERVED
 

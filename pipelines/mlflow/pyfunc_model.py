@@ -20,7 +20,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.base.run_tags import allowed_rows
+from pipelines.mlflow.run_tags import allowed_rows
 from recsys.errors import InputError, SettingsError
 from recsys.geography.atlas import countries
 from recsys.models.deployable import Served, fit_served

@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
-from pipelines.base.run_tags import allowed_rows, tracked
 from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.mlflow import logbook, tracking
+from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Past, write_personal_lists
 from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
 from pipelines.privacy.audit import audit_release

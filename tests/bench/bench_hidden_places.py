@@ -17,7 +17,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.base.run_tags import allowed_rows
+from pipelines.mlflow.run_tags import allowed_rows
 from recsys.geography.atlas import countries
 from recsys.models.blending import Blend
 from recsys.models.collaborative import recipe_of, train

@@ -31,13 +31,13 @@ SUVA = h3.latlng_to_cell(-18.14, 178.44, 5)
 ALENTEJO = h3.latlng_to_cell(37.9, -7.9, 5)  # in no region; its parent of resolution 4 belongs to Portugal
 OCEAN = h3.latlng_to_cell(0.0, -30.0, 5)
 
-_PLACES: list[PlaceRow] = [
-    ("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
-    ("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
-    ("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
-    (LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", 1),
-    (PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", 0),
-    (SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", 0),
+_PLACES = [
+    PlaceRow("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
+    PlaceRow("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
+    PlaceRow("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
+    PlaceRow(LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", 1),
+    PlaceRow(PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", 0),
+    PlaceRow(SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", 0),
 ]
 
 

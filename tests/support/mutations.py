@@ -517,7 +517,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the night trains on what was stored, whatever is allowed now",
-        "pipelines/base/run_tags.py",
+        "pipelines/mlflow/run_tags.py",
         "trained(still_allowed(job.store.scan(), permissions=job.permissions))",
         "trained(job.store.scan())",
         ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),

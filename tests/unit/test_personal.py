@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from support.edge import items
 
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
-from recsys.artifacts.chart_database import ChartDatabase, Line, write_chart_database
+from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.serving.lists.personal_items import BECAUSE, Around, listed
@@ -133,7 +133,9 @@ def around(file: Path, **lists: str) -> Around:
     keys = [(place, chart, lists.get(f"{place}_{chart}")) for place in parents for chart in CHARTS]
     write_chart_database(
         file,
-        places=[(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()],
+        places=[
+            PlaceRow(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()
+        ],
         cells=[],
         charts=[
             (place, chart, [ITEM | {"rank": rank, "track_id": track} for rank, track in enumerate(tracks, 1)])
