@@ -13,6 +13,7 @@ from recsys.cells.store import Store
 from recsys.consents.log import ConsentLog, consent_log
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.releases.budget.ledger import Ledger
+from recsys.releases.counts.release_reader import ReleaseReader
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -83,6 +84,11 @@ class JobContext:
     def store(self) -> Store:
         """The private contributions."""
         return Store(self.workspace.private, self.settings.store)
+
+    @cached_property
+    def releases(self) -> ReleaseReader:
+        """The released nights; each is checked once."""
+        return ReleaseReader(self.workspace.releases)
 
     @cached_property
     def ledger(self) -> Ledger:

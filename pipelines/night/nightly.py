@@ -16,7 +16,7 @@ from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.mlflow import logbook, tracking
 from pipelines.mlflow.run_tags import allowed_rows, tracked
-from pipelines.night.personal_lists import Past, write_personal_lists
+from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
 from pipelines.privacy.audit import audit_release
 from pipelines.privacy.consents import import_consents, read_consents
@@ -31,7 +31,7 @@ from recsys.cells.store import Buckets
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
 from recsys.releases.charts import charts
-from recsys.releases.charts.rank_history import Draw, with_history
+from recsys.releases.charts.rank_history import Draw, lists_of, with_history
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
@@ -163,14 +163,13 @@ def publish(job: JobContext) -> Published:
     """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
     settings, workspace = job.settings, job.workspace
     with step("charts"):
-        nights = release.released_nights(workspace.releases)
+        nights = job.releases.nights()
         found = _charts(job, nights)
-        released = release.read(workspace.releases, charts.window_of(nights, settings=settings.charts))
     with step("models"):
         allowed = allowed_rows(job)
         measured = measure(allowed, job=job, models=settings.models)
     with step("lists"):
-        past = Past(allowed, _draw(job), nights, before=measured.evaluation.trained)
+        past = Past(allowed, _lists(job), nights, before=measured.evaluation.trained)
         write_personal_lists(job, past=past, lines=found.lines)
     with step("snapshot"):
         id_ = publishing.publish(
@@ -178,17 +177,28 @@ def publish(job: JobContext) -> Published:
             charts=found,
             catalogue=job.catalogue,
             atlas=job.atlas,
-            nights=released.nights,
+            nights=found.nights,
             settings_digest=settings.digest(),
-            ledger_numbers=released.ledger_numbers,
+            ledger_numbers=found.ledger_numbers,
         )
-    return Published(id_, released.nights, found.lines["place"].n_unique(), measured)
+    return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
 
 
 def _charts(job: JobContext, nights: Sequence[date]) -> charts.Charts:
     """Return the charts of the last released night, with where its tracks were the night before."""
-    workspace, version = job.workspace, f"{job.settings.digest()} {job.atlas.version}"
-    return with_history(nights, draw=_draw(job), folder=workspace.charts, version=version)
+    folder, version = job.workspace.charts, _version(job)
+    return with_history(nights, draw=_draw(job), folder=folder, version=version)
+
+
+def _lists(job: JobContext) -> Lists:
+    """Return what knows the lists of the last of some released nights."""
+    folder, version = job.workspace.charts, _version(job)
+    return partial(lists_of, draw=_draw(job), folder=folder, version=version)
+
+
+def _version(job: JobContext) -> str:
+    """Return what the charts are derived by."""
+    return f"{job.settings.digest()} {job.atlas.version}"
 
 
 def _draw(job: JobContext) -> Draw:
@@ -196,7 +206,7 @@ def _draw(job: JobContext) -> Draw:
     known = job.catalogue.drop_nulls("released")
     return partial(
         charts.draw,
-        partial(release.read, job.workspace.releases),
+        job.releases.read,
         atlas=job.atlas,
         born=dict(known.select("track_id", "released").iter_rows()),
         settings=job.settings.charts,
@@ -214,7 +224,7 @@ def _candidates(job: JobContext, night: date) -> Candidates:
     return candidates_for(
         night,
         catalogue=job.catalogue,
-        releases=job.workspace.releases,
+        releases=job.releases,
         atlas=job.atlas,
         settings=job.settings.candidates,
     )
@@ -246,7 +256,7 @@ def _is_published(job: JobContext) -> bool:
     A crash may have come between release and snapshot. Under another atlas nothing can be published before a night is
     released under it.
     """
-    released = release.released_nights(job.workspace.releases)
+    released = job.releases.nights()
     try:
         facts = publishing.current(job.workspace).manifest
     except (NotReadyError, InputError):

@@ -23,8 +23,9 @@ from recsys.models.collaborative import Trained, learn_and_train, train
 from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights
 from recsys.models.metrics import Model, without
 from recsys.models.splitting import Split, split_rows
-from recsys.releases.charts.rank_history import Draw
 from recsys.settings import ListsSettings, Settings
+
+Lists = Callable[[Sequence[date]], pl.DataFrame]
 
 _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -56,8 +57,8 @@ class Past:
     ----------
     rows : polars.DataFrame
         Contributions that may be trained on.
-    draw : callable
-        Draws the charts of the last of some released nights.
+    lists : callable
+        Returns the ``place``, ``chart`` and ``track_id`` of the charts of the last of some released nights, best first.
     released : sequence of date
         The released nights, in order.
     before : Trained, optional
@@ -65,15 +66,15 @@ class Past:
     """
 
     rows: pl.DataFrame
-    draw: Draw
+    lists: Lists
     released: Sequence[date]
     before: Trained | None = None
 
     def charts_before(self, night: date) -> pl.DataFrame | None:
-        """Return the charts as they were on the morning of a night; None where there were none, or of another atlas."""
+        """Return the lists as they were on the morning of a night; None where there were none, or of another atlas."""
         before = [other for other in self.released if other < night]
         try:
-            return self.draw(before).lines if before else None
+            return self.lists(before) if before else None
         except NotReadyError:
             return None
 
@@ -108,7 +109,7 @@ def examples_of(
     later : polars.DataFrame
         Contributions of the nights after.
     lines : polars.DataFrame
-        The Chart of the last night before.
+        The ``place``, ``chart`` and ``track_id`` of the charts of the last night before, best first.
     atlas : Atlas
     learners : int
         How many listeners at most, evenly out of all who played a known track for the first time.

@@ -32,8 +32,8 @@ from support.releasing import contributed, everywhere, released, small_atlas
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import Place
-from recsys.releases.counts import release
 from recsys.releases.counts.noise import discrete_gaussian
+from recsys.releases.counts.release_reader import ReleaseReader
 from recsys.settings import load_settings
 
 SEED = 20_261_123
@@ -240,7 +240,8 @@ def _release(parts: int, countries: int, tracks: int) -> None:
         )
         seconds, memory = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         size, start = (path / "counts.parquet").stat().st_size, time.perf_counter()
-        cells = len(release.read(path.parent, release.released_nights(path.parent)).positions)
+        reader = ReleaseReader(path.parent)
+        cells = len(reader.read(reader.nights()).positions)
         read = time.perf_counter() - start
     print(
         f"release of {parts:,} parts x {tracks:,} tracks, 500 candidates of each part's own: {seconds:.1f} s, "

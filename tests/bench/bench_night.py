@@ -16,7 +16,7 @@ import polars as pl
 
 from recsys.geography.atlas import load_atlas
 from recsys.releases.charts import charts
-from recsys.releases.counts.release_reader import read, released_nights
+from recsys.releases.counts.release_reader import ReleaseReader
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
@@ -46,8 +46,9 @@ def found_of(top: pl.DataFrame, lists: pl.DataFrame) -> pl.DataFrame:
 def found_shares(workspace: Workspace) -> pl.DataFrame:
     settings = load_settings(SAMPLE / "settings.toml")
     atlas = load_atlas(settings.atlas)
-    nights = released_nights(workspace.releases)[-settings.charts.window_nights :]
-    chart = charts.popular(read(workspace.releases, nights), atlas=atlas, settings=settings.charts)
+    reader = ReleaseReader(workspace.releases)
+    window = reader.read(reader.nights()[-settings.charts.window_nights :])
+    chart = charts.popular(window, atlas=atlas, settings=settings.charts)
     lists = chart.filter(pl.col("rank") <= TOP).select(part="place", track_id="track_id")
     regions = pl.read_parquet(SAMPLE / "truth" / "regions.parquet").filter(
         pl.col("served"), pl.col("level") == "region", pl.col("listeners_a_night") >= SIZES[0]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.night.nightly import _draw
+from pipelines.night.nightly import _lists
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
 from recsys.artifacts.scoring import evidence_for, put_in_order
@@ -28,7 +28,6 @@ from recsys.geography.atlas import countries
 from recsys.models.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank
-from recsys.releases.counts import release
 from recsys.serving.lists.personal_items import BECAUSE
 from recsys.serving.lists.trending import around_of
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
@@ -58,9 +57,8 @@ def quality(job: JobContext) -> tuple[Affinities, dict[str, NDArray[np.float64]]
     rows = job.store.scan().filter("trained").collect()
     first = nights(rows)[-TEST_NIGHTS]
     before, after = rows.filter(pl.col("night") < first), rows.filter(pl.col("night") >= first)
-    draw = _draw(job)
-    past = Past(before, draw, [night for night in release.released_nights(job.workspace.releases) if night < first])
-    lines = draw(past.released).lines
+    past = Past(before, _lists(job), [night for night in job.releases.nights() if night < first])
+    lines = past.lists(past.released)
     started = time.perf_counter()
     affinities = affinities_of(past, lines=lines, atlas=atlas, settings=settings)
     print(f"learned in {time.perf_counter() - started:.1f} s: {affinities.orders}; {affinities.columns.shape} rows")

@@ -34,7 +34,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +43,8 @@ from support.releasing import small_atlas
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.places import WORLD, Place
 from recsys.releases.charts import charts
-from recsys.releases.counts import release, release_reader
-from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts import release
+from recsys.releases.counts.release_reader import Released, ReleaseReader
 from recsys.settings import PrivacySettings, load_settings
 from recsys.workspace import Workspace
 
@@ -231,7 +230,7 @@ class Releases:
         self._there[:ONSET, [trend.track for trend in world.trends if trend.kind == "debut"]] = False
 
     def read(self, nights: Sequence[date]) -> Released:
-        """Sum some nights, as :func:`recsys.releases.counts.release_reader.read` does."""
+        """Sum some nights, as :meth:`recsys.releases.counts.release_reader.ReleaseReader.read` does."""
         which = [self._world.days.index(night) for night in sorted(set(nights))]
         exposures = np.broadcast_to(self._there[which].sum(axis=0), self._noisy.shape[1:])
         sums = (self._noisy[which] * self._there[which][:, None]).sum(axis=0)
@@ -408,13 +407,13 @@ def print_sample(folder: Path, *, step: int = 3) -> None:
     tracks of the sample drift, and new ones appear. Charts are drawn of every ``step``-th night.
     """
     settings, releases = load_settings(SAMPLE / "settings.toml"), Workspace(folder).releases
-    atlas, nights = load_atlas(settings.atlas), release_reader.released_nights(releases)
+    atlas, reader = load_atlas(settings.atlas), ReleaseReader(releases)
+    nights = reader.nights()
     songs = pl.read_parquet(SAMPLE / "catalogue.parquet").drop_nulls("released")
     born = dict(songs.select("track_id", "released").iter_rows())
     drawn = []
     for last in range(len(nights), 2 * 7, -step):
-        read = partial(release_reader.read, releases)
-        found = charts.draw(read, nights[:last], atlas=atlas, born=born, settings=settings.charts).lines
+        found = charts.draw(reader.read, nights[:last], atlas=atlas, born=born, settings=settings.charts).lines
         drawn.append(found.filter(pl.col("chart") == charts.RISING).with_columns(pl.lit(nights[last - 1]).alias("of")))
     lines = pl.concat(drawn).with_columns(
         level=pl.col("place").map_elements(lambda place: atlas.places[place].level, return_dtype=pl.String),

@@ -17,7 +17,6 @@ from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import countries
 from recsys.models.interactions import gather
-from recsys.releases.charts.charts import Charts
 from recsys.settings import Settings, load_settings
 
 PARTS = tuple(f"part-{number:03d}" for number in range(5))
@@ -57,10 +56,10 @@ def lines_of(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def past_of(rows: pl.DataFrame) -> Past:
-    def draw(nights: Sequence[date]) -> Charts:
-        return Charts(lines_of(rows.filter(pl.col("night") <= nights[-1])), CHARTS)
+    def lists(nights: Sequence[date]) -> pl.DataFrame:
+        return lines_of(rows.filter(pl.col("night") <= nights[-1]))
 
-    return Past(rows, draw, rows["night"].unique().sort().to_list())
+    return Past(rows, lists, rows["night"].unique().sort().to_list())
 
 
 def before(rows: pl.DataFrame, nights: int) -> pl.DataFrame:
@@ -135,7 +134,7 @@ def test_everybody_with_a_known_track_has_a_row_and_nobody_else(
 def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame, small: Settings) -> None:
     some = before(rows, 12)
 
-    def refused(_: Sequence[date]) -> Charts:
+    def refused(_: Sequence[date]) -> pl.DataFrame:
         raise NotReadyError("another atlas")
 
     few, other = before(rows, 8), Past(some, refused, past_of(some).released)
@@ -146,6 +145,6 @@ def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame
 
 
 def test_where_nobody_may_be_trained_on_there_are_no_rows(rows: pl.DataFrame, small: Settings) -> None:
-    nothing = Past(rows.clear(), past_of(rows).draw, past_of(rows).released)
+    nothing = Past(rows.clear(), past_of(rows).lists, past_of(rows).released)
     found = affinities_of(nothing, lines=lines_of(rows), atlas=ATLAS, settings=small)  # type: ignore[arg-type]
     assert (len(found.listeners), found.orders) == (0, default_orders(new=small.lists.new))

@@ -7,9 +7,8 @@ import polars as pl
 import pytest
 from support.releasing import NIGHT, SHARED, TRACKS, catalogue, contributed, everywhere, released, small_atlas, window
 
-from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for, choose
-from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts.release_reader import Released, ReleaseReader
 from recsys.settings import CandidatesSettings, load_settings
 
 ATLAS = small_atlas()
@@ -159,11 +158,10 @@ def test_nights_follow_from_the_releases_before_them_alone(tmp_path: Path) -> No
     """Three nights: a newcomer of the first is a candidate of the second, and its first count is in no sum."""
     night, following, late = (NIGHT + timedelta(days=day) for day in range(3))
     listeners = [(f"l{i}", "aa1", "t12") for i in range(2_000)]
+    reader = ReleaseReader(tmp_path / "releases")  # one for all nights: it finds those that are made meanwhile
 
     def candidates(of_night: date) -> Candidates:
-        return candidates_for(
-            of_night, catalogue=catalogue(TRACKS), releases=tmp_path / "releases", atlas=ATLAS, settings=SETTINGS
-        )
+        return candidates_for(of_night, catalogue=catalogue(TRACKS), releases=reader, atlas=ATLAS, settings=SETTINGS)
 
     first = candidates(night)
     assert {first.tracks[i] for i in first.everywhere} == t(0, 1, 2)
@@ -173,7 +171,7 @@ def test_nights_follow_from_the_releases_before_them_alone(tmp_path: Path) -> No
     released(contributed(listeners, night=following), tmp_path, night=following, candidates=second, settings=SHARED)
     released(contributed([], night=late), tmp_path, night=late, candidates=everywhere(TRACKS), settings=SHARED)
     assert candidates(following).facts() == second.facts()  # later releases change nothing
-    found = release.read(tmp_path / "releases", [night, following])
+    found = reader.read([night, following])
     entry = found.positions[found.entries("aa1")].tolist().index(found.tracks.index("t12"))
     assert found.exposures[found.entries("aa1")][entry] == 1
     assert found.sums[found.entries("aa1")][entry] == pytest.approx(2_000, abs=200)  # six deviations are 158

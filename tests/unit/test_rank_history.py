@@ -7,7 +7,7 @@ import pytest
 
 from recsys.errors import NotReadyError
 from recsys.releases.charts.charts import Charts
-from recsys.releases.charts.rank_history import with_history
+from recsys.releases.charts.rank_history import lists_of, with_history
 from recsys.schemas import Chart
 
 NIGHTS = [date(2026, 10, 1) + timedelta(days=day) for day in range(12)]
@@ -94,6 +94,17 @@ def test_only_a_week_of_files_is_kept(tmp_path: Path) -> None:
     for last in range(1, 13):
         with_history(NIGHTS[:last], draw=Drawing(), folder=tmp_path, version="1")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{night}.parquet" for night in NIGHTS[-7:]]
+
+
+def test_lists_that_were_kept_are_not_drawn_again(tmp_path: Path) -> None:
+    """Those of the last night of some, in order; of a night that was not kept, or by other settings, they are drawn."""
+    with_history(NIGHTS[:6], draw=Drawing(), folder=tmp_path, version="1")
+    for last, version, drawn in ((5, "1", False), (2, "1", True), (5, "2", True)):
+        draw = Drawing()
+        found = lists_of(NIGHTS[:last], draw=draw, folder=tmp_path, version=version)
+        assert found.rows() == [("world", "popular", track) for track in ORDERS[last - 1]]
+        assert draw.nights == ([NIGHTS[last - 1]] if drawn else [])
+    assert not (tmp_path / f"{NIGHTS[1]}.parquet").exists()
 
 
 def test_nights_under_another_atlas_have_no_charts(tmp_path: Path) -> None:

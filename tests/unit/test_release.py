@@ -24,7 +24,7 @@ from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release, release_writer
 from recsys.releases.counts import release_reader as released_
 from recsys.releases.counts.candidates import Candidates
-from recsys.releases.counts.release_reader import Released
+from recsys.releases.counts.release_reader import Released, ReleaseReader
 from recsys.releases.counts.release_writer import Block, write_counts
 
 ROWS = [("a", "aa1", "t00"), ("b", "aa1", "t00"), ("c", "aa2", "t00"), ("c", "aa2", "t19"), ("d", "CC-rest", "t03")]
@@ -147,7 +147,7 @@ def test_nights_add_up(tmp_path: Path) -> None:
         released(contributed(ROWS, night=night), tmp_path, night=night, candidates=some)
         for night, some in zip(nights, candidates, strict=True)
     ]
-    found = release.read(tmp_path / "releases", nights)
+    found = ReleaseReader(tmp_path / "releases").read(nights)
     total = pl.concat([table(folder) for folder in folders]).group_by("part", "track_id").agg(pl.col("listeners").sum())
     expected = {(part, track): n for part, track, n in total.iter_rows()}
     for part in found.rows:
@@ -168,7 +168,7 @@ def test_blocks_of_parts_are_written_and_read_in_order(tmp_path: Path, monkeypat
     rows = [(f"listener {part}", part, track) for part, track in zip(small_atlas().parts, TRACKS, strict=False)]
     folder = released(contributed(rows), tmp_path)
     assert seen(folder) == {(part, track): 1 for _, part, track in rows}
-    found = release.read(tmp_path / "releases", [NIGHT])
+    found = ReleaseReader(tmp_path / "releases").read([NIGHT])
     for _, part, track in rows:
         assert summed(found, part) == dict.fromkeys(TRACKS, 0) | {track: 1}
 
@@ -196,9 +196,9 @@ def test_what_stands_out_is_written_and_marked_and_never_summed(tmp_path: Path) 
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [tier["newcomers_written"] for tier in manifest["tiers"]] == [8]
     assert manifest["threshold"] == pytest.approx(1.2816, abs=1e-4)  # the normal's upper tenth: one of ten others
-    found = release.read(tmp_path / "releases", [NIGHT])
+    found = ReleaseReader(tmp_path / "releases").read([NIGHT])
     assert summed(found, "aa1") == dict.fromkeys(TRACKS[10:], 0)
-    assert summed(release.read(tmp_path / "releases", [NIGHT], newcomers=True), "aa1") == {"t00": 1002}
+    assert summed(ReleaseReader(tmp_path / "releases").read([NIGHT], newcomers=True), "aa1") == {"t00": 1002}
 
 
 def test_all_tracks_being_candidates_nothing_stands_out(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_nights_under_another_atlas_do_not_mix(tmp_path: Path) -> None:
     later = NIGHT + timedelta(days=1)
     released(contributed(ROWS), tmp_path)
     released(contributed(ROWS, night=later), tmp_path, night=later, atlas=small_atlas("AA", version="other"))
-    found = release.read(tmp_path / "releases", [NIGHT, later])
+    found = ReleaseReader(tmp_path / "releases").read([NIGHT, later])
     assert (found.nights, found.atlas, found.rows) == ((later,), "other", ("AA-rest", "aa1", "aa2", "aa3"))
 
 
@@ -260,13 +260,13 @@ def test_a_table_of_other_rows_than_named_is_refused(tmp_path: Path) -> None:
     manifest["files"]["counts.parquet"] = {"bytes": file.stat().st_size, "sha256": release.digest(file)}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="places and tracks"):
-        release.read(tmp_path / "releases", [NIGHT])
+        ReleaseReader(tmp_path / "releases").read([NIGHT])
 
 
 def test_reading_nothing_is_not_ready(tmp_path: Path) -> None:
     assert release.released_nights(tmp_path / "releases") == []
     with pytest.raises(NotReadyError):
-        release.read(tmp_path / "releases", [])
+        ReleaseReader(tmp_path / "releases").read([])
 
 
 def test_less_budget_is_more_noise(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_larger_places_count_what_their_parts_count(tmp_path: Path, monkeypatch:
     expected = {("aa1", "t00"): 1, ("aa2", "t00"): 1, ("bb1", "t00"): 1, ("bb1", "t01"): 1}
     expected |= {("AA", "t00"): 2, ("BB", "t00"): 1, ("BB", "t01"): 1, ("world", "t00"): 3, ("world", "t01"): 1}
     assert seen(folder) == expected
-    found = release.read(tmp_path / "releases", [NIGHT])
+    found = ReleaseReader(tmp_path / "releases").read([NIGHT])
     assert {found.tiers[row] for row in ("AA", "BB")} == {"country"}
     assert summed(found, "world") == dict.fromkeys(TRACKS, 0) | {"t00": 3, "t01": 1}
     assert found.variances[found.entries("AA")] == pytest.approx([10 / (2 * 0.003)] * 20)

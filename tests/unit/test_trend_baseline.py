@@ -84,6 +84,13 @@ def test_a_planted_track_is_local_where_it_was_planted(random: np.random.Generat
     assert lines(found, "rising").is_empty()
 
 
+def test_charts_name_the_nights_of_their_window_and_what_paid_for_them(random: np.random.Generator) -> None:
+    """Of nine nights the last seven; the past of the rising chart is not among them."""
+    found = drawn(counted(steady(9), random=random))
+    assert found.nights == tuple(FIRST + timedelta(days=day) for day in range(2, 9))
+    assert found.ledger_numbers == tuple(range(1, 8))  # as `releasing.window` numbers any seven nights
+
+
 def test_nothing_is_local_where_all_places_are_alike(random: np.random.Generator) -> None:
     false = sum(lines(drawn(counted(steady(7), random=random)), "local")["place"].n_unique() for _ in range(10))
     assert not falsely(false, 10 * (len(ATLAS.members) - 1))

@@ -45,10 +45,16 @@ class Charts:
         A Chart.
     kinds : tuple of str
         Which charts were drawn: of these, a place without lines has an empty list.
+    nights : tuple of date
+        The released nights of their window, in order.
+    ledger_numbers : tuple of int
+        The ledger entries that paid for these nights.
     """
 
     lines: pl.DataFrame
     kinds: tuple[str, ...]
+    nights: tuple[date, ...] = ()
+    ledger_numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def draw(
     Parameters
     ----------
     read : callable
-        Returns the sum of some nights' releases (:func:`recsys.releases.counts.release.read`).
+        Returns the sum of some nights' releases (:meth:`recsys.releases.counts.release_reader.ReleaseReader.read`).
     nights : sequence of date
         All released nights, in order; the charts are those of the last.
     atlas : Atlas
@@ -138,7 +144,8 @@ def draw(
     NotReadyError
         If the last night was released under another atlas.
     """
-    window = _window(read(window_of(nights, settings=settings)), atlas=atlas)
+    released = read(window_of(nights, settings=settings))
+    window = _window(released, atlas=atlas)
     past = spans(read, nights, tracks=window.tracks, atlas=atlas, settings=settings)
     frames: list[pl.DataFrame] = []
     rising: list[Found] = []
@@ -150,7 +157,8 @@ def draw(
     lines = pl.concat([*frames, *_listed(rising, settings=settings), *_listed(local, settings=settings)])
     places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
     ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
-    return Charts(at_border(ordered, Chart), CHARTS if past else (POPULAR, LOCAL))
+    kinds = CHARTS if past else (POPULAR, LOCAL)
+    return Charts(at_border(ordered, Chart), kinds, released.nights, released.ledger_numbers)
 
 
 def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -57,6 +58,31 @@ def with_history(nights: Sequence[date], *, draw: Draw, folder: Path, version: s
     return charts
 
 
+def lists_of(nights: Sequence[date], *, draw: Draw, folder: Path, version: str) -> pl.DataFrame:
+    """Return which tracks were on the charts of the last night: as they were kept, else as they are drawn again.
+
+    Parameters
+    ----------
+    nights : sequence of date
+        Released nights, in order; at least one.
+    draw, folder, version
+        As :func:`with_history` takes them.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``place``, ``chart`` and ``track_id``, by place, chart and rank.
+
+    Raises
+    ------
+    NotReadyError
+        If the last night was released under another atlas.
+    """
+    ranks = _read(folder, nights[-1], version=f"{_FORMAT} {version}")
+    lines = draw(nights).lines if ranks is None else ranks
+    return lines.select("place", "chart", "track_id")
+
+
 def _latest(nights: Sequence[date], *, folder: Path, version: str) -> tuple[date | None, pl.DataFrame | None]:
     """Return the last of some nights whose ranks are there, and those ranks."""
     for night in reversed(nights):
@@ -82,7 +108,7 @@ def _followed(charts: Charts, before: pl.DataFrame | None) -> Charts:
     followed = lines.with_columns(
         previous_rank="last_rank", nights_on_chart=pl.col("last_nights").fill_null(0) + pl.col("nights_on_chart")
     )
-    return Charts(at_border(followed.select(Chart.column_names()), Chart), charts.kinds)
+    return replace(charts, lines=at_border(followed.select(Chart.column_names()), Chart))
 
 
 def _read(folder: Path, night: date, *, version: str) -> pl.DataFrame | None:

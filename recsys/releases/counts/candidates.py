@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ from scipy.special import ndtri
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
-from recsys.releases.counts.release_reader import Released, digest_of, read, released_nights
+from recsys.releases.counts.release_reader import Released, ReleaseReader, digest_of
 from recsys.releases.counts.window import Window
 from recsys.settings import CandidatesSettings
 
@@ -71,7 +70,7 @@ class Candidates:
 
 
 def candidates_for(
-    night: date, *, catalogue: pl.DataFrame, releases: Path, atlas: Atlas, settings: CandidatesSettings
+    night: date, *, catalogue: pl.DataFrame, releases: ReleaseReader, atlas: Atlas, settings: CandidatesSettings
 ) -> Candidates:
     """Choose a night's candidates from the releases of the last nights before it; the same again after a crash.
 
@@ -80,17 +79,16 @@ def candidates_for(
     night : date
     catalogue : polars.DataFrame
         Schema Catalogue.
-    releases : Path
-        The folder of all releases.
+    releases : ReleaseReader
     atlas : Atlas
     settings : CandidatesSettings
     """
-    nights = [before for before in released_nights(releases) if before < night][-settings.past_nights :]
+    nights = [before for before in releases.nights() if before < night][-settings.past_nights :]
     return choose(
         catalogue,
         night=night,
-        past=read(releases, nights) if nights else None,
-        newcomers=read(releases, nights[-settings.newcomer_nights :], newcomers=True) if nights else None,
+        past=releases.read(nights) if nights else None,
+        newcomers=releases.read(nights[-settings.newcomer_nights :], newcomers=True) if nights else None,
         atlas=atlas,
         settings=settings,
     )

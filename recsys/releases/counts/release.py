@@ -15,7 +15,7 @@ from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import CHARTS, Entry, Ledger, Spend
 from recsys.releases.counts.candidates import Candidates
 from recsys.releases.counts.noise import discrete_gaussian
-from recsys.releases.counts.release_reader import COUNTS, Released, digest_of, read, released_nights
+from recsys.releases.counts.release_reader import COUNTS, Released, digest_of, released_nights
 from recsys.releases.counts.release_writer import Block, Tier, Written, write_counts
 from recsys.schemas import Contributions, at_border
 from recsys.settings import PrivacySettings
@@ -27,7 +27,6 @@ __all__ = [
     "confirm",
     "drawing_order",
     "noisy_blocks",
-    "read",
     "release",
     "released_nights",
     "tiers",

@@ -2,9 +2,10 @@
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from recsys.workspace import MANIFEST, read_manifest
 
 COUNTS = "counts.parquet"
 
+_ROOM = 1 << 26  # bytes of decoded nights that a reader keeps: some weeks of a small world, not a night of a large one
 _BLOCK = 1 << 22  # cells at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
 _MOST_NIGHTS = 255  # nights of a cell are held in a byte
+
+Facts = Mapping[str, Any]  # of a manifest
 
 
 @dataclass(frozen=True)
@@ -77,50 +81,69 @@ def released_nights(releases: Path) -> list[date]:
     return sorted(date.fromisoformat(path.parent.name) for path in releases.glob(f"[0-9]*/{MANIFEST}"))
 
 
-def read(releases: Path, nights: Iterable[date], *, newcomers: bool = False) -> Released:
-    """Read and sum released nights; of nights under different atlases only those like the last one count.
+class ReleaseReader:
+    """Reads released nights for one run: checks each file once, and decodes it once as long as there is room.
+
+    A release never changes, so what was checked once is not checked again; one that is made meanwhile is found.
 
     Parameters
     ----------
-    releases : Path
+    folder : Path
         The folder of all releases.
-    nights : iterable of date
-    newcomers : bool
-        Sum the newcomers' counts instead of the candidates'. They were written because they are large, so they are too
-        large: they tell which tracks stood out, and estimate nothing.
-
-    Raises
-    ------
-    NotReadyError
-        If there is no night.
-    InputError
-        If a release is damaged, or there are more than 255 nights.
+    room : int
+        Bytes of decoded nights to keep at most: those that were asked for last.
     """
-    found = [_open(releases / night.isoformat()) for night in sorted(set(nights))]
-    if not found:
-        raise NotReadyError("no night was released yet", hint="Run `hearabouts nightly` first.")
-    if len(found) > _MOST_NIGHTS:
-        raise InputError(f"{len(found)} nights are too many for one window", hint=f"At most {_MOST_NIGHTS} add up.")
-    alike = [table for table in found if table.facts["atlas"] == found[-1].facts["atlas"]]
-    tier_of = {row: tier for table in alike for row, tier in table.tiers().items()}
-    rows = tuple(sorted(tier_of))
-    tracks = pa.array(sorted(set().union(*(table.tracks for table in alike))), pa.string())
-    total = _nothing(rows)
-    for table in alike:
-        total = _added(total, _cells(table, rows=rows, tracks=tracks, newcomers=newcomers), width=len(tracks))
-    return Released(
-        nights=tuple(date.fromisoformat(table.facts["night"]) for table in alike),
-        atlas=found[-1].facts["atlas"],
-        rows=rows,
-        tracks=tuple(tracks.to_pylist()),
-        tiers=tier_of,
-        starts=total.starts,
-        positions=total.positions,
-        sums=total.sums,
-        exposures=total.exposures,
-        variances=total.variances,
-        ledger_numbers=tuple(table.facts["ledger"] for table in alike),
-    )
+
+    def __init__(self, folder: Path, *, room: int = _ROOM) -> None:
+        self._folder = folder
+        self._room = room
+        self._facts = cache(self._checked)
+        self._kept: dict[date, _Night] = {}  # the one asked for last comes last
+
+    def nights(self) -> list[date]:
+        """Return the nights that were released by now, in order."""
+        return released_nights(self._folder)
+
+    def read(self, nights: Iterable[date], *, newcomers: bool = False) -> Released:
+        """Read and sum released nights; of nights under different atlases only those like the last one count.
+
+        Parameters
+        ----------
+        nights : iterable of date
+        newcomers : bool
+            Sum the newcomers' counts instead of the candidates'. They were written because they are large, so they are
+            too large: they tell which tracks stood out, and estimate nothing.
+
+        Raises
+        ------
+        NotReadyError
+            If there is no night.
+        InputError
+            If a release is damaged, or there are more than 255 nights.
+        """
+        asked = sorted(set(nights))
+        if not asked:
+            raise NotReadyError("no night was released yet", hint="Run `hearabouts nightly` first.")
+        if len(asked) > _MOST_NIGHTS:
+            raise InputError(f"{len(asked)} nights are too many for one window", hint=f"At most {_MOST_NIGHTS} add up.")
+        atlas = self._facts(asked[-1])["atlas"]
+        found = (self._night(night).counts(newcomers=newcomers) for night in asked)
+        return reduce(_added, (some for some in found if some.atlas == atlas))
+
+    def _checked(self, night: date) -> Facts:
+        return read_manifest(self._folder_of(night))
+
+    def _night(self, night: date) -> "_Night":
+        """Return a night as it was kept, or decoded; of those kept, the ones asked for longest ago make room."""
+        facts = self._facts(night)
+        found = self._kept.pop(night, None) or _decoded(self._folder_of(night), facts)
+        self._kept[night] = found
+        while sum(some.size for some in self._kept.values()) > self._room:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def _folder_of(self, night: date) -> Path:
+        return self._folder / night.isoformat()
 
 
 def digest_of(names: Sequence[str]) -> str:
@@ -129,85 +152,75 @@ def digest_of(names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A release on disk: the facts of its manifest, its rows in order, and its tracks in no order."""
+class _Night:
+    """A decoded release: what was counted of candidates, and of newcomers."""
 
-    facts: dict[str, Any]
-    file: pq.ParquetFile
-    rows: tuple[str, ...]
-    tracks: frozenset[str]
+    candidates: Released
+    newcomers: Released
 
-    def tiers(self) -> dict[str, str]:
-        """Return the tier of each row."""
-        larger = {place: tier["name"] for tier in self.facts["tiers"] for place in tier["places"]}
-        return {row: larger.get(row, "part") for row in self.rows}
+    def counts(self, *, newcomers: bool) -> Released:
+        """Return one of the two."""
+        return self.newcomers if newcomers else self.candidates
 
-    def variances(self) -> list[float]:
-        """Return the noise variance of each row's counts."""
-        of_tier = {tier["name"]: tier["sigma_squared"] for tier in self.facts["tiers"]}
-        return [of_tier[tier] for tier in self.tiers().values()]
+    @property
+    def size(self) -> int:
+        """How many bytes the entries take; a night has few names beside them."""
+        both = (self.candidates, self.newcomers)
+        return sum(some.positions.nbytes + some.sums.nbytes + some.variances.nbytes for some in both)
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Entries as in :class:`Released`."""
-
-    starts: NDArray[np.int64]
-    positions: NDArray[np.int32]
-    sums: NDArray[np.int32]
-    exposures: NDArray[np.uint8]
-    variances: NDArray[np.float32]
-
-
-def _open(folder: Path) -> _Table:
-    """Open a release and check that its rows are the places and tracks that its manifest names."""
-    facts = read_manifest(folder)
+def _decoded(folder: Path, facts: Facts) -> _Night:
+    """Read a release and check that its rows are the places and tracks that its manifest names."""
     at_border(pl.scan_parquet(folder / COUNTS), RegionCounts)
-    file = pq.ParquetFile(folder / COUNTS, read_dictionary=["part", "track_id"])
-    rows: list[str] = []
-    tracks: set[str] = set()
-    for i in range(file.num_row_groups):
-        group = file.read_row_group(i, columns=["part", "track_id"]).unify_dictionaries()
-        rows += group["part"].chunk(0).dictionary.to_pylist()
-        tracks |= set(group["track_id"].chunk(0).dictionary.to_pylist())
+    with pq.ParquetFile(folder / COUNTS, read_dictionary=["part", "track_id"]) as file:
+        table = file.read().unify_dictionaries().combine_chunks()
+    rows, tracks = (table[name].chunk(0).dictionary.to_pylist() for name in ("part", "track_id"))
     if (digest_of(rows), digest_of(sorted(tracks))) != (facts["rows_digest"], facts["written_digest"]):
         raise InputError(f"{folder} does not hold the places and tracks it names", hint="Restore it from a backup.")
-    return _Table(facts, file, tuple(rows), frozenset(tracks))
-
-
-def _cells(table: _Table, *, rows: Sequence[str], tracks: pa.Array, newcomers: bool) -> _Cells:
-    """Return the candidates' cells of a night, or the newcomers', with its rows in their place among all rows."""
-    groups = list(_groups(table.file, tracks=tracks, newcomers=newcomers))
-    lengths, positions, sums = (np.concatenate([group[i] for group in groups]) for i in range(3))
-    at = np.searchsorted(np.array(rows), np.array(table.rows))
-    counts = np.zeros(len(rows), dtype=np.int64)
-    counts[at] = lengths
-    variances = np.zeros(len(rows), dtype=np.float32)
-    variances[at] = table.variances()
-    order = _order(lengths, at)
-    return _Cells(
-        starts=_starts(counts),
-        positions=positions[order],
-        sums=sums[order],
-        exposures=np.ones(len(order), dtype=np.uint8),
-        variances=np.repeat(variances, counts),
+    places, names = tuple(sorted(rows)), tuple(sorted(tracks))
+    return _Night(
+        *(_counts(table, facts, rows=places, tracks=names, newcomers=newcomers) for newcomers in (False, True))
     )
 
 
-def _groups(
-    file: pq.ParquetFile, *, tracks: pa.Array, newcomers: bool
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]]:
-    """Yield of each row group how many cells each row has, and their tracks and counts."""
-    for i in range(file.num_row_groups):
-        group = file.read_row_group(i).unify_dictionaries().combine_chunks()
-        part, track = group["part"].chunk(0), group["track_id"].chunk(0)
-        wanted = group["candidate"].to_numpy() != newcomers
-        position = pc.index_in(track.dictionary, value_set=tracks).to_numpy()
-        lengths = np.bincount(part.indices.to_numpy()[wanted], minlength=len(part.dictionary))
-        yield lengths, position[track.indices.to_numpy()[wanted]], group["listeners"].to_numpy()[wanted]
+def _counts(
+    table: pa.Table, facts: Facts, *, rows: tuple[str, ...], tracks: tuple[str, ...], newcomers: bool
+) -> Released:
+    """Return a night's counts of candidates, or of newcomers, with its rows in order."""
+    part, track = table["part"].chunk(0), table["track_id"].chunk(0)
+    wanted = table["candidate"].to_numpy() != newcomers
+    lengths = np.bincount(part.indices.to_numpy()[wanted], minlength=len(rows))
+    at = _positions(part.dictionary, among=rows)
+    order, starts = _order(lengths, at), _starts(lengths[np.argsort(at)])
+    tiers = _tiers(facts, rows=rows)
+    return Released(
+        nights=(date.fromisoformat(facts["night"]),),
+        atlas=facts["atlas"],
+        rows=rows,
+        tracks=tracks,
+        tiers=tiers,
+        starts=starts,
+        positions=_positions(track.dictionary, among=tracks)[track.indices.to_numpy()[wanted]][order],
+        sums=table["listeners"].to_numpy()[wanted][order],
+        exposures=np.broadcast_to(np.uint8(1), order.shape),
+        variances=np.repeat(_variances(facts, tiers=tiers.values()), np.diff(starts)),
+        ledger_numbers=(facts["ledger"],),
+    )
 
 
-def _order(lengths: NDArray[np.int64], at: NDArray[np.intp]) -> NDArray[np.int64]:
+def _tiers(facts: Facts, *, rows: Sequence[str]) -> dict[str, str]:
+    """Return the tier of each row."""
+    larger = {place: tier["name"] for tier in facts["tiers"] for place in tier["places"]}
+    return {row: larger.get(row, "part") for row in rows}
+
+
+def _variances(facts: Facts, *, tiers: Iterable[str]) -> NDArray[np.float32]:
+    """Return the noise variance of the counts of rows of some tiers."""
+    of_tier = {tier["name"]: tier["sigma_squared"] for tier in facts["tiers"]}
+    return np.array([of_tier[tier] for tier in tiers], dtype=np.float32)
+
+
+def _order(lengths: NDArray[np.int64], at: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the order of cells in which runs of the given lengths stand by ``at``."""
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     by = np.argsort(at)
@@ -219,39 +232,66 @@ def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _nothing(rows: Sequence[str]) -> _Cells:
-    kinds = (np.int32, np.int32, np.uint8, np.float32)
-    return _Cells(np.zeros(len(rows) + 1, dtype=np.int64), *(np.zeros(0, dtype=kind) for kind in kinds))  # type: ignore[arg-type]
+def _positions(names: Sequence[str], *, among: Sequence[str]) -> NDArray[np.int32]:
+    """Return where names stand among others, which hold them all."""
+    found = pc.index_in(pa.array(names, pa.string()), value_set=pa.array(among, pa.string()))
+    return np.asarray(found.to_numpy(), dtype=np.int32)
 
 
-def _added(one: _Cells, other: _Cells, *, width: int) -> _Cells:
-    """Add cells up: at once where they are the same, as they mostly are in a small catalogue."""
-    if np.array_equal(one.starts, other.starts) and np.array_equal(one.positions, other.positions):
-        added = (getattr(one, name) + getattr(other, name) for name in ("sums", "exposures", "variances"))
-        return _Cells(one.starts, one.positions, *added)
-    return _merged(one, other, width=width)
+def _added(one: Released, other: Released) -> Released:
+    """Add nights up: at once where they have the same entries, as they mostly have in a small catalogue."""
+    rows, tracks = _united(one.rows, other.rows), _united(one.tracks, other.tracks)
+    one, other = (_among(some, rows=rows, tracks=tracks) for some in (one, other))
+    alike = np.array_equal(one.starts, other.starts) and np.array_equal(one.positions, other.positions)
+    return replace(
+        _summed(one, other) if alike else _merged(one, other),
+        nights=one.nights + other.nights,
+        tiers={**one.tiers, **other.tiers},
+        ledger_numbers=one.ledger_numbers + other.ledger_numbers,
+    )
 
 
-def _merged(one: _Cells, other: _Cells, *, width: int) -> _Cells:
-    """Add different cells, some rows at a time: laid out densely, and what was never counted left out again."""
-    rows, step = len(one.starts) - 1, max(1, _BLOCK // max(1, width))
+def _united(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return one if one == other else tuple(sorted({*one, *other}))
+
+
+def _among(some: Released, *, rows: tuple[str, ...], tracks: tuple[str, ...]) -> Released:
+    """Return the same entries among more rows and tracks."""
+    if (some.rows, some.tracks) == (rows, tracks):
+        return some
+    lengths = np.zeros(len(rows), dtype=np.int64)
+    lengths[_positions(some.rows, among=rows)] = np.diff(some.starts)
+    positions = _positions(some.tracks, among=tracks)[some.positions]
+    return replace(some, rows=rows, tracks=tracks, starts=_starts(lengths), positions=positions)
+
+
+def _summed(one: Released, other: Released) -> Released:
+    exposures = one.exposures + other.exposures
+    return replace(one, sums=one.sums + other.sums, exposures=exposures, variances=one.variances + other.variances)
+
+
+def _merged(one: Released, other: Released) -> Released:
+    """Add different entries, some rows at a time: laid out densely, and what was never counted left out again."""
+    rows, width = len(one.rows), len(one.tracks)
+    step = max(1, _BLOCK // max(1, width))
     blocks = [_added_densely(one, other, rows=range(i, min(i + step, rows)), width=width) for i in range(0, rows, step)]
-    lengths, *values = (np.concatenate(columns) for columns in zip(*blocks, strict=True))
-    return _Cells(_starts(lengths), *values)
+    lengths, positions, sums, exposures, variances = (np.concatenate(columns) for columns in zip(*blocks, strict=True))
+    starts = _starts(lengths)
+    return replace(one, starts=starts, positions=positions, sums=sums, exposures=exposures, variances=variances)
 
 
-def _added_densely(one: _Cells, other: _Cells, *, rows: range, width: int) -> tuple[NDArray[Any], ...]:
-    """Return how many cells each of some rows has in the sum, and those."""
+def _added_densely(one: Released, other: Released, *, rows: range, width: int) -> tuple[NDArray[Any], ...]:
+    """Return how many entries each of some rows has in the sum, and those."""
     size = len(rows) * width
     sums, exposures = np.zeros(size, dtype=np.int32), np.zeros(size, dtype=np.uint8)
     variances = np.zeros(size, dtype=np.float32)
-    for cells in (one, other):
-        starts = cells.starts[rows.start : rows.stop + 1]
+    for some in (one, other):
+        starts = some.starts[rows.start : rows.stop + 1]
         here, lengths = slice(starts[0], starts[-1]), np.diff(starts)
-        dense = np.repeat(np.arange(len(rows)) * width, lengths) + cells.positions[here]
-        sums[dense] += cells.sums[here]
-        exposures[dense] += cells.exposures[here]
-        variances[dense] += cells.variances[here]
+        dense = np.repeat(np.arange(len(rows)) * width, lengths) + some.positions[here]
+        sums[dense] += some.sums[here]
+        exposures[dense] += some.exposures[here]
+        variances[dense] += some.variances[here]
     counted = np.flatnonzero(exposures)
     lengths = np.bincount(counted // width, minlength=len(rows))
     return lengths, (counted % width).astype(np.int32), sums[counted], exposures[counted], variances[counted]

@@ -78,11 +78,6 @@ class Window:
         """Return how many of a place's parts belong to a place in it, as a share."""
         return len(self._members[place]) / len(self._members[of])
 
-    def exposures(self, place: str, tracks: Tracks) -> Array:
-        """Return on how many nights each track was counted in a place, by its own row or else by all parts."""
-        parts, own = (_nights_at(some, tracks) for some in (self._parts(place), self._own(place)))
-        return np.maximum(parts, own)
-
     def _parts(self, place: str) -> "_Counted":
         """Return a place's counts as the sum of its parts."""
         members = self._members[place]
@@ -94,60 +89,41 @@ class Window:
 
     def _row(self, row: str) -> "_Counted":
         released, some = self._released, self._released.entries(row)
-        nights = released.exposures[some].astype(np.float64)
-        scale = self.nights / nights
-        return _Counted(
-            released.positions[some], released.sums[some] * scale, released.variances[some] * scale**2, nights
-        )
+        scale = self.nights / released.exposures[some].astype(np.float64)
+        return _Counted(released.positions[some], released.sums[some] * scale, released.variances[some] * scale**2)
 
     def _sum(self, place: str) -> "_Counted":
         """Add up the parts of a place for the tracks that all of them counted; their noise is independent."""
         size, members = len(self.tracks), self._members[place]
         parts, counts, variance = np.zeros(size, dtype=np.int32), np.zeros(size), np.zeros(size)
-        nights = np.full(size, np.inf)
         for row in map(self._row, members):
             parts[row.tracks] += 1
             counts[row.tracks] += row.counts
             variance[row.tracks] += row.variance
-            nights[row.tracks] = np.minimum(nights[row.tracks], row.nights)
         by_all = np.flatnonzero(parts == len(members))
-        return _Counted(by_all, counts[by_all], variance[by_all], nights[by_all])
+        return _Counted(by_all, counts[by_all], variance[by_all])
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """The tracks that were counted somewhere, ascending, with count, noise variance and number of nights of each."""
+    """The tracks that were counted somewhere, ascending, with count and noise variance of each."""
 
     tracks: NDArray[np.integer]
     counts: Array
     variance: Array
-    nights: Array
 
 
-_NOTHING = _Counted(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0), np.zeros(0))
+_NOTHING = _Counted(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0))
 
 
 def _at(counted: _Counted, tracks: Tracks | Sequence[int]) -> Noisy:
     """Return the counts of some tracks, shape (1, tracks)."""
-    where, found = _find(counted, tracks)
-    counts, variance = np.zeros(len(where)), np.full(len(where), UNKNOWN)
-    counts[found], variance[found] = counted.counts[where[found]], counted.variance[where[found]]
-    return Noisy(counts[None], variance[None])
-
-
-def _nights_at(counted: _Counted, tracks: Tracks) -> Array:
-    where, found = _find(counted, tracks)
-    nights = np.zeros(len(where))
-    nights[found] = counted.nights[where[found]]
-    return nights
-
-
-def _find(counted: _Counted, tracks: Tracks | Sequence[int]) -> tuple[Tracks, NDArray[np.bool_]]:
-    """Return where tracks stand among those that were counted, and whether they do."""
     where = np.searchsorted(counted.tracks, tracks)
     found = where < len(counted.tracks)
     found[found] = counted.tracks[where[found]] == np.asarray(tracks)[found]
-    return where, found
+    counts, variance = np.zeros(len(where)), np.full(len(where), UNKNOWN)
+    counts[found], variance[found] = counted.counts[where[found]], counted.variance[where[found]]
+    return Noisy(counts[None], variance[None])
 
 
 def _known(noisy: Noisy) -> NDArray[np.bool_]:

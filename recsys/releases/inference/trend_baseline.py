@@ -124,7 +124,7 @@ def spans(
     Parameters
     ----------
     read : callable
-        Returns the sum of some nights' releases (:func:`recsys.releases.counts.release.read`).
+        Returns the sum of some nights' releases (:meth:`recsys.releases.counts.release_reader.ReleaseReader.read`).
     nights : sequence of date
         The released nights, in order; the last one is the chart's.
     tracks : sequence of str
