@@ -25,8 +25,9 @@ SERVED, SHARED = "blend.ndcg_at_10", "global.ndcg_at_10"
 
 
 def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
-    """Log the digests of what was read: the listens of the nights, the catalogue, the consents."""
-    run.dataset("listens", digest_of(listens_files(sources.listens, nights=nights)))
+    """Log the digests of what was read: the listens of the nights, if there are any, the catalogue, the consents."""
+    if nights:
+        run.dataset("listens", digest_of(listens_files(sources.listens, nights=nights)))
     run.dataset("catalogue", digest(sources.catalogue))
     if sources.consents:
         run.dataset("consents", digest(sources.consents))

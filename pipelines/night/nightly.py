@@ -63,13 +63,14 @@ def run_nightly(
     InputError
         If input is missing or a night's rows do not fit; nights before it stay released, the snapshot unchanged.
     NotReadyError
-        If another job holds the workspace.
+        If another job holds the workspace, or no night is over yet: then nothing is done.
     PrivacyBudgetError
         If the audit of the release code fails: then nothing is drawn, spent or published.
     """
     started = time.monotonic()
     with job.workspace.prepare().locked(), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
+        _check_begun(plan, job)
         leave_out(job.workspace, skip)
         release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now)
         if plan.late:
@@ -248,6 +249,15 @@ def _import(job: JobContext) -> dict[str, Any] | None:
 
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
     return forgetting(job.consents, store=job.store, workspace=job.workspace)
+
+
+def _check_begun(plan: Plan, job: JobContext) -> None:
+    """Refuse to go on where no night was released and none can be."""
+    if not plan.due and not job.releases.nights():
+        raise NotReadyError(
+            "no night is over yet",
+            hint="Run `hearabouts nightly` again when one is (days are UTC), with the same --skip if there was one.",
+        )
 
 
 def _is_published(job: JobContext) -> bool:

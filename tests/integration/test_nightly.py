@@ -2,14 +2,32 @@
 
 import json
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from support.commands import Done, Run
-from support.night import FIRST, TRACKS, night_of, noon, plays, row, write_consents, write_listens, write_world
+from support.night import (
+    FIRST,
+    TRACKS,
+    deployed,
+    night_of,
+    noon,
+    plays,
+    row,
+    small_settings,
+    write_consents,
+    write_listens,
+    write_world,
+)
 
+from pipelines.night.nightly import run_nightly
+from recsys import workspace as workspace_
+from recsys.errors import NotReadyError
+from recsys.releases.charts import charts
 from recsys.workspace import digest
 
 USERS = [f"user-{number}" for number in range(60)]
@@ -69,6 +87,87 @@ def test_a_second_run_changes_no_byte_and_spends_nothing(nightly: Run, tmp_path:
     again = nightly()
     assert (again.code, again.summary["status"], again.summary["nights"]) == (0, "nothing new", 0)
     assert (published(tmp_path), spent(tmp_path)) == (before, rho)
+
+
+def inputs(folder: Path) -> list[set[str]]:
+    """The names of the inputs that each run logged, in the order of the runs."""
+    query = (
+        "SELECT runs.run_uuid, datasets.name FROM runs JOIN inputs ON destination_id = runs.run_uuid "
+        "JOIN datasets ON dataset_uuid = source_id ORDER BY start_time"
+    )
+    found: dict[str, set[str]] = {}
+    with sqlite3.connect(folder / "mlruns/mlflow.db") as connection:
+        for run, name in connection.execute(query):
+            found.setdefault(run, set()).add(name)
+    return list(found.values())
+
+
+def test_without_a_night_no_listens_are_read_and_none_are_logged(nightly: Run, tmp_path: Path) -> None:
+    """Other settings publish another snapshot of the nights that were released."""
+    first = nightly()
+    with (tmp_path / "settings.toml").open("a") as settings:
+        settings.write("[charts]\nsize = 10\n")
+    again = nightly()
+    assert (again.code, again.summary["nights"]) == (0, 0), again.err
+    assert again.summary["snapshot"] != first.summary["snapshot"]
+    assert inputs(tmp_path) == [{"listens", "catalogue", "consents"}, {"catalogue", "consents"}]
+
+
+def test_a_run_hashes_each_release_once_and_draws_the_charts_of_each_night_once(
+    nightly: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, drawn, draw = Counter[str](), [], charts.draw
+
+    def hashing(path: Path) -> str:
+        hashed.update([path.parent.name] if path.name == "counts.parquet" else [])
+        return digest(path)
+
+    def drawing(read: Any, nights: Any, **given: Any) -> charts.Charts:
+        drawn.append(nights[-1])
+        return draw(read, nights, **given)
+
+    nightly("--through", night_of(1))
+    monkeypatch.setattr(workspace_, "digest", hashing)
+    monkeypatch.setattr(charts, "draw", drawing)
+    assert nightly().summary["nights"] == 1
+    assert [hashed[str(night_of(number))] for number in range(3)] == [1, 1, 1]
+    assert drawn == [night_of(2)]  # the lists learn from the charts of the night before, which were drawn then
+
+
+def test_a_damaged_release_stops_the_run_before_anything_is_published(nightly: Run, tmp_path: Path) -> None:
+    nightly("--through", night_of(1))
+    file = tmp_path / f"workspace/releases/{FIRST}/counts.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    before, rho = published(tmp_path), spent(tmp_path)
+    done = nightly()
+    assert done.code == 65
+    assert "is not the file that was published" in done.summary["message"]
+    assert (published(tmp_path), spent(tmp_path)) == (before, rho)
+
+
+def left(folder: Path) -> set[str]:
+    """The files of a workspace and its runs, but for the consent log, which is asked for erasures in any case."""
+    files = {file for name in ("workspace", "mlruns") for file in (folder / name).rglob("*") if file.is_file()}
+    return {str(file.relative_to(folder)) for file in files if not file.name.startswith("consents.db")}
+
+
+def test_before_the_first_night_is_over_nothing_is_opened(tmp_path: Path) -> None:
+    sources = write_world(tmp_path, nights=1, users=USERS)
+    job = deployed(tmp_path, sources, small_settings(tmp_path / "mlruns"), now=noon(FIRST, 30))
+    with pytest.raises(NotReadyError, match="no night is over yet") as refused:
+        run_nightly(job)
+    assert refused.value.exit_code == 75
+    assert left(tmp_path) == {"workspace/.lock"}
+
+
+def test_when_the_only_night_is_left_out_nothing_is_opened(hearabouts: Run, tmp_path: Path) -> None:
+    write_world(tmp_path, nights=1, users=USERS)
+    files = ("--listens", "listens", "--catalogue", "catalogue.csv", "--consents", "consents.csv")
+    before = left(tmp_path)
+    done = hearabouts("nightly", *files, "--skip", FIRST)
+    assert (done.code, done.summary["problem"]) == (75, "not-ready")
+    assert "no night is over yet" in done.summary["message"]
+    assert left(tmp_path) - before == {"workspace/.lock"}
 
 
 def test_nights_one_by_one_end_where_all_at_once_do(nightly: Run, tmp_path: Path) -> None:
