@@ -127,8 +127,12 @@ class ReleaseReader:
         if len(asked) > _MOST_NIGHTS:
             raise InputError(f"{len(asked)} nights are too many for one window", hint=f"At most {_MOST_NIGHTS} add up.")
         atlas = self._facts(asked[-1])["atlas"]
-        found = (self._night(night).counts(newcomers=newcomers) for night in asked)
-        return reduce(_added, (some for some in found if some.atlas == atlas))
+        first, *others = (night for night in asked if self._facts(night)["atlas"] == atlas)
+
+        def counts(night: date) -> Released:
+            return self._night(night).counts(newcomers=newcomers)
+
+        return reduce(lambda total, night: _added(total, counts(night)), others, counts(first))  # one night at a time
 
     def _checked(self, night: date) -> Facts:
         return read_manifest(self._folder_of(night))
@@ -190,9 +194,8 @@ def _counts(
     part, track = table["part"].chunk(0), table["track_id"].chunk(0)
     wanted = table["candidate"].to_numpy() != newcomers
     lengths = np.bincount(part.indices.to_numpy()[wanted], minlength=len(rows))
-    at = _positions(part.dictionary, among=rows)
-    order, starts = _order(lengths, at), _starts(lengths[np.argsort(at)])
-    tiers = _tiers(facts, rows=rows)
+    by = np.argsort(_positions(part.dictionary, among=rows))
+    order, starts, tiers = _order(lengths, by), _starts(lengths[by]), _tiers(facts, rows=rows)
     return Released(
         nights=(date.fromisoformat(facts["night"]),),
         atlas=facts["atlas"],
@@ -220,10 +223,9 @@ def _variances(facts: Facts, *, tiers: Iterable[str]) -> NDArray[np.float32]:
     return np.array([of_tier[tier] for tier in tiers], dtype=np.float32)
 
 
-def _order(lengths: NDArray[np.int64], at: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the order of cells in which runs of the given lengths stand by ``at``."""
+def _order(lengths: NDArray[np.int64], by: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the order of cells in which runs of the given lengths stand in the order ``by``."""
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    by = np.argsort(at)
     starts = _starts(lengths[by])
     return np.repeat(first[by] - starts[:-1], lengths[by]) + np.arange(starts[-1])
 
