@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,7 @@ from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
 
+@cache
 def contract() -> dict[str, Any]:
     """Return the OpenAPI document of the endpoint with the default settings."""
     with TemporaryDirectory() as folder:

@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any
 from recsys.errors import InputError, NotReadyError, SettingsError
 
 MANIFEST = "manifest.json"
+PUBLIC = "public"
+
+_MANY = 200  # files that are brought to the disk together
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Workspace:
     def current(self) -> Path:
         """The pointer: a file that holds the id of the snapshot to serve."""
         return self.root / "current"
+
+    @property
+    def public(self) -> Path:
+        """The link to the current snapshot's public files, which any web server can serve."""
+        return self.root / PUBLIC
 
     def prepare(self) -> "Workspace":
         """Create the folders that are missing, and return self."""
@@ -128,8 +137,7 @@ def staged(target: Path) -> Iterator[Path]:
     stage.mkdir()
     try:
         yield stage
-        for path in [*stage.rglob("*"), stage]:
-            fsync(path)
+        _bring_to_disk(stage)
         if target.exists():
             shutil.rmtree(target)
         stage.rename(target)
@@ -141,7 +149,7 @@ def staged(target: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove the stages that a crash left in a folder."""
     for stage in folder.glob(".*.staged"):
-        if stage.is_dir():
+        if stage.is_dir() and not stage.is_symlink():
             shutil.rmtree(stage, ignore_errors=True)
         else:
             stage.unlink(missing_ok=True)
@@ -158,6 +166,31 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     fsync(path.parent)
 
 
+def replace_link(path: Path, target: Path) -> None:
+    """Let a symbolic link lead elsewhere, in one step; what stands there instead, as after a copy, gives way.
+
+    Parameters
+    ----------
+    path : Path
+    target : Path
+        Below the folder of the link, which leads there relatively: the whole can be moved.
+    """
+    stage = path.with_name(f".{path.name}.{secrets.token_hex(4)}.staged")
+    if path.is_dir() and not path.is_symlink():
+        path.rename(stage)
+        shutil.rmtree(stage)
+    stage.symlink_to(target.relative_to(path.parent), target_is_directory=True)
+    stage.replace(path)
+    fsync(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that nobody, and no crash, ever sees a part of it."""
+    gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.staged")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
 def fsync(path: Path) -> None:
     """Bring a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -167,12 +200,20 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write ``manifest.json``: the facts given, with size and SHA-256 of every other file in the folder."""
+def write_manifest(folder: Path, facts: Mapping[str, Any], *, names: Iterable[str] | None = None) -> None:
+    """Write ``manifest.json``: the facts given, with size and SHA-256 of every other file in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+    facts : mapping
+    names : iterable of str, optional
+        Only of these files, one of which may be a manifest of further ones.
+    """
+    every = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": digest(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        name: {"bytes": (folder / name).stat().st_size, "sha256": digest(folder / name)}
+        for name in sorted(every if names is None else names)
     }
     text = json.dumps({**facts, "files": files}, indent=2, ensure_ascii=False, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -198,6 +239,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path} is not the file that was published", hint="Restore the folder from a backup, or publish again."
             )
     return manifest
+
+
+def _bring_to_disk(stage: Path) -> None:
+    """Bring all of a folder to the disk.
+
+    Linux waits in ``sync`` until everything is there, which takes seconds where as many ``fsync`` take minutes; only
+    these tell of a failed write, and so the folder's own files, its manifest with their digests among them, have them.
+    """
+    paths = [*stage.rglob("*"), stage]
+    if len(paths) > _MANY and sys.platform == "linux":
+        os.sync()
+        paths = [*stage.iterdir(), stage]
+    for path in paths:
+        fsync(path)
 
 
 def digest(path: Path) -> str:

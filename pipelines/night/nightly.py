@@ -22,6 +22,7 @@ from pipelines.privacy.audit import audit_release
 from pipelines.privacy.consents import import_consents, read_consents
 from pipelines.privacy.forget import forgetting
 from pipelines.privacy.privacy_account import write_account
+from pipelines.night.public_files import write_public
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
@@ -36,6 +37,7 @@ from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
 from recsys.releases.verify.audit import Finding
+from recsys.workspace import MANIFEST, PUBLIC
 
 
 def run_nightly(
@@ -78,14 +80,15 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         if not plan.due and _is_published(job):
+            publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
         with _tracked(job, engine) as run:
             audited = _audit(job, run)
             with logbook.spending(run, job):
                 rows = [run_night(job, night) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, job.sources, nights=plan.due)
+            write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
-            write_account(job)
             done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
@@ -181,6 +184,7 @@ def publish(job: JobContext) -> Published:
             nights=found.nights,
             settings_digest=settings.digest(),
             ledger_numbers=found.ledger_numbers,
+            write_public=partial(write_public, workspace=workspace, settings=settings),
         )
     return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
 
@@ -272,7 +276,8 @@ def _is_published(job: JobContext) -> bool:
     except (NotReadyError, InputError):
         return False
     alike = facts["settings"] == job.settings.digest() or facts["atlas"] != job.atlas.version
-    return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
+    has_files = f"{PUBLIC}/{MANIFEST}" in facts["files"]  # which a version of this code did not write
+    return has_files and alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
 def _audit(job: JobContext, run: tracking.Run) -> Finding:

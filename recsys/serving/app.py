@@ -7,7 +7,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.types import ASGIApp
@@ -31,11 +31,12 @@ from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
 from recsys.serving.middleware.cors import Cors
 from recsys.serving.middleware.head import Head
-from recsys.serving.middleware.position_filter import PositionFilter
+from recsys.serving.middleware.position_filter import PositionFilter, without_parameters
 from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, problems
 from recsys.serving.pages import routes
 from recsys.serving.pages.templates import Readable
 from recsys.serving.patience import Room
+from recsys.serving.public.layer import PublicFiles, accepts_geojson
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
@@ -129,7 +130,8 @@ def _layers(inside: ASGIApp, endpoint: Endpoint, *, limits: Limits, journal: Jou
     """Put the layers around the application, from the innermost to the outermost."""
     origins = endpoint.settings.serving.cors_origins
     direct = Direct(inside, route=trending, path="/v1/me/trending", parameters=TrendingParameters, log=log)
-    gate = Authentication(direct, endpoint=endpoint, limits=limits, log=log)
+    public = PublicFiles(direct, endpoint=endpoint)
+    gate = Authentication(public, endpoint=endpoint, limits=limits, log=log)
     guarded = Head(Readable(PositionFilter(gate)))
     whole = Cors(guarded, origins=origins) if origins else guarded  # a page may read why it was refused, too
     return AccessLog(whole, endpoint=endpoint, journal=journal, log=log)
@@ -184,7 +186,7 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> A
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
     endpoint, limit = endpoint_of(request), endpoint_of(request).places(query.limit)
     published = endpoint.current.get()
-    geojson = _accepts_geojson(request)
+    geojson = accepts_geojson(request.scope["headers"])
     whole = not query.q  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
     ready = endpoint.prepared.find(asked, of=published) if whole else None
@@ -198,6 +200,25 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> A
         vary="Accept, Accept-Encoding",
     )
     return endpoint.prepared.keep(answer, asked, of=published) if whole else answer
+
+
+@_router.get(
+    "/v1/regions/all",
+    response_model=Regions,
+    summary="All places",
+    responses={200: {"content": {"application/json": {"example": REGIONS}}}, **problems(400, 503)},
+    dependencies=[Depends(without_parameters)],
+)
+def all_regions(request: Request) -> Answer:
+    """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
+    endpoint = endpoint_of(request)
+    published, route = endpoint.current.get(), "/v1/regions/all"
+    ready = endpoint.prepared.find(route.encode(), of=published)
+    if ready:
+        return ready
+    found = regions_answer(published, query="", limit=endpoint.settings.serving.max_regions)
+    answer = endpoint.prepared.answer(found, route=route, vary="Accept-Encoding")
+    return endpoint.prepared.keep(answer, route.encode(), of=published)
 
 
 @_router.get(
@@ -258,11 +279,6 @@ async def trending(request: Request, query: Annotated[TrendingParameters, Query(
     )
     request.scope["state"][SCOPE] = answer.scope
     return Response(answer.body, media_type="application/json")
-
-
-def _accepts_geojson(request: Request) -> bool:
-    ranges = (each.split(";")[0].strip().lower() for each in request.headers.get("accept", "").split(","))
-    return GEOJSON in ranges
 
 
 _ABOUT = """

@@ -68,7 +68,7 @@ def test_a_place_is_found_by_keyboard_alone(visitor: BrowserContext) -> None:
 
 def test_a_tap_on_the_map_opens_the_region(visitor: BrowserContext) -> None:
     page = visitor.new_page()
-    with page.expect_response("**/v1/regions?limit=20000"):
+    with page.expect_response("**/v1/regions/all.json"):
         page.goto(f"/?place={LISBON}&chart=local")
     page.wait_for_timeout(300)  # frames in which the map gets there
     page.locator("#map canvas").click()

@@ -12,9 +12,11 @@ import httpx
 import numpy as np
 from fastapi import FastAPI
 
+from pipelines.night.public_files import write_public
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.releases.snapshot.publishing import link_public
 from recsys.serving.app import create_app
 from recsys.serving.auth.tokens import mint
 from recsys.serving.state.export import ListenerRecords
@@ -67,17 +69,21 @@ def listed(place: str, *, size: int) -> list[dict[str, Any]]:
     return [item | extra for item in items(place, size=size)]
 
 
-def publish(workspace: Workspace, *, as_of: str = AS_OF, size: int = 100, point: bool = True) -> str:
-    """Write a snapshot with charts of Lisbon, Portugal and the world, and point to it."""
+def publish(
+    workspace: Workspace, *, as_of: str = AS_OF, size: int = 100, point: bool = True, files: Settings | None = None
+) -> str:
+    """Write a snapshot with charts of Lisbon, Portugal and the world, with public files or without, and point to it."""
     name = f"{as_of}-0123abcd"
     nights = [str(date.fromisoformat(as_of) - timedelta(days=back)) for back in range(6, -1, -1)]
     with staged(workspace.snapshots / name) as folder:
         _write_charts(folder / "charts.db", size=size)
-        write_manifest(
-            folder, {"id": name, "as_of": as_of, "nights": nights, "atlas": "a", "settings": "s", "ledger": []}
-        )
+        facts = {"id": name, "as_of": as_of, "nights": nights, "atlas": "a", "settings": "s", "ledger": []}
+        if files:
+            write_public(folder, facts, workspace=workspace, settings=files)
+        write_manifest(folder, facts, names=["charts.db", *(["public/manifest.json"] if files else [])])
     if point:
         replace_file(workspace.current, name.encode())
+        link_public(workspace)
     return name
 
 

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +20,18 @@ from recsys.geography.spelling import searchable
 from recsys.releases.charts.charts import Charts
 from recsys.releases.charts.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
-from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
+from recsys.workspace import (
+    MANIFEST,
+    PUBLIC,
+    Workspace,
+    read_manifest,
+    remove_folder,
+    replace_file,
+    replace_link,
+    staged,
+    sweep,
+    write_manifest,
+)
 
 _FORMAT = "4"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
@@ -61,6 +71,7 @@ def publish(
     nights: Sequence[date],
     settings_digest: str,
     ledger_numbers: Sequence[int],
+    write_public: Callable[[Path, Mapping[str, Any]], None] | None = None,
 ) -> str:
     """Write a snapshot, verify it, and point to it; the same content has the same id and changes nothing.
 
@@ -81,6 +92,9 @@ def publish(
     settings_digest : str
     ledger_numbers : sequence of int
         The ledger entries that paid for the nights.
+    write_public : callable, optional
+        Takes the staged folder, with its charts, and the facts of its manifest, and writes ``public/`` into it: files
+        that any web server can serve, with a manifest of their own for which the snapshot's vouches.
 
     Returns
     -------
@@ -104,6 +118,7 @@ def publish(
         "ledger": sorted(ledger_numbers),
     }
     name = f"{facts['as_of']}-{_digest(lines, facts)}"
+    facts = {"id": name, **facts}
     folder = workspace.snapshots / name
     sweep(workspace.snapshots)
     if not _is_whole(folder):
@@ -115,10 +130,14 @@ def publish(
                 cells=sorted(atlas.country_cells.items()),
                 charts=_charts(lines, kinds=charts.kinds),
             )
-            write_manifest(stage, {"id": name, **facts})
+            if write_public:
+                write_public(stage, facts)
+                read_manifest(stage / PUBLIC)
+            write_manifest(stage, facts, names=_vouched(stage))
         read_manifest(folder)
     if _pointer(workspace) != name:
         replace_file(workspace.current, name.encode())
+    link_public(workspace)
     _prune(workspace, current=name)
     return name
 
@@ -140,6 +159,23 @@ def current(workspace: Workspace) -> Snapshot:
     return Snapshot(folder, read_manifest(folder))
 
 
+def link_public(workspace: Workspace) -> None:
+    """Let ``public`` lead to the public files of the current snapshot; a crash may have come before it did."""
+    folder = workspace.snapshots / (_pointer(workspace) or "") / PUBLIC
+    is_there = workspace.public.is_symlink()
+    if not folder.is_dir():
+        if is_there:
+            workspace.public.unlink()
+    elif not is_there or workspace.public.resolve() != folder.resolve():
+        replace_link(workspace.public, folder)
+
+
+def _vouched(folder: Path) -> list[str]:
+    """Return the files that a snapshot's manifest has: of thousands of public ones, their own manifest."""
+    public = f"{PUBLIC}/{MANIFEST}"
+    return [DATABASE, *([public] if (folder / public).exists() else [])]
+
+
 def _pointer(workspace: Workspace) -> str | None:
     return workspace.current.read_text(encoding="utf-8").strip() if workspace.current.exists() else None
 
@@ -159,18 +195,19 @@ def _digest(lines: pl.DataFrame, facts: Mapping[str, Any]) -> str:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        read_manifest(folder)
+        if f"{PUBLIC}/{MANIFEST}" in read_manifest(folder)["files"]:
+            read_manifest(folder / PUBLIC)
     except InputError:
         return False
     return True
 
 
 def _prune(workspace: Workspace, *, current: str) -> None:
-    """Remove all but the last snapshots; a reader that still has one open keeps it until it closes."""
+    """Remove all but the last snapshots; whoever still has the charts of one open keeps them until it closes."""
     folders = [path for path in workspace.snapshots.iterdir() if path.name[0] != "." and path.name != current]
     folders.sort(key=lambda path: (path.name[:10], path.stat().st_mtime_ns, path.name))  # by night, then by writing
     for folder in folders[: max(0, len(folders) - (_KEPT - 1))]:
-        shutil.rmtree(folder)
+        remove_folder(folder)
 
 
 def _place_row(place: Place, *, served: bool) -> PlaceRow:

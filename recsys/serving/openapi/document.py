@@ -60,9 +60,9 @@ def _is_personal(path: str) -> bool:
     return path.startswith("/v1/me/") and not path.startswith("/v1/me/data/erasures/")
 
 
-_VARYING = ("/v1/regions", "/v1/regions/{id}/charts/{chart}")
-_SHARED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/.well-known/gpc.json")
-_TAGGED = ("/v1/regions", "/v1/regions/{id}/charts/{chart}", "/v1/transparency", "/transparency")
+_VARYING = ("/v1/regions", "/v1/regions/all", "/v1/regions/{id}/charts/{chart}")
+_SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
+_TAGGED = (*_VARYING, "/v1/transparency", "/transparency")
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}
 
 
@@ -74,7 +74,7 @@ def _header(description: str, *, example: str | int, always: bool = True) -> Doc
 _HEADERS = {
     "Allow": _header("With 405: the methods of the address.", example="DELETE, GET, HEAD", always=False),
     "Cache-Control": _header("Who may keep the answer, and for how long.", example="public, max-age=300"),
-    "ETag": _header("Names these bytes, for `If-None-Match`.", example='"0f8fad5bd9cb469fa16570867728950e"'),
+    "ETag": _header("Names these bytes, for `If-None-Match`.", example='"27d6c4a1-3f2b"'),
     "Location": _header("Where the receipt can be polled.", example="/v1/me/data/erasures/3b1f0c6a9d7e4582"),
     "RateLimit": _header(
         "Requests that are left (`r`), and seconds until the window ends (`t`); without a limit it is missing.",

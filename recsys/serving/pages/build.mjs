@@ -1,6 +1,5 @@
 // Builds what the page takes from other people's packages into built/: the map with "near me", its font, the outline
 // of the land, and the licences of all that is in there. Nothing of it is committed.
-import { gzipSync } from "node:zlib";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { quantize } from "topojson-client";
 import { filter, filterWeight, presimplify, simplify } from "topojson-simplify";
@@ -25,9 +24,6 @@ const { metafile } = await build({
 });
 writeFileSync(`${OUT}/land.json`, JSON.stringify(land()));
 writeFileSync(`${OUT}/licences.json`, JSON.stringify(licences(Object.keys(metafile.inputs)), null, 1));
-for (const name of readdirSync(OUT).filter((each) => /\.(js|css|json)$/.test(each))) {
-  writeFileSync(`${OUT}/${name}.gz`, gzipSync(readFileSync(`${OUT}/${name}`), { level: 9 }));
-}
 
 /** The outline of the land, as fine as a screen can show it. */
 function land() {

@@ -65,7 +65,7 @@ export class WorldMap {
   /** @param {number} charts how many of the places have charts of their own: they come first */
   async loadRegions(charts) {
     // The hexagons follow from their ids. As GeoJSON the same answer is three times as long.
-    const { regions } = await (await fetch("/v1/regions?limit=20000")).json();
+    const { regions } = await (await fetch("/v1/regions/all.json")).json();
     const places = regions.map((/** @type {any} */ each, /** @type {number} */ rank) => ({ ...each, charts: rank < charts }));
     this.regions = places.filter((/** @type {any} */ each) => each.level === "region").map(hexagon);
     this.layers = layersOf(this.regions);

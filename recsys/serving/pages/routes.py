@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +22,12 @@ from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
 from recsys.serving.pages.templates import SWITCHES, revalidated, shown
+from recsys.serving.public.encoding import packed
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.routes.transparency import average_km2, told_to
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
-from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.serving.state.endpoint import endpoint_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -48,7 +51,8 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> R
     endpoint = endpoint_of(request)
     try:
         published = endpoint.current.get()
-        found = _found(published, query.q) if query.q.strip() else _charts(published, query, endpoint)
+        searched, limit = query.q.strip(), endpoint.items(None)
+        found = _found(published, query.q) if searched else charts_of(published, query, limit=limit)
     except RecsysError as error:
         return shown("problem.html", request, status=error.status, problem=_said(error))
     return shown(found.pop("template"), request, **found)
@@ -74,8 +78,13 @@ def me_page(request: Request) -> Response:
 @router.get("/licences", dependencies=[Depends(without_parameters)])
 def licences_page(request: Request) -> Response:
     """Show who wrote what the page takes from others."""
+    return shown("licences.html", request, others=licences())
+
+
+def licences() -> list[dict[str, str]]:
+    """Return what the page takes from others, each with its licence."""
     file = templates.BUILT / "licences.json"
-    return shown("licences.html", request, others=json.loads(file.read_bytes()) if file.is_file() else [])
+    return json.loads(file.read_bytes()) if file.is_file() else []
 
 
 @router.get("/assets/{name}", dependencies=[Depends(without_parameters)])
@@ -84,12 +93,25 @@ def asset(request: Request, name: str) -> Response:
     found = _asset(name)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    packed = found.with_name(f"{name}.gz")
-    encoding = {}
-    if packed.is_file() and "gzip" in request.headers.get("accept-encoding", ""):
-        found, encoding = packed, {"Content-Encoding": "gzip"}
+    body, encoding = found.read_bytes(), {}
+    smaller = _packed(body) if "gzip" in request.headers.get("accept-encoding", "") else None
+    if smaller is not None:
+        body, encoding = smaller, {"Content-Encoding": "gzip"}
     headers = encoding | {"Vary": "Accept-Encoding"}
-    return revalidated(Response(found.read_bytes(), media_type=_TYPES[Path(name).suffix], headers=headers), request)
+    return revalidated(Response(body, media_type=_TYPES[found.suffix], headers=headers), request)
+
+
+def assets() -> Iterator[tuple[str, bytes, str]]:
+    """Yield name, content and media type of every asset, as they are served."""
+    names = {*_OURS, *(path.name for path in templates.BUILT.glob("*"))}
+    for name in sorted(names):
+        found = _asset(name)
+        if found is not None:
+            kind = _TYPES[found.suffix]
+            yield name, found.read_bytes(), f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+_packed = lru_cache(64)(packed)  # there are fewer assets
 
 
 def _asset(name: str) -> Path | None:
@@ -109,8 +131,9 @@ _TYPES = {
 _OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
 
 
-def _charts(published: Published, query: PageParameters, endpoint: Endpoint) -> dict[str, Any]:
-    place, limit = place_named(query.place, published=published), endpoint.items(None)
+def charts_of(published: Published, query: PageParameters, *, limit: int) -> dict[str, Any]:
+    """Return the template of a place's page, and what is in it."""
+    place = place_named(query.place, published=published)
     answer = chart_answer(published, place_id=place.id, chart=query.chart, limit=limit)
     wider = list(chain(place, published=published))[1:]
     return {

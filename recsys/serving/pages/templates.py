@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.consents.log import Purpose
 from recsys.serving.pages.chart_rows import label
+from recsys.serving.public.encoding import entity_tag
 from recsys.serving.requests.problems import MEDIA_TYPE
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.endpoint import endpoint_of
@@ -49,15 +50,20 @@ _HEADERS = {
 
 def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
-    current = endpoint_of(request).current.settled()
-    charted, built = _charted(current) if current else 0, (BUILT / "map.js").is_file()
-    text = _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
+    text = rendered(template, published=endpoint_of(request).current.settled(), **values)
     return revalidated(HTMLResponse(text, status_code=status), request)
+
+
+def rendered(template: str, *, published: Published | None, **values: Any) -> str:
+    """Return the text of a page, whoever asks for it."""
+    charted, built = _charted(published) if published else 0, (BUILT / "map.js").is_file()
+    return _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
 
 
 def revalidated(answer: Response, request: Request) -> Response:
     """Return an answer under the policy of all pages, without its body where the browser has it already."""
-    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    body = bytes(answer.body)
+    tag = entity_tag(hashlib.sha256(body).hexdigest(), size=len(body))
     answer.headers.update(_HEADERS)
     if answer.status_code != HTTPStatus.OK:
         return answer

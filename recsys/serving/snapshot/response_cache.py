@@ -1,6 +1,5 @@
 """The response cache: public answers as bytes, made once a snapshot, and not sent at all where the client has them."""
 
-import gzip
 import hashlib
 import re
 from collections import OrderedDict
@@ -13,13 +12,13 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from recsys.serving.public.encoding import entity_tag, packed
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.settings import ServingSettings
 
 ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
 
 _MOST = 32 << 20  # bytes of all answers that are kept
-_WORTH = 1024  # bytes that an answer has at least to be packed: it goes in one packet either way
 _ABOUT = 2048  # bytes that an answer takes beside its text
 
 Headers = list[tuple[bytes, bytes]]
@@ -79,9 +78,12 @@ class Answer(Response):
 
     def pack(self) -> None:
         """Make the packed answer, where that saves anything."""
-        if len(self.body) < _WORTH:
-            return
-        body = gzip.compress(self.body, 6, mtime=0)
+        body = packed(bytes(self.body))
+        if body is not None:
+            self.add_packed(body)
+
+    def add_packed(self, body: bytes) -> None:
+        """Take the packed answer, made before."""
         kept = [each for each in self.raw_headers if each[0] not in (b"content-length", b"etag")]
         etag = _tag(body)
         headers = [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip"), (b"etag", etag), *kept]
@@ -115,7 +117,7 @@ _ZERO = re.compile(r"q=0(\.0*)?")
 
 
 def _tag(body: bytes) -> bytes:
-    return b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+    return entity_tag(hashlib.sha256(body).hexdigest(), size=len(body)).encode()
 
 
 class Prepared:
@@ -146,7 +148,12 @@ class Prepared:
         vary: str | None = None,
     ) -> Answer:
         """Return an answer with a JSON value."""
-        body = to_json(content)
+        return self.of_bytes(to_json(content), route=route, scope=scope, media_type=media_type, vary=vary)
+
+    def of_bytes(
+        self, body: bytes, *, route: str, scope: str | None = None, media_type: str, vary: str | None = None
+    ) -> Answer:
+        """Return an answer with what was made before."""
         etag = _tag(body)
         headers = [(b"content-length", b"%d" % len(body)), (b"content-type", media_type.encode()), (b"etag", etag)]
         varying = [(b"vary", vary.encode())] if vary else []
@@ -154,7 +161,8 @@ class Prepared:
 
     def keep(self, answer: Answer, asked: bytes, *, of: Published) -> Answer:
         """Remember an answer by what was asked, packed too, as long as its snapshot is the one that is served."""
-        answer.pack()
+        if answer.packed is None:
+            answer.pack()
         with self._keeping:
             if self._of is not of:
                 self._of, self._kept, self._bytes = of, OrderedDict(), 0

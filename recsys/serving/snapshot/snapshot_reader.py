@@ -14,9 +14,10 @@ import structlog
 from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Line, Lists
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.places import WORLD, Place
+from recsys.serving.public.reader import NO_FILES, PublicFolder, open_folder
 from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.reload import HotReload
-from recsys.workspace import Workspace, read_manifest
+from recsys.workspace import MANIFEST, PUBLIC, Workspace, read_manifest
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Published:
         All places of the atlas, the largest population first.
     tracks : tuple of str
         The ids of all tracks on any list.
+    files : PublicFolder
+        Its public answers as files.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Published:
     places: Mapping[str, PublishedPlace]
     tracks: tuple[str, ...] = field(repr=False)
     _database: ChartDatabase
+    files: PublicFolder = field(default=NO_FILES, repr=False)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
@@ -109,6 +113,11 @@ def open_published(workspace: Workspace) -> Published:
     return _open(workspace.snapshots / name)
 
 
+def open_staged(folder: Path, facts: Mapping[str, Any]) -> Published:
+    """Open what is about to be published, of which there is no manifest yet, but only what it will say."""
+    return _read_charts(folder, facts)
+
+
 class Current(HotReload[Published]):
     """Follows the workspace's pointer: a new snapshot is picked up by the first request that finds it.
 
@@ -147,11 +156,16 @@ def _open(folder: Path) -> Published:
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
     if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
         raise ValueError
+    public = open_folder(folder / PUBLIC) if f"{PUBLIC}/{MANIFEST}" in manifest["files"] else NO_FILES
+    return _read_charts(folder, manifest, files=public)
+
+
+def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder = NO_FILES) -> Published:
     database = ChartDatabase(folder / DATABASE)
     try:
         charts, places, tracks = tuple(database.charts()), _places(database), tuple(database.tracks())
-        nights = len(manifest["nights"])
-        published = Published(folder.name, manifest["as_of"], nights, charts, places, tracks, database)
+        nights = len(facts["nights"])
+        published = Published(facts["id"], facts["as_of"], nights, charts, places, tracks, database, files)
     except BaseException:
         database.close()
         raise

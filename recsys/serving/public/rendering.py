@@ -1,0 +1,84 @@
+"""Everything public that needs neither a listener nor a query, as the routes answer it.
+
+Only places with charts of their own have files: what all others would say is their larger place's list, in thousands of
+copies, and the endpoint says it when asked.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import JSONResponse
+
+from recsys.artifacts.list_candidates import CHARTS
+from recsys.artifacts.privacy_account import Accounted
+from recsys.serving.lists.responses import chart_answer, regions_answer, regions_geojson
+from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
+from recsys.serving.pages.templates import rendered
+from recsys.serving.public.writer import PublicFile
+from recsys.serving.routes.transparency import transparency_of
+from recsys.serving.snapshot.snapshot_reader import Published
+from recsys.settings import Settings
+
+JSON, GEOJSON, HTML = "application/json", "application/geo+json", "text/html; charset=utf-8"
+
+
+def public_files(
+    published: Published, *, settings: Settings, account: Accounted | None, openapi: Mapping[str, Any]
+) -> Iterator[PublicFile]:
+    """Yield the public files of a snapshot.
+
+    Parameters
+    ----------
+    published : Published
+    settings : Settings
+    account : Accounted or None
+        The privacy that was spent, as of now: a file for partners spends more before the next snapshot, which is why
+        the endpoint itself does not answer from ``v1/transparency.json``.
+    openapi : mapping
+        The OpenAPI document.
+    """
+    yield from _regions(published, settings)
+    yield from _charts(published, size=_items(settings))
+    told = transparency_of(settings, published=published, account=account)
+    yield PublicFile("v1/transparency.json", to_json(told), JSON)
+    yield PublicFile("openapi.json", bytes(JSONResponse(openapi).body), JSON)
+    world = charts_of(published, PageParameters(), limit=_items(settings))
+    pages = {
+        "index": (world.pop("template"), world),
+        "transparency": ("transparency.html", {"found": told}),
+        "licences": ("licences.html", {"others": licences()}),
+        "404": ("problem.html", {"problem": _MISSING}),
+        "503": ("problem.html", {"problem": _AWAY}),
+    }
+    for name, (template, values) in pages.items():
+        yield PublicFile(f"{name}.html", rendered(template, published=published, **values).encode(), HTML)
+    for name, content, media_type in assets():
+        yield PublicFile(f"assets/{name}", content, media_type)
+
+
+def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
+    most = settings.serving.max_regions
+    first = min(settings.serving.list_size, most)
+    yield PublicFile("v1/regions.json", to_json(regions_answer(published, query="", limit=first)), JSON)
+    yield PublicFile("v1/regions.geojson", to_json(regions_geojson(published, query="", limit=first)), GEOJSON)
+    yield PublicFile("v1/regions/all.json", to_json(regions_answer(published, query="", limit=most)), JSON)
+
+
+def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
+    for place in published.places.values():
+        for chart in CHARTS if place.served else ():
+            answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
+            yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
+
+
+def _items(settings: Settings) -> int:
+    return min(settings.serving.list_size, settings.charts.size)
+
+
+_MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}
+_AWAY = {
+    "title": "This part is away",
+    "text": "Other places, the search and your own part are served by a program that does not answer right now. "
+    "Please come back.",
+}
