@@ -139,7 +139,7 @@ def staged(target: Path) -> Iterator[Path]:
         yield stage
         _bring_to_disk(stage)
         if target.exists():
-            shutil.rmtree(target)
+            remove_folder(target)
         stage.rename(target)
         fsync(target.parent)
     finally:

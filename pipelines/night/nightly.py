@@ -17,12 +17,12 @@ from pipelines.experiments.evaluate import Measured, measure
 from pipelines.mlflow import logbook, tracking
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
+from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
 from pipelines.privacy.audit import audit_release
 from pipelines.privacy.consents import import_consents, read_consents
 from pipelines.privacy.forget import forgetting
 from pipelines.privacy.privacy_account import write_account
-from pipelines.night.public_files import write_public
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed

@@ -35,10 +35,15 @@ def test_the_last_snapshot_stays_complete(tmp_path: Path, monkeypatch: pytest.Mo
         workspace = Workspace(root)
         current = publishing.current(workspace)  # verifies every byte
         assert len(current.items("aa1", chart="popular")) == 10
+        read_manifest(workspace.public)  # what nginx serves: whole, and of this snapshot or the one before
+        assert workspace.public.resolve().parent.name in {current.id, first}
         found.append(current.id == first)
         last = dying.publish(root, day=1)
         assert publishing.current(workspace).id == last != first
         assert [path.name for path in workspace.snapshots.iterdir()] == [last]
+        assert workspace.public.resolve() == workspace.snapshots.resolve() / last / "public"
+        with workspace.locked():  # as every job does first
+            assert list(root.glob(".public*")) == []
     assert found == sorted(found, reverse=True)  # the old one until the swap, the new one from then on
     assert set(found) == {True, False}
 

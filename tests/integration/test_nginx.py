@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import h3
 import httpx
 import pytest
-from support.proxying import configured, free_port, nginx, program
 from support.edge import LISBON, PORTO, bearer, publish
+from support.proxying import configured, free_port, nginx, program
 from support.serving import Server
 
 from recsys.releases.snapshot.publishing import _prune, link_public

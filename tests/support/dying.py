@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from support.releasing import NIGHT, catalogue, contributed, released, small_atl
 
 from recsys.releases.charts import charts
 from recsys.releases.snapshot import publishing
+from recsys.serving.public.writer import PublicFile, write_files
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
 CHARTS = load_settings(overrides={"charts": {"size": 10}}).charts
 ROWS = [(f"listener {i}", "aa1", f"t{i % 3:02d}") for i in range(30)]
-WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
+WRITES = {"os.symlink", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
 
 
 def publish(root: Path, *, day: int = 1) -> str:
@@ -40,7 +41,14 @@ def publish(root: Path, *, day: int = 1) -> str:
         nights=[NIGHT + timedelta(days=day)],
         settings_digest="s",
         ledger_numbers=[1],
+        write_public=write_public,
     )
+
+
+def write_public(stage: Path, facts: Mapping[str, Any]) -> None:
+    """Write one public file, packed too."""
+    content = str(facts["id"]).encode() * 100
+    write_files(stage / "public", [PublicFile("v1/regions.json", content, "application/json")])
 
 
 def release(root: Path) -> Path:
@@ -54,7 +62,7 @@ JOBS: dict[str, Callable[[Path], object]] = {"publish": publish, "release": rele
 def main(job: str, workspace: Path, copies: Path) -> None:
     """Run the job again and again, dying one write later each time, until it lives."""
     for moment in itertools.count(1):
-        root = Path(shutil.copytree(workspace, copies / str(moment)))
+        root = Path(shutil.copytree(workspace, copies / str(moment), symlinks=True))
         child = os.fork()  # from a process that has imported everything and started nothing
         if child == 0:
             publishing._KEPT = 1  # so that the older one has to go

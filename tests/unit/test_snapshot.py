@@ -1,7 +1,9 @@
+import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,8 +13,8 @@ from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot import publishing
 from recsys.schemas import Chart
-from recsys.serving.snapshot.snapshot_reader import open_published
-from recsys.workspace import Workspace, digest
+from recsys.serving.snapshot.snapshot_reader import open_published, open_staged
+from recsys.workspace import Workspace, digest, write_manifest
 
 Line = tuple[str, str, int, str, float, float, float, float]  # the lift's interval is 20 % around it
 LINES: list[Line] = [
@@ -38,7 +40,17 @@ def charts(lines: Sequence[Line] = LINES, *, kinds: tuple[str, ...] = ("popular"
     return Charts(frame.select(*schema).cast(schema), kinds)
 
 
-def publish(workspace: Workspace, lines: Sequence[Line] = LINES, *, day: int = 0, tracks: int = 20) -> str:
+Write = Callable[[Path, Mapping[str, Any]], None]
+
+
+def publish(
+    workspace: Workspace,
+    lines: Sequence[Line] = LINES,
+    *,
+    day: int = 0,
+    tracks: int = 20,
+    write_public: Write | None = None,
+) -> str:
     return publishing.publish(
         workspace,
         charts=charts(lines),
@@ -47,7 +59,16 @@ def publish(workspace: Workspace, lines: Sequence[Line] = LINES, *, day: int = 0
         nights=[NIGHT + timedelta(days=day), NIGHT],
         settings_digest="settings",
         ledger_numbers=[2, 1],
+        write_public=write_public,
     )
+
+
+def public(stage: Path, facts: Mapping[str, Any]) -> None:
+    """Write a public file that says which snapshot it is of, from what the folder holds by then."""
+    assert open_staged(stage, facts).places["AA"].served
+    (stage / "public" / "v1").mkdir(parents=True)
+    (stage / "public" / "v1" / "regions.json").write_text(facts["id"])
+    write_manifest(stage / "public", {})
 
 
 def files(folder: Path) -> dict[str, tuple[str, int]]:
@@ -202,3 +223,80 @@ def test_input_that_does_not_fit_leaves_the_pointer(workspace: Workspace) -> Non
         with pytest.raises(InputError):
             publishing.publish(workspace, **{**fitting, **wrong})  # type: ignore[arg-type]
     assert publishing.current(workspace).id == first
+
+
+def test_public_files_are_of_the_current_snapshot_and_reached_by_a_link(workspace: Workspace) -> None:
+    for day in range(3):
+        name = publish(workspace, day=day, write_public=public)
+        assert (workspace.public / "v1" / "regions.json").read_text() == name
+        assert workspace.public.readlink() == Path("snapshots", name, "public")  # the whole can be moved
+    assert publishing.current(workspace).manifest["files"].keys() == {"charts.db", "public/manifest.json"}
+
+
+def test_the_same_content_changes_no_public_file_and_not_the_link(workspace: Workspace) -> None:
+    publish(workspace, write_public=public)
+    before, link = files(workspace.root), workspace.public.lstat()
+    publish(workspace, write_public=public)
+    assert (files(workspace.root), workspace.public.lstat()) == (before, link)
+
+
+def test_a_damaged_public_file_is_written_again(workspace: Workspace) -> None:
+    name = publish(workspace, write_public=public)
+    (workspace.public / "v1" / "regions.json").write_text("damaged")
+    publish(workspace, write_public=public)
+    assert (workspace.public / "v1" / "regions.json").read_text() == name
+
+
+@pytest.mark.parametrize("state", ["missing", "of the snapshot before", "leading nowhere", "a copied folder"])
+def test_the_link_is_mended_after_a_crash_or_a_copy(workspace: Workspace, state: str) -> None:
+    before = publish(workspace, write_public=public)
+    name = publish(workspace, day=1, write_public=public)
+    workspace.public.unlink()
+    {
+        "missing": lambda: None,
+        "of the snapshot before": lambda: workspace.public.symlink_to(f"snapshots/{before}/public"),
+        "leading nowhere": lambda: workspace.public.symlink_to("snapshots/gone/public"),
+        "a copied folder": lambda: shutil.copytree(workspace.snapshots / before / "public", workspace.public),
+    }[state]()
+    publishing.link_public(workspace)
+    assert (workspace.public / "v1" / "regions.json").read_text() == name
+    assert {path.name for path in workspace.root.iterdir()} >= {"public", "current", "snapshots"}
+    assert not list(workspace.root.glob(".public*"))
+
+
+def test_without_public_files_there_is_no_link(workspace: Workspace) -> None:
+    publish(workspace, write_public=public)
+    publish(workspace, day=1)
+    assert not workspace.public.is_symlink()
+    publishing.link_public(workspace)
+
+
+def test_public_files_that_do_not_verify_are_not_published(workspace: Workspace) -> None:
+    def damaged(stage: Path, facts: Mapping[str, Any]) -> None:
+        public(stage, facts)
+        (stage / "public" / "v1" / "regions.json").write_text("damaged")
+
+    first = publish(workspace, write_public=public)
+    with pytest.raises(InputError):
+        publish(workspace, day=1, write_public=damaged)
+    assert publishing.current(workspace).id == first
+    assert [path.name for path in workspace.snapshots.iterdir()] == [first]
+
+
+def test_a_snapshot_that_is_removed_is_there_as_a_whole_or_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is removed has no name any more by which it could be served, and pointer and link lead elsewhere."""
+    seen = []
+
+    def watched(folder: Path, **_: object) -> None:
+        names = {path.name for path in workspace.snapshots.iterdir() if not path.name.startswith(".")}
+        current = workspace.current.read_text() if workspace.current.exists() else ""
+        linked = workspace.public.resolve().parent.name
+        seen.append((folder.name in names, current in names, linked == current))
+
+    monkeypatch.setattr("recsys.workspace.shutil.rmtree", watched)
+    for day in range(9):
+        publish(workspace, day=day, write_public=public)
+    assert seen[-1] == (False, True, True)
+    assert {is_named for is_named, _, _ in seen} == {False}

@@ -111,6 +111,34 @@ def test_a_manifest_is_the_same_for_the_same_files(tmp_path: Path) -> None:
     assert list(json.loads((tmp_path / "manifest.json").read_text())["files"]) == ["a", "b"]
 
 
+def test_a_manifest_of_some_files_may_vouch_for_a_manifest_of_others(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "b").write_text("b")
+    write_manifest(tmp_path / "public", {})
+    write_manifest(tmp_path, {}, names=["public/manifest.json", "a"])
+    (tmp_path / "public" / "b").write_text("c")
+    assert list(read_manifest(tmp_path)["files"]) == ["a", "public/manifest.json"]
+    (tmp_path / "public" / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match="is not the file that was published"):
+        read_manifest(tmp_path)
+
+
+def test_a_folder_of_many_files_is_brought_to_the_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    each, whole = list[Path](), []
+    monkeypatch.setattr("recsys.workspace.fsync", each.append)
+    monkeypatch.setattr("recsys.workspace.os.sync", lambda: whole.append(len(each)))
+    monkeypatch.setattr("recsys.workspace.sys.platform", "linux")
+    with staged(tmp_path / "target") as stage:
+        (stage / "many").mkdir()
+        for number in range(300):
+            (stage / "many" / str(number)).touch()
+        (stage / "manifest.json").touch()
+    assert whole == [0]  # before the others: what follows names what is there
+    assert [path.name for path in each[:-2]] in (["many", "manifest.json"], ["manifest.json", "many"])
+    assert [each[-2], each[-1]] == [stage, tmp_path]
+
+
 def test_a_second_job_is_told_to_wait(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w").prepare()
     with (
