@@ -8,8 +8,8 @@ from support.edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, liste
 
 from recsys.artifacts import affinities
 from recsys.artifacts.affinities import open_affinities, pointer_of
+from recsys.artifacts.chart_database import ChartDatabase
 from recsys.consents.log import ConsentLog, Purpose, State
-from recsys.serving.snapshot import snapshot_reader
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
@@ -147,12 +147,11 @@ def test_who_asks_near_a_place_leaves_nothing_that_the_next_one_would_be_faster_
     client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, cell: str, place: str
 ) -> None:
     """The nearest lists are read for everybody, also right after somebody else has asked for them."""
-    client.get("/v1/regions/PT/charts/popular")
-    client.get("/v1/regions/world/charts/popular")
-    ask(client, "ana", workspace, settings, f"cell={cell}")  # what is larger is kept from here on
+    decide(workspace, "cho", State.GIVEN)
+    ask(client, "cho", workspace, settings, f"cell={cell}")  # what is larger is kept from here on
     read: list[str] = []
-    read_lists = snapshot_reader.read_lists
-    monkeypatch.setattr(snapshot_reader, "read_lists", lambda file, at: (read.append(at), read_lists(file, at))[1])
+    lists = ChartDatabase.lists
+    monkeypatch.setattr(ChartDatabase, "lists", lambda file, at: (read.append(at), lists(file, at))[1])
     for who in ("ana", "ben", "ana"):
         decide(workspace, who, State.GIVEN)
         read.clear()
