@@ -10,15 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
-from starlette.types import ASGIApp
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.consents.log import consent_log
-from recsys.serving.application import Application
+from recsys.serving.application import Application, middleware
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
-from recsys.serving.direct import Direct
-from recsys.serving.express import Express
 from recsys.serving.lists.responses import (
     Chart,
     Regions,
@@ -27,27 +24,22 @@ from recsys.serving.lists.responses import (
     regions_geojson,
 )
 from recsys.serving.lists.trending import Nearby, trending_answer
-from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
-from recsys.serving.middleware.authentication import Authentication
-from recsys.serving.middleware.cors import Cors
-from recsys.serving.middleware.head import Head
-from recsys.serving.middleware.position_filter import PositionFilter, without_parameters
+from recsys.serving.middleware.access_log import json_log
+from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, TRENDING, problems
 from recsys.serving.pages import routes
-from recsys.serving.pages.templates import Readable
-from recsys.serving.patience import Room
-from recsys.serving.public.layer import PublicFiles, accepts_geojson
+from recsys.serving.public.layer import accepts_geojson
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
-from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import consents, data_rights, health, transparency
 from recsys.serving.snapshot.place import coarse_cell
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import SCOPE, Answer, Prepared, url_of
 from recsys.serving.snapshot.snapshot_reader import Current
-from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.serving.state.dependencies import Answers, AppSettings, Snapshot
+from recsys.serving.state.endpoint import Endpoint, items_within, places_within
 from recsys.serving.state.export import ListenerRecords
-from recsys.serving.state.listener import Token, signed_in
+from recsys.serving.state.listener import Own
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -80,7 +72,9 @@ def create_app(
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
+    endpoint = _endpoint(workspace, settings=settings, clock=clock, held=held, log=log)
     app = Application(
+        middleware=middleware(endpoint, log=log),
         title="Hearabouts",
         summary="What is trending hereabouts, for people who never told us exactly where they are.",
         description=_ABOUT,
@@ -90,14 +84,10 @@ def create_app(
         redirect_slashes=False,  # a redirect repeats the query
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    app.state.endpoint = endpoint = _endpoint(workspace, settings=settings, clock=clock, held=held, log=log)
+    app.state.endpoint = endpoint
     for router in (_router, consents.router, data_rights.router, transparency.router, health.router, routes.router):
         app.include_router(router)
     answer_problems(app, log=log)
-    limits, journal = Limits(settings.serving), Journal(endpoint.metrics, sys.stderr)
-    app.layers = _layers(app.inside, endpoint, limits=limits, journal=journal, log=log)
-    app.express = Express(endpoint, limits=limits, journal=journal)
-    app.room = Room(settings.serving, endpoint.metrics)
     return app
 
 
@@ -124,17 +114,6 @@ def _endpoint(
 def _account(workspace: Workspace, *, log: Log) -> HotReload[Accounted]:
     opened = partial(read_privacy_account, workspace)
     return HotReload(workspace.root / ACCOUNT, opened=opened, what="account", log=log, named=lambda found: found["at"])
-
-
-def _layers(inside: ASGIApp, endpoint: Endpoint, *, limits: Limits, journal: Journal, log: Log) -> ASGIApp:
-    """Put the layers around the application, from the innermost to the outermost."""
-    origins = endpoint.settings.serving.cors_origins
-    direct = Direct(inside, route=trending, path="/v1/me/trending", parameters=TrendingParameters, log=log)
-    public = PublicFiles(direct, endpoint=endpoint)
-    gate = Authentication(public, endpoint=endpoint, limits=limits, log=log)
-    guarded = Head(Readable(PositionFilter(gate)))
-    whole = Cors(guarded, origins=origins) if origins else guarded  # a page may read why it was refused, too
-    return AccessLog(whole, endpoint=endpoint, journal=journal, log=log)
 
 
 class _Parameters(BaseModel):
@@ -182,24 +161,29 @@ class TrendingParameters(_Parameters):
         **problems(400, 503),
     },
 )
-def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> Answer:
+def regions(
+    request: Request,
+    *,
+    query: Annotated[RegionsParameters, Query()],
+    settings: AppSettings,
+    published: Snapshot,
+    prepared: Answers,
+) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
-    endpoint, limit = endpoint_of(request), endpoint_of(request).places(query.limit)
-    published = endpoint.current.get()
-    geojson = accepts_geojson(request.scope["headers"])
+    limit, geojson = places_within(query.limit, settings=settings), accepts_geojson(request.scope["headers"])
     whole = not query.q  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
-    ready = endpoint.prepared.find(asked, of=published) if whole else None
+    ready = prepared.find(asked, of=published) if whole else None
     if ready:
         return ready
     find = regions_geojson if geojson else regions_answer
-    answer = endpoint.prepared.answer(
+    answer = prepared.answer(
         find(published, query=query.q, limit=limit),
         route="/v1/regions",
         media_type=GEOJSON if geojson else "application/json",
         vary="Accept, Accept-Encoding",
     )
-    return endpoint.prepared.keep(answer, asked, of=published) if whole else answer
+    return prepared.keep(answer, asked, of=published) if whole else answer
 
 
 @_router.get(
@@ -209,16 +193,15 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()]) -> A
     responses={200: {"content": {"application/json": {"example": REGIONS}}}, **problems(400, 503)},
     dependencies=[Depends(without_parameters)],
 )
-def all_regions(request: Request) -> Answer:
+def all_regions(settings: AppSettings, published: Snapshot, prepared: Answers) -> Answer:
     """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
-    endpoint = endpoint_of(request)
-    published, route = endpoint.current.get(), "/v1/regions/all"
-    ready = endpoint.prepared.find(route.encode(), of=published)
+    route = "/v1/regions/all"
+    ready = prepared.find(route.encode(), of=published)
     if ready:
         return ready
-    found = regions_answer(published, query="", limit=endpoint.settings.serving.max_regions)
-    answer = endpoint.prepared.answer(found, route=route, vary="Accept-Encoding")
-    return endpoint.prepared.keep(answer, route.encode(), of=published)
+    found = regions_answer(published, query="", limit=settings.serving.max_regions)
+    answer = prepared.answer(found, route=route, vary="Accept-Encoding")
+    return prepared.keep(answer, route.encode(), of=published)
 
 
 @_router.get(
@@ -229,9 +212,13 @@ def all_regions(request: Request) -> Answer:
 )
 def chart(
     request: Request,
+    *,
     place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
     chart: Annotated[str, Path(description="`popular`, `rising` or `local`.")],
     query: Annotated[ChartParameters, Query()],
+    settings: AppSettings,
+    published: Snapshot,
+    prepared: Answers,
 ) -> Answer:
     """Return a public chart: browsing a place is no statement about where one is.
 
@@ -239,17 +226,12 @@ def chart(
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
     rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
-    endpoint = endpoint_of(request)
-    limit = endpoint.items(query.limit)
-    published = endpoint.current.get()
-    ready = endpoint.prepared.find(url_of(request.scope), of=published)
-    if ready:
-        return ready
+    limit = items_within(query.limit, settings=settings)
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
-    answer = endpoint.prepared.answer(
+    answer = prepared.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
     )
-    return endpoint.prepared.keep(answer, url_of(request.scope), of=published)
+    return prepared.keep(answer, url_of(request.scope), of=published)
 
 
 @_router.get(
@@ -258,23 +240,20 @@ def chart(
     summary="Trending near the signed-in listener",
     responses={200: {"content": {"application/json": {"example": TRENDING}}}, **problems(400, 401, 503)},
 )
-async def trending(request: Request, query: Annotated[TrendingParameters, Query()], token: Token) -> Response:
+async def trending(request: Request, query: Annotated[TrendingParameters, Query()], own: Own) -> Response:
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
-    endpoint = endpoint_of(request)
-    limit = endpoint.items(query.limit)
-    who = signed_in(request, token)
+    limit = items_within(query.limit, settings=own.settings)
     cell = None if query.cell is None else coarse_cell(query.cell)
-    choices = await endpoint.choices(who.listener, at=who.now)
     answer = trending_answer(
-        await endpoint.published(),
-        near=endpoint.near,
-        listener=who.listener,
-        personal=choices.plays,
-        cell=cell if choices.place else None,
+        own.published,
+        near=own.near,
+        listener=own.listener,
+        personal=own.choices.plays,
+        cell=cell if own.choices.place else None,
         limit=limit,
     )
     request.scope["state"][SCOPE] = answer.scope

@@ -661,15 +661,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a location is used without local_trends",
         "recsys/serving/app.py",
-        "cell=cell if choices.place else None",
+        "cell=cell if own.choices.place else None",
         "cell=cell",
         ("attack/test_serving_consent.py::test_the_default_is_no",),
     ),
     Mutation(
         "consent is read from a cache",
-        "recsys/serving/state/endpoint.py",
-        "return self.consents.choices(listener, at=at)",
-        "return self.__dict__.setdefault('known', {}).setdefault(listener, self.consents.choices(listener, at=at))",
+        "recsys/serving/state/listener.py",
+        "return log.choices(who.listener, at=who.now)",
+        "return log.__dict__.setdefault('known', {}).setdefault(who.listener, log.choices(who.listener, at=who.now))",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
     ),
     Mutation(

@@ -83,10 +83,18 @@ def test_trending_follows_the_cell_of_who_allows_it(client: Client, workspace: W
         "/v1/regions?Q=x",
     ],
 )
-def test_other_parameters_are_refused_unrepeated(client: Client, url: str) -> None:
-    answer = client.get(url)
+def test_other_parameters_are_refused_unrepeated(
+    client: Client, workspace: Workspace, settings: Settings, url: str
+) -> None:
+    answer = client.get(url, headers=bearer("ana", workspace=workspace, settings=settings))
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-input")
     assert answer.json()["detail"] == "there is a parameter that this request does not have"
+
+
+def test_who_is_asking_is_asked_before_what(client: Client) -> None:
+    for url in ("/v1/me/trending?access_token=canary", "/v1/me/trending?limit=canary", "/v1/me/trending?cell=canary"):
+        answer = client.get(url)
+        assert (answer.status_code, "canary" in answer.text) == (401, False)
 
 
 def test_a_parameter_of_ours_is_named_but_its_value_is_not(client: Client) -> None:

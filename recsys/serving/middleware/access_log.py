@@ -80,6 +80,8 @@ class AccessLog:
         started, answer = time.perf_counter(), _Answer(scope, send, self._endpoint)
         try:
             await self._app(scope, receive, answer.send)
+        except ConnectionAbortedError:
+            pass  # who asked does not read the answer
         except Exception as error:
             self._log.error("failure", exception=type(error).__name__, at=_frames(error), request_id=answer.id)
             if answer.status is None:

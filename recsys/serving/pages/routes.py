@@ -24,10 +24,11 @@ from recsys.serving.pages.chart_rows import AXES, BLANK, rows
 from recsys.serving.pages.templates import SWITCHES, revalidated, shown
 from recsys.serving.public.encoding import packed
 from recsys.serving.requests.positions import FINEST
-from recsys.serving.routes.transparency import average_km2, told_to
+from recsys.serving.routes.transparency import ToldHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
-from recsys.serving.state.endpoint import endpoint_of
+from recsys.serving.state.dependencies import AppSettings, Snapshots
+from recsys.serving.state.endpoint import items_within
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,26 +47,26 @@ class PageParameters(BaseModel):
 
 
 @router.get("/")
-def place_page(request: Request, query: Annotated[PageParameters, Query()]) -> Response:
+def place_page(
+    request: Request, query: Annotated[PageParameters, Query()], current: Snapshots, settings: AppSettings
+) -> Response:
     """Show the charts of a place, or the places that a search finds."""
-    endpoint = endpoint_of(request)
     try:
-        published = endpoint.current.get()
-        searched, limit = query.q.strip(), endpoint.items(None)
-        found = _found(published, query.q) if searched else charts_of(published, query, limit=limit)
+        published, limit = current.get(), items_within(None, settings=settings)
+        found = _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
     except RecsysError as error:
-        return shown("problem.html", request, status=error.status, problem=_said(error))
-    return shown(found.pop("template"), request, **found)
+        return shown("problem.html", request, current=current, status=error.status, problem=_said(error))
+    return shown(found.pop("template"), request, current=current, **found)
 
 
 @router.get("/me", dependencies=[Depends(without_parameters)])
-def me_page(request: Request) -> Response:
+def me_page(request: Request, told: ToldHere, current: Snapshots) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
-    told = told_to(endpoint_of(request))
     collected = {p.value: [each for each in told["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
         "me.html",
         request,
+        current=current,
         purposes=told["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
@@ -76,9 +77,9 @@ def me_page(request: Request) -> Response:
 
 
 @router.get("/licences", dependencies=[Depends(without_parameters)])
-def licences_page(request: Request) -> Response:
+def licences_page(request: Request, current: Snapshots) -> Response:
     """Show who wrote what the page takes from others."""
-    return shown("licences.html", request, others=licences())
+    return shown("licences.html", request, current=current, others=licences())
 
 
 def licences() -> list[dict[str, str]]:

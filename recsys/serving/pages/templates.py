@@ -19,8 +19,7 @@ from recsys.consents.log import Purpose
 from recsys.serving.pages.chart_rows import label
 from recsys.serving.public.encoding import entity_tag
 from recsys.serving.requests.problems import MEDIA_TYPE
-from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.endpoint import endpoint_of
+from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 PAGES = Path(__file__).parent
 BUILT = PAGES / "built"  # by `make page`: the map, its font and land, and the licences of what others wrote
@@ -48,9 +47,9 @@ _HEADERS = {
 }
 
 
-def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **values: Any) -> Response:
+def shown(template: str, request: Request, *, current: Current, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
-    text = rendered(template, published=endpoint_of(request).current.settled(), **values)
+    text = rendered(template, published=current.settled(), **values)
     return revalidated(HTMLResponse(text, status_code=status), request)
 
 
@@ -81,10 +80,12 @@ class Readable:
     ----------
     app : ASGI application
         Answers with problems (RFC 9457), which are for programs.
+    current : Current
+        The snapshot that pages are about.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, current: Current) -> None:
+        self._app, self._current = app, current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, or a page instead."""
@@ -98,7 +99,7 @@ class Readable:
 
         await self._app(scope, receive, keep)
         if _is_problem(held):
-            await _page_of(held, Request(scope))(scope, receive, send)
+            await _page_of(held, Request(scope), current=self._current)(scope, receive, send)
             return
         for message in held:
             await send(message)
@@ -112,9 +113,9 @@ def _is_problem(held: list[Message]) -> bool:
     return (b"content-type", MEDIA_TYPE.encode()) in (held[0]["headers"] if held else ())
 
 
-def _page_of(held: list[Message], request: Request) -> Response:
+def _page_of(held: list[Message], request: Request, *, current: Current) -> Response:
     problem = json.loads(b"".join(message.get("body", b"") for message in held[1:]))
-    answer = shown("problem.html", request, status=problem["status"], problem=_told(problem))
+    answer = shown("problem.html", request, current=current, status=problem["status"], problem=_told(problem))
     for name, value in held[0]["headers"]:
         if name not in (b"content-type", b"content-length", b"cache-control"):
             answer.headers[name.decode("latin-1")] = value.decode("latin-1")

@@ -8,9 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import NotReadyError
-from recsys.serving.snapshot.response_cache import Answer, Headers, url_of
-from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.endpoint import Endpoint
+from recsys.serving.snapshot.response_cache import Answer, Headers, Prepared, url_of
+from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 _JSON, _GEOJSON = ".json", ".geojson"
 _TYPES = {_JSON: b"application/json", _GEOJSON: b"application/geo+json"}
@@ -26,11 +25,14 @@ class PublicFiles:
     Parameters
     ----------
     app : ASGI application
-    endpoint : Endpoint
+    prepared : Prepared
+        Keeps the answers.
+    current : Current
+        Answers are those of the newest snapshot.
     """
 
-    def __init__(self, app: ASGIApp, *, endpoint: Endpoint) -> None:
-        self._app, self._endpoint = app, endpoint
+    def __init__(self, app: ASGIApp, *, prepared: Prepared, current: Current) -> None:
+        self._app, self._prepared, self._current = app, prepared, current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -38,35 +40,37 @@ class PublicFiles:
         if asked is None:
             await self._app(scope, receive, send)
             return
-        is_plain = (
-            scope["method"] == "GET" and not scope["query_string"]
-        )  # HEAD is GET here (recsys.serving.middleware.head)
+        is_plain = scope["method"] == "GET" and not scope["query_string"]  # HEAD is GET here, by a layer outside
         answer = await self._answer(asked, scope) if is_plain else None
         await (answer or self._app)(scope if answer else asked.to_application(scope), receive, send)
 
     async def _answer(self, asked: "_Asked", scope: Scope) -> Answer | None:
         try:
-            published = await self._endpoint.published()
+            published = await self._newest()
         except NotReadyError:
             return None  # the application says it
         if asked.file not in published.files.files:
             return None
         # Where a header chooses, the address alone does not say which of the two it was.
         key = url_of(scope) if asked.ending or asked.path != _REGIONS else asked.file.encode()
-        ready = self._endpoint.prepared.find(key, of=published)
+        ready = self._prepared.find(key, of=published)
         return ready or await run_in_threadpool(self._read, asked, published, key)
 
+    async def _newest(self) -> Published:
+        settled = self._current.settled()
+        return await run_in_threadpool(self._current.get) if settled is None else settled
+
     def _read(self, asked: "_Asked", published: Published, key: bytes) -> Answer | None:
-        body, prepared = published.files.read(asked.file), self._endpoint.prepared
+        body = published.files.read(asked.file)
         if body is None:
             return None
         media_type = published.files.files[asked.file]["media_type"]
         width = from_json(body)["scope"] if asked.is_chart else None
-        answer = prepared.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
+        answer = self._prepared.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
         smaller = published.files.read(f"{asked.file}.gz")
         if smaller is not None:
             answer.add_packed(smaller)
-        return prepared.keep(answer, key, of=published)
+        return self._prepared.keep(answer, key, of=published)
 
 
 @dataclass(frozen=True)

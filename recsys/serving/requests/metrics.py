@@ -30,9 +30,9 @@ class Metrics:
                 self._decisions.labels(purpose.value, state.value)
         self._limited = Counter("hearabouts_rate_limited", "Requests that were one too many.", registry=registry)
         self._dropped = Counter(
-            "hearabouts_connections_dropped", "Connections closed on their clients.", ("reason",), registry=registry
+            "hearabouts_connections_dropped", "Clients that were given up.", ("reason",), registry=registry
         )
-        for reason in ("head", "body", "write", "room"):
+        for reason in ("body", "write"):
             self._dropped.labels(reason)
         self._reloads = Counter("hearabouts_snapshots", "New snapshots found.", ("outcome",), registry=registry)
         for outcome in ("served", "refused"):
@@ -60,7 +60,7 @@ class Metrics:
         self._limited.inc()
 
     def dropped(self, reason: str) -> None:
-        """Count a connection that was too slow with ``head``, ``body`` or reading (``write``), or made ``room``."""
+        """Count a client that was too slow with its ``body``, or with reading an answer (``write``)."""
         self._dropped.labels(reason).inc()
 
     def found(self, outcome: str) -> None:

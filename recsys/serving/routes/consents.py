@@ -15,15 +15,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
-from recsys.consents.log import Channel, Entry, Purpose, Standing, State
+from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, Standing, State
 from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
 from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.routes.receipts import Receipt, receipt_of
-from recsys.serving.state.endpoint import endpoint_of
-from recsys.serving.state.listener import SignedIn, Token, signed_in
+from recsys.serving.state.dependencies import AppSettings, Counts, ListenerKey
+from recsys.serving.state.dependencies import Consents as Log
+from recsys.serving.state.listener import Listener, SignedIn
 from recsys.settings import ConsentsSettings
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
@@ -83,14 +84,13 @@ _BODY = 'Send {"state": "given", "notice_version": "..."} or {"state": "withdraw
     summary="How my switches stand",
     responses={200: {"content": {"application/json": {"example": CONSENTS}}}, **problems(401, 503)},
 )
-def consents(request: Request, token: Token) -> JSONResponse:
+def consents(who: Listener, log: Log, settings: AppSettings) -> JSONResponse:
     """Return every purpose with its state at this moment; what was never decided is not allowed.
 
     `asks_again` is true where the last decision was to give, under a notice that is not in force any more: it does not
     count until it is given again.
     """
-    who = signed_in(request, token)
-    return JSONResponse(_consents(request, who))
+    return JSONResponse(_consents(who, log=log, settings=settings.consents))
 
 
 @router.put(
@@ -115,9 +115,13 @@ def consents(request: Request, token: Token) -> JSONResponse:
 )
 def decide(
     request: Request,
+    *,
     purpose: Annotated[str, Path(description="A switch.", json_schema_extra={"enum": list(Purpose)})],
+    who: Listener,
     decision: Annotated[Decision, Depends(_decision)],
-    token: Token,
+    log: Log,
+    settings: AppSettings,
+    metrics: Counts,
 ) -> JSONResponse:
     """Turn one switch; it counts from the next request, and from the next night in everything derived.
 
@@ -125,11 +129,11 @@ def decide(
     works. The same request again changes nothing. With `Sec-GPC: 1`, `partner_statistics` cannot be given: the next
     request would withdraw it, and of two contradicting answers in one request the no is believed.
     """
-    who, settings = signed_in(request, token), endpoint_of(request).settings.consents
-    entry = _entry(request, who, _known(purpose), decision, settings)
-    if endpoint_of(request).consents.decide(entry):
-        endpoint_of(request).metrics.decided(entry.purpose, entry.state)
-    (consent,) = (each for each in _consents(request, who)["consents"] if each["purpose"] == purpose)
+    entry = _entry(request, who, _known(purpose), decision, settings.consents)
+    if log.decide(entry):
+        metrics.decided(entry.purpose, entry.state)
+    standing = _consents(who, log=log, settings=settings.consents)["consents"]
+    (consent,) = (each for each in standing if each["purpose"] == purpose)
     return JSONResponse(consent)
 
 
@@ -139,14 +143,12 @@ def decide(
     summary="A receipt of all my decisions",
     responses={200: {"content": {"application/json": {"example": RECEIPT}}}, **problems(401, 503)},
 )
-def receipts(request: Request, token: Token) -> JSONResponse:
+def receipts(who: Listener, log: Log, key: ListenerKey, settings: AppSettings) -> JSONResponse:
     """Return a record of every purpose that was ever decided, with all its events, to keep.
 
     The fields are named after ISO/IEC TS 27560:2023. Who never decided gets a receipt without records.
     """
-    who, endpoint = signed_in(request, token), endpoint_of(request)
-    entries = endpoint.consents.entries(who.listener)
-    receipt = receipt_of(entries, key=endpoint.listener_key, settings=endpoint.settings, now=who.now)
+    receipt = receipt_of(log.entries(who.listener), key=key, settings=settings, now=who.now)
     return JSONResponse(receipt, headers={"Content-Disposition": 'attachment; filename="consent-receipt.json"'})
 
 
@@ -160,11 +162,10 @@ def gpc() -> JSONResponse:
     return JSONResponse(GPC, headers={"Cache-Control": "public, max-age=86400"})
 
 
-def _consents(request: Request, who: SignedIn) -> Consents:
-    endpoint = endpoint_of(request)
-    standings = endpoint.consents.standings(who.listener, at=who.now)
+def _consents(who: SignedIn, *, log: ConsentLog, settings: ConsentsSettings) -> Consents:
+    standings = log.standings(who.listener, at=who.now)
     return {
-        "notice_version": endpoint.settings.consents.notice_version,
+        "notice_version": settings.notice_version,
         "consents": [_consent(purpose, standing) for purpose, standing in standings.items()],
     }
 

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
-from recsys.consents.log import Entry, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
-from recsys.serving.state.endpoint import Endpoint, endpoint_of
-from recsys.serving.state.export import Record
-from recsys.serving.state.listener import SignedIn, Token, signed_in
+from recsys.serving.state.dependencies import Consents, Stored
+from recsys.serving.state.export import ListenerRecords, Record
+from recsys.serving.state.listener import Listener, SignedIn
 
 NDJSON = "application/x-ndjson"
 
@@ -42,14 +42,13 @@ class Erasure(TypedDict):
         **problems(401, 503),
     },
 )
-def data(request: Request, token: Token) -> StreamingResponse:
+def data(who: Listener, log: Consents, held: Stored) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
-    who, endpoint = signed_in(request, token), endpoint_of(request)
-    lines = _lines(endpoint, who)
+    lines = _lines(who, log=log, held=held)
     first = next(lines)
     headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
     return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
@@ -62,13 +61,12 @@ def data(request: Request, token: Token) -> StreamingResponse:
     summary="Forget me",
     responses={202: {"content": {"application/json": {"example": ERASURE}}}, **problems(401, 503)},
 )
-def erase(request: Request, token: Token) -> JSONResponse:
+def erase(who: Listener, log: Consents) -> JSONResponse:
     """Forget the listener: at once in every answer, and with the next night on every disk.
 
     The receipt is drawn at random. It is all that stays, and tells nothing about who holds it.
     """
-    who, endpoint = signed_in(request, token), endpoint_of(request)
-    receipt = endpoint.consents.erasures.ask(who.listener, at=who.now)
+    receipt = log.erasures.ask(who.listener, at=who.now)
     answer: Erasure = {"receipt": receipt, "state": "pending"}
     return JSONResponse(answer, status_code=202, headers={"Location": f"/v1/me/data/erasures/{receipt}"})
 
@@ -80,29 +78,29 @@ def erase(request: Request, token: Token) -> JSONResponse:
     responses={200: {"content": {"application/json": {"example": ERASURE_DONE}}}, **problems(400, 404, 503)},
 )
 def erasure(
-    request: Request, receipt: Annotated[str, Path(description="From `DELETE /v1/me/data`.", max_length=64)]
+    receipt: Annotated[str, Path(description="From `DELETE /v1/me/data`.", max_length=64)], log: Consents
 ) -> JSONResponse:
     """Return the state of an erasure. No token is needed: the account may be gone, and the receipt names nobody."""
-    done = endpoint_of(request).consents.erasures.is_done(receipt)
+    done = log.erasures.is_done(receipt)
     if done is None:
         raise UnknownReceiptError("there is no such receipt", hint="Use the receipt as it was given out.")
     answer: Erasure = {"receipt": receipt, "state": "done" if done else "pending"}
     return JSONResponse(answer)
 
 
-def _lines(endpoint: Endpoint, who: SignedIn) -> Iterator[dict[str, Any]]:
-    if endpoint.held is None:
+def _lines(who: SignedIn, *, log: ConsentLog, held: ListenerRecords | None) -> Iterator[dict[str, Any]]:
+    if held is None:
         raise NotReadyError(
             "this endpoint has no access to the private store", hint="Start it with `hearabouts serve`."
         )
-    standings = endpoint.consents.standings(who.listener, at=who.now)
+    standings = log.standings(who.listener, at=who.now)
     allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
-    erased = endpoint.consents.erasures.concerns(who.listener)
-    records = endpoint.held(who.listener)  # read also where it is erased: the time tells nothing
+    erased = log.erasures.concerns(who.listener)
+    records = held(who.listener)  # read also where it is erased: the time tells nothing
     first = list(islice(records, 1))  # now, as a failure can be answered only before the first line
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
-    for entry in endpoint.consents.entries(who.listener):
+    for entry in log.entries(who.listener):
         lines += 1
         yield _consent(entry)
     for record in chain(first, records):

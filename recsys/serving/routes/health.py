@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
@@ -11,12 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from recsys.consents.log import ConsentLog
 from recsys.errors import NotReadyError
 from recsys.serving.middleware.authentication import address_of
 from recsys.serving.openapi.examples import METRICS, READY, problems
 from recsys.serving.requests.metrics import MEDIA_TYPE
 from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.serving.state.dependencies import AppSettings, Clock, Consents, Counts, Snapshots
 
 router = APIRouter()
 
@@ -36,17 +37,16 @@ async def healthz() -> dict[str, str]:
     summary="Is there something to serve?",
     responses={200: {"content": {"application/json": {"example": READY}}}, **problems(503)},
 )
-async def readyz(request: Request) -> dict[str, str]:
+async def readyz(current: Snapshots, log: Consents, settings: AppSettings, clock: Clock) -> dict[str, str]:
     """Tell which snapshot is served.
 
     503 if there is none, the newest one does not verify, the last night behind it is longer ago than
     `serving.snapshot_max_age_days`, or the consent log does not answer; the hint says which. What there is goes on
     being served all the same.
     """
-    endpoint = endpoint_of(request)
-    published = await run_in_threadpool(endpoint.current.check)
-    _check_age(published, today=endpoint.clock().date(), most=endpoint.settings.serving.snapshot_max_age_days)
-    await _check_consents(endpoint)
+    published, now = await run_in_threadpool(current.check), clock()
+    _check_age(published, today=now.date(), most=settings.serving.snapshot_max_age_days)
+    await _check_consents(log, now=now)
     return {"status": "ready", "snapshot": published.id, "as_of": published.as_of}
 
 
@@ -56,14 +56,13 @@ async def readyz(request: Request) -> dict[str, str]:
     response_class=Response,
     responses={200: {"content": {MEDIA_TYPE: {"example": METRICS}}}, **problems(404)},
 )
-def metrics(request: Request) -> Response:
+def metrics(request: Request, current: Snapshots, counts: Counts, settings: AppSettings, clock: Clock) -> Response:
     """Return counts and times in Prometheus' format; by default to this machine alone (`serving.metrics`)."""
-    endpoint = endpoint_of(request)
-    who = endpoint.settings.serving.metrics
-    if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, endpoint.settings.serving.proxies))):
+    who = settings.serving.metrics
+    if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, settings.serving.proxies))):
         raise HTTPException(404)
-    published = endpoint.current.settled()
-    text = endpoint.metrics.text(as_of=published.as_of if published else None, now=endpoint.clock())
+    published = current.settled()
+    text = counts.text(as_of=published.as_of if published else None, now=clock())
     return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -77,9 +76,9 @@ def _check_age(published: Published, *, today: date, most: int) -> None:
         )
 
 
-async def _check_consents(endpoint: Endpoint) -> None:
+async def _check_consents(log: ConsentLog, *, now: datetime) -> None:
     """Ask the consent log what nobody allows, which is one row as any listener's answer is."""
-    ask = partial(endpoint.consents.choices, "", at=endpoint.clock())
+    ask = partial(log.choices, "", at=now)
     try:
         await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(_asking, ask), _PATIENCE)
     except (NotReadyError, TimeoutError) as error:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from math import pi
+from typing import Annotated
 
 import h3
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +17,7 @@ from recsys.serving.openapi.examples_transparency import TRANSPARENCY
 from recsys.serving.pages.templates import shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.endpoint import Endpoint, endpoint_of
+from recsys.serving.state.dependencies import Answers, AppSettings, PrivacySpent, Snapshots
 from recsys.settings import Settings
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
@@ -82,25 +83,32 @@ class Transparency(TypedDict):
     not_private: list[str]
 
 
+def _told_here(settings: AppSettings, current: Snapshots, account: PrivacySpent) -> Transparency:
+    return transparency_of(settings, published=current.newest(), account=account.get())
+
+
+ToldHere = Annotated[Transparency, Depends(_told_here)]
+"""What this endpoint says of itself at this moment."""
+
+
 @router.get(
     "/v1/transparency",
     response_model=Transparency,
     summary="What is collected, and what for",
     responses={200: {"content": {"application/json": {"example": TRANSPARENCY}}}, **problems(400)},
 )
-def transparency(request: Request) -> Response:
+def transparency(found: ToldHere, prepared: Answers) -> Response:
     """Return what is collected, for which purpose, how coarse, how long, and what was spent on privacy.
 
     It is generated from the settings, the atlas and the ledger's account.
     """
-    endpoint = endpoint_of(request)
-    return endpoint.prepared.answer(told_to(endpoint), route="/v1/transparency")
+    return prepared.answer(found, route="/v1/transparency")
 
 
 @router.get("/transparency", summary="The same as a page", response_class=HTMLResponse, responses=problems(400))
-def transparency_page(request: Request) -> Response:
+def transparency_page(request: Request, found: ToldHere, current: Snapshots) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, found=told_to(endpoint_of(request)))
+    return shown("transparency.html", request, current=current, found=found)
 
 
 def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:
@@ -126,12 +134,6 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
         "privacy": _privacy(settings, account),
         "not_private": _not_private(settings),
     }
-
-
-def told_to(endpoint: Endpoint) -> Transparency:
-    """Return what an endpoint says of itself at this moment."""
-    published = endpoint.current.newest()
-    return transparency_of(endpoint.settings, published=published, account=endpoint.account.get_or(None))
 
 
 def _collected(settings: Settings) -> list[Collected]:

@@ -1,21 +1,18 @@
-"""What the requests of one application share."""
+"""What the requests of one application share: kept in its state, and handed to routes part by part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from fastapi import Request
-from starlette.concurrency import run_in_threadpool
-
 from recsys.artifacts.privacy_account import Accounted
-from recsys.consents.log import Choices, ConsentLog
+from recsys.consents.log import ConsentLog
 from recsys.errors import InputError
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.trending import Nearby
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import Prepared
-from recsys.serving.snapshot.snapshot_reader import Current, Published
+from recsys.serving.snapshot.snapshot_reader import Current
 from recsys.serving.state.export import ListenerRecords
 from recsys.settings import Settings
 
@@ -60,41 +57,28 @@ class Endpoint:
     held: ListenerRecords | None
     account: HotReload[Accounted]
 
-    async def choices(self, listener: str, *, at: datetime) -> Choices:
-        """Return what a listener lets choose the list at this instant.
 
-        A file on this machine is read in less time than another thread takes to wake; a database elsewhere is waited
-        for where nobody else has to.
-        """
-        if self.settings.consents.url.get_secret_value():
-            return await run_in_threadpool(self.consents.choices, listener, at=at)
-        return self.consents.choices(listener, at=at)
+def items_within(limit: int | None, *, settings: Settings) -> int:
+    """Return how many items a list gets.
 
-    async def published(self) -> Published:
-        """Return the newest snapshot that verified; a new one is opened in another thread.
-
-        Raises
-        ------
-        NotReadyError
-            If there is none.
-        """
-        settled = self.current.settled()
-        return await run_in_threadpool(self.current.get) if settled is None else settled
-
-    def items(self, limit: int | None) -> int:
-        """Return how many items a list gets."""
-        return _within(limit, usual=self.settings.serving.list_size, most=self.settings.charts.size)
-
-    def places(self, limit: int | None) -> int:
-        """Return how many places an answer gets."""
-        serving = self.settings.serving
-        return _within(limit, usual=serving.list_size, most=serving.max_regions)
+    Raises
+    ------
+    InputError
+        If more are asked for than there can be.
+    """
+    return _within(limit, usual=settings.serving.list_size, most=settings.charts.size)
 
 
-def endpoint_of(request: Request) -> Endpoint:
-    """Return what the requests of the application share."""
-    endpoint: Endpoint = request.app.state.endpoint
-    return endpoint
+def places_within(limit: int | None, *, settings: Settings) -> int:
+    """Return how many places an answer gets.
+
+    Raises
+    ------
+    InputError
+        If more are asked for than an answer may have.
+    """
+    serving = settings.serving
+    return _within(limit, usual=serving.list_size, most=serving.max_regions)
 
 
 def _within(limit: int | None, *, usual: int, most: int) -> int:

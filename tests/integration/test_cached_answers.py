@@ -1,4 +1,4 @@
-"""The short way gives what the ordinary one gives, to the byte, and lets nothing through that the other stops."""
+"""A chart that is asked for again has the same bytes, headers, log and limit, and nothing refused gets through."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def server(workspace: Workspace) -> Iterator[Server]:
     server.stop(signal.SIGKILL)
 
 
-def test_the_short_way_is_the_ordinary_one_but_shorter(server: Server, workspace: Workspace) -> None:
+def test_a_chart_asked_for_again_is_answered_as_before(server: Server, workspace: Workspace) -> None:
     with httpx.Client(base_url=server.url) as client:
         first, *others = [client.get(CHART) for _ in range(4)]
         told = [{key: value for key, value in answer.headers.items() if key != "date"} for answer in (first, *others)]
