@@ -22,7 +22,7 @@ from recsys.workspace import MANIFEST, read_manifest
 
 COUNTS = "counts.parquet"
 
-_ROOM = 1 << 26  # bytes of decoded nights that a reader keeps: some weeks of a small world, not a night of a large one
+_ROOM = 1 << 25  # bytes of decoded nights that a reader keeps: a week of a small world, not a night of a large one
 _BLOCK = 1 << 22  # cells at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
 _MOST_NIGHTS = 255  # nights of a cell are held in a byte
 
