@@ -25,7 +25,7 @@ import argparse
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -52,6 +52,8 @@ COLUMNS = ("raw", "Gumbel", "parent", "shrunk", "no noise", "in interval", "of f
 SHRUNK = COLUMNS.index("shrunk")
 CHARTS: ChartsSettings = load_settings(overrides={"charts": {"window_nights": NIGHTS, "size": 100}}).charts
 
+Taste = Callable[[np.random.Generator], np.ndarray]  # draws a region's log factors beside its country, (tracks,)
+
 
 @dataclass(frozen=True)
 class World:
@@ -63,14 +65,21 @@ class World:
     counts: np.ndarray
 
 
-def simulate(sizes: Sequence[int], *, countries: int, regions: int, random: np.random.Generator) -> World:
+def ordinary(random: np.random.Generator) -> np.ndarray:
+    """Draw the taste of a region that departs from its country as the design has it."""
+    return 0.7 * random.normal(size=TRACKS)
+
+
+def simulate(
+    sizes: Sequence[int], *, countries: int, regions: int, random: np.random.Generator, taste: Taste = ordinary
+) -> World:
     """Draw a world in which every country has some regions of each size."""
     base = random.permutation(1 / np.arange(1, TRACKS + 1))
     named, found = {}, []
     for country in range(countries):
-        taste = base * np.exp(0.4 * random.normal(size=TRACKS))
+        national = base * np.exp(0.4 * random.normal(size=TRACKS))
         for size in np.repeat(sizes, regions):
-            rates = taste * np.exp(0.7 * random.normal(size=TRACKS))
+            rates = national * np.exp(taste(random))
             named[f"r{len(found):04}"] = f"C{country}"
             found.append((size, rates / rates.sum(), count(rates / rates.sum(), size, random)))
     parts = [np.array(column) for column in zip(*found, strict=True)]

@@ -119,7 +119,9 @@ def draw(
     *popular* are the tracks with the most contributing listeners. *rising* are those whose listeners of the last
     nights clearly exceed what the same weekdays of the weeks before let expect, the growth of the place as a whole
     aside. *local* are those whose listeners clearly exceed what the rest of the world lets expect of a place of this
-    size. Of what rises or is special, at most ``false_discovery_rate`` is there by chance.
+    size. Of the rising tracks that are found over all places, at most ``false_discovery_rate`` is expected to be there
+    by chance; so of the local ones before those with a doubtful lift are dropped. Of a list, which is cut to ``size``,
+    that is not proved (docs/charts-model.md).
 
     Parameters
     ----------
@@ -273,7 +275,8 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
 def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
     """Find the tracks of a place that exceed what the rest of the world lets expect of a place of this size.
 
-    First comes what is surely most special: the lower bound of the lift.
+    First comes what is surely most special: the lower bound of the lift. Only lines whose lift surely exceeds 1 are
+    kept, by which the false discovery rate is that of the set before: what goes is the least sure, but not by p values.
     """
     reading, nights = view.reading, view.window.nights
     if view.is_world or not _detectable(reading.belief.mean.sum(), reading.noisy.variance):
@@ -293,7 +296,10 @@ def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
 
 
 def _listed(places: Sequence[Found], *, settings: ChartsSettings) -> Iterator[pl.DataFrame]:
-    """Yield the list of each place: of what was found what is confirmed beside all other places, best first."""
+    """Yield the list of each place: of what was found what is confirmed beside all other places, best first.
+
+    The false discovery rate is that of all that is confirmed, before lists are cut to their length by merit.
+    """
     kept = significance.confirmed(
         [place.p for place in places], [place.tested for place in places], rate=settings.false_discovery_rate
     )

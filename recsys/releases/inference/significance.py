@@ -143,7 +143,8 @@ def discoveries(p: Array, *, rate: float, tested: int | None = None) -> NDArray[
     """Return the tracks that a list may name, of which on average at most the share ``rate`` is there by chance.
 
     Where nothing is special at all, at most that share of lists is not empty. The step-up procedure of Benjamini and
-    Hochberg: the k-th smallest p value is held against ``rate * k / tested``.
+    Hochberg: the k-th smallest p value is held against ``rate * k / tested``. It is proved for p values that are
+    independent or positively dependent.
 
     Parameters
     ----------
@@ -163,11 +164,12 @@ def discoveries(p: Array, *, rate: float, tested: int | None = None) -> NDArray[
 
 
 def confirmed(p: Sequence[Array], tested: Sequence[int], *, rate: float) -> list[NDArray[np.intp]]:
-    """Return the tracks that each of many lists may name, so that the rate holds for all that is shown.
+    """Return the tracks that each of many lists may name, so that the rate holds for all of them together.
 
     With a list for each of a thousand places, a hundred of which nothing is special could fill a tenth of theirs by
     chance, and these would be most of what is shown. So nothing is named that would not be a discovery if all places
     were one list: where something happens in many places each needs less evidence, where hardly anything does, more.
+    The rate is that of all that is named; it is not proved for a part of it, as the first of a list.
 
     Parameters
     ----------
@@ -176,6 +178,11 @@ def confirmed(p: Sequence[Array], tested: Sequence[int], *, rate: float) -> list
     tested : sequence of int
         How many tracks were tested in each.
     rate : float
+
+    References
+    ----------
+    G. Blanchard, E. Roquain, "Two simple sufficient conditions for FDR control" (EJS 2008): counting only what each
+    place found by itself keeps the rate, as that only grows when a p value falls.
     """
     every = np.concatenate([np.zeros(0), *p])
     largest = every[discoveries(every, rate=rate, tested=max(sum(tested), 1))].max(initial=-1.0)
