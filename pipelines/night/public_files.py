@@ -7,8 +7,8 @@ from typing import Any
 from pipelines.write_openapi import contract
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
 from recsys.errors import NotReadyError
-from recsys.serving.public.rendering import public_files
 from recsys.serving.public.writer import write_files
+from recsys.serving.rendering import public_files
 from recsys.serving.snapshot.snapshot_reader import open_staged
 from recsys.settings import Settings
 from recsys.workspace import PUBLIC, Workspace

@@ -25,8 +25,8 @@ from support.serving import Server
 from recsys.consents.log import State
 from recsys.errors import NotReadyError
 from recsys.serving import server as serving
+from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.requests.metrics import Metrics
-from recsys.serving.timeouts import Timeouts
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 

@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from recsys.serving import server
+from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.requests.metrics import Metrics
-from recsys.serving.timeouts import Timeouts
 from recsys.settings import ServingSettings, load_settings
 
 HTTP = {"type": "http"}

@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.errors import RecsysError
-from recsys.serving.middleware.authentication import ALLOWANCE, LISTENER
+from recsys.serving.requests.credentials import ALLOWANCE, LISTENER
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import problem_of
 from recsys.serving.requests.request_id import HEADER, request_id

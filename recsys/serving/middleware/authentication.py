@@ -9,15 +9,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsys.consents.log import Channel, Entry, Purpose, State
 from recsys.errors import RecsysError, TooManyRequestsError
 from recsys.serving.auth.tokens import refusal
+from recsys.serving.requests.credentials import ALLOWANCE, LISTENER, address_of, bearer_of, opts_out
 from recsys.serving.requests.problems import problem_of
-from recsys.serving.requests.rate_limit import Allowance, Limits
+from recsys.serving.requests.rate_limit import UNLIMITED, Allowance, Limits
 
 if TYPE_CHECKING:
     from recsys.serving.state.endpoint import Endpoint
 
-LISTENER, ALLOWANCE = "listener", "allowance"  # in the state of a request: str or RecsysError, and Allowance or None
-
-UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
 _PERSONAL = "/v1/me/"
 _ANONYMOUS = "/v1/me/data/erasures/"
 
@@ -97,29 +95,6 @@ class Authentication:
             return
         if log.decide(Entry(listener, purpose, state, self._endpoint.clock(), notice, Channel.GPC)):
             self._endpoint.metrics.decided(purpose, state)
-
-
-def bearer_of(scope: Scope) -> str | None:
-    """Return the token of a request; None where there is none, or more than one header that could hold it."""
-    found = [value for name, value in scope["headers"] if name == b"authorization"]
-    kind, _, token = (found[0] if len(found) == 1 else b"").decode("latin-1").partition(" ")
-    return token.strip() if kind.lower() == "bearer" and token.strip() else None
-
-
-def opts_out(scope: Scope) -> bool:
-    """Tell whether a request carries ``Sec-GPC: 1``."""
-    return any(name == b"sec-gpc" and value.strip() == b"1" for name, value in scope["headers"])
-
-
-def address_of(scope: Scope, *, proxies: tuple[str, ...]) -> str:
-    """Return where a request comes from: of what our own proxies say, the last address that is not one of them."""
-    client = scope.get("client")
-    address = client[0] if client else ""
-    if address not in proxies:
-        return address
-    said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-    others = [each for each in map(str.strip, said.split(",")) if each and each not in proxies]
-    return others[-1] if others else address
 
 
 def _too_many(allowance: Allowance) -> TooManyRequestsError:

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from recsys.serving.middleware.authentication import UNLIMITED
 from recsys.serving.openapi.examples import problems
 from recsys.serving.requests.problems import SENT, Problem
+from recsys.serving.requests.rate_limit import UNLIMITED
 
 Document = dict[str, Any]
 

@@ -12,6 +12,9 @@ from recsys.settings import ServingSettings
 
 _MOST = 200_000  # askers that are told apart in a window; those beyond share what one of them has
 
+UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Addresses that anybody may ask as often as they like."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:

@@ -13,8 +13,8 @@ from starlette.types import Scope
 
 from recsys.consents.log import ConsentLog
 from recsys.errors import NotReadyError
-from recsys.serving.middleware.authentication import address_of
 from recsys.serving.openapi.examples import METRICS, READY, problems
+from recsys.serving.requests.credentials import address_of
 from recsys.serving.requests.metrics import MEDIA_TYPE
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.dependencies import AppSettings, Clock, Consents, Counts, Snapshots

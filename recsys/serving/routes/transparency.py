@@ -5,8 +5,8 @@ from math import pi
 from typing import Annotated
 
 import h3
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
 from typing_extensions import TypedDict
 
 from recsys.artifacts.privacy_account import Accounted
@@ -14,7 +14,6 @@ from recsys.consents.log import Purpose
 from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
-from recsys.serving.pages.templates import shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.dependencies import Answers, AppSettings, PrivacySpent, Snapshots
@@ -84,7 +83,7 @@ class Transparency(TypedDict):
 
 
 def _told_here(settings: AppSettings, current: Snapshots, account: PrivacySpent) -> Transparency:
-    return transparency_of(settings, published=current.newest(), account=account.get())
+    return transparency_of(settings, published=current.newest(), account=account.get_or(None))
 
 
 ToldHere = Annotated[Transparency, Depends(_told_here)]
@@ -103,12 +102,6 @@ def transparency(found: ToldHere, prepared: Answers) -> Response:
     It is generated from the settings, the atlas and the ledger's account.
     """
     return prepared.answer(found, route="/v1/transparency")
-
-
-@router.get("/transparency", summary="The same as a page", response_class=HTMLResponse, responses=problems(400))
-def transparency_page(request: Request, found: ToldHere, current: Snapshots) -> Response:
-    """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, current=current, found=found)
 
 
 def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from recsys.consents.log import Choices, ConsentLog
 from recsys.serving.auth.tokens import refusal
 from recsys.serving.lists.trending import Nearby
-from recsys.serving.middleware.authentication import LISTENER, opts_out
+from recsys.serving.requests.credentials import LISTENER, opts_out
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.dependencies import newest_snapshot, shared_by
 from recsys.settings import ConsentsSettings, Settings

@@ -1,4 +1,4 @@
-"""Everything public that needs neither a listener nor a query, as the routes answer it.
+"""The public half, rendered: everything that needs neither a listener nor a query, as the routes answer it.
 
 Only places with charts of their own have files: what all others would say is their larger place's list, in thousands of
 copies, and the endpoint says it when asked.

@@ -1,0 +1,69 @@
+"""Error pages: at the address of a page, people are told in a page what went wrong, and not by a problem document."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recsys.serving.pages.templates import shown
+from recsys.serving.requests.problems import MEDIA_TYPE
+from recsys.serving.snapshot.snapshot_reader import Current
+
+_ADDRESSES = ("/", "/me", "/licences", "/transparency")
+
+
+class ErrorPages:
+    """The ASGI layer that tells people in a page what went wrong, at an address of a page.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Answers with problems (RFC 9457), which are for programs.
+    current : Current
+        The snapshot that pages are about.
+    """
+
+    def __init__(self, app: ASGIApp, *, current: Current) -> None:
+        self._app, self._current = app, current
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back, or a page instead."""
+        if scope["type"] != "http" or scope["path"] not in _ADDRESSES or not _is_browser(scope):
+            await self._app(scope, receive, send)
+            return
+        held: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            held.append(message)
+
+        await self._app(scope, receive, keep)
+        if _is_problem(held):
+            await _page_of(held, Request(scope), current=self._current)(scope, receive, send)
+            return
+        for message in held:
+            await send(message)
+
+
+def _is_browser(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def _is_problem(held: list[Message]) -> bool:
+    return (b"content-type", MEDIA_TYPE.encode()) in (held[0]["headers"] if held else ())
+
+
+def _page_of(held: list[Message], request: Request, *, current: Current) -> Response:
+    problem = json.loads(b"".join(message.get("body", b"") for message in held[1:]))
+    answer = shown("problem.html", request, current=current, status=problem["status"], problem=_told(problem))
+    for name, value in held[0]["headers"]:
+        if name not in (b"content-type", b"content-length", b"cache-control"):
+            answer.headers[name.decode("latin-1")] = value.decode("latin-1")
+    return answer
+
+
+def _told(problem: Mapping[str, Any]) -> dict[str, str]:
+    detail = problem["detail"].rstrip(".")
+    return {"title": problem["title"], "text": f"{detail[:1].upper()}{detail[1:]}."}

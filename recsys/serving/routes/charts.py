@@ -1,0 +1,131 @@
+"""Public charts: places by name, and the chart of a place."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from recsys.serving.lists.responses import Chart, Regions, chart_answer, regions_answer, regions_geojson
+from recsys.serving.middleware.position_filter import without_parameters
+from recsys.serving.middleware.public_files import accepts_geojson
+from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, problems
+from recsys.serving.snapshot.response_cache import Answer, url_of
+from recsys.serving.state.dependencies import Answers, AppSettings, Snapshot
+from recsys.serving.state.endpoint import items_within, places_within
+
+GEOJSON = "application/geo+json"
+
+router = APIRouter()
+
+Limit = Annotated[
+    int | None, Query(ge=1, description="How many at most; see the settings for the default and the most.")
+]
+
+
+class Parameters(BaseModel):
+    """No other parameter than the known: a coordinate would come under any name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RegionsParameters(Parameters):
+    """The query of ``/v1/regions``."""
+
+    q: Annotated[
+        str, Query(max_length=100, description="Words of a name, as typed: accents and case do not count.")
+    ] = ""
+    limit: Limit = None
+
+
+class ChartParameters(Parameters):
+    """The query of a chart."""
+
+    limit: Limit = None
+
+
+@router.get(
+    "/v1/regions",
+    response_model=Regions,
+    summary="Find places",
+    responses={
+        200: {
+            "description": "Places, the best match first; with `Accept: application/geo+json` regions as hexagons.",
+            "content": {
+                "application/json": {"example": REGIONS},
+                GEOJSON: {"schema": {"type": "object"}, "example": GEOJSON_REGIONS},
+            },
+        },
+        **problems(400, 503),
+    },
+)
+def regions(
+    request: Request,
+    *,
+    query: Annotated[RegionsParameters, Query()],
+    settings: AppSettings,
+    published: Snapshot,
+    prepared: Answers,
+) -> Answer:
+    """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
+    limit, geojson = places_within(query.limit, settings=settings), accepts_geojson(request.scope["headers"])
+    whole = not query.q  # what a map asks for: megabytes, and always the same
+    asked = f"regions {limit} {geojson}".encode()
+    ready = prepared.find(asked, of=published) if whole else None
+    if ready:
+        return ready
+    find = regions_geojson if geojson else regions_answer
+    answer = prepared.answer(
+        find(published, query=query.q, limit=limit),
+        route="/v1/regions",
+        media_type=GEOJSON if geojson else "application/json",
+        vary="Accept, Accept-Encoding",
+    )
+    return prepared.keep(answer, asked, of=published) if whole else answer
+
+
+@router.get(
+    "/v1/regions/all",
+    response_model=Regions,
+    summary="All places",
+    responses={200: {"content": {"application/json": {"example": REGIONS}}}, **problems(400, 503)},
+    dependencies=[Depends(without_parameters)],
+)
+def all_regions(settings: AppSettings, published: Snapshot, prepared: Answers) -> Answer:
+    """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
+    route = "/v1/regions/all"
+    ready = prepared.find(route.encode(), of=published)
+    if ready:
+        return ready
+    found = regions_answer(published, query="", limit=settings.serving.max_regions)
+    answer = prepared.answer(found, route=route, vary="Accept-Encoding")
+    return prepared.keep(answer, route.encode(), of=published)
+
+
+@router.get(
+    "/v1/regions/{id}/charts/{chart}",
+    response_model=Chart,
+    summary="The chart of a place",
+    responses={200: {"content": {"application/json": {"example": CHART}}}, **problems(400, 404, 503)},
+)
+def chart(
+    request: Request,
+    *,
+    place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
+    chart: Annotated[str, Path(description="`popular`, `rising` or `local`.")],
+    query: Annotated[ChartParameters, Query()],
+    settings: AppSettings,
+    published: Snapshot,
+    prepared: Answers,
+) -> Answer:
+    """Return a public chart: browsing a place is no statement about where one is.
+
+    Popular are the tracks with the most listeners, rising those that clearly exceed the place's own past, local those
+    that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
+    rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
+    """
+    limit = items_within(query.limit, settings=settings)
+    found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
+    answer = prepared.answer(
+        found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
+    )
+    return prepared.keep(answer, url_of(request.scope), of=published)
