@@ -292,11 +292,11 @@ def serve(
     port
         Port to listen on; 0 for any free one.
     """
-    from pipelines.privacy.export import held_in
+    from pipelines.privacy.export import records_in
     from recsys.serving.server import serve as serve_http
 
     workspace, settings = common.opened()
-    serve_http(workspace, settings=settings, held=held_in(workspace, settings=settings), host=host, port=port)
+    serve_http(workspace, settings=settings, records=records_in(workspace, settings=settings), host=host, port=port)
 
 
 @app.command

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from recsys.cells.store import Store
 
 
-def held_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
+def records_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
     """Return what reads a listener's records from the store of a workspace.
 
     The frame library is loaded by the first one who asks, not by every server at its start.
     """
 
-    def held(listener: str) -> Iterator[Record]:
+    def records(listener: str) -> Iterator[Record]:
         from recsys.cells.store import Store
 
         return chain(_records(Store(workspace.private, settings.store), listener), _affinities(workspace, listener))
 
-    return held
+    return records
 
 
 def _records(store: "Store", listener: str) -> Iterator[Record]:

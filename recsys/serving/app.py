@@ -33,7 +33,7 @@ from recsys.serving.requests.problems import Log, answer_problems, on_failure
 from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import charts, consents, data_rights, health, transparency, trending
 from recsys.serving.snapshot.reload import HotReload
-from recsys.serving.snapshot.response_cache import Prepared
+from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import Current
 from recsys.serving.state.endpoint import Endpoint
 from recsys.serving.state.export import ListenerRecords
@@ -42,7 +42,7 @@ from recsys.workspace import Workspace
 
 
 def create_app(
-    workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], held: ListenerRecords | None = None
+    workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], records: ListenerRecords | None = None
 ) -> FastAPI:
     """Return the application that serves a workspace.
 
@@ -56,12 +56,12 @@ def create_app(
     settings : Settings
     clock : callable
         Returns the present, with a time zone: tokens expire and consents count by it.
-    held : ListenerRecords, optional
+    records : ListenerRecords, optional
         Reads what the private store holds about a listener; without it ``GET /v1/me/data`` answers 503.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
-    endpoint = _endpoint(workspace, settings=settings, clock=clock, held=held, log=log)
+    endpoint = _endpoint(workspace, settings=settings, clock=clock, records=records, log=log)
     app = Application(
         middleware=_middleware(endpoint, log=log),
         title="Hearabouts",
@@ -81,7 +81,12 @@ def create_app(
 
 
 def _endpoint(
-    workspace: Workspace, *, settings: Settings, clock: Callable[[], datetime], held: ListenerRecords | None, log: Log
+    workspace: Workspace,
+    *,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    records: ListenerRecords | None,
+    log: Log,
 ) -> Endpoint:
     metrics, listener_key = Metrics(), workspace.listener_key()
     keys = keys_of(settings.serving, secret=workspace.token_key(), log=log, found=metrics.looked_for_keys)
@@ -94,8 +99,8 @@ def _endpoint(
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
         metrics=metrics,
-        prepared=Prepared(settings.serving),
-        held=held,
+        responses=ResponseCache(settings.serving),
+        records=records,
         account=_account(workspace, log=log),
     )
 
@@ -135,8 +140,8 @@ def _middleware(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
         Middleware(ErrorPages, current=current),
         Middleware(PositionFilter),  # before anything that looks at a request
         Middleware(Authentication, endpoint=endpoint, limits=Limits(serving), log=log),
-        Middleware(CachedAnswers, prepared=endpoint.prepared, current=current),
-        Middleware(PublicFiles, prepared=endpoint.prepared, current=current),
+        Middleware(CachedAnswers, responses=endpoint.responses, current=current),
+        Middleware(PublicFiles, responses=endpoint.responses, current=current),
     ]
 
 

@@ -33,7 +33,7 @@ def serve(
     workspace: Workspace,
     *,
     settings: Settings,
-    held: ListenerRecords | None = None,
+    records: ListenerRecords | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
 ) -> None:
@@ -43,7 +43,7 @@ def serve(
     ----------
     workspace : Workspace
     settings : Settings
-    held : ListenerRecords, optional
+    records : ListenerRecords, optional
         Reads what the private store holds about a listener.
     host : str
         Without a key set (``serving.jwks``) a loopback address.
@@ -60,7 +60,7 @@ def serve(
     _log_as_json()
     _check_reach(host, settings)
     address, port = _free_address(host, port)
-    app = create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), held=held)
+    app = create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), records=records)
     _collect_seldom()
     asyncio.run(_run(app, address=address, port=port, settings=settings.serving))
 

@@ -31,11 +31,11 @@ def client(workspace: Workspace) -> Client:
         listener_of("canary-erased", key=workspace.listener_key()), at=NOW - timedelta(hours=1)
     )
 
-    def held(_: str) -> Iterator[Record]:
+    def records(_: str) -> Iterator[Record]:
         yield from ()
 
     strict = load_settings(overrides={"consents": {"earlier_notices": {}}})
-    return Client(workspace, settings=strict, held=held)
+    return Client(workspace, settings=strict, records=records)
 
 
 def ask(client: Client, method: str, url: str, who: str, workspace: Workspace, **options: object) -> httpx.Response:

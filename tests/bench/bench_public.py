@@ -23,7 +23,7 @@ from bench_edge import free_port, running, wrk
 from support.proxying import nginx, program
 from support.serving import publish_many
 
-from pipelines.public import write_public
+from pipelines.night.public_files import write_public
 from recsys.releases.snapshot.publishing import link_public
 from recsys.settings import load_settings
 from recsys.workspace import MANIFEST, PUBLIC, Workspace, replace_file

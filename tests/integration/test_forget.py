@@ -24,7 +24,7 @@ from support.night import (
 
 from pipelines.base import job_context as module
 from pipelines.night.nightly import run_nightly
-from pipelines.privacy.export import held_in
+from pipelines.privacy.export import records_in
 from pipelines.privacy.forget import forget
 from recsys.artifacts.affinities import open_affinities
 from recsys.consents.log import ConsentLog, Purpose, consent_log
@@ -80,7 +80,7 @@ def holders(folder: Path, *needles: str) -> list[str]:
 
 def client_of(job: module.JobContext) -> Client:
     workspace, settings = job.workspace, job.settings
-    client = Client(workspace, settings=settings, held=held_in(workspace, settings=settings))
+    client = Client(workspace, settings=settings, records=records_in(workspace, settings=settings))
     client.now = job.now + timedelta(minutes=5)
     return client
 

@@ -57,7 +57,7 @@ def site(root: Path, *, settings: Settings) -> Iterator[Site]:
     """Serve a small snapshot, on which the tests of the endpoint agree."""
     workspace = Workspace(root).prepare()
     publish(workspace)
-    app = create_app(workspace, settings=settings, clock=lambda: NOW, held=lambda listener: iter(()))
+    app = create_app(workspace, settings=settings, clock=lambda: NOW, records=lambda listener: iter(()))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as behind, socket.create_server(("127.0.0.1", 0)) as before:
         serving = Thread(target=server.run, kwargs={"sockets": [behind]})

@@ -135,14 +135,14 @@ def told(answer: httpx.Response) -> tuple[object, ...]:
 class Client:
     """A client of the endpoint in this process; the clock can be set."""
 
-    def __init__(self, workspace: Workspace, *, settings: Settings, held: ListenerRecords | None = None) -> None:
+    def __init__(self, workspace: Workspace, *, settings: Settings, records: ListenerRecords | None = None) -> None:
         self.now = NOW
-        self._workspace, self._settings, self._held = workspace, settings, held
+        self._workspace, self._settings, self._records = workspace, settings, records
 
     @cached_property
     def app(self) -> FastAPI:
         """Made at the first request, so that its log goes to what captures standard error in the test itself."""
-        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now, held=self._held)
+        return create_app(self._workspace, settings=self._settings, clock=lambda: self.now, records=self._records)
 
     def get(self, url: str, **options: Any) -> httpx.Response:
         return self.request("GET", url, **options)

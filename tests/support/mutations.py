@@ -589,8 +589,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a row of the partner file needs no noisy count",
         PARTNER,
-        "for cell in here[block.noisy[here] >= least]:",
-        "for cell in here:",
+        "for at in here[block.noisy[here] >= least]:",
+        "for at in here:",
         ("attack/test_partner_rows.py::test_enough_listeners_alone_are_no_row",),
     ),
     Mutation(

@@ -28,7 +28,7 @@ from typing import Any
 from recsys.serving.server import serve
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
-serve(Workspace(Path(sys.argv[1])), settings=load_settings(), held=lambda listener: iter(()), port=0)
+serve(Workspace(Path(sys.argv[1])), settings=load_settings(), records=lambda listener: iter(()), port=0)
 """
 
 

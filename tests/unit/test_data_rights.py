@@ -26,12 +26,12 @@ def client(workspace: Workspace, settings: Settings) -> Client:
     """An endpoint whose private store holds two rows of Ana's."""
     ana = listener_of("ana", key=workspace.listener_key())
 
-    def held(listener: str) -> Iterator[Record]:
+    def records(listener: str) -> Iterator[Record]:
         if listener == ana:
             yield Record("contribution", NIGHT, "PT", "t1", 3, (CHARTS, MODELS))
             yield Record("counted_night", NIGHT, None, None, None, (CHARTS,))
 
-    return Client(workspace, settings=settings, held=held)
+    return Client(workspace, settings=settings, records=records)
 
 
 def lines_of(client: Client, who: str, workspace: Workspace, settings: Settings) -> list[dict[str, Any]]:
@@ -118,11 +118,11 @@ def test_an_endpoint_without_the_store_does_not_say_that_nothing_is_held(
 def test_a_store_that_cannot_be_read_is_a_problem_and_not_half_an_export(
     workspace: Workspace, settings: Settings
 ) -> None:
-    def held(_: str) -> Iterator[Record]:
+    def records(_: str) -> Iterator[Record]:
         raise NotReadyError("the disk is away")
         yield
 
-    answer = Client(workspace, settings=settings, held=held).get(
+    answer = Client(workspace, settings=settings, records=records).get(
         "/v1/me/data", headers=bearer("ana", workspace=workspace, settings=settings)
     )
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")

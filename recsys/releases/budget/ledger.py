@@ -31,7 +31,7 @@ class Spend:
         Squared Euclidean norm of what one listener adds at most.
     tiers : mapping of str to mapping
         By tier of the release: ``rho``, its share of the budget, and ``sigma_squared`` of the discrete Gaussian noise
-        in every one of its cells.
+        in every one of its counts.
     rows : str
         Digest of the places that the release covers.
     parameters : mapping

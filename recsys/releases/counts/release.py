@@ -35,7 +35,7 @@ __all__ = [
 
 PURPOSE = CHARTS
 
-_BLOCK = 1 << 21  # cells at a time: memory of a release does not grow with its number of parts
+_BLOCK = 1 << 21  # counts at a time: memory of a release does not grow with its number of parts
 
 
 def release(
@@ -56,7 +56,7 @@ def release(
     noisier. Of this noisy histogram the candidates' counts are written, and of other tracks those that stand out of
     the noise: that choice costs nothing, being made of what is noisy already. A night that was released is returned as
     it is and costs nothing. The noise of a tier has σ² = max_tracks / (2ρ), which gives ρ-zCDP, because one listener
-    changes at most ``max_tracks`` of its cells by 1 each; tiers add up.
+    changes at most ``max_tracks`` of its counts by 1 each; tiers add up.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def true_counts(
 
 
 def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> Iterator[Block]:
-    """Add fresh noise to every cell of all rows, some rows at a time: the one place where a release is drawn.
+    """Add fresh noise to every count of all rows, some rows at a time: the one place where a release is drawn.
 
     Parameters
     ----------
@@ -224,12 +224,12 @@ def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> It
         In the order of the rows.
     """
     row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
-    cells, start = row.astype(np.int64) * width + track, 0
+    at, start = row.astype(np.int64) * width + track, 0
     for tier, places in _blocks(tiers, length=max(1, _BLOCK // width)):
         size = len(places) * width
         noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)
-        here = slice(*np.searchsorted(cells, [start, start + size]))
-        noisy[cells[here] - start] += listeners[here]
+        here = slice(*np.searchsorted(at, [start, start + size]))
+        noisy[at[here] - start] += listeners[here]
         yield Block(tier, places, noisy)
         start += size
 

@@ -23,8 +23,8 @@ from recsys.workspace import MANIFEST, read_manifest
 COUNTS = "counts.parquet"
 
 _ROOM = 1 << 25  # bytes of decoded nights that a reader keeps: a week of a small world, not a night of a large one
-_BLOCK = 1 << 22  # cells at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
-_MOST_NIGHTS = 255  # nights of a cell are held in a byte
+_BLOCK = 1 << 22  # counts at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
+_MOST_NIGHTS = 255  # nights of a count are held in a byte
 
 Facts = Mapping[str, Any]  # of a manifest
 
@@ -224,7 +224,7 @@ def _variances(facts: Facts, *, tiers: Iterable[str]) -> NDArray[np.float32]:
 
 
 def _order(lengths: NDArray[np.int64], by: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the order of cells in which runs of the given lengths stand in the order ``by``."""
+    """Return the order of counts in which runs of the given lengths stand in the order ``by``."""
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     starts = _starts(lengths[by])
     return np.repeat(first[by] - starts[:-1], lengths[by]) + np.arange(starts[-1])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recsys.geography.atlas import Atlas
 from recsys.releases.counts.candidates import Candidates
 
-_GROUP = 1 << 20  # cells of a row group at least
+_GROUP = 1 << 20  # counts of a row group at least
 _ENDLESS = 1e9  # listeners: no count is as large, and it fits in 32 bits
 
 
@@ -56,7 +56,7 @@ class Written:
     tracks : frozenset of str
         All tracks in it.
     newcomers : mapping of str to int
-        By tier, how many cells of tracks that are no candidates.
+        By tier, how many counts of tracks that are no candidates.
     """
 
     tracks: frozenset[str]
@@ -80,19 +80,19 @@ def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atla
     written, newcomers = np.zeros(len(candidates.tracks), dtype=bool), Counter[str]()
     names = np.array(candidates.tracks, dtype=object)
     with pq.ParquetWriter(file, _ARROW, compression="zstd", **_ENCODING) as writer:
-        for cells in _groups(_standing_out(blocks, candidates=candidates, atlas=atlas)):
-            here = np.unique(np.concatenate([some.tracks for some in cells]))
+        for group in _groups(_standing_out(blocks, candidates=candidates, atlas=atlas)):
+            here = np.unique(np.concatenate([some.tracks for some in group]))
             written[here] = True
-            for some in cells:
+            for some in group:
                 newcomers[some.tier] += int((~some.candidate).sum())
-            table = _as_table(cells, tracks=here, names=names[here])
+            table = _as_table(group, tracks=here, names=names[here])
             writer.write_table(table, row_group_size=len(table))  # a place is in one row group
     return Written(frozenset(names[written]), newcomers)
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """The cells of a block that are written: how many each place has, and each one's track, count and kind."""
+class _Chosen:
+    """The counts of a block that are written: how many each place has, and each one's track, count and kind."""
 
     tier: str
     places: tuple[str, ...]
@@ -113,8 +113,8 @@ class _Around:
 _NOTHING = _Around(np.zeros(1), np.zeros(1))
 
 
-def _standing_out(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas) -> Iterator[_Cells]:
-    """Choose the cells of each block, with what the larger places around it say."""
+def _standing_out(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas) -> Iterator[_Chosen]:
+    """Choose the counts of each block, with what the larger places around it say."""
     around: dict[str, _Around] = {}
     tier, said, highest = None, _NOTHING, np.zeros(1, dtype=np.int32)
     for block in blocks:
@@ -124,7 +124,7 @@ def _standing_out(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atl
             tier, said = block.tier, nearest
             highest = _highest(tier.sigma_squared, said, deviations=candidates.threshold)
         among = _among(block.places, candidates)
-        yield _cells(block, among=among, highest=highest)
+        yield _chosen(block, among=among, highest=highest)
         if block.tier.name != "part":  # keep what the places in it will ask for, and no other country's
             own = _with_own(block, said, among=among[0])
             around = {place: around[place] for place in above if place in around} | {block.places[0]: own}
@@ -156,18 +156,18 @@ def _with_own(block: Block, said: _Around, *, among: NDArray[np.bool_]) -> _Arou
     return _Around(said.counts + own * block.noisy, said.precision + own)
 
 
-def _cells(block: Block, *, among: NDArray[np.bool_], highest: NDArray[np.int32]) -> _Cells:
+def _chosen(block: Block, *, among: NDArray[np.bool_], highest: NDArray[np.int32]) -> _Chosen:
     noisy = block.noisy.reshape(len(block.places), -1)
     written = among | (noisy > highest)
     row, track = np.divmod(np.flatnonzero(written), written.size // len(block.places))
     lengths = np.bincount(row, minlength=len(noisy))
-    return _Cells(block.tier.name, block.places, lengths, track, noisy[written], among[written])
+    return _Chosen(block.tier.name, block.places, lengths, track, noisy[written], among[written])
 
 
-def _groups(cells: Iterable[_Cells]) -> Iterator[list[_Cells]]:
+def _groups(blocks: Iterable[_Chosen]) -> Iterator[list[_Chosen]]:
     """Put blocks together until there is enough for a row group."""
-    group: list[_Cells] = []
-    for some in cells:
+    group: list[_Chosen] = []
+    for some in blocks:
         group.append(some)
         if sum(len(one.tracks) for one in group) >= _GROUP:
             yield group
@@ -176,13 +176,13 @@ def _groups(cells: Iterable[_Cells]) -> Iterator[list[_Cells]]:
         yield group
 
 
-def _as_table(cells: list[_Cells], *, tracks: NDArray[np.int64], names: NDArray[np.object_]) -> pa.Table:
-    """Lay out cells as RegionCounts, with texts as codes into dictionaries: no text is copied a million times."""
-    places = [place for some in cells for place in some.places]
+def _as_table(group: list[_Chosen], *, tracks: NDArray[np.int64], names: NDArray[np.object_]) -> pa.Table:
+    """Lay out counts as RegionCounts, with texts as codes into dictionaries: no text is copied a million times."""
+    places = [place for some in group for place in some.places]
     lengths, listeners, candidate = (
-        np.concatenate([getattr(some, name) for some in cells]) for name in ("lengths", "listeners", "candidate")
+        np.concatenate([getattr(some, name) for some in group]) for name in ("lengths", "listeners", "candidate")
     )
-    track = np.searchsorted(tracks, np.concatenate([some.tracks for some in cells]))
+    track = np.searchsorted(tracks, np.concatenate([some.tracks for some in group]))
     columns = [
         pa.DictionaryArray.from_arrays(np.repeat(np.arange(len(places), dtype=np.int32), lengths), pa.array(places)),
         pa.DictionaryArray.from_arrays(track.astype(np.int32), pa.array(names, pa.string())),

@@ -214,16 +214,16 @@ def _spend(period: Period, *, tiers: Sequence[Tier], known: Mapping[str, Any], s
 def _published(
     true: pl.DataFrame, *, order: Sequence[Tier], tracks: Sequence[str], settings: PartnerSettings
 ) -> Iterator[tuple[str, str, int]]:
-    """Draw the noise of every cell, and yield place, track and rounded count where both conditions are met."""
+    """Draw the noise of every count, and yield place, track and rounded count where both conditions are met."""
     row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
     real, start, width = row.astype(np.int64) * len(tracks) + track, 0, len(tracks)
     enough = real[listeners >= settings.min_listeners]
     for block in release.noisy_blocks(true, tiers=order, width=width):
         least = threshold(block.tier.sigma_squared, settings=settings)
         here = enough[slice(*np.searchsorted(enough, [start, start + block.noisy.size]))] - start
-        for cell in here[block.noisy[here] >= least]:
-            rounded = round(int(block.noisy[cell]) / settings.rounding) * settings.rounding
-            yield block.places[cell // width], tracks[cell % width], rounded
+        for at in here[block.noisy[here] >= least]:
+            rounded = round(int(block.noisy[at]) / settings.rounding) * settings.rounding
+            yield block.places[at // width], tracks[at % width], rounded
         start += block.noisy.size
 
 

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import NotReadyError
-from recsys.serving.snapshot.response_cache import Answer, Headers, Prepared, url_of
+from recsys.serving.snapshot.response_cache import Answer, Headers, ResponseCache, url_of
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 _JSON, _GEOJSON = ".json", ".geojson"
@@ -25,14 +25,14 @@ class PublicFiles:
     Parameters
     ----------
     app : ASGI application
-    prepared : Prepared
+    responses : ResponseCache
         Keeps the answers.
     current : Current
         Answers are those of the newest snapshot.
     """
 
-    def __init__(self, app: ASGIApp, *, prepared: Prepared, current: Current) -> None:
-        self._app, self._prepared, self._current = app, prepared, current
+    def __init__(self, app: ASGIApp, *, responses: ResponseCache, current: Current) -> None:
+        self._app, self._responses, self._current = app, responses, current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -53,12 +53,12 @@ class PublicFiles:
             return None
         # Where a header chooses, the address alone does not say which of the two it was.
         key = url_of(scope) if asked.ending or asked.path != _REGIONS else asked.file.encode()
-        ready = self._prepared.find(key, of=published)
+        ready = self._responses.find(key, of=published)
         return ready or await run_in_threadpool(self._read, asked, published, key)
 
     async def _newest(self) -> Published:
-        settled = self._current.settled()
-        return await run_in_threadpool(self._current.get) if settled is None else settled
+        loaded = self._current.loaded()
+        return await run_in_threadpool(self._current.get) if loaded is None else loaded
 
     def _read(self, asked: "_Asked", published: Published, key: bytes) -> Answer | None:
         body = published.files.read(asked.file)
@@ -66,11 +66,11 @@ class PublicFiles:
             return None
         media_type = published.files.files[asked.file]["media_type"]
         width = from_json(body)["scope"] if asked.is_chart else None
-        answer = self._prepared.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
+        answer = self._responses.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
         smaller = published.files.read(f"{asked.file}.gz")
         if smaller is not None:
             answer.add_packed(smaller)
-        return self._prepared.keep(answer, key, of=published)
+        return self._responses.keep(answer, key, of=published)
 
 
 @dataclass(frozen=True)

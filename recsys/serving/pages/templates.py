@@ -44,7 +44,7 @@ _HEADERS = {
 
 def shown(template: str, request: Request, *, current: Current, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
-    text = rendered(template, published=current.settled(), **values)
+    text = rendered(template, published=current.loaded(), **values)
     return revalidated(HTMLResponse(text, status_code=status), request)
 
 

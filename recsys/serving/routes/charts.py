@@ -64,23 +64,23 @@ def regions(
     query: Annotated[RegionsParameters, Query()],
     settings: AppSettings,
     published: Snapshot,
-    prepared: Answers,
+    responses: Answers,
 ) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
     limit, geojson = places_within(query.limit, settings=settings), accepts_geojson(request.scope["headers"])
     whole = not query.q  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
-    ready = prepared.find(asked, of=published) if whole else None
+    ready = responses.find(asked, of=published) if whole else None
     if ready:
         return ready
     find = regions_geojson if geojson else regions_answer
-    answer = prepared.answer(
+    answer = responses.answer(
         find(published, query=query.q, limit=limit),
         route="/v1/regions",
         media_type=GEOJSON if geojson else "application/json",
         vary="Accept, Accept-Encoding",
     )
-    return prepared.keep(answer, asked, of=published) if whole else answer
+    return responses.keep(answer, asked, of=published) if whole else answer
 
 
 @router.get(
@@ -90,15 +90,15 @@ def regions(
     responses={200: {"content": {"application/json": {"example": REGIONS}}}, **problems(400, 503)},
     dependencies=[Depends(without_parameters)],
 )
-def all_regions(settings: AppSettings, published: Snapshot, prepared: Answers) -> Answer:
+def all_regions(settings: AppSettings, published: Snapshot, responses: Answers) -> Answer:
     """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
     route = "/v1/regions/all"
-    ready = prepared.find(route.encode(), of=published)
+    ready = responses.find(route.encode(), of=published)
     if ready:
         return ready
     found = regions_answer(published, query="", limit=settings.serving.max_regions)
-    answer = prepared.answer(found, route=route, vary="Accept-Encoding")
-    return prepared.keep(answer, route.encode(), of=published)
+    answer = responses.answer(found, route=route, vary="Accept-Encoding")
+    return responses.keep(answer, route.encode(), of=published)
 
 
 @router.get(
@@ -115,7 +115,7 @@ def chart(
     query: Annotated[ChartParameters, Query()],
     settings: AppSettings,
     published: Snapshot,
-    prepared: Answers,
+    responses: Answers,
 ) -> Answer:
     """Return a public chart: browsing a place is no statement about where one is.
 
@@ -125,7 +125,7 @@ def chart(
     """
     limit = items_within(query.limit, settings=settings)
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
-    answer = prepared.answer(
+    answer = responses.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
     )
-    return prepared.keep(answer, url_of(request.scope), of=published)
+    return responses.keep(answer, url_of(request.scope), of=published)

@@ -42,13 +42,13 @@ class Erasure(TypedDict):
         **problems(401, 503),
     },
 )
-def data(who: Listener, log: Consents, held: Stored) -> StreamingResponse:
+def data(who: Listener, log: Consents, records: Stored) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
-    lines = _lines(who, log=log, held=held)
+    lines = _lines(who, log=log, records=records)
     first = next(lines)
     headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
     return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
@@ -88,22 +88,22 @@ def erasure(
     return JSONResponse(answer)
 
 
-def _lines(who: SignedIn, *, log: ConsentLog, held: ListenerRecords | None) -> Iterator[dict[str, Any]]:
-    if held is None:
+def _lines(who: SignedIn, *, log: ConsentLog, records: ListenerRecords | None) -> Iterator[dict[str, Any]]:
+    if records is None:
         raise NotReadyError(
             "this endpoint has no access to the private store", hint="Start it with `hearabouts serve`."
         )
     standings = log.standings(who.listener, at=who.now)
     allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
     erased = log.erasures.concerns(who.listener)
-    records = held(who.listener)  # read also where it is erased: the time tells nothing
-    first = list(islice(records, 1))  # now, as a failure can be answered only before the first line
+    stored = records(who.listener)  # read also where it is erased: the time tells nothing
+    first = list(islice(stored, 1))  # now, as a failure can be answered only before the first line
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in log.entries(who.listener):
         lines += 1
         yield _consent(entry)
-    for record in chain(first, records):
+    for record in chain(first, stored):
         if not erased:
             lines += 1
             yield _stored(record, allowed)

@@ -61,7 +61,7 @@ def metrics(request: Request, current: Snapshots, counts: Counts, settings: AppS
     who = settings.serving.metrics
     if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, settings.serving.proxies))):
         raise HTTPException(404)
-    published = current.settled()
+    published = current.loaded()
     text = counts.text(as_of=published.as_of if published else None, now=clock())
     return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 

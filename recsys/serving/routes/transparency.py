@@ -96,12 +96,12 @@ ToldHere = Annotated[Transparency, Depends(_told_here)]
     summary="What is collected, and what for",
     responses={200: {"content": {"application/json": {"example": TRANSPARENCY}}}, **problems(400)},
 )
-def transparency(found: ToldHere, prepared: Answers) -> Response:
+def transparency(found: ToldHere, responses: Answers) -> Response:
     """Return what is collected, for which purpose, how coarse, how long, and what was spent on privacy.
 
     It is generated from the settings, the atlas and the ledger's account.
     """
-    return prepared.answer(found, route="/v1/transparency")
+    return responses.answer(found, route="/v1/transparency")
 
 
 def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:

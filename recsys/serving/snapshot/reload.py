@@ -71,7 +71,7 @@ class HotReload(Generic[T]):
         """Return the newest that verified, or None where there is none."""
         return self._follow(again=False).found
 
-    def settled(self) -> T | None:
+    def loaded(self) -> T | None:
         """Return the newest where that takes no more than a look at the pointer, else None."""
         seen = self._seen
         return seen.found if self._looked_at() == seen.pointer else None

@@ -120,7 +120,7 @@ def _tag(body: bytes) -> bytes:
     return entity_tag(hashlib.sha256(body).hexdigest(), size=len(body)).encode()
 
 
-class Prepared:
+class ResponseCache:
     """Keeps the answers of one snapshot, within bounds, and makes them.
 
     Parameters

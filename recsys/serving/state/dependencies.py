@@ -14,7 +14,7 @@ from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import ConsentLog
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
-from recsys.serving.snapshot.response_cache import Prepared
+from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 from recsys.serving.state.endpoint import Endpoint
 from recsys.serving.state.export import ListenerRecords
@@ -48,8 +48,8 @@ async def newest_snapshot(request: Request) -> Published:
         If there is none.
     """
     current = shared_by(request).current
-    settled = current.settled()
-    return await run_in_threadpool(current.get) if settled is None else settled
+    loaded = current.loaded()
+    return await run_in_threadpool(current.get) if loaded is None else loaded
 
 
 async def _consents(request: Request) -> ConsentLog:
@@ -64,12 +64,12 @@ async def _metrics(request: Request) -> Metrics:
     return shared_by(request).metrics
 
 
-async def _prepared(request: Request) -> Prepared:
-    return shared_by(request).prepared
+async def _responses(request: Request) -> ResponseCache:
+    return shared_by(request).responses
 
 
-async def _held(request: Request) -> ListenerRecords | None:
-    return shared_by(request).held
+async def _records(request: Request) -> ListenerRecords | None:
+    return shared_by(request).records
 
 
 async def _account(request: Request) -> HotReload[Accounted]:
@@ -97,10 +97,10 @@ ListenerKey = Annotated[bytes, Depends(_listener_key)]
 Counts = Annotated[Metrics, Depends(_metrics)]
 """The metrics of the application."""
 
-Answers = Annotated[Prepared, Depends(_prepared)]
+Answers = Annotated[ResponseCache, Depends(_responses)]
 """Makes public answers, and keeps those that are asked for again."""
 
-Stored = Annotated[ListenerRecords | None, Depends(_held)]
+Stored = Annotated[ListenerRecords | None, Depends(_records)]
 """Reads what is stored about a listener, where whoever started the endpoint lets it."""
 
 PrivacySpent = Annotated[HotReload[Accounted], Depends(_account)]

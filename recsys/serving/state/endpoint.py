@@ -11,7 +11,7 @@ from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.trending import Nearby
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
-from recsys.serving.snapshot.response_cache import Prepared
+from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import Current
 from recsys.serving.state.export import ListenerRecords
 from recsys.settings import Settings
@@ -37,9 +37,9 @@ class Endpoint:
     listener_key : bytes
         What turns a user id into a listener.
     metrics : Metrics
-    prepared : Prepared
+    responses : ResponseCache
         Public answers, as bytes.
-    held : ListenerRecords or None
+    records : ListenerRecords or None
         Reads what is stored about a listener.
     account : HotReload of Accounted
         What the last night wrote about the privacy that was spent.
@@ -53,8 +53,8 @@ class Endpoint:
     identity: Identity
     listener_key: bytes
     metrics: Metrics
-    prepared: Prepared
-    held: ListenerRecords | None
+    responses: ResponseCache
+    records: ListenerRecords | None
     account: HotReload[Accounted]
 
 
