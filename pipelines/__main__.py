@@ -130,7 +130,7 @@ def evaluate(
     second_seed
         Train a second time with another seed, to measure the stability of lists; without, it takes half as long.
     """
-    from pipelines.base.config import read_config
+    from pipelines.base.experiment_config import read_config
     from pipelines.base.job_context import JobContext, Sources
     from pipelines.experiments.champion import settings_of
     from pipelines.experiments.evaluate import models_table, run_evaluate
@@ -258,7 +258,7 @@ def partner(
     """
     from pipelines.base.job_context import JobContext, Sources
     from pipelines.privacy.partner import run_partner
-    from recsys.releases.partner.release import Period
+    from recsys.releases.partner.partner_release import Period
 
     if catalogue is None and consents is not None:
         raise UsageError(
@@ -380,7 +380,7 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
     file
         Parquet, CSV (also .gz) or NDJSON with user_id, purpose, state, at and notice_version.
     """
-    from pipelines.privacy.consents import import_consents
+    from pipelines.privacy.import_consents import import_consents
 
     workspace, settings = common.opened()
     with workspace.locked():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.config import FIXED
+from pipelines.base.experiment_config import FIXED
 from pipelines.base.terminal import log, tell
 from pipelines.mlflow.model_registry import Champion, Registry
 from pipelines.mlflow.run_tags import NO_CHAMPION
@@ -18,7 +18,7 @@ def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]]
     A key of ``[models]`` comes from the environment, else from the overrides, else from the file, else from the
     champion, else from ``recsys/hearabouts.toml``: so the file that an operator has always used goes on saying what it
     says. Where it says something else than the champion, a line of the log names the keys. What a run is asked
-    (:data:`pipelines.base.config.FIXED`) never comes from a champion.
+    (:data:`pipelines.base.experiment_config.FIXED`) never comes from a champion.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from pipelines.base.config import Config
+from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import step
 from pipelines.experiments.search import Found, search

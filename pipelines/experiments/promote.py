@@ -30,7 +30,7 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     the environment set over them. Where there is no champion yet, a night uses the defaults: then these have to be
     beaten, unless the run has them itself, and no other model in its own table may be surely better than the one that
     would be served.
-    What a run is asked (:data:`pipelines.base.config.FIXED`) is not promoted.
+    What a run is asked (:data:`pipelines.base.experiment_config.FIXED`) is not promoted.
 
     Parameters
     ----------

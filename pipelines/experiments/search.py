@@ -9,7 +9,7 @@ import optuna
 import polars as pl
 from optuna.trial import TrialState
 
-from pipelines.base.config import Range, Search, Value, is_whole
+from pipelines.base.experiment_config import Range, Search, Value, is_whole
 from pipelines.base.terminal import followed, tell
 from recsys.errors import InputError
 from recsys.models.deployable import validated

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.base.config import FIXED
+from pipelines.base.experiment_config import FIXED
 from pipelines.mlflow import tracking
 from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from recsys.errors import InputError, UnknownRunError

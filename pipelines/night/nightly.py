@@ -19,14 +19,14 @@ from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
-from pipelines.privacy.audit import audit_release
-from pipelines.privacy.consents import import_consents, read_consents
 from pipelines.privacy.forget import forgetting
-from pipelines.privacy.privacy_account import write_account
+from pipelines.privacy.import_consents import import_consents, read_consents
+from pipelines.privacy.nightly_audit import audit_release
+from pipelines.privacy.write_privacy_account import write_account
 from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
-from recsys.arrivals.tables import Counts
 from recsys.cells.contributions import bound
 from recsys.cells.store import Buckets
 from recsys.errors import InputError, NotReadyError
@@ -101,6 +101,7 @@ def run_nightly(
 def rehearse(job: JobContext, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
     """Read and check everything that a run would, say what it would do, and change nothing."""
     plan = plan_nights(job, through=through, skip=skip)
+    _check_begun(plan, job)
     if job.sources.consents:
         read_consents(job.sources.consents, key=bytes(32), settings=job.settings)
     tracks, parts = job.catalogue.height, len(job.atlas.parts)
@@ -259,7 +260,7 @@ def _check_begun(plan: Plan, job: JobContext) -> None:
     """Refuse to go on where no night was released and none can be."""
     if not plan.due and not job.releases.nights():
         raise NotReadyError(
-            "no night is over yet",
+            "no night is over yet, or none that is not left out",
             hint="Run `hearabouts nightly` again when one is (days are UTC), with the same --skip if there was one.",
         )
 
@@ -275,9 +276,10 @@ def _is_published(job: JobContext) -> bool:
         facts = publishing.current(job.workspace).manifest
     except (NotReadyError, InputError):
         return False
-    alike = facts["settings"] == job.settings.digest() or facts["atlas"] != job.atlas.version
     has_files = f"{PUBLIC}/{MANIFEST}" in facts["files"]  # which a version of this code did not write
-    return has_files and alike and bool(released) and facts["as_of"] == released[-1].isoformat()
+    alike = facts["settings"] == job.settings.digest() and has_files
+    can_be = facts["atlas"] == job.atlas.version
+    return (alike or not can_be) and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
 def _audit(job: JobContext, run: tracking.Run) -> Finding:

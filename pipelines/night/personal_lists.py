@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext
 from recsys.artifacts.affinities import EVIDENCE, Affinities, Orders, default_orders, nobody, write
-from recsys.artifacts.list_candidates import Candidates, candidates_of
+from recsys.artifacts.list_candidates import ListCandidates, candidates_of
 from recsys.artifacts.scoring import evidence_for
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas, countries
@@ -152,7 +152,7 @@ def _affinities(
 class _Home:
     """The candidates of a home, their columns in the affinities, and in the interactions (-1 for none)."""
 
-    candidates: Candidates[str]
+    candidates: ListCandidates[str]
     columns: NDArray[np.int32]
     tracks: IntArray
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.base.job_context import JobContext
 from recsys.arrivals import listens
-from recsys.arrivals.tables import Counts
+from recsys.arrivals.input_tables import Counts
 from recsys.errors import InputError, UsageError
 from recsys.releases.counts import release
 from recsys.workspace import Workspace, replace_file

@@ -8,13 +8,13 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import step
-from pipelines.privacy.consents import import_consents
-from pipelines.privacy.privacy_account import write_account
+from pipelines.privacy.import_consents import import_consents
+from pipelines.privacy.write_privacy_account import write_account
 from recsys.arrivals.permission import still_allowed
 from recsys.cells.contributions import bound_for_partner
 from recsys.errors import InputError, UsageError
 from recsys.releases.partner.files import CHECKSUMS, FILES, read_facts
-from recsys.releases.partner.release import Period, confirm, release_partner_file
+from recsys.releases.partner.partner_release import Period, confirm, release_partner_file
 from recsys.workspace import staged
 
 

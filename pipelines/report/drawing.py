@@ -9,8 +9,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from pipelines.report.html_templates import template
 from pipelines.report.maps import coastlines
-from pipelines.report.templates import template
 from recsys.geography.places import Place
 
 WIDTH, HEIGHT = 360, 210  # of a chart of lines, in its own units: a phone shows its letters as large as the page's

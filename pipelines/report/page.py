@@ -9,8 +9,8 @@ import polars as pl
 from markupsafe import Markup
 
 from pipelines.report.drawing import Dot, country_map, dots, lines, world_map
+from pipelines.report.html_templates import template, text_of
 from pipelines.report.maps import largest_countries
-from pipelines.report.templates import template, text_of
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas
 from recsys.models.bootstrap import Difference, paired
@@ -73,8 +73,8 @@ def _found(evaluation: Evaluation, gains: pl.DataFrame, *, atlas: Atlas) -> dict
         "between": gains.height - 2 * NAMED,
         "histories": _histories(evaluation),
         "curve": _curve(evaluation),
-        "columns": list(_PORTRAITS.values()),
-        "portraits": [_portrait(model, evaluation.metrics) for model in MODELS],
+        "columns": list(_BEYOND_ACCURACY.values()),
+        "beyond_accuracy": [_beyond_accuracy(model, evaluation.metrics) for model in MODELS],
         **_maps(gains, atlas),
     }
 
@@ -147,13 +147,13 @@ def _curve(evaluation: Evaluation) -> Markup | None:
     return lines(series, across=[str(step + 1) for step in sorted(curve["step"].unique())])
 
 
-def _portrait(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:
-    values = [metrics[f"{model}.{name}"] for name in _PORTRAITS]
+def _beyond_accuracy(model: str, metrics: Mapping[str, float]) -> dict[str, Any]:
+    values = [metrics[f"{model}.{name}"] for name in _BEYOND_ACCURACY]
     figures = [f"{value:.3f}" if np.isfinite(value) else "–" for value in values]
     return {"name": NAMES[model], "served": model == SERVED, "figures": figures}
 
 
-_PORTRAITS = {
+_BEYOND_ACCURACY = {
     "ndcg_at_10": "NDCG@10",
     "with_heard_ndcg_at_10": "heard kept",
     "recall_at_100": "recall@100",

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.sample import geography, listeners, tastes, trends
+from pipelines.sample import geography, listeners, planted_trends, tastes
 from pipelines.sample.geography import Floats, Ints, Scene
 from pipelines.sample.listeners import AWAY, FAVOURITE_SHARES, FAVOURITES, HOME, SECOND, Listeners, draw_genres
+from pipelines.sample.planted_trends import Trend
 from pipelines.sample.tastes import GENRES, Tastes, Tracks, draw, probabilities
-from pipelines.sample.trends import Trend
 from recsys.geography.atlas import Atlas
 
 WEEKDAYS = np.array([0.95, 0.94, 0.97, 1.0, 1.1, 1.1, 0.94])  # Monday first: listeners on an average night
@@ -97,7 +97,7 @@ def invent_world(atlas: Atlas, *, size: float, seed: int, nights: int, tracks: i
         tracks=catalogue,
         tastes=liked,
         listeners=listeners.invent_listeners(scenes, catalogue, liked, atlas=atlas, nights=nights, rng=for_listeners),
-        trends=trends.plant(scenes, catalogue, nights=nights, rng=for_trends),
+        trends=planted_trends.plant(scenes, catalogue, nights=nights, rng=for_trends),
         weekend=np.exp(for_weekend.normal(0, WEEKEND, GENRES)),
         first=first,
         nights=nights,

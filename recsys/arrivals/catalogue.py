@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.arrivals import tables
-from recsys.arrivals.tables import Kind
+from recsys.arrivals import input_tables
+from recsys.arrivals.input_tables import Kind
 from recsys.errors import InputError
 from recsys.schemas import Catalogue, at_border
 
-_TABLE = tables.Table(
+_TABLE = input_tables.Table(
     required={"track_id": Kind.TEXT, "title": Kind.TEXT, "artist_id": Kind.TEXT, "artist": Kind.TEXT},
     optional={"released": Kind.DATE},
 )
@@ -36,10 +36,10 @@ def read_catalogue(source: Path) -> pl.DataFrame:
         If it cannot be read, a column is missing or unexpected, it holds no track, a text is missing, or a track is
         there twice. The message says how many and names up to three tracks.
     """
-    files = tables.files_of(source)
-    with tables.reading(source):
-        parts = [tables.parse(tables.scan(file, table=_TABLE), table=_TABLE).collect() for file in files]
-    tracks = pl.concat([tables.empty(_TABLE).collect(), *parts]).sort("track_id", maintain_order=True)
+    files = input_tables.files_of(source)
+    with input_tables.reading(source):
+        parts = [input_tables.parse(input_tables.scan(file, table=_TABLE), table=_TABLE).collect() for file in files]
+    tracks = pl.concat([input_tables.empty(_TABLE).collect(), *parts]).sort("track_id", maintain_order=True)
     if tracks.is_empty():
         raise InputError(f"the catalogue {source} holds no track", hint="Deliver the catalogue and run again.")
     for name in _TABLE.required:

@@ -16,12 +16,12 @@ from pathlib import Path
 import polars as pl
 import polars_h3
 
-from recsys.arrivals import tables
-from recsys.arrivals.tables import Counts, Kind, TableFile
+from recsys.arrivals import input_tables
+from recsys.arrivals.input_tables import Counts, Kind, TableFile
 from recsys.errors import InputError
 from recsys.schemas import Listens, at_border
 
-_TABLE = tables.Table(
+_TABLE = input_tables.Table(
     required={"user_id": Kind.TEXT, "track_id": Kind.TEXT, "played_at": Kind.INSTANT},
     optional={
         "latitude": Kind.NUMBER,
@@ -68,7 +68,7 @@ class CheckedNight:
         InputError
             If a file turns out to be damaged.
         """
-        counts = tables.count(self.rows, what=f"listens of {self.night} in {self.source}", source=self.source)
+        counts = input_tables.count(self.rows, what=f"listens of {self.night} in {self.source}", source=self.source)
         return replace(counts, rows_of_input=self.rows_of_input)
 
 
@@ -94,7 +94,9 @@ def nights(source: Path, *, now: datetime) -> dict[date, int]:
     """
     partitions = _partitions(source)
     if partitions:
-        return {night: sum(_rows(file) for file in tables.files_of(folder)) for night, folder in partitions.items()}
+        return {
+            night: sum(_rows(file) for file in input_tables.files_of(folder)) for night, folder in partitions.items()
+        }
     return _nights_of(source, _flat_files(source), now=now)
 
 
@@ -166,15 +168,15 @@ def _day_of(folder: Path) -> date:
 
 
 def _flat_files(source: Path) -> tuple[TableFile, ...]:
-    files = tables.files_of(source)
+    files = input_tables.files_of(source)
     if not files:
         raise InputError(f"{source} holds no file", hint="Check the path, and whether the delivery arrived.")
     return files
 
 
 def _partition(folder: Path | None) -> pl.LazyFrame:
-    files = tables.files_of(folder) if folder else ()
-    return _together([tables.parse(_scan(file), table=_TABLE) for file in files])
+    files = input_tables.files_of(folder) if folder else ()
+    return _together([input_tables.parse(_scan(file), table=_TABLE) for file in files])
 
 
 def _flat(source: Path, night: date, *, now: datetime) -> pl.LazyFrame:
@@ -192,18 +194,22 @@ def _of_night(rows: pl.LazyFrame, night: date, *, last: bool, now: datetime) -> 
     if isinstance(dtype, pl.Datetime):
         candidates = _inside(night, dtype=dtype)
         rows = rows.filter(candidates | _dayless(now, dtype=dtype) if last else candidates)
-    own = pl.when(_dayless(now, dtype=tables.INSTANT)).then(last).otherwise(_inside(night, dtype=tables.INSTANT))
-    return tables.parse(rows, table=_TABLE).filter(own)
+    own = (
+        pl.when(_dayless(now, dtype=input_tables.INSTANT))
+        .then(last)
+        .otherwise(_inside(night, dtype=input_tables.INSTANT))
+    )
+    return input_tables.parse(rows, table=_TABLE).filter(own)
 
 
 def _inside(night: date, *, dtype: pl.DataType) -> pl.Expr:
     start = datetime.combine(night, time(), UTC)
-    since, until = (tables.literal(instant, dtype=dtype) for instant in (start, start + timedelta(days=1)))
+    since, until = (input_tables.literal(instant, dtype=dtype) for instant in (start, start + timedelta(days=1)))
     return (pl.col("played_at") >= since) & (pl.col("played_at") < until)
 
 
 def _dayless(now: datetime, *, dtype: pl.DataType) -> pl.Expr:
-    return pl.col("played_at").is_null() | (pl.col("played_at") > tables.literal(now, dtype=dtype))
+    return pl.col("played_at").is_null() | (pl.col("played_at") > input_tables.literal(now, dtype=dtype))
 
 
 def _nights_of(source: Path, files: tuple[TableFile, ...], *, now: datetime) -> dict[date, int]:
@@ -230,20 +236,20 @@ def _last_over(days: Iterable[date], *, now: datetime) -> date:
 @lru_cache(maxsize=4096)  # a catch-up asks once for every night of a flat input
 def _tally(file: TableFile, *, now: datetime) -> dict[date | None, int]:
     """Count a file's rows by day; None stands for the rows without a day."""
-    played = tables.parse(_scan(file), table=_TABLE).select("played_at")
-    day = pl.when(~_dayless(now, dtype=tables.INSTANT)).then(pl.col("played_at").dt.date())
-    with tables.reading(file.path):
+    played = input_tables.parse(_scan(file), table=_TABLE).select("played_at")
+    day = pl.when(~_dayless(now, dtype=input_tables.INSTANT)).then(pl.col("played_at").dt.date())
+    with input_tables.reading(file.path):
         return dict(played.group_by(day=day).len().collect(engine="streaming").iter_rows())
 
 
 def _rows(file: TableFile) -> int:
-    with tables.reading(file.path):
+    with input_tables.reading(file.path):
         return int(_scan(file).select(pl.len()).collect(engine="streaming").item())
 
 
 def _scan(file: TableFile) -> pl.LazyFrame:
-    rows = tables.scan(file, table=_TABLE)
-    if ("latitude" in tables.columns_of(file)) != ("longitude" in tables.columns_of(file)):
+    rows = input_tables.scan(file, table=_TABLE)
+    if ("latitude" in input_tables.columns_of(file)) != ("longitude" in input_tables.columns_of(file)):
         raise InputError(
             f"{file.path} has one of latitude and longitude", hint="A position is both, or a cell, or neither."
         )
@@ -251,7 +257,7 @@ def _scan(file: TableFile) -> pl.LazyFrame:
 
 
 def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
-    return pl.concat(parts) if parts else tables.empty(_TABLE)
+    return pl.concat(parts) if parts else input_tables.empty(_TABLE)
 
 
 def _reason(night: date, *, now: datetime) -> pl.Expr:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.arrivals import tables
-from recsys.arrivals.tables import Counts, Kind
+from recsys.arrivals import input_tables
+from recsys.arrivals.input_tables import Counts, Kind
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.schemas import Contributions, Listens, at_border
 from recsys.workspace import listener_of
 
-_TABLE = tables.Table(
+_TABLE = input_tables.Table(
     required={
         "user_id": Kind.TEXT,
         "purpose": Kind.TEXT,
@@ -100,9 +100,12 @@ def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConse
         If it cannot be read, or more than ``max_bad_share`` of the rows is bad: ``missing_user``,
         ``unknown_purpose``, ``unknown_state``, ``unparsable_time``, ``missing_notice``.
     """
-    parsed = [tables.parse(tables.scan(file, table=_TABLE), table=_TABLE) for file in tables.files_of(source)]
-    checked = pl.concat([tables.empty(_TABLE), *parsed]).with_columns(_reason().alias("reason"))
-    counts = tables.count(checked, what=f"consents in {source}", source=source).within(max_bad_share)
+    parsed = [
+        input_tables.parse(input_tables.scan(file, table=_TABLE), table=_TABLE)
+        for file in input_tables.files_of(source)
+    ]
+    checked = pl.concat([input_tables.empty(_TABLE), *parsed]).with_columns(_reason().alias("reason"))
+    counts = input_tables.count(checked, what=f"consents in {source}", source=source).within(max_bad_share)
     good = _hashed(checked.filter(pl.col("reason").is_null()), key=key)
     return ReadConsents(_entries(good, source=source), counts)
 
@@ -201,7 +204,9 @@ def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFram
         [pl.DataFrame(schema=schema), *(pl.DataFrame(rows, schema=schema, orient="row") for rows in chunks)]
     )
     others = [pl.lit(None, pl.Boolean).alias(other) for other in _PURPOSES if other != purpose]
-    return rows.with_columns(pl.col("since").cast(tables.INSTANT), *others).select("listener", "since", *_PURPOSES)
+    return rows.with_columns(pl.col("since").cast(input_tables.INSTANT), *others).select(
+        "listener", "since", *_PURPOSES
+    )
 
 
 def _states(answers: pl.DataFrame) -> pl.DataFrame:
@@ -237,7 +242,7 @@ def _reason() -> pl.Expr:
 
 def _entries(good: pl.LazyFrame, *, source: Path) -> Iterator[Entry]:
     columns = good.select("listener", "purpose", "state", "at", "notice_version")
-    with tables.reading(source):
+    with input_tables.reading(source):
         for batch in columns.collect_batches():
             for listener, purpose, state, at, notice in batch.iter_rows():
                 yield Entry(listener, Purpose(purpose), State(state), at, notice)

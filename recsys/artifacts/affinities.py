@@ -225,7 +225,7 @@ def open_affinities(workspace: Workspace) -> Affinities:
     except FileNotFoundError:
         raise NotReadyError("no affinities have been written yet", hint="Run `hearabouts nightly` first.") from None
     if not re.fullmatch(r"\w[\w-]*", name):
-        raise NotReadyError("the tastes' pointer names nothing", hint=_AGAIN)
+        raise NotReadyError("the affinities' pointer names nothing", hint=_AGAIN)
     try:
         return _read(_root(workspace) / name)
     except (InputError, OSError, LookupError, TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
+from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
@@ -86,14 +86,14 @@ class Lists:
     Parameters
     ----------
     place : str
-    candidates : Candidates
+    candidates : ListCandidates
         Their tracks are positions in the snapshot's.
     numbers : mapping of str to range
         The numbers of each list's lines, best first.
     """
 
     place: str
-    candidates: Candidates[int] = field(repr=False)
+    candidates: ListCandidates[int] = field(repr=False)
     numbers: Mapping[str, range]
 
     def line(self, chart: str, *, rank: int) -> Line | None:

@@ -20,7 +20,7 @@ Track = TypeVar("Track", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates(Generic[Track]):
+class ListCandidates(Generic[Track]):
     """The n tracks on any list of a place, or of the larger places it lies in.
 
     Parameters
@@ -45,7 +45,9 @@ class Candidates(Generic[Track]):
         return np.log(behind / np.where(self.ranks, self.ranks.astype(np.float32), behind))
 
 
-def candidates_of(places: Sequence[str], *, tracks: Callable[[str, str], Sequence[Track] | None]) -> Candidates[Track]:
+def candidates_of(
+    places: Sequence[str], *, tracks: Callable[[str, str], Sequence[Track] | None]
+) -> ListCandidates[Track]:
     """Gather the candidates of a place.
 
     Parameters
@@ -59,15 +61,15 @@ def candidates_of(places: Sequence[str], *, tracks: Callable[[str, str], Sequenc
     ranks = [{track: rank for rank, track in enumerate(ordered, 1)} for ordered in lists]
     found = list(dict.fromkeys(track for ordered in lists for track in ordered))
     there = [[rank.get(track, 0) for rank in ranks] for track in found]
-    return Candidates(found, np.array(there, dtype=np.int32).reshape(-1, len(CHARTS)))
+    return ListCandidates(found, np.array(there, dtype=np.int32).reshape(-1, len(CHARTS)))
 
 
-def packed(candidates: Candidates[int]) -> bytes:
+def packed(candidates: ListCandidates[int]) -> bytes:
     """Return candidates whose tracks are numbers as four times n little-endian int32: the tracks, and their ranks."""
     return np.vstack([np.array(candidates.tracks, dtype="<i4"), candidates.ranks.T]).astype("<i4").tobytes()
 
 
-def unpacked(content: bytes) -> Candidates[int]:
+def unpacked(content: bytes) -> ListCandidates[int]:
     """Return what :func:`packed` packed; the tracks are an array."""
     table = np.frombuffer(content, dtype="<i4").reshape(1 + len(CHARTS), -1)
-    return Candidates(cast("Sequence[int]", table[0]), table[1:].T)
+    return ListCandidates(cast("Sequence[int]", table[0]), table[1:].T)

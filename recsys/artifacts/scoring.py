@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import EVIDENCE, NO_TRACK, Row
-from recsys.artifacts.list_candidates import CHARTS, Candidates, FloatArray, IntArray
+from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray, ListCandidates
 
 
-def evidence_for(candidates: Candidates[Any], *, columns: IntArray, row: Row) -> FloatArray:
+def evidence_for(candidates: ListCandidates[Any], *, columns: IntArray, row: Row) -> FloatArray:
     """Return (n, 5) what speaks for each candidate, in the order of :data:`recsys.artifacts.affinities.EVIDENCE`.
 
     What is close and what is new is known of tracks that have a column alone; nothing is of a blank row.
 
     Parameters
     ----------
-    candidates : Candidates
+    candidates : ListCandidates
     columns : numpy.ndarray
         (n,) the column of each in the private file.
     row : Row

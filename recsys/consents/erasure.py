@@ -8,8 +8,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from recsys.consents.consent_tables import ENTRIES, ERASURES, microseconds
 from recsys.consents.database import Database
-from recsys.consents.tables import ENTRIES, ERASURES, microseconds
 
 _OF = ERASURES.c
 

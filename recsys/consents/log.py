@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from recsys.consents.consent_tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
-from recsys.consents.tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
 from recsys.settings import ConsentsSettings
 from recsys.workspace import Workspace
 

@@ -106,7 +106,7 @@ def _examples(interactions: Interactions, rows: IntArray, *, settings: ModelsSet
     """Return the confidences of listeners, and below them those of their sessions if these count."""
     if not settings.sitting_weight:
         return interactions.confidence[rows]
-    sessions = interactions.sittings_of(rows)
+    sessions = interactions.sessions_of(rows)
     sessions.data = np.full_like(sessions.data, 1 + settings.alpha * np.log(2) * settings.sitting_weight)
     return sparse.vstack([interactions.confidence[rows], sessions]).tocsr()
 

@@ -18,7 +18,7 @@ FEATURES = ("shared", "own", *TRENDS)
 _OWN = FEATURES.index("own")
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
 FIRST_GUESS = np.array([1.0, 0.4, 0.3, 0.6, 0.0])
-DEPARTED = np.array([1.0, 0.5, 0.0, 0.0, 0.0])
+REGIONAL_ONLY = np.array([1.0, 0.5, 0.0, 0.0, 0.0])
 _UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played nothing: what is played there
 
 
@@ -142,7 +142,7 @@ class Blend:
 
 
 def blend(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettings) -> Blend:
-    """Mix fitted models as a parameters says; the parameters may come from the same places on earlier nights."""
+    """Mix fitted models as blend parameters say; they may come from the same places on earlier nights."""
     open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in parameters.open_gates)
     seen = trends(fitted.interactions, places=fitted.places, settings=settings)
     return _mixed(fitted, seen, chosen=open_gates, parameters=parameters, settings=settings)
@@ -150,7 +150,7 @@ def blend(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettin
 
 def regional_only(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> Blend:
     """Return the world's and all places' own scores alone: no gate, no trend, no learned order."""
-    parameters = BlendParameters(DEPARTED, frozenset())
+    parameters = BlendParameters(REGIONAL_ONLY, frozenset())
     return _mixed(fitted, like.trends, chosen=frozenset(fitted.sides), parameters=parameters, settings=settings)
 
 

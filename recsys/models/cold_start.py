@@ -39,7 +39,7 @@ def strangers(test: pl.DataFrame, *, known: Interactions, settings: ModelsSettin
         recent=nothing,
         query=nothing,
         sessions=nothing[:0],
-        sitting_of=found.sitting_of[:0],
+        session_of=found.session_of[:0],
         age=known.age,
     )
 

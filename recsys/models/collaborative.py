@@ -14,7 +14,7 @@ from recsys.models.regional import Fitted, Global, fit, fit_alone
 from recsys.models.report_tables import CURVE_SCHEMA, FACTS_SCHEMA
 from recsys.settings import ModelsSettings
 
-__all__ = ["FEATURES", "UNLEARNED", "Blend", "BlendParameters", "Trained", "learn_and_train", "recipe_of", "train"]
+__all__ = ["FEATURES", "UNLEARNED", "Blend", "BlendParameters", "Trained", "learn_and_train", "parameters_of", "train"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def learn_and_train(
     parents : mapping of str to str, optional
         The country of every part.
     """
-    parameters = recipe_of(train, validation, settings=settings, parents=parents)
+    parameters = parameters_of(train, validation, settings=settings, parents=parents)
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
     fitted = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
@@ -73,7 +73,7 @@ def learn_and_train(
     )
 
 
-def recipe_of(
+def parameters_of(
     train: pl.DataFrame, validation: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str] | None = None
 ) -> BlendParameters:
     """Learn on the validation nights how to blend, with models of the nights before."""
@@ -87,7 +87,7 @@ def recipe_of(
 def train(
     interactions: Interactions, *, parameters: BlendParameters, settings: ModelsSettings, threads: int = 0
 ) -> Mapping[str, Model]:
-    """Fit the models of a night on all data, and mix them as a parameters of earlier nights says.
+    """Fit the models of a night on all data, and mix them as the parameters of earlier nights say.
 
     Parameters
     ----------

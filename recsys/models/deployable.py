@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
 from recsys.models.cold_start import Folding
-from recsys.models.collaborative import recipe_of, train
+from recsys.models.collaborative import parameters_of, train
 from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import NOTHING, Lists, ndcg, rank, top
@@ -92,7 +92,7 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
         )
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
         split = split_rows(rows, settings=settings) or Split(rows, rows.clear(), rows.clear())
-        parameters = recipe_of(split.train, split.validation, settings=settings, parents=parents)
+        parameters = parameters_of(split.train, split.validation, settings=settings, parents=parents)
         model = cast(Folding, train(known, parameters=parameters, settings=settings)["blend"])
     nobody = gather(rows.clear(), settings=settings, parents=parents, tracks=known.tracks)
     return Served(cast(Folding, model.fold_in(nobody)), known.tracks, settings, parents)

@@ -105,7 +105,7 @@ def fit_ease(
     References
     ----------
     H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019), and "Autoencoders that don't overfit
-    towards the Identity" (NeurIPS 2020) for the dropout. With repeated plays a sitting can weigh more than its
+    towards the Identity" (NeurIPS 2020) for the dropout. With repeated plays a session can weigh more than its
     listener, which is why the last term stops at zero: every ridge stays positive.
     """
     plays = interactions.confidence[rows]
@@ -115,7 +115,7 @@ def fit_ease(
     squares, weight = _squares(examples), settings.sitting_weight
     ridges = ridge + settings.ease_dropout * squares
     if weight:
-        sessions = interactions.sittings_of(rows)[:, columns]
+        sessions = interactions.sessions_of(rows)[:, columns]
         ridges += weight * np.maximum(squares - _squares(sessions), 0)
         both = [np.float32(np.sqrt(1 - weight)) * examples, np.float32(np.sqrt(weight)) * sessions]
         examples = sparse.csr_array(sparse.vstack(both), dtype=np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys.models.blending import DEPARTED, FEATURES, FIRST_GUESS, Blend, BlendParameters, blend
+from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
 from recsys.models.metrics import NOTHING, ndcg_at_10, rank, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
@@ -87,7 +87,7 @@ def _weighted(
     new, tried = without(later, fitted.interactions.confidence), [parameters]
     for _ in range(_ROUNDS):
         pool = _pool(blend(fitted, parameters=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
-        starts = [FIRST_GUESS, _GLOBAL_ALONE, DEPARTED, tried[-1].weights]
+        starts = [FIRST_GUESS, _GLOBAL_ALONE, REGIONAL_ONLY, tried[-1].weights]
         features = pool.features[:, :, : len(FEATURES)]
         tried.append(replace(parameters, weights=learned_weights(replace(pool, features=features), starts=starts)))
     return max(tried, key=lambda one: _ndcg_by_listener(fitted, one, later, settings=settings).sum())

@@ -40,8 +40,8 @@ class Interactions:
     sessions : scipy.sparse.csr_array
         (s, m) float32 ones, a row for every night on which a listener played two tracks or more; none where
         ``sitting_weight`` is 0, as nobody asks for them then.
-    sitting_of : numpy.ndarray
-        (s,) the listener's row of every sitting.
+    session_of : numpy.ndarray
+        (s,) the listener's row of every session.
     age : numpy.ndarray
         (m,) float32 nights from the first play of every track by anybody to the last night.
     parents : tuple of str
@@ -61,7 +61,7 @@ class Interactions:
     recent: sparse.csr_array
     query: sparse.csr_array
     sessions: sparse.csr_array
-    sitting_of: IntArray = field(repr=False)
+    session_of: IntArray = field(repr=False)
     age: FloatArray = field(repr=False)
     parents: tuple[str, ...]
 
@@ -74,9 +74,9 @@ class Interactions:
         """Return the sorted rows of the listeners whose home is the part at this position."""
         return np.flatnonzero(self.homes == part)
 
-    def sittings_of(self, rows: IntArray) -> sparse.csr_array:
+    def sessions_of(self, rows: IntArray) -> sparse.csr_array:
         """Return the sessions of some listeners, in the order of the listeners."""
-        first, last = np.searchsorted(self.sitting_of, rows), np.searchsorted(self.sitting_of, rows, side="right")
+        first, last = np.searchsorted(self.session_of, rows), np.searchsorted(self.session_of, rows, side="right")
         return self.sessions[np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [rows])]
 
     def residents(self) -> IntArray:
@@ -118,7 +118,7 @@ def gather(
     confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
     recency = _recency(coded["night"], half_life=settings.half_life_nights)
     apart = coded if settings.sitting_weight else coded.clear()
-    sitting_of, sessions = _sittings(apart, tracks=len(tracks))
+    session_of, sessions = _sessions(apart, tracks=len(tracks))
     return Interactions(
         listeners=listeners,
         tracks=tracks,
@@ -128,7 +128,7 @@ def gather(
         recent=_matrix(coded, recency, shape=shape),
         query=_query(coded, power=settings.recency_power, shape=shape),
         sessions=sessions,
-        sitting_of=sitting_of,
+        session_of=session_of,
         age=_age(coded, tracks=len(tracks)),
         parents=tuple((parents or {}).get(part, "") for part in parts),
     )
@@ -198,13 +198,13 @@ def _query(coded: pl.DataFrame, *, power: float, shape: tuple[int, int]) -> spar
     return query
 
 
-def _sittings(coded: pl.DataFrame, *, tracks: int) -> tuple[IntArray, sparse.csr_array]:
+def _sessions(coded: pl.DataFrame, *, tracks: int) -> tuple[IntArray, sparse.csr_array]:
     """Return the listener of every night with two tracks or more, and (sessions, tracks) ones."""
     plays = coded.select("row", "night", "column").unique().sort("row", "night", "column")
     plays = plays.filter(pl.len().over("row", "night") >= 2)
-    sitting = plays.select(pl.struct("row", "night").rank("dense")).to_series().cast(pl.Int32).to_numpy() - 1
+    session = plays.select(pl.struct("row", "night").rank("dense")).to_series().cast(pl.Int32).to_numpy() - 1
     listener = plays.unique(["row", "night"], maintain_order=True)["row"].to_numpy().astype(np.int64)
-    places = (sitting, plays["column"].to_numpy().astype(np.int32))
+    places = (session, plays["column"].to_numpy().astype(np.int32))
     return listener, sparse.csr_array((np.ones(len(plays), np.float32), places), shape=(len(listener), tracks))
 
 

@@ -25,7 +25,7 @@ MODELS = (
 )
 SERVED = "blend"
 METRICS = (*(f"ndcg_at_{at}" for at in CUTS), *(f"recall_at_{at}" for at in CUTS), "map", "mrr")
-PORTRAIT = (
+BEYOND_ACCURACY = (
     "novelty",
     "coverage",
     "gini",
@@ -102,7 +102,7 @@ class Tested:
 
 def metric_keys() -> tuple[str, ...]:
     """Return the keys of every run's metrics, in order: those of models, of comparisons, and of regions."""
-    names = (*METRICS, *(f"macro_{name}" for name in METRICS), *(f"worst_{name}" for name in SHORT), *PORTRAIT)
+    names = (*METRICS, *(f"macro_{name}" for name in METRICS), *(f"worst_{name}" for name in SHORT), *BEYOND_ACCURACY)
     ends = ("", "_low", "_high", "_relative")
     compared = [
         f"{kind}{over}{name}{end}" for kind in KINDS for over in _OVER.values() for name in SHORT for end in ends
@@ -253,11 +253,11 @@ def _metrics(lists: Lists, tested: Tested) -> dict[str, float]:
         **{name: _mean(value) for name, value in values.items()},
         **{f"macro_{name}": _mean(means[residents > 0]) for name, means in by_home.items()},
         **{f"worst_{name}": _worst_tenth(by_home[name][residents >= tested.at_least]) for name in SHORT},
-        **_portrait(lists, tested),
+        **_beyond_accuracy(lists, tested),
     }
 
 
-def _portrait(lists: Lists, tested: Tested) -> dict[str, float]:
+def _beyond_accuracy(lists: Lists, tested: Tested) -> dict[str, float]:
     tracks, background = tested.known.shape[1], tested.background
     lift = beyond_accuracy.popularity_lift(lists, background)
     return {

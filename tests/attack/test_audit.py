@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import beta, binom, norm
 
 from pipelines.privacy import audit as job
-from pipelines.privacy.audit import audit_release
+from pipelines.privacy.nightly_audit import audit_release
 from recsys.cells import contributions
 from recsys.errors import PrivacyBudgetError
 from recsys.releases.counts import noise, release

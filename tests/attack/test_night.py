@@ -14,8 +14,8 @@ from support.night import FIRST, NOW, deployed, night_of, small_settings, write_
 
 from pipelines.base.job_context import Sources
 from pipelines.night import nightly
-from pipelines.privacy import audit
-from pipelines.privacy.consents import import_consents
+from pipelines.privacy import nightly_audit
+from pipelines.privacy.import_consents import import_consents
 from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import PrivacyBudgetError
 from recsys.releases.counts import noise, release
@@ -40,7 +40,7 @@ def test_a_night_whose_audit_fails_ends_there(
     sources, logged = Sources(tmp_path, tmp_path), dict[str, float]()
     job = deployed(tmp_path, sources, settings)
     run = SimpleNamespace(metrics=logged.update)
-    honest = audit.audit_release(settings, runs=200)
+    honest = nightly_audit.audit_release(settings, runs=200)
     monkeypatch.setattr(nightly, "audit_release", lambda _: honest)
     assert nightly._audit(job, run) is honest
     assert logged["privacy.audit.kept"] == 1
@@ -86,7 +86,7 @@ def test_a_night_trains_on_what_is_allowed_now(tmp_path: Path, monkeypatch: pyte
     sources, settings_ = write_world(tmp_path, nights=1, users=users), small_settings(tmp_path)
     before, after = (deployed(tmp_path, sources, settings_, now=NOW + timedelta(days=days)) for days in (0, 1))
     for job in (before, after):
-        vars(job)["atlas"] = audit._atlas(settings_)  # Lisbon and Porto, at no cost
+        vars(job)["atlas"] = nightly_audit._atlas(settings_)  # Lisbon and Porto, at no cost
     before.workspace.prepare()
     import_consents(sources.consents, workspace=before.workspace, settings=settings_)
     nightly.run_night(before, FIRST)

@@ -13,13 +13,13 @@ from support.partnering import made, settings
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import run_night
-from pipelines.privacy.consents import import_consents
+from pipelines.privacy.import_consents import import_consents
 from pipelines.privacy.partner import run_partner
 from recsys.arrivals.permission import still_allowed
 from recsys.consents.log import Purpose
 from recsys.errors import InputError, PrivacyBudgetError, UsageError
 from recsys.releases.counts import release
-from recsys.releases.partner.release import Period
+from recsys.releases.partner.partner_release import Period
 from recsys.workspace import listener_of
 
 NIGHTS, GROUP = 3, 60

@@ -19,8 +19,8 @@ from support.releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhe
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import run_night
 from pipelines.night.schedule import leave_out, plan_nights
-from pipelines.privacy.consents import import_consents
 from pipelines.privacy.forget import forget
+from pipelines.privacy.import_consents import import_consents
 from recsys.errors import PrivacyBudgetError, UsageError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release

@@ -186,15 +186,17 @@ def limit(tracks: int) -> float:
 def by_newcomers(worlds: int) -> None:
     """Print what the number of newcomers changes, and what it costs."""
     print(
-        "by newcomers a night, 1,000 daily listeners: seen, and cells written a place and night (trial of three nights)"
+        "by newcomers a night, 1,000 daily listeners: seen, and counts written a place and night (trial: three nights)"
     )
     for newcomers in (10, 30, 100, 300, 1_000, 3_000):
         line = f"{newcomers:9,}"
         for tracks in CATALOGUES:
             way = standing_out(tracks, newcomers)
             line += f" {tracks:9,}: {described(smallest(way, listeners=1_000, tracks=tracks, worlds=worlds))}"
-        cells = newcomers * (1 + 1 + 1 / 2 + 3 / 8)  # the one that selects; then while not below zero, as a random walk
-        print(f"{line}  {cells:8,.0f} cells, {cells / SETTINGS.candidates.core:5.0%} of the core")
+        counts = newcomers * (
+            1 + 1 + 1 / 2 + 3 / 8
+        )  # the one that selects; then while not below zero, as a random walk
+        print(f"{line}  {counts:8,.0f} counts, {counts / SETTINGS.candidates.core:5.0%} of the core")
 
 
 def by_peer(worlds: int) -> None:
@@ -241,11 +243,11 @@ def _release(parts: int, countries: int, tracks: int) -> None:
         seconds, memory = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         size, start = (path / "counts.parquet").stat().st_size, time.perf_counter()
         reader = ReleaseReader(path.parent)
-        cells = len(reader.read(reader.nights()).positions)
+        counts = len(reader.read(reader.nights()).positions)
         read = time.perf_counter() - start
     print(
         f"release of {parts:,} parts x {tracks:,} tracks, 500 candidates of each part's own: {seconds:.1f} s, "
-        f"{memory / 1e6:.2f} GB, {size / 1e6:.1f} MB; reading its {cells:,} cells {read:.2f} s"
+        f"{memory / 1e6:.2f} GB, {size / 1e6:.1f} MB; reading its {counts:,} counts {read:.2f} s"
     )
 
 

@@ -25,7 +25,7 @@ import polars as pl
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD, Place
-from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import UNKNOWN, Tracks, Window
 from recsys.releases.inference import hierarchy

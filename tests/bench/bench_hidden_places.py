@@ -20,7 +20,7 @@ from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow.run_tags import allowed_rows
 from recsys.geography.atlas import countries
 from recsys.models.blending import Blend
-from recsys.models.collaborative import recipe_of, train
+from recsys.models.collaborative import parameters_of, train
 from recsys.models.interactions import gather, heard_later
 from recsys.models.metrics import ndcg_at_10, rank
 from recsys.models.splitting import Split, split_rows
@@ -67,7 +67,9 @@ def worth(split: Split, parents: Mapping[str, str], *, settings: ModelsSettings,
     )
     away = homes.filter(pl.col("home").is_in(hidden))["listener"].implode()
     kept = ~pl.col("listener").is_in(away)
-    parameters = recipe_of(split.train.filter(kept), split.validation.filter(kept), settings=settings, parents=parents)
+    parameters = parameters_of(
+        split.train.filter(kept), split.validation.filter(kept), settings=settings, parents=parents
+    )
     known = gather(split.past.filter(kept), settings=settings, parents=parents)
     model = train(known, parameters=parameters, settings=settings)["blend"]
     assert isinstance(model, Blend)

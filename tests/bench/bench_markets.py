@@ -40,9 +40,9 @@ PLAIN_EASE = {**PURCHASES, "engine": "ease", "ease_ridge": 30.0, "ease_dropout":
 LOCAL_EASE = {**PURCHASES, "engine": "ease", "ease_regional_ridge": 15.0, "ease_dropout": 1.0}
 PLAIN_ALS = {**PURCHASES, "engine": "als", "factors": 256, "regularization": 2.0, "alpha": 40.0}
 LOCAL_ALS = {**PURCHASES, "engine": "als", "factors": 128, "regional_regularization": 6.0, "alpha": 40.0}
-SITTINGS = {"ranker": "trees", "sitting_weight": 0.5, "recency_power": 0.15}
-EASE = {**PURCHASES, **SITTINGS, "engine": "ease"}
-ALS = {**PLAIN_ALS, **SITTINGS, "regularization": 4.0, "regional_regularization": 6.0, "alpha": 80.0}
+SESSIONS = {"ranker": "trees", "sitting_weight": 0.5, "recency_power": 0.15}
+EASE = {**PURCHASES, **SESSIONS, "engine": "ease"}
+ALS = {**PLAIN_ALS, **SESSIONS, "regularization": 4.0, "regional_regularization": 6.0, "alpha": 80.0}
 ENGINES = {"ease": EASE, "als": ALS}
 # The search: every model class is tried with as many settings, on the purchase before the hidden one.
 TRIED = {

@@ -18,7 +18,7 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import run_night
-from pipelines.privacy.consents import import_consents
+from pipelines.privacy.import_consents import import_consents
 from pipelines.sample import nights as sample
 from pipelines.sample import write_world
 from pipelines.sample.listeners import FAVOURITE_SHARES

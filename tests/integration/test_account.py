@@ -6,8 +6,8 @@ from support.edge import Client
 from support.night import deployed, night_of, small_settings, write_world
 
 from pipelines.night.nightly import run_night
-from pipelines.privacy.privacy_account import write_account
 from pipelines.privacy.report import privacy_report
+from pipelines.privacy.write_privacy_account import write_account
 
 USERS = [f"user-{number}" for number in range(30)]
 

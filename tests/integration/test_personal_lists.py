@@ -12,7 +12,7 @@ from support.listening import FIRST_NIGHT, world
 
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
-from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of
+from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import countries
@@ -88,7 +88,7 @@ def test_the_listeners_own_order_is_better_than_that_for_all_and_that_not_worse_
     assert personal > 1.1 * cold
 
 
-def candidates_at(place: str, lines: pl.DataFrame) -> Candidates[str]:
+def candidates_at(place: str, lines: pl.DataFrame) -> ListCandidates[str]:
     def tracks(place: str, chart: str) -> list[str]:
         return lines.filter(place=place, chart=chart)["track_id"].to_list()
 

@@ -10,7 +10,7 @@ from support.commands import Done, Run
 from support.night import FIRST, deployed, night_of, small_settings, write_consents, write_world
 
 from pipelines.night.nightly import run_night
-from pipelines.privacy.consents import import_consents
+from pipelines.privacy.import_consents import import_consents
 
 USERS = [f"user-{number}" for number in range(90)]
 SETTINGS = (

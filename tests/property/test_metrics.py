@@ -75,7 +75,7 @@ def listed(tracks: np.ndarray) -> Lists:
 
 
 @given(LISTED)
-def test_portraits_are_shares_and_a_list_is_like_itself(tracks: np.ndarray) -> None:
+def test_beyond_accuracy_are_shares_and_a_list_is_like_itself(tracks: np.ndarray) -> None:
     distinct = np.argsort(np.argsort(tracks, axis=1, kind="stable"), axis=1)  # no track twice in a list
     found = listed(distinct)
     assert stability(found, found) == 1

@@ -145,7 +145,7 @@ NOISE, COUNTS, LEDGER = (
     "recsys/releases/counts/release.py",
     "recsys/releases/budget/ledger.py",
 )
-ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner/release.py"
+ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner/partner_release.py"
 CELLS, STORE = "recsys/cells/contributions.py", "recsys/cells/store.py"
 PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coarsening.py"
 HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
@@ -660,7 +660,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a location is used without local_trends",
-        "recsys/serving/app.py",
+        "recsys/serving/routes/trending.py",
         "cell=cell if own.choices.place else None",
         "cell=cell",
         ("attack/test_serving_consent.py::test_the_default_is_no",),

@@ -8,7 +8,7 @@ from support.releasing import NIGHT, NOW, catalogue, contributed, small_atlas
 from recsys.cells.contributions import bound_for_partner
 from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import Ledger
-from recsys.releases.partner.release import Period, release_partner_file
+from recsys.releases.partner.partner_release import Period, release_partner_file
 from recsys.settings import Settings, load_settings
 
 DAY = timedelta(days=1)

@@ -54,7 +54,7 @@ def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
     assert not nobody.scores(board, EVERYBODY).any()
 
 
-def test_sittings_count_as_examples_where_they_weigh() -> None:
+def test_sessions_count_as_examples_where_they_weigh() -> None:
     rows = world(7, listeners=40, tracks=30, parts=2, nights=6, plays=20)
     vectors = [
         fit_world(gather(rows, settings=settings(sitting_weight=w)), settings=settings(sitting_weight=w)).vectors

@@ -69,12 +69,19 @@ def test_the_world_is_what_lift_compares_with() -> None:
 
 
 def test_noise_alone_puts_nothing_on_top() -> None:
-    """Where nobody listens, the largest count of the world is near 380 in the window, by noise alone."""
-    sums = noise((8, 200))
-    chart = popular(sums)
-    assert of(chart, "world")["estimate"].max() < 0.7 * sums.sum(axis=0).max() / 7
-    assert chart["estimate"].median() < 3
-    assert (chart["low"] > 0).mean() < 0.2
+    """Where nobody listens, the largest count of the world is near 380 in the window, by noise alone.
+
+    Means of five draws: of one draw, a place's lines err together, and one in seventy had a fifth of them above 0.
+    """
+    drawn = [noise((8, 200)) for _ in range(5)]
+    charts = [popular(sums) for sums in drawn]
+    largest = [
+        7 * of(chart, "world")["estimate"].max() / sums.sum(axis=0).max()
+        for chart, sums in zip(charts, drawn, strict=True)
+    ]
+    assert np.mean(largest) < 0.4
+    assert np.mean([chart["estimate"].median() for chart in charts]) < 2.5
+    assert np.mean([(chart["low"] > 0).mean() for chart in charts]) < 0.12
 
 
 def test_a_small_region_reads_like_its_country() -> None:

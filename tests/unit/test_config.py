@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.base.config import Config, Range, read_config
+from pipelines.base.experiment_config import Config, Range, read_config
 from recsys.errors import SettingsError
 
 

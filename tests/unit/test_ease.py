@@ -20,7 +20,7 @@ def dense_scores(known: Interactions, rows: np.ndarray, *, ridge: float) -> np.n
     """The definition, with m x m matrices of doubles."""
     confidence = known.confidence.toarray()[rows].astype(float)
     plays = np.where(confidence > 0, (confidence - 1) / (10 * np.log(2)), 0)  # log2(1 + plays)
-    sessions = known.sessions.toarray()[np.isin(known.sitting_of, rows)].astype(float)
+    sessions = known.sessions.toarray()[np.isin(known.session_of, rows)].astype(float)
     gram = 0.7 * plays.T @ plays + 0.3 * sessions.T @ sessions
     x, s = (plays**2).sum(axis=0), sessions.sum(axis=0)
     inverse = np.linalg.inv(gram + np.diag(ridge + 0.5 * x + 0.3 * np.maximum(x - s, 0)))

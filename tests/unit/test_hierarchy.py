@@ -8,7 +8,7 @@ from support.releasing import small_atlas, window
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD, Place
-from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Window
 from recsys.releases.inference import hierarchy, posterior

@@ -89,15 +89,15 @@ def test_a_query_counts_old_plays_less_by_the_listeners_own_last_night() -> None
     np.testing.assert_allclose(aged, [[math.log2(1 + 6 / 3 + 1), math.log2(1 + 3)], [0, 1]], rtol=1e-6)
 
 
-def test_a_sitting_is_a_night_with_two_tracks_or_more() -> None:
+def test_a_session_is_a_night_with_two_tracks_or_more() -> None:
     rows = [("a", 0, "P", "x", 5), ("a", 0, "Q", "x", 1), ("a", 1, None, "x", 1), ("a", 1, None, "y", 2)]
     rows += [("b", 1, None, "y", 1), ("c", 0, None, "z", 1), ("c", 0, None, "x", 1)]
     assert gather(contributions(rows), settings=models(sitting_weight=0)).sessions.shape == (0, 3)
     found = gather(contributions(rows), settings=models(sitting_weight=0.5))
     np.testing.assert_array_equal(found.sessions.toarray(), [[1, 1, 0], [1, 0, 1]])
-    assert found.sitting_of.tolist() == [0, 2]
-    np.testing.assert_array_equal(found.sittings_of(np.array([1, 2])).toarray(), [[1, 0, 1]])
-    assert found.sittings_of(np.array([1])).shape == found.sittings_of(np.array([], dtype=np.int64)).shape == (0, 3)
+    assert found.session_of.tolist() == [0, 2]
+    np.testing.assert_array_equal(found.sessions_of(np.array([1, 2])).toarray(), [[1, 0, 1]])
+    assert found.sessions_of(np.array([1])).shape == found.sessions_of(np.array([], dtype=np.int64)).shape == (0, 3)
 
 
 def test_the_age_of_a_track_is_that_of_its_first_play() -> None:

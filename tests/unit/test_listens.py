@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from support.arriving import CATALOGUE, LISBON, NIGHT, NOON, NOW, listen, write_listens
 
+from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import CheckedNight, check_share, nights, read_night
-from recsys.arrivals.tables import Counts
 from recsys.errors import InputError
 from recsys.schemas import Listens
 

@@ -12,7 +12,7 @@ from support.commands import Run
 from support.listening import world
 
 from pipelines import __main__ as command_line
-from pipelines.base.config import Config
+from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.experiments.evaluate import Measured, measure, models_table, run_evaluate
 from pipelines.mlflow import tracking

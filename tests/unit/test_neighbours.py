@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys.geography.places import Place
-from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.counts.window import UNKNOWN
 from recsys.releases.inference import neighbours
 

@@ -16,7 +16,7 @@ from recsys.errors import InputError, PrivacyBudgetError, SettingsError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.releases.partner import files
-from recsys.releases.partner.release import Period, confirm, release_partner_file
+from recsys.releases.partner.partner_release import Period, confirm, release_partner_file
 from recsys.releases.partner.threshold import failure, threshold
 from recsys.settings import PartnerSettings, load_settings
 from recsys.workspace import digest

@@ -14,14 +14,14 @@ from support.edge import items
 
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
 from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
-from recsys.artifacts.list_candidates import CHARTS, Candidates, candidates_of, packed, unpacked
+from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.serving.lists.personal_items import BECAUSE, Around, listed
 
 POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
 
 
-def charts(**lists: str) -> Candidates[str]:
+def charts(**lists: str) -> ListCandidates[str]:
     """The candidates of the place "here" in "PT" in the world; a list is written as its tracks' letters."""
     return candidates_of(["here", "PT", "world"], tracks=lambda place, chart: lists.get(f"{place}_{chart}"))
 

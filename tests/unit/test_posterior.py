@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys.releases.counts.noisy import Noisy
+from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.inference import posterior
 from recsys.releases.inference.posterior import RATIOS, SPREADS, Belief, Prior, Size
 

@@ -162,8 +162,8 @@ def test_nights_add_up(tmp_path: Path) -> None:
 
 
 def test_blocks_of_parts_are_written_and_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, cells in ((release, "_BLOCK", 3), (release_writer, "_GROUP", 2), (released_, "_BLOCK", 3)):
-        monkeypatch.setattr(module, name, cells * len(TRACKS))
+    for module, name, counts in ((release, "_BLOCK", 3), (release_writer, "_GROUP", 2), (released_, "_BLOCK", 3)):
+        monkeypatch.setattr(module, name, counts * len(TRACKS))
     monkeypatch.setattr(release, "discrete_gaussian", lambda size, sigma_squared: np.zeros(size, dtype=np.int32))
     rows = [(f"listener {part}", part, track) for part, track in zip(small_atlas().parts, TRACKS, strict=False)]
     folder = released(contributed(rows), tmp_path)

@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from pipelines.sample import Summary, geography, job, names, write_world
 from pipelines.sample.geography import Scene, distance_km, scatter
 from pipelines.sample.nights import invent_world, play
+from pipelines.sample.planted_trends import FADE_NIGHTS, Trend
 from pipelines.sample.tastes import draw
-from pipelines.sample.trends import FADE_NIGHTS, Trend
 from recsys.errors import InputError
 from recsys.geography.atlas import Atlas
 from recsys.settings import load_settings

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from support.listening import contributions, world
 
-from pipelines.base.config import Search
+from pipelines.base.experiment_config import Search
 from pipelines.experiments import search as searching
 from pipelines.experiments.search import search
 from recsys.errors import InputError

@@ -142,7 +142,7 @@ def test_an_unexpected_failure_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("canary")
 
-    monkeypatch.setattr("recsys.serving.app.regions_answer", broken)
+    monkeypatch.setattr("recsys.serving.routes.charts.regions_answer", broken)
     answer = client.get("/v1/regions?q=canary")
     assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
     log = "".join(capsys.readouterr())

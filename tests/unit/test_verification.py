@@ -16,7 +16,7 @@ from support.releasing import NIGHT, contributed, released, small_atlas
 from recsys.errors import InputError, PrivacyBudgetError, RecsysError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.partner import files
-from recsys.releases.partner.release import Period
+from recsys.releases.partner.partner_release import Period
 from recsys.releases.verify.verification import Check, confirm, verify_night, verify_partner
 from recsys.workspace import MANIFEST
 

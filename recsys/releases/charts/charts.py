@@ -13,7 +13,7 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import posterior, significance

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.errors import NotReadyError
+from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
-from recsys.schemas import Chart, Ranks, at_border
+from recsys.schemas import READ_FAILURES, Chart, Ranks, at_border
 from recsys.workspace import replace_file
 
 _KEPT = 7  # nights of ranks that are kept
@@ -117,7 +117,7 @@ def _read(folder: Path, night: date, *, version: str) -> pl.DataFrame | None:
     try:
         alike = pl.read_parquet_metadata(file).get("version") == version
         return at_border(pl.read_parquet(file), Ranks) if alike else None
-    except (OSError, pl.exceptions.PolarsError):
+    except (InputError, *READ_FAILURES):
         return None
 
 

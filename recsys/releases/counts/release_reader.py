@@ -98,7 +98,7 @@ class ReleaseReader:
         self._folder = folder
         self._room = room
         self._facts = cache(self._checked)
-        self._kept: dict[date, _Night] = {}  # the one asked for last comes last
+        self._kept: dict[tuple[date, bool], Released] = {}  # what was asked for last comes last
 
     def nights(self) -> list[date]:
         """Return the nights that were released by now, in order."""
@@ -130,19 +130,20 @@ class ReleaseReader:
         first, *others = (night for night in asked if self._facts(night)["atlas"] == atlas)
 
         def counts(night: date) -> Released:
-            return self._night(night).counts(newcomers=newcomers)
+            return self._counts(night, newcomers=newcomers)
 
         return reduce(lambda total, night: _added(total, counts(night)), others, counts(first))  # one night at a time
 
     def _checked(self, night: date) -> Facts:
         return read_manifest(self._folder_of(night))
 
-    def _night(self, night: date) -> "_Night":
+    def _counts(self, night: date, *, newcomers: bool) -> Released:
         """Return a night as it was kept, or decoded; of those kept, the ones asked for longest ago make room."""
-        facts = self._facts(night)
-        found = self._kept.pop(night, None) or _decoded(self._folder_of(night), facts)
-        self._kept[night] = found
-        while sum(some.size for some in self._kept.values()) > self._room:
+        asked = night, newcomers
+        found = self._kept.pop(asked, None) or _decoded(self._folder_of(night), self._facts(night), newcomers=newcomers)
+        if _size(found) <= self._room:
+            self._kept[asked] = found
+        while sum(map(_size, self._kept.values())) > self._room:
             del self._kept[next(iter(self._kept))]
         return found
 
@@ -155,36 +156,20 @@ def digest_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class _Night:
-    """A decoded release: what was counted of candidates, and of newcomers."""
-
-    candidates: Released
-    newcomers: Released
-
-    def counts(self, *, newcomers: bool) -> Released:
-        """Return one of the two."""
-        return self.newcomers if newcomers else self.candidates
-
-    @property
-    def size(self) -> int:
-        """How many bytes the entries take; a night has few names beside them."""
-        both = (self.candidates, self.newcomers)
-        return sum(some.positions.nbytes + some.sums.nbytes + some.variances.nbytes for some in both)
+def _size(night: Released) -> int:
+    """Return how many bytes the counts take; a night has few names beside them."""
+    return night.positions.nbytes + night.sums.nbytes + night.variances.nbytes
 
 
-def _decoded(folder: Path, facts: Facts) -> _Night:
-    """Read a release and check that its rows are the places and tracks that its manifest names."""
+def _decoded(folder: Path, facts: Facts, *, newcomers: bool) -> Released:
+    """Read a release, its candidates or newcomers, and check that its rows are what its manifest names."""
     at_border(pl.scan_parquet(folder / COUNTS), RegionCounts)
     with pq.ParquetFile(folder / COUNTS, read_dictionary=["part", "track_id"]) as file:
         table = file.read().unify_dictionaries().combine_chunks()
     rows, tracks = (table[name].chunk(0).dictionary.to_pylist() for name in ("part", "track_id"))
     if (digest_of(rows), digest_of(sorted(tracks))) != (facts["rows_digest"], facts["written_digest"]):
         raise InputError(f"{folder} does not hold the places and tracks it names", hint="Restore it from a backup.")
-    places, names = tuple(sorted(rows)), tuple(sorted(tracks))
-    return _Night(
-        *(_counts(table, facts, rows=places, tracks=names, newcomers=newcomers) for newcomers in (False, True))
-    )
+    return _counts(table, facts, rows=tuple(sorted(rows)), tracks=tuple(sorted(tracks)), newcomers=newcomers)
 
 
 def _counts(

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released
 
 Tracks = NDArray[np.intp]  # positions in the window's tracks

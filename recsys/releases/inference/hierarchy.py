@@ -7,7 +7,7 @@ import numpy as np
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import neighbours, posterior
 from recsys.releases.inference.posterior import Belief, Prior, Size

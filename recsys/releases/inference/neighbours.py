@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.geography.places import Place
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.window import UNKNOWN
 
 _DECAY = 4.0  # neighbours: how fast closeness falls with their rank by distance; from 3 to 6 serves real cities alike

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 
 COVERED = (0.025, 0.975)  # a 95 % interval
 

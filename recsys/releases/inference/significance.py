@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from recsys.releases.counts.noisy import Array
+from recsys.releases.counts.noisy_counts import Array
 from recsys.releases.inference.posterior import COVERED
 
 _CERTAIN = 1.96  # standard deviations of a 95 % interval

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.geography.atlas import Atlas
-from recsys.releases.counts.noisy import Array, Noisy
+from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release import Released
 from recsys.releases.counts.window import UNKNOWN, Window
 from recsys.releases.inference import posterior, significance
@@ -24,7 +24,7 @@ _WEEKDAYS = 0.3  # log deviation of a track's weekday from the place's weekday: 
 _OWN_GROWTH = 0.1  # how much a place's growth departs from that of the larger place
 _TRACK_DEVIATION = 0.3  # log deviation with which tracks are taken to move while a place's growth is measured
 _HIGH_SNR, _ENOUGH = 5.0, 10  # standard deviations of noise; tracks
-_LARGEST = 100  # tracks of the world that tell how overdispersion tracks are
+_LARGEST = 100  # tracks of the world that tell how overdispersed tracks are
 _OVERDISPERSIONS = np.arange(0, 0.61, 0.02)  # log deviations
 _HALF_OF_SQUARES = 0.4549  # median of the square of a standard normal variable
 _LEAST = 1e-3  # listeners a night: an expectation is positive

@@ -54,7 +54,7 @@ def verify_partner(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) 
     Parameters
     ----------
     folder : Path
-        With the files that :func:`recsys.releases.partner.release.release_partner_file` wrote.
+        With the files that :func:`recsys.releases.partner.partner_release.release_partner_file` wrote.
     ledger : Ledger, optional
         Where the workspace is at hand: was this paid for, as it is?
     atlas : Atlas, optional

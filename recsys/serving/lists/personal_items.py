@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recsys.artifacts.chart_database import Item, Line, Lists
-from recsys.artifacts.list_candidates import CHARTS, Candidates
+from recsys.artifacts.list_candidates import CHARTS, ListCandidates
 from recsys.geography.places import WORLD
 from recsys.serving.snapshot.place_lists import Because
 from recsys.serving.snapshot.snapshot_reader import Published
@@ -35,7 +35,7 @@ class Around:
     published: Published = field(repr=False)
 
     @property
-    def candidates(self) -> Candidates[int]:
+    def candidates(self) -> ListCandidates[int]:
         """What is on any of the lists."""
         return self.lists[0].candidates
 

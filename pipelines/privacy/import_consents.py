@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.base.terminal import log
 from recsys.arrivals import permission
-from recsys.arrivals.tables import files_of
+from recsys.arrivals.input_tables import files_of
 from recsys.consents.log import Entry, consent_log
 from recsys.settings import Settings
 from recsys.workspace import Workspace, digest
