@@ -84,7 +84,14 @@ def test_a_second_run_changes_no_byte_and_spends_nothing(nightly: Run, tmp_path:
     nightly()
     before, rho = published(tmp_path), spent(tmp_path)
     assert rho == pytest.approx(3 * 2.0)
+    public = tmp_path / "workspace/public"
+    told = json.loads((public / "v1/transparency.json").read_text())
+    account = json.loads((tmp_path / "workspace/account.json").read_text())
+    assert told["privacy"]["account"] == account  # the files tell what the same run has spent
+    assert (public / "index.html").is_file()
+    public.unlink()  # a crash may have come before the link
     again = nightly()
+    assert (public / "index.html").is_file()
     assert (again.code, again.summary["status"], again.summary["nights"]) == (0, "nothing new", 0)
     assert (published(tmp_path), spent(tmp_path)) == (before, rho)
 
