@@ -1,4 +1,4 @@
-"""The settings of a job: those of the champion take the place of the defaults, and what the operator sets wins."""
+"""The champion's settings: they take the place of a job's defaults, and what the operator sets wins."""
 
 from collections.abc import Mapping
 from pathlib import Path

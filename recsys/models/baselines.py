@@ -1,4 +1,4 @@
-"""The models that every other has to beat."""
+"""Baselines: popularity by world and region, recent popularity, item neighbours, EASE, and every region alone."""
 
 from dataclasses import dataclass, field, replace
 

@@ -1,4 +1,4 @@
-"""The blend, whose score is served: the world's model, the place's own, and what is in fashion there."""
+"""The blend, whose score is served: the world's model, the place's own, and recent popularity there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which tracks a night's release counts where, whatever the noise: from public knowledge and past releases only."""
+"""The candidates of a release: which tracks it counts where, from public knowledge and past releases only."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""What noisy counts let believe: posteriors, hierarchy, neighbours, significance, trend baselines."""
+"""Statistical inference from noisy counts: posteriors, hierarchy, neighbours, significance, trend baselines."""
