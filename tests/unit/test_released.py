@@ -10,6 +10,7 @@ from recsys.errors import InputError, NotReadyError
 from recsys.releases.counts import release_reader as module
 from recsys.releases.counts.candidates import Candidates
 from recsys.releases.counts.release_reader import Released, ReleaseReader
+from recsys.workspace import read_manifest
 
 NIGHTS = [NIGHT + timedelta(days=day) for day in range(4)]
 
@@ -32,12 +33,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     digest, decoded = workspace.digest, module._decoded
     monkeypatch.setattr(workspace, "digest", lambda path: asked["hashed"].append(path.parent.name) or digest(path))
     monkeypatch.setattr(
-        module, "_decoded", lambda folder, facts: asked["decoded"].append(folder.name) or decoded(folder, facts)
+        module, "_decoded", lambda folder, *a, **k: asked["decoded"].append(folder.name) or decoded(folder, *a, **k)
     )
     return asked
 
 
-def cells(found: Released) -> dict[tuple[str, str], tuple[int, int, float]]:
+def counts(found: Released) -> dict[tuple[str, str], tuple[int, int, float]]:
     return {
         (row, found.tracks[found.positions[i]]): (found.sums[i], found.exposures[i], found.variances[i])
         for row in found.rows
@@ -60,21 +61,23 @@ def test_what_was_kept_is_what_is_read_anew(releases: Path, *, newcomers: bool) 
     reader = ReleaseReader(releases)
     for nights in (NIGHTS[:2], NIGHTS, NIGHTS[2:], NIGHTS[:1], NIGHTS):
         kept, anew = (some.read(nights, newcomers=newcomers) for some in (reader, ReleaseReader(releases)))
-        assert cells(kept) == cells(anew)
+        assert counts(kept) == counts(anew)
         assert (kept.rows, kept.tracks, kept.tiers) == (anew.rows, anew.tracks, anew.tiers)
         assert (kept.nights, kept.ledger_numbers) == (anew.nights, anew.ledger_numbers)
 
 
 def test_without_room_a_night_is_decoded_again_and_hashed_once(releases: Path, asked: dict[str, list[str]]) -> None:
     cramped = ReleaseReader(releases, room=0)
-    first, again = (cells(cramped.read(NIGHTS)) for _ in range(2))
-    assert first == again == cells(ReleaseReader(releases).read(NIGHTS))
+    first, again = (counts(cramped.read(NIGHTS)) for _ in range(2))
+    assert first == again == counts(ReleaseReader(releases).read(NIGHTS))
     assert asked["decoded"].count(str(NIGHT)) == 3  # twice by the one, once by the other
     assert asked["hashed"].count(str(NIGHT)) == 2
 
 
 def test_the_night_asked_for_longest_ago_makes_room(releases: Path, asked: dict[str, list[str]]) -> None:
-    size = ReleaseReader(releases)._night(NIGHTS[0]).size
+    roomy = ReleaseReader(releases)
+    roomy.read([NIGHTS[0]])
+    size = module._size(roomy._kept[NIGHTS[0]])
     reader, nights = ReleaseReader(releases, room=2 * size), [NIGHTS[0], NIGHTS[3]]
     asked["decoded"].clear()
     reader.read(nights)
@@ -106,3 +109,10 @@ def test_a_damaged_file_is_refused_whichever_night_it_is_of(tmp_path: Path, nigh
     file.write_bytes(content)
     with pytest.raises(InputError, match="is not the file that was published"):
         ReleaseReader(tmp_path / "releases").read(NIGHTS[:2])
+
+
+def test_of_a_night_that_cannot_be_kept_only_what_is_asked_for_is_decoded(releases: Path) -> None:
+    facts = read_manifest(releases / str(NIGHT))
+    for newcomers in (False, True):
+        halves = module._decoded(releases / str(NIGHT), facts, newcomers=newcomers, room=0)
+        assert list(halves) == [newcomers]

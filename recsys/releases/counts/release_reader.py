@@ -98,7 +98,7 @@ class ReleaseReader:
         self._folder = folder
         self._room = room
         self._facts = cache(self._checked)
-        self._kept: dict[tuple[date, bool], Released] = {}  # what was asked for last comes last
+        self._kept: dict[date, _Halves] = {}  # the one asked for last comes last
 
     def nights(self) -> list[date]:
         """Return the nights that were released by now, in order."""
@@ -139,13 +139,13 @@ class ReleaseReader:
 
     def _counts(self, night: date, *, newcomers: bool) -> Released:
         """Return a night as it was kept, or decoded; of those kept, the ones asked for longest ago make room."""
-        asked = night, newcomers
-        found = self._kept.pop(asked, None) or _decoded(self._folder_of(night), self._facts(night), newcomers=newcomers)
-        if _size(found) <= self._room:
-            self._kept[asked] = found
+        found = self._kept.pop(night, {})
+        if newcomers not in found:
+            found = _decoded(self._folder_of(night), self._facts(night), newcomers=newcomers, room=self._room)
+        self._kept[night] = found
         while sum(map(_size, self._kept.values())) > self._room:
             del self._kept[next(iter(self._kept))]
-        return found
+        return found[newcomers]
 
     def _folder_of(self, night: date) -> Path:
         return self._folder / night.isoformat()
@@ -156,20 +156,25 @@ def digest_of(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
-def _size(night: Released) -> int:
+_Halves = Mapping[bool, Released]  # of a night: the candidates' counts (False), the newcomers' (True)
+
+
+def _size(halves: _Halves) -> int:
     """Return how many bytes the counts take; a night has few names beside them."""
-    return night.positions.nbytes + night.sums.nbytes + night.variances.nbytes
+    return sum(half.positions.nbytes + half.sums.nbytes + half.variances.nbytes for half in halves.values())
 
 
-def _decoded(folder: Path, facts: Facts, *, newcomers: bool) -> Released:
-    """Read a release, its candidates or newcomers, and check that its rows are what its manifest names."""
+def _decoded(folder: Path, facts: Facts, *, newcomers: bool, room: int) -> _Halves:
+    """Read a release, and check that its rows are what its manifest names; of what cannot be kept, only one half."""
     at_border(pl.scan_parquet(folder / COUNTS), RegionCounts)
     with pq.ParquetFile(folder / COUNTS, read_dictionary=["part", "track_id"]) as file:
         table = file.read().unify_dictionaries().combine_chunks()
     rows, tracks = (table[name].chunk(0).dictionary.to_pylist() for name in ("part", "track_id"))
     if (digest_of(rows), digest_of(sorted(tracks))) != (facts["rows_digest"], facts["written_digest"]):
         raise InputError(f"{folder} does not hold the places and tracks it names", hint="Restore it from a backup.")
-    return _counts(table, facts, rows=tuple(sorted(rows)), tracks=tuple(sorted(tracks)), newcomers=newcomers)
+    places, names = tuple(sorted(rows)), tuple(sorted(tracks))
+    halves = (False, True) if table.nbytes <= room else (newcomers,)
+    return {half: _counts(table, facts, rows=places, tracks=names, newcomers=half) for half in halves}
 
 
 def _counts(
