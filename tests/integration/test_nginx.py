@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
@@ -64,10 +64,11 @@ def halves(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Iter
     folder = tmp_path_factory.mktemp("halves")
     workspace = Workspace(folder / "workspace").prepare()
     publish(workspace, files=settings)
-    server = Server(workspace, address_requests=0, proxies=["127.0.0.1"])
-    with nginx(workspace, endpoint=server.url.removeprefix("http://"), folder=folder) as proxy:
+    with (
+        serving(workspace, proxies=["127.0.0.1"]) as server,
+        nginx(workspace, endpoint=server.url.removeprefix("http://"), folder=folder) as proxy,
+    ):
         yield Halves(proxy, server, workspace)
-    server.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,16 @@ def alone(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Itera
     publish(workspace, files=settings)
     with nginx(workspace, endpoint=f"127.0.0.1:{free_port()}", folder=folder) as proxy:
         yield proxy, workspace
+
+
+@contextmanager
+def serving(workspace: Workspace, **settings: object) -> Iterator[Server]:
+    """Serve a workspace, and stop whatever fails."""
+    server = Server(workspace, address_requests=0, **settings)
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
 
 
 def raw(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, list[str]], bytes]:
@@ -304,10 +315,11 @@ def test_snapshots_are_swapped_and_pruned_without_a_failed_request(
         return list(chain.from_iterable(await asyncio.gather(*asking)))
 
     put_out(names[0])
-    server = Server(workspace, address_requests=0)
-    with nginx(workspace, endpoint=server.url.removeprefix("http://"), folder=tmp_path) as proxy:
+    with (
+        serving(workspace) as server,
+        nginx(workspace, endpoint=server.url.removeprefix("http://"), folder=tmp_path) as proxy,
+    ):
         answers = asyncio.run(run(proxy, server.url))
-    server.stop(signal.SIGKILL)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers} <= set(expected)
     assert len({answer.content for answer in answers}) > 3

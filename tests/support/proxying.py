@@ -14,7 +14,7 @@ import pytest
 
 from recsys.workspace import Workspace
 
-CONFIGURATION = Path(__file__).parents[1] / "examples" / "nginx.conf"
+CONFIGURATION = Path(__file__).parents[2] / "examples" / "nginx.conf"
 
 
 def program() -> str:
