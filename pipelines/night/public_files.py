@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.write_openapi import contract
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
+from recsys.artifacts.public_files import write_files
 from recsys.errors import NotReadyError
-from recsys.serving.public.writer import write_files
 from recsys.serving.rendering import public_files
 from recsys.serving.snapshot.snapshot_reader import open_staged
 from recsys.settings import Settings
@@ -26,9 +25,8 @@ def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace,
     workspace : Workspace
     settings : Settings
     """
-    published = open_staged(stage, facts)
-    files = public_files(published, settings=settings, account=_account(workspace), openapi=contract())
-    write_files(stage / PUBLIC, files)
+    with open_staged(stage, facts) as published:
+        write_files(stage / PUBLIC, public_files(published, settings=settings, account=_account(workspace)))
 
 
 def _account(workspace: Workspace) -> Accounted | None:

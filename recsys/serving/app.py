@@ -1,7 +1,7 @@
 """The application: FastAPI with its routes, behind the middleware in the order in which a request walks through it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -62,8 +62,16 @@ def create_app(
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
     endpoint = _endpoint(workspace, settings=settings, clock=clock, records=records, log=log)
+    app = routed(_middleware(endpoint, log=log))
+    app.state.endpoint = endpoint
+    answer_problems(app, log=log)
+    return app
+
+
+def routed(middleware: Sequence[Middleware] = ()) -> FastAPI:
+    """Return the routes behind some middleware: all that the OpenAPI document needs."""
     app = Application(
-        middleware=_middleware(endpoint, log=log),
+        middleware=middleware,
         title="Hearabouts",
         summary="What is trending hereabouts, for people who never told us exactly where they are.",
         description=_ABOUT,
@@ -73,10 +81,8 @@ def create_app(
         redirect_slashes=False,  # a redirect repeats the query
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    app.state.endpoint = endpoint
     for each in (charts, trending, consents, data_rights, transparency, transparency_page, health, pages):
         app.include_router(each.router)
-    answer_problems(app, log=log)
     return app
 
 

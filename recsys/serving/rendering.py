@@ -4,18 +4,18 @@ Only places with charts of their own have files: what all others would say is th
 copies, and the endpoint says it when asked.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.artifacts.privacy_account import Accounted
+from recsys.artifacts.public_files import PublicFile
+from recsys.serving.app import routed
 from recsys.serving.lists.responses import chart_answer, regions_answer, regions_geojson
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.templates import rendered
-from recsys.serving.public.writer import PublicFile
 from recsys.serving.routes.transparency import transparency_of
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.settings import Settings
@@ -23,9 +23,7 @@ from recsys.settings import Settings
 JSON, GEOJSON, HTML = "application/json", "application/geo+json", "text/html; charset=utf-8"
 
 
-def public_files(
-    published: Published, *, settings: Settings, account: Accounted | None, openapi: Mapping[str, Any]
-) -> Iterator[PublicFile]:
+def public_files(published: Published, *, settings: Settings, account: Accounted | None) -> Iterator[PublicFile]:
     """Yield the public files of a snapshot.
 
     Parameters
@@ -35,14 +33,12 @@ def public_files(
     account : Accounted or None
         The privacy that was spent, as of now: a file for partners spends more before the next snapshot, which is why
         the endpoint itself does not answer from ``v1/transparency.json``.
-    openapi : mapping
-        The OpenAPI document.
     """
     yield from _regions(published, settings)
     yield from _charts(published, size=_items(settings))
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
-    yield PublicFile("openapi.json", bytes(JSONResponse(openapi).body), JSON)
+    yield PublicFile("openapi.json", bytes(JSONResponse(routed().openapi()).body), JSON)
     world = charts_of(published, PageParameters(), limit=_items(settings))
     pages = {
         "index": (world.pop("template"), world),

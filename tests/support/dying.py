@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from support.releasing import NIGHT, catalogue, contributed, released, small_atlas, window
 
+from recsys.artifacts.public_files import PublicFile, write_files
 from recsys.releases.charts import charts
 from recsys.releases.snapshot import publishing
-from recsys.serving.public.writer import PublicFile, write_files
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

@@ -12,10 +12,8 @@ from urllib.parse import unquote
 import pytest
 from support.edge import AS_OF, LISBON, PORTO, Client, publish
 
+from recsys.artifacts.public_files import PublicFile, entity_tag, modified, open_folder, write_files
 from recsys.errors import InputError
-from recsys.serving.public.encoding import entity_tag, modified
-from recsys.serving.public.reader import open_folder
-from recsys.serving.public.writer import PublicFile, write_files
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, read_manifest
@@ -119,6 +117,18 @@ def test_the_snapshot_vouches_for_the_manifest_and_the_manifest_for_each_file(fo
     read_manifest(folder.parent)
     with pytest.raises(InputError):
         read_manifest(folder)
+
+
+def test_the_document_needs_no_keys_no_consents_and_no_network(
+    workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night would fail at publishing, after its budget was spent."""
+    monkeypatch.setenv("HEARABOUTS__SERVING__JWKS", "https://unreachable.invalid/keys.json")
+    monkeypatch.setenv("HEARABOUTS__CONSENTS__URL", "postgresql://unreachable.invalid/consents")
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    publish(workspace, files=settings)
+    document = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    assert json.loads((workspace.public / "openapi.json").read_bytes()) == document
 
 
 @pytest.mark.parametrize("headers", [PLAIN, PACKED], ids=["plain", "packed"])

@@ -65,7 +65,10 @@ def publish(
 
 def public(stage: Path, facts: Mapping[str, Any]) -> None:
     """Write a public file that says which snapshot it is of, from what the folder holds by then."""
-    assert open_staged(stage, facts).places["AA"].served
+    with open_staged(stage, facts) as staged:
+        assert staged.places["AA"].served
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        staged.items("AA", chart="popular")
     (stage / "public" / "v1").mkdir(parents=True)
     (stage / "public" / "v1" / "regions.json").write_text(facts["id"])
     write_manifest(stage / "public", {})

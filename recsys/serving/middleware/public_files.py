@@ -49,7 +49,7 @@ class PublicFiles:
             published = await self._newest()
         except NotReadyError:
             return None  # the application says it
-        if asked.file not in published.files.files:
+        if asked.file not in published.files.digests:
             return None
         # Where a header chooses, the address alone does not say which of the two it was.
         key = url_of(scope) if asked.ending or asked.path != _REGIONS else asked.file.encode()
@@ -64,7 +64,7 @@ class PublicFiles:
         body = published.files.read(asked.file)
         if body is None:
             return None
-        media_type = published.files.files[asked.file]["media_type"]
+        media_type = _TYPES[asked.form].decode()
         width = from_json(body)["scope"] if asked.is_chart else None
         answer = self._responses.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
         smaller = published.files.read(f"{asked.file}.gz")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from recsys.artifacts.list_candidates import CHARTS
+from recsys.artifacts.public_files import packed
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
@@ -22,7 +23,6 @@ from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
 from recsys.serving.pages.templates import SWITCHES, revalidated, shown
-from recsys.serving.public.encoding import packed
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.routes.transparency import ToldHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named

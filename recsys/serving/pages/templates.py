@@ -12,9 +12,9 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
 from recsys.serving.pages.chart_rows import label
-from recsys.serving.public.encoding import entity_tag
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 PAGES = Path(__file__).parent

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from recsys.serving.public.encoding import entity_tag, packed
+from recsys.artifacts.public_files import entity_tag, packed
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.settings import ServingSettings
 

@@ -3,7 +3,8 @@
 import re
 import sqlite3
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any, cast
 import structlog
 
 from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Line, Lists
+from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.places import WORLD, Place
-from recsys.serving.public.reader import NO_FILES, PublicFolder, open_folder
 from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.reload import HotReload
 from recsys.workspace import MANIFEST, PUBLIC, Workspace, read_manifest
@@ -113,9 +114,14 @@ def open_published(workspace: Workspace) -> Published:
     return _open(workspace.snapshots / name)
 
 
-def open_staged(folder: Path, facts: Mapping[str, Any]) -> Published:
-    """Open what is about to be published, of which there is no manifest yet, but only what it will say."""
-    return _read_charts(folder, facts)
+@contextmanager
+def open_staged(folder: Path, facts: Mapping[str, Any]) -> Iterator[Published]:
+    """Open, for a block, what is about to be published: there is no manifest yet, but only what it will say."""
+    published = _read_charts(folder, facts)
+    try:
+        yield published
+    finally:
+        published._database.close()
 
 
 class Current(HotReload[Published]):

@@ -1,1 +1,0 @@
-"""The public half as a folder of files: rendered at publishing, servable by anything, and served by the endpoint."""
