@@ -1,6 +1,8 @@
 """A token proves who is asking: what is good, for how long, and where the keys come from."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,31 @@ def test_a_new_key_is_found_at_once_but_not_again_and_again(settings: Settings) 
     with pytest.raises(IdentityError):
         found.listener(token("RS256"), now=SECONDS)
     assert issuer.reads == reads + 1
+
+
+def test_only_one_thread_waits_for_the_key_of_an_unknown_name() -> None:
+    issuer = Issuer("EdDSA")
+    keys = issuer.keys()
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_: str) -> bytes:
+        issuer.reads += 1
+        asked.set()
+        assert answered.wait(20)
+        return jwks(KEYS["ES256"])
+
+    keys._read = slow
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(keys.find, NAMES["ES256"])
+        assert asked.wait(20)
+        second = pool.submit(keys.find, NAMES["ES256"])
+        try:
+            assert second.result(5) is None  # while the first still waits
+        finally:
+            answered.set()
+        assert first.result(20) is not None
+    assert keys.find("another") is None
+    assert issuer.reads == 2  # the first of all, and one for the unknown name
 
 
 @pytest.mark.parametrize("broken", [None, b"<html>", b"{}"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from joserfc import jwk
@@ -31,28 +31,6 @@ _TIMEOUT = 5  # seconds for an address to answer
 _LOOK = 1.0  # seconds between two looks at a file
 _BROKEN = (InputError, OSError, ValueError, HTTPException, RecursionError)  # whatever an address may answer
 _HINT = "Name a file or an https:// address of a JWKS with Ed25519, P-256 or RSA (2048 bits) public keys."
-
-
-class Keys(Protocol):
-    """What tokens are checked with."""
-
-    @property
-    def algorithms(self) -> tuple[str, ...]:
-        """The names of the algorithms that the keys are for."""
-
-    @property
-    def generation(self) -> int:
-        """Another number whenever a key may have gone: what was verified before does not count any more."""
-
-    @property
-    def due(self) -> bool:
-        """Whether :meth:`refresh` has something to do."""
-
-    def refresh(self) -> None:
-        """Read the keys again where it is time; may wait for a disk or a network."""
-
-    def find(self, kid: str | None) -> Key | None:
-        """Return the key with an id, or None; without an id the only key there is."""
 
 
 class DevelopmentKey:
@@ -98,6 +76,11 @@ class KeySet:
     ------
     SettingsError
         If there are no usable keys to begin with.
+
+    Attributes
+    ----------
+    generation : int
+        Another number whenever a key may have gone: what was verified before does not count any more.
     """
 
     def __init__(
@@ -140,12 +123,17 @@ class KeySet:
                 self._reading.release()
 
     def find(self, kid: str | None) -> Key | None:
-        """Return the key with an id; without an id the only one; None where there is none, or the keys are too old."""
-        if kid not in self._keys and self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:
-            with self._reading:
-                if self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:  # nobody did meanwhile
-                    self._look()
+        """Return the key with an id; without an id the only one; None where there is none, or the keys are too old.
+
+        Of several threads with an unknown id one looks again, and the others go on with what there is.
+        """
+        if kid not in self._keys and self._reading.acquire(blocking=False):
+            try:
+                if self._clock() - self._forced >= self._settings.jwks_cooldown_seconds:
                     self._forced = self._clock()
+                    self._look()
+            finally:
+                self._reading.release()
         return self._keys.get(kid)
 
     def _look(self) -> None:
@@ -180,6 +168,10 @@ class KeySet:
             self._keys, self._text = {}, b""
             self.generation += 1
             self._log.error("key set given up, so that nobody is let in", reason=reason)
+
+
+Keys = DevelopmentKey | KeySet
+"""What tokens are checked with."""
 
 
 def keys_of(
