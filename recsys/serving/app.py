@@ -15,7 +15,7 @@ from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_ac
 from recsys.consents.log import consent_log
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
-from recsys.serving.lists.trending import Nearby
+from recsys.serving.lists.trending import NewestSources
 from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
 from recsys.serving.middleware.cached_answers import CachedAnswers
@@ -100,7 +100,7 @@ def _endpoint(
         settings=settings,
         clock=clock,
         current=Current(workspace, log=log, found=metrics.found),
-        near=Nearby(workspace, log=log),
+        sources=NewestSources(workspace, log=log),
         consents=consent_log(workspace, settings=settings.consents),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,

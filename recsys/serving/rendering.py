@@ -16,6 +16,7 @@ from recsys.serving.app import routed
 from recsys.serving.lists.responses import chart_answer, regions_answer, regions_geojson
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.templates import rendered
+from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.settings import Settings
@@ -35,11 +36,12 @@ def public_files(published: Published, *, settings: Settings, account: Accounted
         the endpoint itself does not answer from ``v1/transparency.json``.
     """
     yield from _regions(published, settings)
-    yield from _charts(published, size=_items(settings))
+    size = size_of_list(None, settings=settings, most=settings.charts.size)
+    yield from _charts(published, size=size)
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed().openapi()).body), JSON)
-    world = charts_of(published, PageParameters(), limit=_items(settings))
+    world = charts_of(published, PageParameters(), limit=size)
     pages = {
         "index": (world.pop("template"), world),
         "transparency": ("transparency.html", {"found": told}),
@@ -55,7 +57,7 @@ def public_files(published: Published, *, settings: Settings, account: Accounted
 
 def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
     most = settings.serving.max_regions
-    first = min(settings.serving.list_size, most)
+    first = size_of_list(None, settings=settings, most=most)
     yield PublicFile("v1/regions.json", to_json(regions_answer(published, query="", limit=first)), JSON)
     yield PublicFile("v1/regions.geojson", to_json(regions_geojson(published, query="", limit=first)), GEOJSON)
     yield PublicFile("v1/regions/all.json", to_json(regions_answer(published, query="", limit=most)), JSON)
@@ -66,10 +68,6 @@ def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
         for chart in CHARTS if place.served else ():
             answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
-
-
-def _items(settings: Settings) -> int:
-    return min(settings.serving.list_size, settings.charts.size)
 
 
 _MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}

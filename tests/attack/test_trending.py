@@ -1,6 +1,9 @@
 """A listener's own list is made within what the listener allows at this request, and tells nobody else anything."""
 
+import threading
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +13,8 @@ from recsys.artifacts import affinities
 from recsys.artifacts.affinities import open_affinities, pointer_of
 from recsys.artifacts.chart_database import ChartDatabase
 from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.serving.lists import trending
+from recsys.serving.snapshot import snapshot_reader
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
@@ -172,6 +177,41 @@ def test_new_tastes_are_picked_up_and_damaged_ones_are_not_used(
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False
     remember(workspace, {"ana": HERS})
     assert tracks(ask(client, "ana", workspace, settings))[0] == "track-9"
+
+
+def test_new_affinities_are_opened_and_matched_while_others_are_answered(
+    client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both take the longer the more listeners there are, and so neither is for the thread of all requests."""
+    threads: list[str] = []
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (threads.append(threading.current_thread().name), real(*given))[1]
+
+    monkeypatch.setattr(trending, "open_affinities", noting(open_affinities))
+    monkeypatch.setattr(affinities.Affinities, "columns_of", noting(affinities.Affinities.columns_of))
+    for what in (HERS, {"track-30": 4.0}):
+        remember(workspace, {"ana": what})
+        assert tracks(ask(client, "ana", workspace, settings))[0] == next(iter(what))
+        assert tracks(ask(client, "ana", workspace, settings))[0] == next(iter(what))
+    assert len(threads) == 4  # once for each
+    assert threading.main_thread().name not in threads
+
+
+@pytest.mark.parametrize("module", [snapshot_reader, trending])
+def test_a_withdrawal_while_new_files_are_opened_counts(
+    client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, module: object
+) -> None:
+    name = "open_published" if module is snapshot_reader else "open_affinities"
+    real = getattr(module, name)
+
+    def slow(at: Workspace) -> object:
+        client.now += timedelta(seconds=9)
+        decide(workspace, "ana", State.WITHDRAWN, purpose=MINE, at=client.now)
+        return real(at)
+
+    monkeypatch.setattr(module, name, slow)
+    assert ask(client, "ana", workspace, settings).json()["history_used"] is False
 
 
 def test_no_row_is_in_a_log_a_snapshot_or_another_answer(

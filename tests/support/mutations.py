@@ -661,15 +661,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a location is used without local_trends",
         "recsys/serving/routes/trending.py",
-        "cell=cell if own.choices.place else None",
+        "cell=cell if choices.place else None",
         "cell=cell",
         ("attack/test_serving_consent.py::test_the_default_is_no",),
     ),
     Mutation(
         "consent is read from a cache",
-        "recsys/serving/state/listener.py",
-        "return log.choices(who.listener, at=who.now)",
-        "return log.__dict__.setdefault('known', {}).setdefault(who.listener, log.choices(who.listener, at=who.now))",
+        "recsys/serving/routes/trending.py",
+        "return log.choices(listener, at=at)",
+        "return log.__dict__.setdefault('known', {}).setdefault(listener, log.choices(listener, at=at))",
         ("attack/test_serving_consent.py::test_every_decision_counts_from_the_next_request",),
     ),
     Mutation(

@@ -2,18 +2,19 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
+from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from recsys.serving import server
-from recsys.serving.middleware.timeouts import Timeouts
+from recsys.serving.middleware.timeouts import ClientNotReadingError, Timeouts
 from recsys.serving.requests.metrics import Metrics
 from recsys.settings import ServingSettings, load_settings
 
-HTTP = {"type": "http"}
+HTTP: dict[str, Any] = {"type": "http", "headers": [(b"content-length", b"9")]}
 
 
 class Jumping(selectors.DefaultSelector):
@@ -119,6 +120,38 @@ def test_who_has_sent_the_whole_body_may_wait_for_ever() -> None:
     assert dropped(metrics) == set()
 
 
+async def export(scope: Scope, receive: Receive, send: Send) -> None:
+    """Takes an hour for its first row."""
+
+    async def rows() -> AsyncIterator[bytes]:
+        await asyncio.sleep(3_600)
+        yield b"row"
+
+    await StreamingResponse(rows())(scope, receive, send)
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")]])
+def test_an_answer_that_takes_long_is_whole(headers: list[tuple[bytes, bytes]]) -> None:
+    metrics, client = Metrics(), Client(sends=1e6)
+    asked = {**HTTP, "headers": headers}
+    assert run(Timeouts(export, settings=chosen(), metrics=metrics)(asked, client.receive, client.send)) == 3_600
+    assert b"".join(message.get("body", b"") for message in client.got) == b"row"
+    assert dropped(metrics) == set()
+
+
+@pytest.mark.parametrize("announced", [(b"content-length", b"1"), (b"transfer-encoding", b"chunked")])
+def test_the_time_of_a_body_begins_when_somebody_reads_it(announced: tuple[bytes, bytes]) -> None:
+    app, metrics = App(b"answer"), Metrics()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(1_000)
+        await app(scope, receive, send)
+
+    client, asked = Client(body=1, sends=4), {**HTTP, "headers": [announced]}
+    assert run(Timeouts(slow, settings=chosen(), metrics=metrics)(asked, client.receive, client.send)) == 1_004
+    assert (app.heard, dropped(metrics)) == (["http.request"], set())
+
+
 @pytest.mark.parametrize("answer", [(b"a" * 200_000,), (b"a" * 150_000, b"b" * 50_000), (b"a" * 65_536, b"")])
 def test_a_large_answer_goes_in_pieces_and_arrives_whole(answer: tuple[bytes, ...]) -> None:
     client = Client(reads=59)  # of sixty seconds for each
@@ -133,7 +166,7 @@ def test_a_large_answer_goes_in_pieces_and_arrives_whole(answer: tuple[bytes, ..
 def test_who_does_not_read_is_given_up() -> None:
     metrics, client = Metrics(), Client(reads=1_000)
     work = Timeouts(App(b"a" * 200_000), settings=chosen(), metrics=metrics)(HTTP, client.receive, client.send)
-    with pytest.raises(ConnectionAbortedError):
+    with pytest.raises(ClientNotReadingError):
         run(work)
     assert dropped(metrics) == {"write"}
 
@@ -141,7 +174,7 @@ def test_who_does_not_read_is_given_up() -> None:
 def test_who_does_not_read_a_stream_is_given_up() -> None:
     metrics, client = Metrics(), Client(reads=1_000)
     work = Timeouts(App(b"a", more=True), settings=chosen(), metrics=metrics)(HTTP, client.receive, client.send)
-    with pytest.raises(ConnectionAbortedError):
+    with pytest.raises(ClientNotReadingError):
         run(work)
     assert dropped(metrics) == {"write"}
 

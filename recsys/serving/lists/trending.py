@@ -1,11 +1,13 @@
 """What is trending near a listener: the place's charts in the listener's order, as far as the listener allows."""
 
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
+from starlette.concurrency import run_in_threadpool
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.chart_database import NO_LISTS
@@ -22,16 +24,14 @@ from recsys.workspace import Workspace
 TRENDING = "trending"
 
 
-class Told(NamedTuple):
+class Answered(NamedTuple):
     """An answer: a :class:`~recsys.serving.lists.responses.Chart` as JSON, and how wide it is."""
 
     body: bytes
     scope: Level
 
 
-def trending_answer(
-    published: Published, *, near: "Nearby", listener: str, personal: bool, cell: str | None, limit: int
-) -> Told:
+def trending_answer(sources: "ListSources", *, listener: str, personal: bool, cell: str | None, limit: int) -> Answered:
     """Return the list of a signed-in listener: of the cell's place, or of the world where there is no cell.
 
     Candidates are the popular, rising and local tracks of the place and of the larger ones it lies in; their order is
@@ -39,9 +39,7 @@ def trending_answer(
 
     Parameters
     ----------
-    published : Published
-    near : Nearby
-        What the list is made of beside the snapshot.
+    sources : ListSources
     listener : str
         The keyed hash.
     personal : bool
@@ -52,27 +50,43 @@ def trending_answer(
     limit : int
         Items at most.
     """
+    published, affinities, columns = sources
     place = published.places[WORLD] if cell is None else place_of(cell, published=published)
     around = around_of(place, published=published)
-    affinities = near.affinities()
     found = affinities.row(listener)
     row = found if personal else BLANK
     weights = affinities.orders.personal if row.known else affinities.orders.cold
-    columns = near.columns(published, affinities)[around.candidates.tracks]
-    evidence = evidence_for(around.candidates, columns=columns, row=row)
+    evidence = evidence_for(around.candidates, columns=columns[around.candidates.tracks], row=row)
     order, reasons = (found.tolist() for found in put_in_order(evidence, weights, limit=limit))
     here = around.place if order else place.id
     items = listed(around, list(zip(order, reasons, strict=True)), here=here)
     shown = published.places[here]
     basis = _basis(place, shown, located=cell is not None, published=published)
     why = " ".join([*basis, _PLAYS[personal, row.known]])
-    told = chart_of(published, place=place, shown=shown, chart=TRENDING, why=why, used=cell is not None, items=[])
-    facts = {key: value for key, value in told.items() if key != "items"}
-    return Told(orjson.dumps(facts | {"history_used": row.known, "items": items}), shown.level)
+    whole = chart_of(published, place=place, shown=shown, chart=TRENDING, why=why, used=cell is not None, items=[])
+    facts = {key: value for key, value in whole.items() if key != "items"}
+    return Answered(orjson.dumps(facts | {"history_used": row.known, "items": items}), shown.level)
 
 
-class Nearby:
-    """What lists around places are made of beside the snapshot: follows the private file.
+class ListSources(NamedTuple):
+    """What listeners' lists are made of at a moment: the snapshot, the affinities, and in these the snapshot's tracks.
+
+    Parameters
+    ----------
+    published : Published
+    affinities : Affinities
+        Nobody's where none are whole.
+    columns : array of int
+        The column in the affinities of every track of the snapshot.
+    """
+
+    published: Published
+    affinities: Affinities
+    columns: IntArray
+
+
+class NewestSources:
+    """Follows the private file, and keeps what belongs to a snapshot for as long as both are the same.
 
     Parameters
     ----------
@@ -81,19 +95,23 @@ class Nearby:
     """
 
     def __init__(self, workspace: Workspace, *, log: structlog.typing.FilteringBoundLogger) -> None:
-        self._affinities = HotReload(
-            pointer_of(workspace), opened=partial(open_affinities, workspace), what="tastes", log=log
-        )
+        opened = partial(open_affinities, workspace)
+        self._affinities = HotReload(pointer_of(workspace), opened=opened, what="affinities", log=log)
         self._nobody = nobody()
-        self._columns = lru_cache(maxsize=1)(_columns)
+        self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray]] = WeakKeyDictionary()
 
-    def affinities(self) -> Affinities:
-        """Return the affinities of the moment; nobody's where none are whole."""
-        return self._affinities.get_or(self._nobody)
+    async def of(self, published: Published) -> ListSources:
+        """Return the sources of the moment; new affinities are opened in another thread, while all others go on."""
+        known = self._known.get(published) if self._affinities.is_followed() else None
+        if known is None or known[0] is not self._affinities.get_or(self._nobody):
+            known = await run_in_threadpool(self._read, published)
+        return ListSources(published, *known)
 
-    def columns(self, published: Published, affinities: Affinities) -> IntArray:
-        """Return the column in the affinities of every track of the snapshot; kept as long as both are the same."""
-        return self._columns(published, affinities)
+    def _read(self, published: Published) -> tuple[Affinities, IntArray]:
+        affinities, known = self._affinities.get_or(self._nobody), self._known.get(published)
+        if known is None or known[0] is not affinities:
+            known = self._known[published] = affinities, affinities.columns_of(published.tracks)
+        return known
 
 
 def around_of(place: Place, *, published: Published) -> Around:
@@ -105,10 +123,6 @@ def around_of(place: Place, *, published: Published) -> Around:
     served = [each.id for each in chain(place, published=published) if each.served]
     found = [published.read(each) for each in served[:1]] + [published.lists(each) for each in served[1:]]
     return Around([lists for lists in found if lists] or [NO_LISTS], published)
-
-
-def _columns(published: Published, affinities: Affinities) -> IntArray:
-    return affinities.columns_of(published.tracks)
 
 
 def _basis(place: Place, shown: Place, *, located: bool, published: Published) -> Iterator[str]:

@@ -13,6 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.errors import RecsysError
+from recsys.serving.middleware.timeouts import ClientNotReadingError
 from recsys.serving.requests.credentials import ALLOWANCE, LISTENER
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import problem_of
@@ -21,6 +22,8 @@ from recsys.serving.snapshot.response_cache import ROUTE, SCOPE
 from recsys.serving.state.endpoint import Endpoint
 
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+_ENDS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)  # of the program or of a request
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
@@ -42,12 +45,15 @@ def json_log(stream: TextIO) -> Log:
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes the records of the server and its libraries as JSON; of an exception only its kind: it may quote data."""
+    """Writes the records of the server and its libraries as JSON; of an exception only its kind: it may quote data.
+
+    Of a message no more than its first line: the server's own goes on with the exception and where it arose.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one JSON object."""
         kind = record.exc_info[0] if record.exc_info else None
-        line = {"event": record.getMessage().strip(), "level": record.levelname.lower(), "logger": record.name}
+        line = {"event": _event(record), "level": record.levelname.lower(), "logger": record.name}
         if kind:
             line["exception"] = kind.__name__
         return json.dumps(line | {"timestamp": _timestamp(datetime.fromtimestamp(record.created, UTC))})
@@ -80,12 +86,14 @@ class AccessLog:
         started, answer = time.perf_counter(), _Answer(scope, send, self._endpoint)
         try:
             await self._app(scope, receive, answer.send)
-        except ConnectionAbortedError:
-            pass  # who asked does not read the answer
-        except Exception as error:
-            self._log.error("failure", exception=type(error).__name__, at=_frames(error), request_id=answer.id)
+        except ClientNotReadingError:
+            pass
+        except _ENDS:
+            raise
+        except BaseException as error:  # a panic in a library of Rust is no Exception, and its message may quote data
             if answer.status is None:
                 await problem_of(RecsysError(""))(scope, receive, answer.send)
+            self._log.error("failure", exception=type(error).__name__, at=_frames(error), request_id=answer.id)
         finally:
             state, seconds = scope["state"], time.perf_counter() - started
             route = state.get(ROUTE) or getattr(scope.get("route"), "path", None)
@@ -168,6 +176,13 @@ def _is_shared(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(name == b"cache-control" and value.startswith(b"public") for name, value in headers)
 
 
+def _event(record: logging.LogRecord) -> str:
+    """Return what happened: the first line of a message, or the kind of an exception that stands in it."""
+    quoted = (each for each in (record.msg, *(record.args or ())) if isinstance(each, BaseException))
+    error = next(quoted, None)
+    return type(error).__name__ if error else next(iter(record.getMessage().strip().splitlines()), "")
+
+
 def _timestamp(moment: datetime) -> str:
     """Return a moment as all lines of the log write it, which is as structlog does."""
     return moment.isoformat().replace("+00:00", "Z")
@@ -178,6 +193,6 @@ def _quoted(word: str | None) -> str:
     return "null" if word is None else f'"{word}"'
 
 
-def _frames(error: Exception) -> list[str]:
+def _frames(error: BaseException) -> list[str]:
     """Return where an exception came from, without its message and without values."""
     return [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import InputError, PositionError, RecsysError
+from recsys.serving.requests.headers import announces_body, body_lengths
 from recsys.serving.requests.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.requests.problems import problem_of
 from recsys.serving.requests.query import parameters
@@ -46,16 +46,7 @@ def refusal_of(scope: Scope) -> RecsysError | None:
         return InputError(f"the headers are longer than {_MOST} bytes", hint="Send shorter headers.")
     if _asks_with_position(scope["path"], scope["query_string"]) or any(tells_position(*header) for header in headers):
         return PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
-    return _refusal_of_body(scope) if any(name in _LENGTHS for name, _ in headers) else None
-
-
-def without_parameters(request: Request) -> None:
-    """Refuse any parameter, where a request has none: a coordinate would come under any name."""
-    if request.query_params:
-        raise InputError(
-            "there is a parameter that this request does not have",
-            hint="The parameters of every request are in /openapi.json.",
-        )
+    return _refusal_of_body(scope) if announces_body(headers) else None
 
 
 def _asks_with_position(path: str, query_string: bytes) -> bool:
@@ -105,19 +96,14 @@ def _remembered_name(name: bytes) -> bool:
 
 
 def _refusal_of_body(scope: Scope) -> RecsysError | None:
-    lengths = [value.decode("latin-1").strip() for name, value in scope["headers"] if name in _LENGTHS]
-    if all(length == "0" for length in lengths):
-        return None
     if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
         return InputError("the request has a body", hint="Send the request without a body.")
-    if not all(
-        length.isascii() and length.isdigit() and len(length) <= 10 and int(length) <= _SHORT for length in lengths
-    ):
+    lengths = body_lengths(scope["headers"])
+    if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= _SHORT for each in lengths):
         return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
     return None
 
 
-_LENGTHS = (b"content-length", b"transfer-encoding")
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
 _PUBLIC = "/v1/regions"

@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import NotReadyError
-from recsys.serving.snapshot.response_cache import Answer, Headers, ResponseCache, url_of
+from recsys.serving.requests.headers import accepts_geojson
+from recsys.serving.snapshot.response_cache import Answer, ResponseCache, url_of
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 _JSON, _GEOJSON = ".json", ".geojson"
@@ -119,9 +120,3 @@ def _asked(scope: Scope) -> _Asked | None:
     path, ending = found[1], found[2] or ""
     is_geojson = path == _REGIONS and accepts_geojson(scope["headers"])
     return _Asked(path, ending, ending or (_GEOJSON if is_geojson else _JSON))
-
-
-def accepts_geojson(headers: Headers) -> bool:
-    """Tell whether the first ``Accept`` names GeoJSON."""
-    accepted = next((value for name, value in headers if name == b"accept"), b"")
-    return _TYPES[_GEOJSON] in (each.split(b";")[0].strip().lower() for each in accepted.split(b","))

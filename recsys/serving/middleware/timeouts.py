@@ -4,17 +4,23 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recsys.serving.requests.headers import announces_body
 from recsys.serving.requests.metrics import Metrics
 from recsys.settings import ServingSettings
 
 _PIECE = 65_536  # bytes of an answer that are handed to the server at once
 
 
+class ClientNotReadingError(Exception):
+    """Whoever asked does not read the answer, and gets no more of it."""
+
+
 class Timeouts:
     """The ASGI layer that gives up clients who do not send what they announced, or do not read what they asked for.
 
-    The time of a body is that of the whole, or a byte now and then would do. A large answer goes to the server piece by
-    piece, and each has its time: the next one is taken when the client has read. Heads are for the server to time.
+    The time of a body is that of the whole, or a byte now and then would do; it begins when somebody wants to read it.
+    A large answer goes to the server piece by piece, and each has its time: the next one is taken when the client has
+    read. Heads are for the server to time.
 
     Parameters
     ----------
@@ -39,16 +45,18 @@ class Timeouts:
             else:
                 await send(message)
 
-        await self._app(scope, self._timed(receive), sent)
+        # Without a body, who receives waits for the client to go away, however long the answer takes.
+        await self._app(scope, self._timed(receive) if announces_body(scope["headers"]) else receive, sent)
 
     def _timed(self, receive: Receive) -> Receive:
         """Return what waits for the body until its time is over; then the client is as good as gone."""
-        due, is_whole = asyncio.get_running_loop().time() + self._settings.body_seconds, False
+        due, is_whole = 0.0, False
 
         async def received() -> Message:
-            nonlocal is_whole
+            nonlocal due, is_whole
             if is_whole:
                 return await receive()
+            due = due or asyncio.get_running_loop().time() + self._settings.body_seconds
             try:
                 async with asyncio.timeout_at(due):
                     message = await receive()
@@ -69,4 +77,4 @@ class Timeouts:
                 await asyncio.wait_for(send(piece), self._settings.write_seconds)
             except TimeoutError:
                 self._metrics.dropped("write")
-                raise ConnectionAbortedError from None
+                raise ClientNotReadingError from None

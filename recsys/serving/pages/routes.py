@@ -19,16 +19,15 @@ from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.responses import chart_answer, regions_answer
-from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
 from recsys.serving.pages.templates import SWITCHES, revalidated, shown
 from recsys.serving.requests.positions import FINEST
+from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import ToldHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.dependencies import AppSettings, Snapshots
-from recsys.serving.state.endpoint import items_within
 
 router = APIRouter(include_in_schema=False)
 
@@ -52,7 +51,7 @@ def place_page(
 ) -> Response:
     """Show the charts of a place, or the places that a search finds."""
     try:
-        published, limit = current.get(), items_within(None, settings=settings)
+        published, limit = current.get(), size_of_list(None, settings=settings, most=settings.charts.size)
         found = _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
     except RecsysError as error:
         return shown("problem.html", request, current=current, status=error.status, problem=_said(error))

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
-from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages.templates import shown
+from recsys.serving.requests.query import without_parameters
 from recsys.serving.routes.transparency import ToldHere
 from recsys.serving.state.dependencies import Snapshots
 

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from recsys.serving.lists.responses import Chart, Regions, chart_answer, regions_answer, regions_geojson
-from recsys.serving.middleware.position_filter import without_parameters
-from recsys.serving.middleware.public_files import accepts_geojson
 from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, problems
+from recsys.serving.requests.headers import accepts_geojson
+from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.snapshot.response_cache import Answer, url_of
 from recsys.serving.state.dependencies import Answers, AppSettings, Snapshot
-from recsys.serving.state.endpoint import items_within, places_within
 
 GEOJSON = "application/geo+json"
 
@@ -67,7 +66,8 @@ def regions(
     responses: Answers,
 ) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
-    limit, geojson = places_within(query.limit, settings=settings), accepts_geojson(request.scope["headers"])
+    limit = size_of_list(query.limit, settings=settings, most=settings.serving.max_regions)
+    geojson = accepts_geojson(request.scope["headers"])
     whole = not query.q  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
     ready = responses.find(asked, of=published) if whole else None
@@ -123,7 +123,7 @@ def chart(
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
     rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
-    limit = items_within(query.limit, settings=settings)
+    limit = size_of_list(query.limit, settings=settings, most=settings.charts.size)
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
     answer = responses.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"

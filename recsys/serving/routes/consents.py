@@ -17,10 +17,10 @@ from typing_extensions import TypedDict
 
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, Standing, State
 from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
-from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.positions import mentions_position, names_position
+from recsys.serving.requests.query import without_parameters
 from recsys.serving.routes.receipts import Receipt, receipt_of
 from recsys.serving.state.dependencies import AppSettings, Counts, ListenerKey
 from recsys.serving.state.dependencies import Consents as Log

@@ -11,9 +11,9 @@ from typing_extensions import TypedDict
 
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
-from recsys.serving.middleware.position_filter import without_parameters
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
+from recsys.serving.requests.query import without_parameters
 from recsys.serving.state.dependencies import Consents, Stored
 from recsys.serving.state.export import ListenerRecords, Record
 from recsys.serving.state.listener import Listener, SignedIn

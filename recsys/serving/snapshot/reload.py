@@ -71,10 +71,13 @@ class HotReload(Generic[T]):
         """Return the newest that verified, or None where there is none."""
         return self._follow(again=False).found
 
+    def is_followed(self) -> bool:
+        """Tell whether there is nothing new behind the pointer: finding the newest takes no more than a look at it."""
+        return self._looked_at() == self._seen.pointer
+
     def loaded(self) -> T | None:
         """Return the newest where that takes no more than a look at the pointer, else None."""
-        seen = self._seen
-        return seen.found if self._looked_at() == seen.pointer else None
+        return self._seen.found if self.is_followed() else None
 
     def get_or(self, otherwise: Other) -> T | Other:
         """Return what the pointer names, or something else where that is not whole: older private data is not used."""

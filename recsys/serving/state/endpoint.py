@@ -6,9 +6,8 @@ from datetime import datetime
 
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import ConsentLog
-from recsys.errors import InputError
 from recsys.serving.auth.tokens import Identity
-from recsys.serving.lists.trending import Nearby
+from recsys.serving.lists.trending import NewestSources
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import ResponseCache
@@ -28,7 +27,7 @@ class Endpoint:
         Returns the present, with a time zone.
     current : Current
         The snapshot to read.
-    near : Nearby
+    sources : NewestSources
         What the listeners' own lists are made of.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
@@ -48,7 +47,7 @@ class Endpoint:
     settings: Settings
     clock: Callable[[], datetime]
     current: Current
-    near: Nearby
+    sources: NewestSources
     consents: ConsentLog
     identity: Identity
     listener_key: bytes
@@ -56,32 +55,3 @@ class Endpoint:
     responses: ResponseCache
     records: ListenerRecords | None
     account: HotReload[Accounted]
-
-
-def items_within(limit: int | None, *, settings: Settings) -> int:
-    """Return how many items a list gets.
-
-    Raises
-    ------
-    InputError
-        If more are asked for than there can be.
-    """
-    return _within(limit, usual=settings.serving.list_size, most=settings.charts.size)
-
-
-def places_within(limit: int | None, *, settings: Settings) -> int:
-    """Return how many places an answer gets.
-
-    Raises
-    ------
-    InputError
-        If more are asked for than an answer may have.
-    """
-    serving = settings.serving
-    return _within(limit, usual=serving.list_size, most=serving.max_regions)
-
-
-def _within(limit: int | None, *, usual: int, most: int) -> int:
-    if limit is not None and limit > most:
-        raise InputError(f"limit is larger than {most}", hint=f"Ask for 1 to {most}.")
-    return min(usual, most) if limit is None else limit

@@ -1,0 +1,22 @@
+"""What the headers of a request announce: a body, and the form of the answer that is wanted."""
+
+from collections.abc import Iterable
+
+_LENGTHS = (b"content-length", b"transfer-encoding")
+_GEOJSON = b"application/geo+json"
+
+
+def body_lengths(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """Return what says how long the body of a request is."""
+    return [value.decode("latin-1").strip() for name, value in headers if name in _LENGTHS]
+
+
+def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request says that a body follows its head."""
+    return any(length != "0" for length in body_lengths(headers))
+
+
+def accepts_geojson(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the first ``Accept`` names GeoJSON."""
+    accepted = next((value for name, value in headers if name == b"accept"), b"")
+    return _GEOJSON in (each.split(b";")[0].strip().lower() for each in accepted.split(b","))
