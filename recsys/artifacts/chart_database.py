@@ -21,8 +21,7 @@ from recsys.geography.places import chain
 
 DATABASE = "charts.db"
 
-Item = dict[str, Any]
-Items = Sequence[Item]
+Items = Sequence[dict[str, Any]]
 
 _Tracks = dict[tuple[str, str], list[int]]
 
@@ -163,12 +162,12 @@ class ChartDatabase:
         lists = self._rows("SELECT chart, first, behind FROM lists WHERE place = ?", place)
         return Lists(place, unpacked(nearby[0][0]), {chart: range(first, behind) for chart, first, behind in lists})
 
-    def chart(self, place: str, chart: str) -> list[Item] | None:
+    def chart(self, place: str, chart: str) -> list[dict[str, Any]] | None:
         """Return all items of a place's own list, best first, or None where it has no such list."""
         found = self._rows("SELECT first, behind FROM lists WHERE place = ? AND chart = ?", place, chart)
         return self.items(range(*found[0])) if found else None
 
-    def items(self, numbers: Sequence[int]) -> list[Item]:
+    def items(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of some lines, by their numbers: all are read at once, and no others."""
         asked = ",".join("?" * len(numbers))
         found = dict(self._rows(f"SELECT number, item FROM lines WHERE number IN ({asked})", *numbers))  # noqa: S608

@@ -20,14 +20,13 @@ from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
 from recsys.serving.middleware.cached_answers import CachedAnswers
 from recsys.serving.middleware.cors import Cors
+from recsys.serving.middleware.error_pages import ErrorPages
 from recsys.serving.middleware.head import Head
 from recsys.serving.middleware.position_filter import PositionFilter
 from recsys.serving.middleware.public_files import PublicFiles
 from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
-from recsys.serving.pages import transparency as transparency_page
-from recsys.serving.pages.error_pages import ErrorPages
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems, on_failure
 from recsys.serving.requests.rate_limit import Limits
@@ -81,7 +80,7 @@ def routed(middleware: Sequence[Middleware] = ()) -> FastAPI:
         redirect_slashes=False,  # a redirect repeats the query
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    for each in (charts, trending, consents, data_rights, transparency, transparency_page, health, pages):
+    for each in (charts, trending, consents, data_rights, transparency, pages, health):
         app.include_router(each.router)
     return app
 

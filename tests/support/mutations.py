@@ -739,7 +739,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a request may be named after its listener",
         "recsys/serving/middleware/access_log.py",
         "            self.id = self._unlike(listener)\n",
-        "            self.id = str(self.id)\n",
+        "            self.id = str(self._name)\n",
         ("unit/test_serving_contract.py::test_a_request_is_not_named_after_its_listener",),
     ),
     # The audit

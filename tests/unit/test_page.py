@@ -152,6 +152,9 @@ def test_an_asset_is_sent_once_and_packed_where_it_can_be(
     assert (packed.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
     again = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    refused = client.get("/assets/map.js", headers={"Accept-Encoding": "gzip;q=0, identity"})
+    assert (refused.headers.get("content-encoding"), refused.content) == (None, content)
+    assert client.get("/assets/map.js", headers={"If-None-Match": "*"}).status_code == 304
 
 
 def test_without_a_build_the_page_says_what_is_missing(

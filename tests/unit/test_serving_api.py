@@ -8,7 +8,9 @@ from support.edge import LISBON, PORTO, Client, bearer, decide, listed, publish
 
 from recsys.consents.log import State
 from recsys.errors import RecsysError
+from recsys.serving import middleware
 from recsys.serving.lists.responses import Chart, FeatureCollection, Regions, chart_answer
+from recsys.serving.middleware import position_filter
 from recsys.serving.middleware.position_filter import refusal_of
 from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, PROBLEM, REGIONS, TRENDING
 from recsys.serving.requests.problems import Problem, problem_of
@@ -239,3 +241,19 @@ def _refused() -> RecsysError:
     refusal = refusal_of({"type": "http", "path": "/", "query_string": b"lat=1", "headers": []})
     assert refusal is not None
     return refusal
+
+
+def test_no_refused_position_stays_in_memory(client: Client) -> None:
+    kept = (position_filter._remembered_question, position_filter._remembered_header)
+    client.get("/v1/regions?q=lisboa")
+    before = [each.cache_info().currsize for each in kept]
+    for url, headers in (("/v1/regions?q=38.7167,-9.1333", {}), ("/v1/regions?q=lisboa", {"X-Where": "38.716,-9.133"})):
+        assert client.get(url, headers=headers).json()["type"] == "/problems/position"
+    assert [each.cache_info().currsize for each in kept] == before
+
+
+def test_the_walk_through_the_middleware_is_the_one_that_is_written_down(workspace: Workspace) -> None:
+    settings = load_settings(overrides={"serving": {"cors_origins": ["https://app.example"]}})
+    walked = [each.cls.__module__ for each in Client(workspace, settings=settings).app.user_middleware]
+    ours = [name.rpartition(".")[2] for name in walked if name.startswith(middleware.__name__)]
+    assert ", ".join(ours) in str(middleware.__doc__)

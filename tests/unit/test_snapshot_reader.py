@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import threading
+import weakref
 from contextlib import closing
 
 import h3
@@ -14,6 +15,7 @@ from support.edge import ALENTEJO, LISBON, items, publish
 
 from recsys.errors import NotReadyError
 from recsys.serving.middleware.access_log import json_log
+from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.snapshot_reader import Current, Published, open_published
 from recsys.workspace import MANIFEST, Workspace, replace_file, write_manifest
 
@@ -239,3 +241,16 @@ def test_a_snapshot_cannot_be_written_to(workspace: Workspace) -> None:
     published = open_published(workspace)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         published._database._connection.execute("DELETE FROM lists")
+
+
+def test_what_is_worked_out_once_keeps_no_snapshot_open(workspace: Workspace) -> None:
+    publish(workspace)
+    asked = []
+    as_of = once_a_snapshot(lambda published: (asked.append(published.id), published.as_of)[1])
+    published = open_published(workspace)
+    assert as_of(published) == as_of(published) == published.as_of
+    assert len(asked) == 1
+    gone = weakref.ref(published)
+    del published
+    gc.collect()
+    assert gone() is None

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Item, PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import DATABASE, ChartDatabase, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import LOCAL
 from recsys.errors import InputError, NotReadyError
 from recsys.geography.atlas import Atlas
@@ -56,7 +56,7 @@ class Snapshot:
         """The name of its folder."""
         return self.folder.name
 
-    def items(self, place: str, *, chart: str) -> list[Item]:
+    def items(self, place: str, *, chart: str) -> list[dict[str, Any]]:
         """Return the items of a place's chart as they are served, best first; none where there is no chart."""
         with closing(ChartDatabase(self.folder / DATABASE)) as database:
             return database.chart(place, chart) or []
@@ -216,7 +216,7 @@ def _place_row(place: Place, *, served: bool) -> PlaceRow:
     return PlaceRow(place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
-def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[Item]]]:
+def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield each list of each place; the world is not compared with the rest of the world."""
     found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
     for place in sorted(set(lines["place"])):
@@ -226,7 +226,7 @@ def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str,
                 yield place, chart, [_item(line) for line in group.iter_rows(named=True)]
 
 
-def _item(line: Mapping[str, Any]) -> Item:
+def _item(line: Mapping[str, Any]) -> dict[str, Any]:
     previous = line["previous_rank"]
     return {
         "rank": line["rank"],

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from recsys.artifacts.chart_database import Item, Line, Lists
+from recsys.artifacts.chart_database import Line, Lists
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates
 from recsys.geography.places import WORLD
 from recsys.serving.snapshot.place_lists import Because
@@ -68,7 +69,7 @@ class Around:
         return next(filter(None, found))
 
 
-def listed(around: Around, best: Sequence[tuple[int, int]], *, here: str) -> list[Item]:
+def listed(around: Around, best: Sequence[tuple[int, int]], *, here: str) -> list[dict[str, Any]]:
     """Return the items of a listener's own list, with the facts of the chart that each one's reason comes from.
 
     Parameters

@@ -111,7 +111,7 @@ class Journal:
 
     def __init__(self, metrics: Metrics, stream: TextIO) -> None:
         self._metrics, self._stream = metrics, stream
-        self._waiting: list[str] = []
+        self._waiting: list[dict[str, object]] = []
 
     def note(
         self, name: str, method: str, route: str | None, status: int | None, scope: str | None, *, seconds: float
@@ -121,14 +121,12 @@ class Journal:
         self._metrics.answered(method, route, status, seconds=seconds)
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._write)
-        self._waiting.append(
-            f'{{"request_id": "{name}", "method": "{method}", "route": {_quoted(route)}, '
-            f'"status": {status or "null"}, "scope": {_quoted(scope)}, "ms": {seconds * 1000:.1f}, '
-        )
+        facts = {"request_id": name, "method": method, "route": route, "status": status, "scope": scope}
+        self._waiting.append(facts | {"ms": round(seconds * 1000, 1)})
 
     def _write(self) -> None:
-        end = f'"event": "request", "level": "info", "timestamp": "{_timestamp(datetime.now(UTC))}"}}\n'
-        text, self._waiting = "".join(line + end for line in self._waiting), []
+        end = {"event": "request", "level": "info", "timestamp": _timestamp(datetime.now(UTC))}
+        text, self._waiting = "".join(f"{json.dumps(line | end)}\n" for line in self._waiting), []
         self._stream.write(text)
         self._stream.flush()
 
@@ -140,7 +138,9 @@ class _Answer:
         self._state = scope.setdefault("state", {})
         self._personal = scope["path"].startswith("/v1/me")
         self._send, self._endpoint = send, endpoint
-        self.id = request_id(scope["headers"])
+        self._name = request_id(scope["headers"])
+        # Who sends a token may have named the request after its listener, which shows only once the token is verified.
+        self.id = request_id(()) if any(name == b"authorization" for name, _ in scope["headers"]) else self._name
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
@@ -167,8 +167,8 @@ class _Answer:
         return [*limits, *wait, (HEADER, self.id.encode())]
 
     def _unlike(self, listener: str) -> str:
-        """Return the request's name, or another one where it is the listener's own."""
-        return request_id(()) if self._endpoint.identity.names(self.id, listener=listener) else self.id
+        """Return the name that the request came with, or another one where it is the listener's own."""
+        return self.id if self._endpoint.identity.names(self._name, listener=listener) else self._name
 
 
 def _is_shared(headers: list[tuple[bytes, bytes]]) -> bool:
@@ -186,11 +186,6 @@ def _event(record: logging.LogRecord) -> str:
 def _timestamp(moment: datetime) -> str:
     """Return a moment as all lines of the log write it, which is as structlog does."""
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _quoted(word: str | None) -> str:
-    """Return one of our own words as JSON."""
-    return "null" if word is None else f'"{word}"'
 
 
 def _frames(error: BaseException) -> list[str]:

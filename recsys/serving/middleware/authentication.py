@@ -21,11 +21,11 @@ _ANONYMOUS = "/v1/me/data/erasures/"
 
 
 class Authentication:
-    """The ASGI layer between the guard and the application.
+    """The ASGI layer that finds out who is asking, and how often, behind the position filter.
 
     Of a token nothing but the listener goes further. Who sends a good one is counted as that listener, everybody else
-    by address. What is wrong with a request, its token included, is answered by the application: a gate that did would
-    tell a bad token from a bad parameter.
+    by address. What is wrong with a request, its token included, is answered by the application: a layer that did
+    would tell a bad token from a bad parameter.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,7 +10,6 @@ from recsys.errors import InputError, PositionError, RecsysError
 from recsys.serving.requests.headers import announces_body, body_lengths
 from recsys.serving.requests.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.requests.problems import problem_of
-from recsys.serving.requests.query import parameters
 
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
@@ -44,16 +44,13 @@ def refusal_of(scope: Scope) -> RecsysError | None:
     headers = scope["headers"]
     if too_long(headers):
         return InputError(f"the headers are longer than {_MOST} bytes", hint="Send shorter headers.")
-    if _asks_with_position(scope["path"], scope["query_string"]) or any(tells_position(*header) for header in headers):
-        return PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
+    try:
+        _check_question(scope["path"], scope["query_string"])
+        for header in headers:
+            _check_header(*header)
+    except PositionError as refusal:
+        return refusal
     return _refusal_of_body(scope) if announces_body(headers) else None
-
-
-def _asks_with_position(path: str, query_string: bytes) -> bool:
-    """Tell whether path or query hold a position; of public places, which are asked for again, remember it."""
-    if path.startswith(_PUBLIC) and len(path) + len(query_string) <= _SHORT:
-        return _remembered_question(path, query_string)
-    return _holds_position(path, query_string)
 
 
 def too_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -61,17 +58,31 @@ def too_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return sum(len(name) + len(value) for name, value in headers) > _MOST
 
 
-def tells_position(name: bytes, value: bytes) -> bool:
-    """Tell whether a header is called after a position or holds one; remember it, but nothing that could be secret."""
-    if name in _SECRET or len(name) + len(value) > _SHORT:
-        return _remembered_name(name) or mentions_position(value.decode("latin-1"))
-    return _remembered_header(name, value)
+def _check_question(path: str, query_string: bytes) -> None:
+    """Refuse a position in path or query; public places are asked for again, and remembered."""
+    is_public = path.startswith(_PUBLIC) and len(path) + len(query_string) <= _SHORT
+    (_remembered_question if is_public else _check_texts)(path, query_string)
 
 
-def _holds_position(path: str, query_string: bytes) -> bool:
-    query = parameters(query_string)
+def _check_header(name: bytes, value: bytes) -> None:
+    """Refuse a header that is called after a position or holds one; nothing is remembered that could be secret."""
+    is_plain = name not in _SECRET and len(name) + len(value) <= _SHORT
+    (_remembered_header if is_plain else _check_value)(name, value)
+
+
+def _check_texts(path: str, query_string: bytes) -> None:
+    query = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     texts = [*(() if path in _OURS else (path,)), *(text for pair in query for text in pair)]
-    return any(_names_position(name) for name, _ in query) or any(map(holds_position, texts))
+    _refuse(any(_names_position(name) for name, _ in query) or any(map(holds_position, texts)))
+
+
+def _check_value(name: bytes, value: bytes) -> None:
+    _refuse(_remembered_name(name) or mentions_position(value.decode("latin-1")))
+
+
+def _refuse(is_position: bool) -> None:
+    if is_position:
+        raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
 
 
 def _names_position(name: str) -> bool:
@@ -80,14 +91,9 @@ def _names_position(name: str) -> bool:
     return _remembered_name(name.encode()) if plain else names_position(name)
 
 
-@lru_cache(_REMEMBERED)
-def _remembered_question(path: str, query_string: bytes) -> bool:
-    return _holds_position(path, query_string)
-
-
-@lru_cache(_REMEMBERED)
-def _remembered_header(name: bytes, value: bytes) -> bool:
-    return _remembered_name(name) or mentions_position(value.decode("latin-1"))
+# What raises is not remembered: no position that was refused stays in memory.
+_remembered_question = lru_cache(_REMEMBERED)(_check_texts)
+_remembered_header = lru_cache(_REMEMBERED)(_check_value)
 
 
 @lru_cache(_REMEMBERED)

@@ -9,28 +9,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from recsys.artifacts.list_candidates import CHARTS
-from recsys.artifacts.public_files import packed
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.responses import chart_answer, regions_answer
+from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
-from recsys.serving.pages.templates import SWITCHES, revalidated, shown
+from recsys.serving.pages.templates import SWITCHES, answered, shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
-from recsys.serving.routes.transparency import ToldHere, average_km2
+from recsys.serving.routes.transparency import TransparencyHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named
+from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.dependencies import AppSettings, Snapshots
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 
+_ASSETS = "/assets/{name}"
 _NEARBY = 24  # places that a page leads to
 _MATCHES = 30  # places that a search shows
 
@@ -45,7 +47,7 @@ class PageParameters(BaseModel):
     q: Annotated[str, Query(max_length=100)] = ""
 
 
-@router.get("/")
+@router.get("/", include_in_schema=False)
 def place_page(
     request: Request, query: Annotated[PageParameters, Query()], current: Snapshots, settings: AppSettings
 ) -> Response:
@@ -58,15 +60,15 @@ def place_page(
     return shown(found.pop("template"), request, current=current, **found)
 
 
-@router.get("/me", dependencies=[Depends(without_parameters)])
-def me_page(request: Request, told: ToldHere, current: Snapshots) -> Response:
+@router.get("/me", include_in_schema=False, dependencies=[Depends(without_parameters)])
+def me_page(request: Request, found: TransparencyHere, current: Snapshots) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
-    collected = {p.value: [each for each in told["collected"] if p in each["purposes"]] for p in Purpose}
+    collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
         "me.html",
         request,
         current=current,
-        purposes=told["purposes"],
+        purposes=found["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
         names=SWITCHES,
@@ -75,7 +77,19 @@ def me_page(request: Request, told: ToldHere, current: Snapshots) -> Response:
     )
 
 
-@router.get("/licences", dependencies=[Depends(without_parameters)])
+@router.get(
+    "/transparency",
+    summary="The same as a page",
+    response_class=HTMLResponse,
+    responses=problems(400),
+    dependencies=[Depends(without_parameters)],
+)
+def transparency_page(request: Request, found: TransparencyHere, current: Snapshots) -> Response:
+    """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
+    return shown("transparency.html", request, current=current, found=found)
+
+
+@router.get("/licences", include_in_schema=False, dependencies=[Depends(without_parameters)])
 def licences_page(request: Request, current: Snapshots) -> Response:
     """Show who wrote what the page takes from others."""
     return shown("licences.html", request, current=current, others=licences())
@@ -87,18 +101,13 @@ def licences() -> list[dict[str, str]]:
     return json.loads(file.read_bytes()) if file.is_file() else []
 
 
-@router.get("/assets/{name}", dependencies=[Depends(without_parameters)])
-def asset(request: Request, name: str) -> Response:
+@router.get(_ASSETS, include_in_schema=False, dependencies=[Depends(without_parameters)])
+def asset(name: str) -> Response:
     """Return a script, a style, a font or the outline of the land."""
     found = _asset(name)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    body, encoding = found.read_bytes(), {}
-    smaller = _packed(body) if "gzip" in request.headers.get("accept-encoding", "") else None
-    if smaller is not None:
-        body, encoding = smaller, {"Content-Encoding": "gzip"}
-    headers = encoding | {"Vary": "Accept-Encoding"}
-    return revalidated(Response(body, media_type=_TYPES[found.suffix], headers=headers), request)
+    return _packed(found.read_bytes(), _media_type(found))
 
 
 def assets() -> Iterator[tuple[str, bytes, str]]:
@@ -107,11 +116,19 @@ def assets() -> Iterator[tuple[str, bytes, str]]:
     for name in sorted(names):
         found = _asset(name)
         if found is not None:
-            kind = _TYPES[found.suffix]
-            yield name, found.read_bytes(), f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+            yield name, found.read_bytes(), _media_type(found)
 
 
-_packed = lru_cache(64)(packed)  # there are fewer assets
+@lru_cache(64)  # there are fewer assets
+def _packed(body: bytes, media_type: str) -> Answer:
+    answer = answered(body, media_type=media_type, route=_ASSETS, vary="Accept-Encoding")
+    answer.pack()
+    return answer
+
+
+def _media_type(asset: Path) -> str:
+    kind = _TYPES[asset.suffix]
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def _asset(name: str) -> Path | None:

@@ -15,6 +15,8 @@ from markupsafe import Markup
 from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
 from recsys.serving.pages.chart_rows import label
+from recsys.serving.snapshot.once import once_a_snapshot
+from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 PAGES = Path(__file__).parent
@@ -32,20 +34,22 @@ _DATE = Markup("<time>{}</time>")
 _CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special here"}
 _HEADERS = {
     # Nothing comes from elsewhere, nothing goes elsewhere, and nobody frames the page to steer a listener's clicks.
-    "Content-Security-Policy": (
+    "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
         "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
+    "permissions-policy": "geolocation=(self), camera=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
 }
 
 
 def shown(template: str, request: Request, *, current: Current, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
     text = rendered(template, published=current.loaded(), **values)
-    return revalidated(HTMLResponse(text, status_code=status), request)
+    if status != HTTPStatus.OK:
+        return HTMLResponse(text, status_code=status, headers=_HEADERS)
+    return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
 
 
 def rendered(template: str, *, published: Published | None, **values: Any) -> str:
@@ -54,21 +58,15 @@ def rendered(template: str, *, published: Published | None, **values: Any) -> st
     return _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
 
 
-def revalidated(answer: Response, request: Request) -> Response:
-    """Return an answer under the policy of all pages, without its body where the browser has it already."""
-    body = bytes(answer.body)
+def answered(body: bytes, *, media_type: str, route: str, **more: str) -> Answer:
+    """Return an answer under the policy of all pages, which a browser that has it already is not sent again."""
     tag = entity_tag(hashlib.sha256(body).hexdigest(), size=len(body))
-    answer.headers.update(_HEADERS)
-    if answer.status_code != HTTPStatus.OK:
-        return answer
-    answer.headers["ETag"] = tag
-    if tag not in request.headers.get("if-none-match", ""):
-        return answer
-    kept = {name: value for name, value in answer.headers.items() if name not in ("content-length", "content-type")}
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
+    facts = {"content-length": str(len(body)), "content-type": media_type, "etag": tag, **_HEADERS, **more}
+    headers = [(name.encode(), value.encode()) for name, value in facts.items()]
+    return Answer(body, headers=headers, etag=tag.encode(), route=route, scope=None)
 
 
-@lru_cache(maxsize=2)
+@once_a_snapshot
 def _charted(published: Published) -> int:
     """Return how many places have charts of their own: in the answer that the map is made of, they come first."""
     return sum(place.served for place in published.places.values())

@@ -1,1 +1,1 @@
-"""What is in a request: its query, its positions, its id, its rate, and how it is refused."""
+"""What is in a request: its query, its headers, its positions, its id, its rate, and how it is refused."""

@@ -1,6 +1,5 @@
 """What is collected, what for, how coarse, how long, and what it cost in privacy: generated, never typed by hand."""
 
-from functools import lru_cache
 from math import pi
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import without_parameters
+from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.dependencies import Answers, AppSettings, PrivacySpent, Snapshots
 from recsys.settings import Settings
@@ -82,11 +82,11 @@ class Transparency(TypedDict):
     not_private: list[str]
 
 
-def _told_here(settings: AppSettings, current: Snapshots, account: PrivacySpent) -> Transparency:
+def _transparency_here(settings: AppSettings, current: Snapshots, account: PrivacySpent) -> Transparency:
     return transparency_of(settings, published=current.newest(), account=account.get_or(None))
 
 
-ToldHere = Annotated[Transparency, Depends(_told_here)]
+TransparencyHere = Annotated[Transparency, Depends(_transparency_here)]
 """What this endpoint says of itself at this moment."""
 
 
@@ -96,7 +96,7 @@ ToldHere = Annotated[Transparency, Depends(_told_here)]
     summary="What is collected, and what for",
     responses={200: {"content": {"application/json": {"example": TRANSPARENCY}}}, **problems(400)},
 )
-def transparency(found: ToldHere, responses: Answers) -> Response:
+def transparency(found: TransparencyHere, responses: Answers) -> Response:
     """Return what is collected, for which purpose, how coarse, how long, and what was spent on privacy.
 
     It is generated from the settings, the atlas and the ledger's account.
@@ -205,7 +205,7 @@ def _area(settings: Settings, published: Published | None) -> Area:
     }
 
 
-@lru_cache(maxsize=1)
+@once_a_snapshot
 def _areas(published: Published) -> tuple[float, ...]:
     """Return the areas of all regions in km²: some milliseconds, once a snapshot."""
     regions = (place.id for place in published.places.values() if place.level == "region")
