@@ -182,6 +182,23 @@ def test_a_listener_is_served_through_nginx(halves: Halves, settings: Settings) 
     assert httpx.post(f"{halves.proxy}/v1/regions/PT/charts/popular").status_code == 405
 
 
+def test_who_asks_through_a_cache_gets_the_same(halves: Halves) -> None:
+    for path in ("/v1/regions", "/v1/regions/PT/charts/popular"):
+        assert told(halves.proxy, path, Via="1.1 cache") == told(halves.server.url, path, Via="1.1 cache")
+
+
+@pytest.mark.parametrize("path", ["/v1/regions?", "/v1/regi%6fns", "//v1/regions", "/v1/regions//PT", "/v1//regions"])
+def test_another_way_to_write_an_address_is_answered_as_by_the_server(halves: Halves, path: str) -> None:
+    for coding in ("identity", "gzip"):
+        one, other = (raw(url + path, **{"Accept-Encoding": coding}) for url in (halves.proxy, halves.server.url))
+        assert one == other
+
+
+def test_what_stands_in_says_that_it_may_be_packed(alone: tuple[str, Workspace]) -> None:
+    for path in ("/v1/transparency", "/openapi.json", "/assets/page.css"):
+        assert raw(alone[0] + path)[1]["vary"] == ["Accept-Encoding"]
+
+
 TRICKS = [
     "/v1/../v1/regions.json",
     "/v1/regions/../../../../charts.db",
