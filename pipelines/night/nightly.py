@@ -27,6 +27,7 @@ from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
+from recsys.artifacts.public_files import rendering
 from recsys.cells.contributions import bound
 from recsys.cells.store import Buckets
 from recsys.errors import InputError, NotReadyError
@@ -37,7 +38,6 @@ from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
 from recsys.releases.verify.audit import Finding
-from recsys.workspace import MANIFEST, PUBLIC
 
 
 def run_nightly(
@@ -186,6 +186,7 @@ def publish(job: JobContext) -> Published:
             settings_digest=settings.digest(),
             ledger_numbers=found.ledger_numbers,
             write_public=partial(write_public, workspace=workspace, settings=settings),
+            rendering=rendering(settings),
         )
     return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
 
@@ -276,10 +277,9 @@ def _is_published(job: JobContext) -> bool:
         facts = publishing.current(job.workspace).manifest
     except (NotReadyError, InputError):
         return False
-    has_files = f"{PUBLIC}/{MANIFEST}" in facts["files"]  # which a version of this code did not write
-    alike = facts["settings"] == job.settings.digest() and has_files
-    can_be = facts["atlas"] == job.atlas.version
-    return (alike or not can_be) and bool(released) and facts["as_of"] == released[-1].isoformat()
+    wanted = (job.settings.digest(), rendering(job.settings))
+    alike = (facts["settings"], facts.get("rendering")) == wanted or facts["atlas"] != job.atlas.version
+    return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
 def _audit(job: JobContext, run: tracking.Run) -> Finding:

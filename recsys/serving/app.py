@@ -12,13 +12,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
+from recsys.artifacts.public_files import rendering
 from recsys.consents.log import consent_log
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.trending import NewestSources
 from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
-from recsys.serving.middleware.cached_answers import CachedAnswers
 from recsys.serving.middleware.cors import Cors
 from recsys.serving.middleware.error_pages import ErrorPages
 from recsys.serving.middleware.head import Head
@@ -145,8 +145,7 @@ def _middleware(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
         Middleware(ErrorPages, current=current),
         Middleware(PositionFilter),  # before anything that looks at a request
         Middleware(Authentication, endpoint=endpoint, limits=Limits(serving), log=log),
-        Middleware(CachedAnswers, responses=endpoint.responses, current=current),
-        Middleware(PublicFiles, responses=endpoint.responses, current=current),
+        Middleware(PublicFiles, responses=endpoint.responses, current=current, made_by=rendering(endpoint.settings)),
     ]
 
 

@@ -109,11 +109,12 @@ def inputs(folder: Path) -> list[set[str]]:
     return list(found.values())
 
 
-def test_without_a_night_no_listens_are_read_and_none_are_logged(nightly: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["[charts]\nsize = 10\n", "[serving]\nlist_size = 3\n"])
+def test_without_a_night_no_listens_are_read_and_none_are_logged(nightly: Run, tmp_path: Path, changed: str) -> None:
     """Other settings publish another snapshot of the nights that were released."""
     first = nightly()
     with (tmp_path / "settings.toml").open("a") as settings:
-        settings.write("[charts]\nsize = 10\n")
+        settings.write(changed)
     again = nightly()
     assert (again.code, again.summary["nights"]) == (0, 0), again.err
     assert again.summary["snapshot"] != first.summary["snapshot"]

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from pipelines.night.public_files import write_public
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.public_files import rendering
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.releases.snapshot.publishing import link_public
 from recsys.serving.app import create_app
@@ -79,6 +80,7 @@ def publish(
         _write_charts(folder / "charts.db", size=size)
         facts = {"id": name, "as_of": as_of, "nights": nights, "atlas": "a", "settings": "s", "ledger": []}
         if files:
+            facts["rendering"] = rendering(files)
             write_public(folder, facts, workspace=workspace, settings=files)
         write_manifest(folder, facts, names=["charts.db", *(["public/manifest.json"] if files else [])])
     if point:

@@ -14,6 +14,7 @@ from support.edge import AS_OF, LISBON, PORTO, Client, publish
 
 from recsys.artifacts.public_files import PublicFile, entity_tag, modified, open_folder, write_files
 from recsys.errors import InputError
+from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, read_manifest
@@ -299,3 +300,23 @@ def test_files_are_counted_limited_guarded_and_logged_like_any_answer(
     assert {(line["route"], line["scope"]) for line in lines if line["status"] == 200} == {
         ("/v1/regions/{id}/charts/{chart}", "region")
     }
+
+
+def test_files_of_other_sizes_are_not_served(workspace: Workspace, settings: Settings) -> None:
+    publish(workspace, files=settings)
+    fewer = Client(workspace, settings=load_settings(overrides={"serving": {"list_size": 3, "max_regions": 2}}))
+    assert len(fewer.get(CHART).json()["items"]) == 3
+    assert [len(fewer.get(url).json()["regions"]) for url in ("/v1/regions", "/v1/regions/all")] == [2, 2]
+
+
+def test_the_cache_never_goes_back_to_an_older_snapshot(workspace: Workspace, settings: Settings) -> None:
+    """A request may end after a newer snapshot came, and keeps its answer then."""
+    responses = ResponseCache(settings.serving)
+    publish(workspace, as_of="2026-10-01")
+    old = open_published(workspace)
+    publish(workspace, as_of="2026-10-02")
+    new = open_published(workspace)
+    answer = responses.answer({}, route="/")
+    for each in (old, new, old):
+        responses.keep(answer, b"/", of=each)
+    assert [responses.find(b"/", of=each) for each in (old, new, None)] == [None, answer, None]

@@ -45,7 +45,7 @@ class Snapshot:
     ----------
     folder : Path
     manifest : mapping
-        ``id``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger`` and ``files``.
+        ``id``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger``, ``rendering`` and ``files``.
     """
 
     folder: Path
@@ -72,6 +72,7 @@ def publish(
     settings_digest: str,
     ledger_numbers: Sequence[int],
     write_public: Callable[[Path, Mapping[str, Any]], None] | None = None,
+    rendering: Mapping[str, int] | None = None,
 ) -> str:
     """Write a snapshot, verify it, and point to it; the same content has the same id and changes nothing.
 
@@ -95,6 +96,8 @@ def publish(
     write_public : callable, optional
         Takes the staged folder, with its charts, and the facts of its manifest, and writes ``public/`` into it: files
         that any web server can serve, with a manifest of their own for which the snapshot's vouches.
+    rendering : mapping, optional
+        What decides these files beside the charts: another rendering is another snapshot.
 
     Returns
     -------
@@ -116,6 +119,7 @@ def publish(
         "nights": [night.isoformat() for night in sorted(nights)],
         "settings": settings_digest,
         "ledger": sorted(ledger_numbers),
+        "rendering": rendering,
     }
     name = f"{facts['as_of']}-{_digest(lines, facts)}"
     facts = {"id": name, **facts}

@@ -1,6 +1,7 @@
-"""The ASGI layer that answers public requests without a query from the snapshot's files."""
+"""The ASGI layer that answers public requests as they were answered before, or from the snapshot's files."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic_core import from_json
@@ -17,40 +18,49 @@ _TYPES = {_JSON: b"application/json", _GEOJSON: b"application/geo+json"}
 
 
 class PublicFiles:
-    """The layer of public files; it stands behind all that refuses, limits and logs.
+    """The layer of public answers that were given before or lie in a file; it stands behind all that refuses and logs.
 
     An address may end in ``.json`` (the regions' also in ``.geojson``), as on a host that has nothing but the files.
     What is asked with a query, and what no file answers (of a place without charts of its own, of a snapshot that was
-    published without files or is removed, of a file that is damaged), goes to the application, without the ending.
+    published without files, under other settings, or is removed, of a file that is damaged), goes to the application,
+    without the ending.
 
     Parameters
     ----------
     app : ASGI application
     responses : ResponseCache
-        Keeps the answers.
+        Keeps the answers, those of the routes as well.
     current : Current
         Answers are those of the newest snapshot.
+    made_by : mapping
+        The rendering that files have to be of (see :func:`recsys.artifacts.public_files.rendering`).
     """
 
-    def __init__(self, app: ASGIApp, *, responses: ResponseCache, current: Current) -> None:
-        self._app, self._responses, self._current = app, responses, current
+    def __init__(self, app: ASGIApp, *, responses: ResponseCache, current: Current, made_by: Mapping[str, int]) -> None:
+        self._app, self._responses, self._current, self._made_by = app, responses, current, made_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        asked = _asked(scope) if scope["type"] == "http" else None
-        if asked is None:
-            await self._app(scope, receive, send)
-            return
-        is_plain = scope["method"] == "GET" and not scope["query_string"]  # HEAD is GET here, by a layer outside
-        answer = await self._answer(asked, scope) if is_plain else None
-        await (answer or self._app)(scope if answer else asked.to_application(scope), receive, send)
+        answer = await self._answer(scope) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
 
-    async def _answer(self, asked: "_Asked", scope: Scope) -> Answer | None:
+    async def _answer(self, scope: Scope) -> Answer | None:
+        is_get = scope["method"] == "GET"  # HEAD is GET here, by a layer outside
+        ready = self._responses.find(url_of(scope), of=self._current.loaded()) if is_get else None
+        asked = None if ready else _asked(scope)
+        if asked is None:
+            return ready
+        answer = await self._from_file(asked, scope) if is_get and not scope["query_string"] else None
+        if answer is None:
+            asked.to_application(scope)
+        return answer
+
+    async def _from_file(self, asked: "_Asked", scope: Scope) -> Answer | None:
         try:
             published = await self._newest()
         except NotReadyError:
             return None  # the application says it
-        if asked.file not in published.files.digests:
+        if published.files_by != self._made_by or asked.file not in published.files.digests:
             return None
         # Where a header chooses, the address alone does not say which of the two it was.
         key = url_of(scope) if asked.ending or asked.path != _REGIONS else asked.file.encode()
@@ -65,8 +75,8 @@ class PublicFiles:
         body = published.files.read(asked.file)
         if body is None:
             return None
-        media_type = _TYPES[asked.form].decode()
         width = from_json(body)["scope"] if asked.is_chart else None
+        media_type = _TYPES[asked.form].decode()
         answer = self._responses.of_bytes(body, route=asked.route, scope=width, media_type=media_type, vary=asked.vary)
         smaller = published.files.read(f"{asked.file}.gz")
         if smaller is not None:
@@ -98,15 +108,12 @@ class _Asked:
     def vary(self) -> str:
         return "Accept, Accept-Encoding" if self.path == _REGIONS and not self.ending else "Accept-Encoding"
 
-    def to_application(self, scope: Scope) -> Scope:
-        """Return the request as it would be without the ending."""
-        if not self.ending:
-            return scope
-        headers = [each for each in scope["headers"] if each[0] != b"accept"]
-        accepting = (b"accept", _TYPES[self.form])
-        # The same state and the same name of the route, which the layers outside read afterwards.
-        scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
-        return scope
+    def to_application(self, scope: Scope) -> None:
+        """Let the request be as it would be without the ending; the layers outside go on reading its state."""
+        if self.ending:
+            headers = [each for each in scope["headers"] if each[0] != b"accept"]
+            accepting = (b"accept", _TYPES[self.form])
+            scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
 
 
 _REGIONS = "/v1/regions"

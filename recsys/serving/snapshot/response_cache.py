@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -19,7 +20,7 @@ from recsys.settings import ServingSettings
 ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
 
 _MOST = 32 << 20  # bytes of all answers that are kept
-_ABOUT = 2048  # bytes that an answer takes beside its text
+_ABOUT = 2560  # bytes that an answer takes beside its text, its headers included
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,8 +42,6 @@ class Answer(Response):
 
     Attributes
     ----------
-    head : bytes
-        The headers as they are written.
     size : int
         Bytes of memory, about.
     packed : Answer or None
@@ -56,8 +55,7 @@ class Answer(Response):
         self.raw_headers = headers
         self.route, self.scope = route, scope
         self._etag = etag
-        self.head = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.size = len(content) + len(self.head) + _ABOUT  # bytes in memory
+        self.size = len(content) + _ABOUT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, packed or not, or 304 where the client has the same bytes already."""
@@ -134,9 +132,7 @@ class ResponseCache:
         caching = f"public, max-age={fresh}, stale-while-revalidate={stale}".encode()
         varying = [(b"vary", b"Origin")] if settings.cors_origins and "*" not in settings.cors_origins else []
         self._common: Headers = [(b"cache-control", caching), *varying]
-        self._of: Published | None = None
-        self._kept: OrderedDict[bytes, Answer] = OrderedDict()
-        self._bytes, self._keeping = 0, Lock()
+        self._kept, self._keeping = _Kept(of=-1), Lock()
 
     def answer(
         self,
@@ -164,18 +160,32 @@ class ResponseCache:
         if answer.packed is None:
             answer.pack()
         with self._keeping:
-            if self._of is not of:
-                self._of, self._kept, self._bytes = of, OrderedDict(), 0
-            before = self._kept.pop(asked, None)
-            self._kept[asked] = answer
-            self._bytes += answer.size - (before.size if before else 0)
-            while self._bytes > _MOST:
-                self._bytes -= self._kept.popitem(last=False)[1].size
+            if self._kept.of < of.number:
+                self._kept = _Kept(of.number)
+            if self._kept.of == of.number:  # else it was asked for before a newer one came
+                self._kept.add(answer, asked)
         return answer
 
     def find(self, asked: bytes, *, of: Published | None) -> Answer | None:
         """Return what was answered to the same question before, of the same snapshot."""
-        return self._kept.get(asked) if of is self._of and of else None
+        kept = self._kept  # which another thread may put another in the place of
+        return kept.answers.get(asked) if of and of.number == kept.of else None
+
+
+@dataclass
+class _Kept:
+    """The answers of one snapshot, the oldest first; its number alone, as the snapshot would be kept open."""
+
+    of: int
+    answers: OrderedDict[bytes, Answer] = field(default_factory=OrderedDict)
+    size: int = 0
+
+    def add(self, answer: Answer, asked: bytes) -> None:
+        before = self.answers.pop(asked, None)
+        self.answers[asked] = answer
+        self.size += answer.size - (before.size if before else 0)
+        while self.size > _MOST:
+            self.size -= self.answers.popitem(last=False)[1].size
 
 
 def url_of(scope: Scope) -> bytes:

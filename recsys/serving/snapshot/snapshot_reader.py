@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,6 +60,10 @@ class Published:
         The ids of all tracks on any list.
     files : PublicFolder
         Its public answers as files.
+    files_by : mapping or None
+        The rendering that they were made by.
+    number : int
+        How many were opened before it: what is opened later is newer here, whatever its nights.
     """
 
     id: str
@@ -69,6 +74,8 @@ class Published:
     tracks: tuple[str, ...] = field(repr=False)
     _database: ChartDatabase
     files: PublicFolder = field(default=NO_FILES, repr=False)
+    files_by: Mapping[str, int] | None = None
+    number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
@@ -171,7 +178,8 @@ def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder 
     try:
         charts, places, tracks = tuple(database.charts()), _places(database), tuple(database.tracks())
         nights = len(facts["nights"])
-        published = Published(facts["id"], facts["as_of"], nights, charts, places, tracks, database, files)
+        known = (facts["id"], facts["as_of"], nights, charts, places, tracks)
+        published = Published(*known, database, files, facts.get("rendering"))
     except BaseException:
         database.close()
         raise
