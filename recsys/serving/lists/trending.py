@@ -1,5 +1,6 @@
 """What is trending near a listener: the place's charts in the listener's order, as far as the listener allows."""
 
+import asyncio
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -7,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
-from starlette.concurrency import run_in_threadpool
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.chart_database import NO_LISTS
@@ -104,7 +104,7 @@ class NewestSources:
         """Return the sources of the moment; new affinities are opened in another thread, while all others go on."""
         known = self._known.get(published) if self._affinities.is_followed() else None
         if known is None or known[0] is not self._affinities.get_or(self._nobody):
-            known = await run_in_threadpool(self._read, published)
+            known = await asyncio.to_thread(self._read, published)
         return ListSources(published, *known)
 
     def _read(self, published: Published) -> tuple[Affinities, IntArray]:
