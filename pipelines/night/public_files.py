@@ -1,16 +1,32 @@
-"""The step of the night that writes a snapshot's public answers as files, which any web server can serve."""
+"""The step of the night that writes the public half as files: all that needs neither a listener nor a query.
 
-from collections.abc import Mapping
+The functions of the endpoint's own routes make them, so that both give the same bytes. Only places with charts of
+their own have files: what all others would say is their larger place's list, in thousands of copies, and the endpoint
+says it when asked.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+from starlette.responses import JSONResponse
+
+from recsys.artifacts.list_candidates import CHARTS
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
-from recsys.artifacts.public_files import write_files
+from recsys.artifacts.public_files import PublicFile, write_files
 from recsys.errors import NotReadyError
-from recsys.serving.rendering import public_files
-from recsys.serving.snapshot.snapshot_reader import open_staged
+from recsys.serving.app import routed
+from recsys.serving.lists.responses import chart_answer, regions_answer, regions_geojson
+from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
+from recsys.serving.pages.templates import rendered
+from recsys.serving.requests.query import size_of_list
+from recsys.serving.routes.transparency import transparency_of
+from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import Settings
 from recsys.workspace import PUBLIC, Workspace
+
+JSON, GEOJSON, HTML = "application/json", "application/geo+json", "text/html; charset=utf-8"
 
 
 def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace, settings: Settings) -> None:
@@ -26,7 +42,44 @@ def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace,
     settings : Settings
     """
     with open_staged(stage, facts) as published:
-        write_files(stage / PUBLIC, public_files(published, settings=settings, account=_account(workspace)))
+        write_files(stage / PUBLIC, _public_files(published, settings=settings, account=_account(workspace)))
+
+
+def _public_files(published: Published, *, settings: Settings, account: Accounted | None) -> Iterator[PublicFile]:
+    """Yield all files; the account goes stale where a partner file spends more, and so the endpoint has its own."""
+    yield from _regions(published, settings)
+    size = size_of_list(None, settings=settings, most=settings.charts.size)
+    yield from _charts(published, size=size)
+    told = transparency_of(settings, published=published, account=account)
+    yield PublicFile("v1/transparency.json", to_json(told), JSON)
+    yield PublicFile("openapi.json", bytes(JSONResponse(routed().openapi()).body), JSON)
+    world = charts_of(published, PageParameters(), limit=size)
+    pages = {
+        "index": (world.pop("template"), world),
+        "transparency": ("transparency.html", {"found": told}),
+        "licences": ("licences.html", {"others": licences()}),
+        "404": ("problem.html", {"problem": _MISSING}),
+        "503": ("problem.html", {"problem": _AWAY}),
+    }
+    for name, (template, values) in pages.items():
+        yield PublicFile(f"{name}.html", rendered(template, published=published, **values).encode(), HTML)
+    for name, content, media_type in assets():
+        yield PublicFile(f"assets/{name}", content, media_type)
+
+
+def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
+    most = settings.serving.max_regions
+    first = size_of_list(None, settings=settings, most=most)
+    yield PublicFile("v1/regions.json", to_json(regions_answer(published, query="", limit=first)), JSON)
+    yield PublicFile("v1/regions.geojson", to_json(regions_geojson(published, query="", limit=first)), GEOJSON)
+    yield PublicFile("v1/regions/all.json", to_json(regions_answer(published, query="", limit=most)), JSON)
+
+
+def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
+    for place in published.places.values():
+        for chart in CHARTS if place.served else ():
+            answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
+            yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
 
 
 def _account(workspace: Workspace) -> Accounted | None:
@@ -34,3 +87,11 @@ def _account(workspace: Workspace) -> Accounted | None:
         return read_privacy_account(workspace)
     except NotReadyError:
         return None
+
+
+_MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}
+_AWAY = {
+    "title": "This part is away",
+    "text": "Other places, the search and your own part are served by a program that does not answer right now. "
+    "Please come back.",
+}

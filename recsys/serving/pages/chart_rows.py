@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 
-from recsys.geography.places import Place
 from recsys.serving.snapshot.place_lists import Item
 
 _LEAST = 0.05  # times: what is less is drawn there, as a logarithm has no zero
@@ -48,11 +47,6 @@ def rows(items: Sequence[Item], *, chart: str) -> list[Row]:
         return []
     scale, base = (_linear if chart == "popular" else _logarithmic)(values)
     return [_row(item, value, scale, base, chart=chart) for item, value in zip(items, values, strict=True)]
-
-
-def label(place: Place) -> str:
-    """Return a place's name as a sentence would use it."""
-    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
 
 
 AXES = {

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
-from recsys.serving.pages.chart_rows import label
+from recsys.serving.lists.responses import label
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Current, Published

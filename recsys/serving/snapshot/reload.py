@@ -1,9 +1,7 @@
 """Hot reload: what a pointer on disk names is opened by the first request that finds it changed, for all others too."""
 
-import asyncio
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -53,7 +51,6 @@ class HotReload(Generic[T]):
         self._pointer, self._opened, self._what = str(pointer), opened, what
         self._log, self._named, self._found = log, named, found
         self._opening = Lock()
-        self._turn: tuple[_Pointer] | None = None
         self._seen: _Seen[T] = _Seen(None, None, NotReadyError("nothing was opened yet"))
 
     def get(self) -> T:
@@ -73,7 +70,7 @@ class HotReload(Generic[T]):
 
     def is_followed(self) -> bool:
         """Tell whether there is nothing new behind the pointer: finding the newest takes no more than a look at it."""
-        return self._looked_at() == self._seen.pointer
+        return _signature(self._pointer) == self._seen.pointer
 
     def loaded(self) -> T | None:
         """Return the newest where that takes no more than a look at the pointer, else None."""
@@ -96,7 +93,7 @@ class HotReload(Generic[T]):
         return _raise(seen.refusal) if seen.refusal or seen.found is None else seen.found
 
     def _follow(self, *, again: bool) -> "_Seen[T]":
-        seen, pointer = self._seen, self._looked_at()
+        seen, pointer = self._seen, _signature(self._pointer)
         if pointer == seen.pointer and not (again and seen.refusal):
             return seen
         if not self._opening.acquire(blocking=seen.found is None):
@@ -107,19 +104,6 @@ class HotReload(Generic[T]):
             return self._seen
         finally:
             self._opening.release()
-
-    def _looked_at(self) -> "_Pointer":
-        """Return the pointer's signature, looked at once for all requests of one turn of the event loop."""
-        turn = self._turn
-        if turn is None:
-            turn = (_signature(self._pointer),)
-            with suppress(RuntimeError):  # another thread has no loop, and nothing is remembered
-                asyncio.get_running_loop().call_soon(self._end_turn)
-                self._turn = turn
-        return turn[0]
-
-    def _end_turn(self) -> None:
-        self._turn = None
 
     def _look(self, pointer: "_Pointer", *, before: "_Seen[T]") -> "_Seen[T]":
         try:

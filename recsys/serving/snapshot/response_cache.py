@@ -124,14 +124,13 @@ class ResponseCache:
     Parameters
     ----------
     settings : ServingSettings
-        How long others may keep an answer, and which pages' origins may read it.
+        How long others may keep an answer.
     """
 
     def __init__(self, settings: ServingSettings) -> None:
         fresh, stale = settings.cache_seconds, settings.stale_seconds
         caching = f"public, max-age={fresh}, stale-while-revalidate={stale}".encode()
-        varying = [(b"vary", b"Origin")] if settings.cors_origins and "*" not in settings.cors_origins else []
-        self._common: Headers = [(b"cache-control", caching), *varying]
+        self._common: Headers = [(b"cache-control", caching)]
         self._kept, self._keeping = _Kept(of=-1), Lock()
 
     def answer(
