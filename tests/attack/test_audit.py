@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from scipy.stats import beta, binom, norm
 
-from pipelines.privacy import audit as job
+from pipelines.privacy import nightly_audit as job
 from pipelines.privacy.nightly_audit import audit_release
 from recsys.cells import contributions
 from recsys.errors import PrivacyBudgetError
