@@ -57,7 +57,7 @@ class PublicFiles:
 
     async def _from_file(self, asked: "_Asked", scope: Scope) -> Answer | None:
         try:
-            published = await self._newest()
+            published = await self._current.get_aside()
         except NotReadyError:
             return None  # the application says it
         if published.files_by != self._made_by or asked.file not in published.files.digests:
@@ -66,10 +66,6 @@ class PublicFiles:
         key = url_of(scope) if asked.ending or asked.path != _REGIONS else asked.file.encode()
         ready = self._responses.find(key, of=published)
         return ready or await run_in_threadpool(self._read, asked, published, key)
-
-    async def _newest(self) -> Published:
-        loaded = self._current.loaded()
-        return await run_in_threadpool(self._current.get) if loaded is None else loaded
 
     def _read(self, asked: "_Asked", published: Published, key: bytes) -> Answer | None:
         body = published.files.read(asked.file)

@@ -1,5 +1,6 @@
 """Hot reload: what a pointer on disk names is opened by the first request that finds it changed, for all others too."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,11 @@ class HotReload(Generic[T]):
     def loaded(self) -> T | None:
         """Return the newest where that takes no more than a look at the pointer, else None."""
         return self._seen.found if self.is_followed() else None
+
+    async def get_aside(self) -> T:
+        """Return the newest that verified, as :meth:`get` does; what is new is opened in another thread."""
+        loaded = self.loaded()
+        return await asyncio.to_thread(self.get) if loaded is None else loaded
 
     def get_or(self, otherwise: Other) -> T | Other:
         """Return what the pointer names, or something else where that is not whole: older private data is not used."""

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
 
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import ConsentLog
@@ -43,8 +42,7 @@ PrivacySpent = Annotated[HotReload[Accounted], Depends(_part("account"))]
 
 
 async def _newest_snapshot(current: Snapshots) -> Published:
-    loaded = current.loaded()
-    return await run_in_threadpool(current.get) if loaded is None else loaded
+    return await current.get_aside()
 
 
 Snapshot = Annotated[Published, Depends(_newest_snapshot)]
