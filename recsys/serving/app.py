@@ -1,4 +1,4 @@
-"""The application: FastAPI with its routes, behind the middleware in the order in which a request walks through it."""
+"""The application: FastAPI with its routes, behind the layers in the order in which a request walks through it."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.artifacts.public_files import rendering
@@ -28,7 +28,7 @@ from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
 from recsys.serving.requests.metrics import Metrics
-from recsys.serving.requests.problems import Log, answer_problems, on_failure
+from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import charts, consents, data_rights, health, transparency, trending
 from recsys.serving.snapshot.reload import HotReload
@@ -61,16 +61,15 @@ def create_app(
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
     endpoint = _endpoint(workspace, settings=settings, clock=clock, records=records, log=log)
-    app = routed(_middleware(endpoint, log=log))
+    app = routed(_layers(endpoint, log=log))
     app.state.endpoint = endpoint
     answer_problems(app, log=log)
     return app
 
 
-def routed(middleware: Sequence[Middleware] = ()) -> FastAPI:
-    """Return the routes behind some middleware: all that the OpenAPI document needs."""
+def routed(layers: Sequence[Middleware] = ()) -> FastAPI:
+    """Return the routes behind some layers: all that the OpenAPI document needs."""
     app = Application(
-        middleware=middleware,
         title="Hearabouts",
         summary="What is trending hereabouts, for people who never told us exactly where they are.",
         description=_ABOUT,
@@ -80,6 +79,7 @@ def routed(middleware: Sequence[Middleware] = ()) -> FastAPI:
         redirect_slashes=False,  # a redirect repeats the query
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
+    app.layers = layers
     for each in (charts, trending, consents, data_rights, transparency, pages, health):
         app.include_router(each.router)
     return app
@@ -116,16 +116,31 @@ def _account(workspace: Workspace, *, log: Log) -> HotReload[Accounted]:
 
 
 class Application(FastAPI):
-    """FastAPI whose OpenAPI document tells of the middleware, too."""
+    """FastAPI behind our own layers, of which its OpenAPI document tells, too.
+
+    Attributes
+    ----------
+    layers : sequence of Middleware
+        The outermost first. They stand around FastAPI's own: what one of them answers needs nothing of those.
+    """
+
+    layers: Sequence[Middleware] = ()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the layers around what FastAPI makes of its routes."""
+        app = super().build_middleware_stack()
+        for layer, args, facts in reversed(self.layers):
+            app = layer(app, *args, **facts)
+        return app
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document: what the routes say, and what the middleware adds."""
+        """Return the document: what the routes say, and what the layers add."""
         if not self.openapi_schema:
             self.openapi_schema = completed(super().openapi())
         return self.openapi_schema
 
 
-def _middleware(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
+def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
     """Return what stands in front of the routes, the outermost first.
 
     Parameters
@@ -141,7 +156,6 @@ def _middleware(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
         Middleware(Timeouts, settings=serving, metrics=metrics),
         *cors,  # around all that refuses: a page may read why
         Middleware(Head),
-        Middleware(ServerErrorMiddleware, handler=on_failure),  # raises the failure on, for the log
         Middleware(ErrorPages, current=current),
         Middleware(PositionFilter),  # before anything that looks at a request
         Middleware(Authentication, endpoint=endpoint, limits=Limits(serving), log=log),

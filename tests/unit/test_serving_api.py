@@ -254,6 +254,6 @@ def test_no_refused_position_stays_in_memory(client: Client) -> None:
 
 def test_the_walk_through_the_middleware_is_the_one_that_is_written_down(workspace: Workspace) -> None:
     settings = load_settings(overrides={"serving": {"cors_origins": ["https://app.example"]}})
-    walked = [each.cls.__module__ for each in Client(workspace, settings=settings).app.user_middleware]
+    walked = [each.cls.__module__ for each in Client(workspace, settings=settings).app.layers]
     ours = [name.rpartition(".")[2] for name in walked if name.startswith(middleware.__name__)]
     assert ", ".join(ours) in str(middleware.__doc__)

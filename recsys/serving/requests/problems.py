@@ -75,9 +75,10 @@ def answer_problems(app: FastAPI, *, log: Log) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientDisconnect, _on_broken_off)
+    app.add_exception_handler(Exception, _on_failure)  # which is raised on, for the log
 
 
-async def on_failure(_: Request, __: Exception) -> JSONResponse:
+async def _on_failure(_: Request, __: Exception) -> JSONResponse:
     """Answer what nobody foresaw, without a word about it."""
     return problem_of(RecsysError(""))
 
