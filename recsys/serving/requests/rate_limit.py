@@ -5,8 +5,8 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from recsys.settings import ServingSettings
 
@@ -16,8 +16,7 @@ UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Addresses that anybody may ask as often as they like."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What an asker has left.
 
     Parameters

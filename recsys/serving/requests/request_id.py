@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import h3
 
+from recsys.serving.requests.headers import first
 from recsys.serving.requests.positions import holds_position
 
 HEADER = b"x-request-id"
@@ -16,7 +17,7 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     A cell, a number (it could be a coordinate) or a part of a token is not taken over: the name is logged.
     """
-    given = next((value for name, value in headers if name == HEADER), None)
+    given = first(headers, HEADER)
     text = "" if given is None else given.decode("latin-1")
     return text if text and (_UUID.fullmatch(text) or _is_plain(text)) else f"{random.getrandbits(64):016x}"
 
