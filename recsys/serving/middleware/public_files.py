@@ -41,7 +41,8 @@ class PublicFiles:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        answer = await self._answer(scope) if scope["type"] == "http" else None
+        is_public = scope["type"] == "http" and scope["path"].startswith(_REGIONS)
+        answer = await self._answer(scope) if is_public else None
         await (answer or self._app)(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Answer | None:
