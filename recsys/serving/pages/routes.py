@@ -28,7 +28,7 @@ from recsys.serving.routes.transparency import TransparencyHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
-from recsys.serving.state.dependencies import AppSettings, Snapshots
+from recsys.serving.state.endpoint import Parts
 
 router = APIRouter()
 
@@ -48,10 +48,9 @@ class PageParameters(BaseModel):
 
 
 @router.get("/", include_in_schema=False)
-def place_page(
-    request: Request, query: Annotated[PageParameters, Query()], current: Snapshots, settings: AppSettings
-) -> Response:
+def place_page(request: Request, query: Annotated[PageParameters, Query()], parts: Parts) -> Response:
     """Show the charts of a place, or the places that a search finds."""
+    current, settings = parts.current, parts.settings
     try:
         published, limit = current.get(), size_of_list(None, settings=settings, most=settings.charts.size)
         found = _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
@@ -61,13 +60,13 @@ def place_page(
 
 
 @router.get("/me", include_in_schema=False, dependencies=[Depends(without_parameters)])
-def me_page(request: Request, found: TransparencyHere, current: Snapshots) -> Response:
+def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
     collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
         "me.html",
         request,
-        current=current,
+        current=parts.current,
         purposes=found["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
@@ -84,15 +83,15 @@ def me_page(request: Request, found: TransparencyHere, current: Snapshots) -> Re
     responses=problems(400),
     dependencies=[Depends(without_parameters)],
 )
-def transparency_page(request: Request, found: TransparencyHere, current: Snapshots) -> Response:
+def transparency_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, current=current, found=found)
+    return shown("transparency.html", request, current=parts.current, found=found)
 
 
 @router.get("/licences", include_in_schema=False, dependencies=[Depends(without_parameters)])
-def licences_page(request: Request, current: Snapshots) -> Response:
+def licences_page(request: Request, parts: Parts) -> Response:
     """Show who wrote what the page takes from others."""
-    return shown("licences.html", request, current=current, others=licences())
+    return shown("licences.html", request, current=parts.current, others=licences())
 
 
 def licences() -> list[dict[str, str]]:

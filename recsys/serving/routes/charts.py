@@ -10,7 +10,7 @@ from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, pro
 from recsys.serving.requests.headers import accepts_geojson
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.snapshot.response_cache import Answer, url_of
-from recsys.serving.state.dependencies import Answers, AppSettings, Snapshot
+from recsys.serving.state.endpoint import Parts
 
 GEOJSON = "application/geo+json"
 
@@ -57,16 +57,10 @@ class ChartParameters(Parameters):
         **problems(400, 503),
     },
 )
-def regions(
-    request: Request,
-    *,
-    query: Annotated[RegionsParameters, Query()],
-    settings: AppSettings,
-    published: Snapshot,
-    responses: Answers,
-) -> Answer:
+def regions(request: Request, query: Annotated[RegionsParameters, Query()], parts: Parts) -> Answer:
     """Find regions, countries and the world by name; without a name, those with charts and the most people first."""
-    limit = size_of_list(query.limit, settings=settings, most=settings.serving.max_regions)
+    published, responses = parts.current.get(), parts.responses
+    limit = size_of_list(query.limit, settings=parts.settings, most=parts.settings.serving.max_regions)
     geojson = accepts_geojson(request.scope["headers"])
     whole = not query.q  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
@@ -90,15 +84,12 @@ def regions(
     responses={200: {"content": {"application/json": {"example": REGIONS}}}, **problems(400, 503)},
     dependencies=[Depends(without_parameters)],
 )
-def all_regions(settings: AppSettings, published: Snapshot, responses: Answers) -> Answer:
+def all_regions(parts: Parts) -> Answer:
     """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
-    route = "/v1/regions/all"
-    ready = responses.find(route.encode(), of=published)
-    if ready:
-        return ready
-    found = regions_answer(published, query="", limit=settings.serving.max_regions)
-    answer = responses.answer(found, route=route, vary="Accept-Encoding")
-    return responses.keep(answer, route.encode(), of=published)
+    route, published = "/v1/regions/all", parts.current.get()
+    found = regions_answer(published, query="", limit=parts.settings.serving.max_regions)
+    answer = parts.responses.answer(found, route=route, vary="Accept-Encoding")
+    return parts.responses.keep(answer, route.encode(), of=published)
 
 
 @router.get(
@@ -113,9 +104,7 @@ def chart(
     place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
     chart: Annotated[str, Path(description="`popular`, `rising` or `local`.")],
     query: Annotated[ChartParameters, Query()],
-    settings: AppSettings,
-    published: Snapshot,
-    responses: Answers,
+    parts: Parts,
 ) -> Answer:
     """Return a public chart: browsing a place is no statement about where one is.
 
@@ -123,7 +112,8 @@ def chart(
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
     rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
     """
-    limit = size_of_list(query.limit, settings=settings, most=settings.charts.size)
+    published, responses = parts.current.get(), parts.responses
+    limit = size_of_list(query.limit, settings=parts.settings, most=parts.settings.charts.size)
     found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
     answer = responses.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"

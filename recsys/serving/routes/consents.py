@@ -15,15 +15,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
-from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, Standing, State
+from recsys.consents.log import Channel, Entry, Purpose, Standing, State
 from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.routes.receipts import Receipt, receipt_of
-from recsys.serving.state.dependencies import AppSettings, Counts, ListenerKey
-from recsys.serving.state.dependencies import Consents as Log
+from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.listener import Listener, SignedIn
 from recsys.settings import ConsentsSettings
 
@@ -84,13 +83,13 @@ _BODY = 'Send {"state": "given", "notice_version": "..."} or {"state": "withdraw
     summary="How my switches stand",
     responses={200: {"content": {"application/json": {"example": CONSENTS}}}, **problems(401, 503)},
 )
-def consents(who: Listener, log: Log, settings: AppSettings) -> JSONResponse:
+def consents(who: Listener, parts: Parts) -> JSONResponse:
     """Return every purpose with its state at this moment; what was never decided is not allowed.
 
     `asks_again` is true where the last decision was to give, under a notice that is not in force any more: it does not
     count until it is given again.
     """
-    return JSONResponse(_consents(who, log=log, settings=settings.consents))
+    return JSONResponse(_consents(who, parts))
 
 
 @router.put(
@@ -119,9 +118,7 @@ def decide(
     purpose: Annotated[str, Path(description="A switch.", json_schema_extra={"enum": list(Purpose)})],
     who: Listener,
     decision: Annotated[Decision, Depends(_decision)],
-    log: Log,
-    settings: AppSettings,
-    metrics: Counts,
+    parts: Parts,
 ) -> JSONResponse:
     """Turn one switch; it counts from the next request, and from the next night in everything derived.
 
@@ -129,10 +126,10 @@ def decide(
     works. The same request again changes nothing. With `Sec-GPC: 1`, `partner_statistics` cannot be given: the next
     request would withdraw it, and of two contradicting answers in one request the no is believed.
     """
-    entry = _entry(request, who, _known(purpose), decision, settings.consents)
-    if log.decide(entry):
-        metrics.decided(entry.purpose, entry.state)
-    standing = _consents(who, log=log, settings=settings.consents)["consents"]
+    entry = _entry(request, who, _known(purpose), decision, parts.settings.consents)
+    if parts.consents.decide(entry):
+        parts.metrics.decided(entry.purpose, entry.state)
+    standing = _consents(who, parts)["consents"]
     (consent,) = (each for each in standing if each["purpose"] == purpose)
     return JSONResponse(consent)
 
@@ -143,12 +140,13 @@ def decide(
     summary="A receipt of all my decisions",
     responses={200: {"content": {"application/json": {"example": RECEIPT}}}, **problems(401, 503)},
 )
-def receipts(who: Listener, log: Log, key: ListenerKey, settings: AppSettings) -> JSONResponse:
+def receipts(who: Listener, parts: Parts) -> JSONResponse:
     """Return a record of every purpose that was ever decided, with all its events, to keep.
 
     The fields are named after ISO/IEC TS 27560:2023. Who never decided gets a receipt without records.
     """
-    receipt = receipt_of(log.entries(who.listener), key=key, settings=settings, now=who.now)
+    entries = parts.consents.entries(who.listener)
+    receipt = receipt_of(entries, key=parts.listener_key, settings=parts.settings, now=who.now)
     return JSONResponse(receipt, headers={"Content-Disposition": 'attachment; filename="consent-receipt.json"'})
 
 
@@ -162,10 +160,10 @@ def gpc() -> JSONResponse:
     return JSONResponse(GPC, headers={"Cache-Control": "public, max-age=86400"})
 
 
-def _consents(who: SignedIn, *, log: ConsentLog, settings: ConsentsSettings) -> Consents:
-    standings = log.standings(who.listener, at=who.now)
+def _consents(who: SignedIn, parts: Endpoint) -> Consents:
+    standings = parts.consents.standings(who.listener, at=who.now)
     return {
-        "notice_version": settings.notice_version,
+        "notice_version": parts.settings.consents.notice_version,
         "consents": [_consent(purpose, standing) for purpose, standing in standings.items()],
     }
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
-from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
 from recsys.serving.requests.query import without_parameters
-from recsys.serving.state.dependencies import Consents, Stored
-from recsys.serving.state.export import ListenerRecords, Record
+from recsys.serving.state.endpoint import Endpoint, Parts
+from recsys.serving.state.export import Record
 from recsys.serving.state.listener import Listener, SignedIn
 
 NDJSON = "application/x-ndjson"
@@ -42,13 +42,13 @@ class Erasure(TypedDict):
         **problems(401, 503),
     },
 )
-def data(who: Listener, log: Consents, records: Stored) -> StreamingResponse:
+def data(who: Listener, parts: Parts) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
-    lines = _lines(who, log=log, records=records)
+    lines = _lines(who, parts)
     first = next(lines)
     headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
     return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
@@ -61,12 +61,12 @@ def data(who: Listener, log: Consents, records: Stored) -> StreamingResponse:
     summary="Forget me",
     responses={202: {"content": {"application/json": {"example": ERASURE}}}, **problems(401, 503)},
 )
-def erase(who: Listener, log: Consents) -> JSONResponse:
+def erase(who: Listener, parts: Parts) -> JSONResponse:
     """Forget the listener: at once in every answer, and with the next night on every disk.
 
     The receipt is drawn at random. It is all that stays, and tells nothing about who holds it.
     """
-    receipt = log.erasures.ask(who.listener, at=who.now)
+    receipt = parts.consents.erasures.ask(who.listener, at=who.now)
     answer: Erasure = {"receipt": receipt, "state": "pending"}
     return JSONResponse(answer, status_code=202, headers={"Location": f"/v1/me/data/erasures/{receipt}"})
 
@@ -78,25 +78,26 @@ def erase(who: Listener, log: Consents) -> JSONResponse:
     responses={200: {"content": {"application/json": {"example": ERASURE_DONE}}}, **problems(400, 404, 503)},
 )
 def erasure(
-    receipt: Annotated[str, Path(description="From `DELETE /v1/me/data`.", max_length=64)], log: Consents
+    receipt: Annotated[str, Path(description="From `DELETE /v1/me/data`.", max_length=64)], parts: Parts
 ) -> JSONResponse:
     """Return the state of an erasure. No token is needed: the account may be gone, and the receipt names nobody."""
-    done = log.erasures.is_done(receipt)
+    done = parts.consents.erasures.is_done(receipt)
     if done is None:
         raise UnknownReceiptError("there is no such receipt", hint="Use the receipt as it was given out.")
     answer: Erasure = {"receipt": receipt, "state": "done" if done else "pending"}
     return JSONResponse(answer)
 
 
-def _lines(who: SignedIn, *, log: ConsentLog, records: ListenerRecords | None) -> Iterator[dict[str, Any]]:
-    if records is None:
+def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
+    log = parts.consents
+    if parts.records is None:
         raise NotReadyError(
             "this endpoint has no access to the private store", hint="Start it with `hearabouts serve`."
         )
     standings = log.standings(who.listener, at=who.now)
     allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
     erased = log.erasures.concerns(who.listener)
-    stored = records(who.listener)  # read also where it is erased: the time tells nothing
+    stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     first = list(islice(stored, 1))  # now, as a failure can be answered only before the first line
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}

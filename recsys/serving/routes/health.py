@@ -17,7 +17,7 @@ from recsys.serving.openapi.examples import METRICS, READY, problems
 from recsys.serving.requests.credentials import address_of
 from recsys.serving.requests.metrics import MEDIA_TYPE
 from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.dependencies import AppSettings, Clock, Consents, Counts, Snapshots
+from recsys.serving.state.endpoint import Parts
 
 router = APIRouter()
 
@@ -37,16 +37,16 @@ async def healthz() -> dict[str, str]:
     summary="Is there something to serve?",
     responses={200: {"content": {"application/json": {"example": READY}}}, **problems(503)},
 )
-async def readyz(current: Snapshots, log: Consents, settings: AppSettings, clock: Clock) -> dict[str, str]:
+async def readyz(parts: Parts) -> dict[str, str]:
     """Tell which snapshot is served.
 
     503 if there is none, the newest one does not verify, the last night behind it is longer ago than
     `serving.snapshot_max_age_days`, or the consent log does not answer; the hint says which. What there is goes on
     being served all the same.
     """
-    published, now = await run_in_threadpool(current.check), clock()
-    _check_age(published, today=now.date(), most=settings.serving.snapshot_max_age_days)
-    await _check_consents(log, now=now)
+    published, now = await run_in_threadpool(parts.current.check), parts.clock()
+    _check_age(published, today=now.date(), most=parts.settings.serving.snapshot_max_age_days)
+    await _check_consents(parts.consents, now=now)
     return {"status": "ready", "snapshot": published.id, "as_of": published.as_of}
 
 
@@ -56,13 +56,13 @@ async def readyz(current: Snapshots, log: Consents, settings: AppSettings, clock
     response_class=Response,
     responses={200: {"content": {MEDIA_TYPE: {"example": METRICS}}}, **problems(404)},
 )
-def metrics(request: Request, current: Snapshots, counts: Counts, settings: AppSettings, clock: Clock) -> Response:
+def metrics(request: Request, parts: Parts) -> Response:
     """Return counts and times in Prometheus' format; by default to this machine alone (`serving.metrics`)."""
-    who = settings.serving.metrics
-    if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, settings.serving.proxies))):
+    serving, published = parts.settings.serving, parts.current.loaded()
+    who = serving.metrics
+    if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, serving.proxies))):
         raise HTTPException(404)
-    published = current.loaded()
-    text = counts.text(as_of=published.as_of if published else None, now=clock())
+    text = parts.metrics.text(as_of=published.as_of if published else None, now=parts.clock())
     return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

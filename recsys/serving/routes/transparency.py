@@ -16,7 +16,7 @@ from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.serving.state.dependencies import Answers, AppSettings, PrivacySpent, Snapshots
+from recsys.serving.state.endpoint import Parts
 from recsys.settings import Settings
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
@@ -82,8 +82,8 @@ class Transparency(TypedDict):
     not_private: list[str]
 
 
-def _transparency_here(settings: AppSettings, current: Snapshots, account: PrivacySpent) -> Transparency:
-    return transparency_of(settings, published=current.newest(), account=account.get_or(None))
+def _transparency_here(parts: Parts) -> Transparency:
+    return transparency_of(parts.settings, published=parts.current.newest(), account=parts.account.get_or(None))
 
 
 TransparencyHere = Annotated[Transparency, Depends(_transparency_here)]
@@ -96,12 +96,12 @@ TransparencyHere = Annotated[Transparency, Depends(_transparency_here)]
     summary="What is collected, and what for",
     responses={200: {"content": {"application/json": {"example": TRANSPARENCY}}}, **problems(400)},
 )
-def transparency(found: TransparencyHere, responses: Answers) -> Response:
+def transparency(found: TransparencyHere, parts: Parts) -> Response:
     """Return what is collected, for which purpose, how coarse, how long, and what was spent on privacy.
 
     It is generated from the settings, the atlas and the ledger's account.
     """
-    return responses.answer(found, route="/v1/transparency")
+    return parts.responses.answer(found, route="/v1/transparency")
 
 
 def transparency_of(settings: Settings, *, published: Published | None, account: Accounted | None) -> Transparency:

@@ -15,7 +15,7 @@ from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.charts import Limit, Parameters
 from recsys.serving.snapshot.place import coarse_cell
 from recsys.serving.snapshot.response_cache import SCOPE
-from recsys.serving.state.dependencies import AppSettings, Clock, Consents, Snapshot, Sources
+from recsys.serving.state.endpoint import Parts
 from recsys.serving.state.listener import Listener
 from recsys.settings import ConsentsSettings
 
@@ -42,22 +42,20 @@ async def trending(
     *,
     who: Listener,
     query: Annotated[TrendingParameters, Query()],
-    settings: AppSettings,
-    published: Snapshot,
-    sources: Sources,
-    log: Consents,
-    clock: Clock,
+    parts: Parts,
 ) -> Response:
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
+    settings = parts.settings
+    published = await parts.current.get_aside()
     limit = size_of_list(query.limit, settings=settings, most=settings.charts.size)
     cell = None if query.cell is None else coarse_cell(query.cell)
-    newest = await sources.of(published)
+    newest = await parts.sources.of(published)
     # Last, and as of now: a withdrawal counts that came while files were opened.
-    choices = await _choices(log, who.listener, at=clock(), settings=settings.consents)
+    choices = await _choices(parts.consents, who.listener, at=parts.clock(), settings=settings.consents)
     answer = trending_answer(
         newest,
         listener=who.listener,

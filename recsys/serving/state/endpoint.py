@@ -1,8 +1,11 @@
-"""What the requests of one application share: kept in its state, and handed to routes part by part."""
+"""What the requests of one application share: kept in its state, and handed to routes as a whole."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import ConsentLog
@@ -55,3 +58,13 @@ class Endpoint:
     responses: ResponseCache
     records: ListenerRecords | None
     account: HotReload[Accounted]
+
+
+async def _parts(request: Request) -> Endpoint:
+    """Hand over all parts at once: FastAPI takes a while for each dependency, at every request."""
+    found: Endpoint = request.app.state.endpoint
+    return found
+
+
+Parts = Annotated[Endpoint, Depends(_parts)]
+"""What a route takes what it needs from."""
