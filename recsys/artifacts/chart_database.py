@@ -156,11 +156,11 @@ class ChartDatabase:
 
     def lists(self, place: str) -> Lists | None:
         """Return a place's own lists, or None where it has none."""
-        nearby = self._rows("SELECT candidates FROM nearby WHERE place = ?", place)
-        if not nearby:
-            return None
-        lists = self._rows("SELECT chart, first, behind FROM lists WHERE place = ?", place)
-        return Lists(place, unpacked(nearby[0][0]), {chart: range(first, behind) for chart, first, behind in lists})
+        rows = self._rows(
+            "SELECT candidates, chart, first, behind FROM nearby JOIN lists USING (place) WHERE place = ?", place
+        )
+        numbers = {chart: range(first, behind) for _, chart, first, behind in rows}
+        return Lists(place, unpacked(rows[0][0]), numbers) if rows else None
 
     def chart(self, place: str, chart: str) -> list[dict[str, Any]] | None:
         """Return all items of a place's own list, best first, or None where it has no such list."""
