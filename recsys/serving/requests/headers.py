@@ -21,7 +21,8 @@ def body_lengths(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
 
 def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a request says that a body follows its head."""
-    return any(length != "0" for length in body_lengths(headers))
+    lengths = body_lengths(headers)
+    return bool(lengths) and any(length != "0" for length in lengths)
 
 
 def accepts_geojson(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -30,7 +30,12 @@ def holds_position(text: str) -> bool:
 
 def mentions_position(text: str) -> bool:
     """Tell whether a header's value holds a position; headers are full of innocent numbers, so that it takes more."""
-    return any(_PAIR.search(form) or _NAMED.search(form) or "geo:" in form.casefold() for form in _forms(text))
+    return any(_PAIR.search(form) or _says_position(form) for form in _forms(text))
+
+
+def _says_position(form: str) -> bool:
+    """Tell whether a text gives something the name of a position; most have no sign to do it with."""
+    return (":" in form or "=" in form) and (_NAMED.search(form) is not None or "geo:" in form.casefold())
 
 
 def _forms(text: str) -> Iterable[str]:
