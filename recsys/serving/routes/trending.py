@@ -15,7 +15,7 @@ from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.charts import Limit, Parameters
 from recsys.serving.snapshot.place import coarse_cell
 from recsys.serving.snapshot.response_cache import SCOPE
-from recsys.serving.state.endpoint import Parts
+from recsys.serving.state.endpoint import parts_of
 from recsys.serving.state.listener import Listener
 from recsys.settings import ConsentsSettings
 
@@ -42,13 +42,13 @@ async def trending(
     *,
     who: Listener,
     query: Annotated[TrendingParameters, Query()],
-    parts: Parts,
 ) -> Response:
     """Return the listener's list, within the listener's consent at this moment.
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     """
+    parts = parts_of(request)  # not as a dependency: this is the route where its time counts
     settings = parts.settings
     published = await parts.current.get_aside()
     limit = size_of_list(query.limit, settings=settings, most=settings.charts.size)

@@ -60,10 +60,14 @@ class Endpoint:
     account: HotReload[Accounted]
 
 
-async def _parts(request: Request) -> Endpoint:
-    """Hand over all parts at once: FastAPI takes a while for each dependency, at every request."""
+def parts_of(request: Request) -> Endpoint:
+    """Return all parts at once: FastAPI takes a while for each dependency, at every request."""
     found: Endpoint = request.app.state.endpoint
     return found
+
+
+async def _parts(request: Request) -> Endpoint:
+    return parts_of(request)  # in the loop, where a function that is no coroutine would be run in a thread
 
 
 Parts = Annotated[Endpoint, Depends(_parts)]

@@ -9,6 +9,7 @@ from fastapi.security import HTTPBearer
 
 from recsys.serving.auth.tokens import refusal
 from recsys.serving.requests.credentials import LISTENER, opts_out
+from recsys.serving.state.endpoint import parts_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class _Bearer(HTTPBearer):
         found = request.scope["state"].get(LISTENER)
         if not isinstance(found, str):
             raise found or refusal()
-        return SignedIn(found, request.app.state.endpoint.clock(), opts_out(request.scope))
+        return SignedIn(found, parts_of(request).clock(), opts_out(request.scope))
 
 
 _bearer = _Bearer(
