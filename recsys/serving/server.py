@@ -63,7 +63,7 @@ def serve(
     address, port = _free_address(host, port)
     app = create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), records=records)
     _collect_seldom()
-    uvloop.run(_run(app, address=address, port=port, settings=settings.serving))  # half as much again as asyncio's loop
+    uvloop.run(_run(app, address=address, port=port, settings=settings.serving))
 
 
 async def _run(app: ASGIApp, *, address: str, port: int, settings: ServingSettings) -> None:
