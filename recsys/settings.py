@@ -89,18 +89,29 @@ class PrivacySettings(_Section):
     rho_per_night: Annotated[float, Field(gt=0)]
     country_share: Annotated[float, Field(ge=0, le=0.5)]
     world_share: Annotated[float, Field(ge=0, lt=0.5)]
-    max_tracks: Count
-    max_nights: Annotated[int, Field(ge=1, le=28)]
-    max_nights_per_year: Annotated[int, Field(ge=1, le=365)]
+    most_per_night: Annotated[int, Field(ge=1, le=100)]
+    most_per_28_nights: Count
+    most_per_365_nights: Count
+    largest_balance: Count
     delta: Annotated[float, Field(gt=0, lt=1e-3)]
 
     @model_validator(mode="after")
     def _blurred(self) -> "PrivacySettings":
-        most = self.max_tracks / 4  # σ² = max_tracks / (2 rho): below 2, not as Gaussian as the audit takes it
+        most = self.most_per_night / 4  # σ² = most_per_night / (2 rho): below 2, not as Gaussian as the audit takes it
         if self.rho_per_night > most:
             raise ValueError(
-                f"rho_per_night is {self.rho_per_night:g}, expected at most a quarter of max_tracks, {most:g}: "
+                f"rho_per_night is {self.rho_per_night:g}, expected at most a quarter of most_per_night, {most:g}: "
                 "more makes noise so narrow that the nightly audit could not judge it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _earned(self) -> "PrivacySettings":
+        bounds = (self.most_per_night, self.largest_balance, self.most_per_28_nights, self.most_per_365_nights)
+        if list(bounds) != sorted(bounds) or self.largest_balance == self.most_per_28_nights:
+            raise ValueError(
+                "expected most_per_night <= largest_balance < most_per_28_nights <= most_per_365_nights: a balance "
+                "holds a night's most, and what it does not hold is earned night by night"
             )
         return self
 
