@@ -129,9 +129,9 @@ def _earned(name: str, bucket: Bucket, *, night: date) -> pl.Expr:
     """Return a balance before tonight is paid: one night's earnings for a listener who is not known."""
     nights = (pl.lit(night) - pl.col("night")).dt.total_days()
     with_earnings = pl.min_horizontal(pl.col(name) + nights * bucket.earning, bucket.size)
-    again = pl.col(name) + pl.col("spent")
+    again, first = pl.col(name) + pl.col("spent"), min(bucket.earning, bucket.size)
     known = pl.when(nights > 0).then(with_earnings).when(nights == 0).then(again).otherwise(0)
-    return pl.coalesce(known, min(bucket.earning, bucket.size)).cast(pl.Int32).alias(name)
+    return pl.when(nights.is_null()).then(first).otherwise(known).cast(pl.Int32).alias(name)
 
 
 def _largest_weight(has: pl.Expr) -> pl.Expr:
