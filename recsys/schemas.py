@@ -52,9 +52,10 @@ class Contributions(dy.Schema):
     """COARSE, bounded: what one listener played of one track in one night, and whether it counts in the release.
 
     ``part`` is the part of the atlas (a region, or a country's remainder) the listener is counted in that night;
-    null where unknown. ``counted`` rows are bounded: one part a night, at most ``privacy.max_tracks`` tracks, at most
-    ``privacy.max_nights`` nights of any 28 and ``privacy.max_nights_per_year`` of any 365. ``trained`` rows may be used
-    to train models. ``partner_part`` is the part in which a partner file may count the row; null where none may.
+    null where unknown. ``weight`` is how much the row counts in the release, in sixteenths of a listener, 0 for not at
+    all: one part a night, all of a listener's tracks alike, and no more than was earned
+    (:mod:`recsys.cells.earnings`). ``trained`` rows may be used to train models. ``partner_part`` is the part in which a
+    partner file may count the row; null where none may.
     """
 
     listener = dy.String(nullable=False)
@@ -62,23 +63,32 @@ class Contributions(dy.Schema):
     part = dy.String(nullable=True)
     track_id = dy.String(nullable=False)
     plays = dy.UInt32(nullable=False)
-    counted = dy.Bool(nullable=False)
+    weight = dy.UInt8(nullable=False)
     trained = dy.Bool(nullable=False)
     partner_part = dy.String(nullable=True)
 
 
 class RegionCounts(dy.Schema):
-    """PUBLIC: the noisy number of distinct contributing listeners by place and track.
+    """PUBLIC: the noisy sum of the weights of contributing listeners by place and track.
 
-    ``part`` is a part of the atlas, or a country or the world, which are also counted by themselves. Where
-    ``candidate`` is false, the count was written because it stood out of the noise: it is too large, and estimates
-    nothing.
+    ``part`` is a part of the atlas, or a country or the world, which are also counted by themselves. ``listeners`` is
+    in listeners who count in full, rounded after the noise; over the mean weight of the place (``Totals``) it is in
+    listeners. Where ``candidate`` is false, the count was written because it stood out of the noise: it is too large,
+    and estimates nothing.
     """
 
     part = dy.String(nullable=False)
     track_id = dy.String(nullable=False)
     listeners = dy.Int32(nullable=False)
     candidate = dy.Bool(nullable=False)
+
+
+class Totals(dy.Schema):
+    """PUBLIC: noisy totals by place: how many tracks its contributing listeners played, and the weights of those."""
+
+    part = dy.String(nullable=False)
+    tracks = dy.Int64(nullable=False)
+    weights = dy.Int64(nullable=False)
 
 
 class Chart(dy.Schema):

@@ -138,6 +138,7 @@ class PartnerSettings(_Section):
     """What one partner file may spend, whom it counts, and which rows it may hold."""
 
     rho: Annotated[float, Field(gt=0, le=10)]
+    most_per_file: Annotated[int, Field(ge=1, le=1000)]
     max_tracks: Count
     min_nights: Count
     min_listeners: Annotated[int, Field(ge=2)]

@@ -99,7 +99,7 @@ class Registered:
                 "part": pl.Series([part] * (len(tracks) + 1), dtype=pl.String),
                 "track_id": [*tracks, _NOTHING],
                 "plays": pl.Series([*plays, 1], dtype=pl.UInt32),
-                "counted": False,
+                "weight": pl.Series([0] * (len(tracks) + 1), dtype=pl.UInt8),
                 "trained": True,
                 "partner_part": pl.Series([None] * (len(tracks) + 1), dtype=pl.String),
             }

@@ -28,10 +28,12 @@ from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
 from recsys.artifacts.public_files import rendering
-from recsys.cells.contributions import bound
+from recsys.cells.contributions import Bounded, bound
 from recsys.cells.store import Buckets
+from recsys.cells.takeover import take_over
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
+from recsys.releases.budget.ledger import CHARTS
 from recsys.releases.charts import charts
 from recsys.releases.charts.rank_history import Draw, lists_of, with_history
 from recsys.releases.counts import release
@@ -75,6 +77,7 @@ def run_nightly(
         _check_begun(plan, job)
         leave_out(job.workspace, skip)
         release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now)
+        _take_over(job)
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
@@ -217,6 +220,7 @@ def _draw(job: JobContext) -> Draw:
         atlas=job.atlas,
         born=dict(known.select("track_id", "released").iter_rows()),
         settings=job.settings.charts,
+        totals=job.releases.totals,
     )
 
 
@@ -237,15 +241,23 @@ def _candidates(job: JobContext, night: date) -> Candidates:
     )
 
 
-def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame) -> pl.DataFrame:
+def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame) -> Bounded:
     return bound(
         rows,
         night=night,
         atlas=job.atlas,
-        past=job.store.counted_nights(buckets, night),
+        balances=job.store.balances(buckets, night),
         settings=job.settings.privacy,
         key=job.listener_key,
     )
+
+
+def _take_over(job: JobContext) -> None:
+    """Let a store from before weights were earned go on as one of now."""
+    spent = [entry.spend.sensitivity_squared for entry in job.ledger.entries() if entry.spend.purpose == CHARTS]
+    privacy = job.settings.privacy
+    if take_over(job.workspace.private, settings=privacy, spent=max(spent, default=privacy.most_per_night)):
+        log.info("the private store was taken over: what listeners added before is paid from what they earn")
 
 
 def _import(job: JobContext) -> dict[str, Any] | None:

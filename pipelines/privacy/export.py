@@ -52,11 +52,13 @@ def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
 
 def _record(row: dict[str, Any]) -> Record:
     from recsys.geography.atlas import REMAINDER
+    from recsys.weights import SQUARE
 
     if "track_id" not in row:
-        return Record("counted_night", row["night"], None, None, None, (Purpose.CONTRIBUTE_TRENDS,))
+        earned = {nights: row[name] / SQUARE for nights, name in ((28, "of_28"), (365, "of_365"))}
+        return Record("balance", row["night"], None, None, None, (Purpose.CONTRIBUTE_TRENDS,), earned=earned)
     uses = {
-        Purpose.CONTRIBUTE_TRENDS: row["counted"],
+        Purpose.CONTRIBUTE_TRENDS: row["weight"] > 0,
         Purpose.PERSONALISATION: row["trained"],
         Purpose.PARTNER_STATISTICS: row.get("partner_part") is not None,
     }

@@ -1,12 +1,13 @@
 """The nightly audit: clones of made-up listeners go the way of every listener, through bounds, counts and noise."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import h3
 import polars as pl
 
 from recsys.cells.contributions import bound
+from recsys.cells.earnings import BALANCES, buckets
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD, Level, Place
 from recsys.releases.verify.audit import RUNS, Canary, Finding, audit, clones_for
@@ -27,9 +28,9 @@ _HOME, _AWAY = "8539220ffffffff", "85393363fffffff"
 def audit_release(settings: Settings, *, runs: int = RUNS) -> Finding:
     """Put clones through the code that a night runs, with the night's settings, in a world of two regions.
 
-    Two canaries: the *steady* one plays as many tracks at home as may count, so that its clones agree in every count
-    and the noise is measured as tightly as can be; the *greedy* one plays more than may count. Both play all that and
-    more in a second region, too, so that a bound which does not hold shows.
+    Two canaries, with balances that are full, so that each spends the most that a night allows: the *steady* one plays
+    as many tracks at home as can count in full, the *greedy* one three times as many. Both play all that and more in a
+    second region, too, so that a bound which does not hold shows.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def audit_release(settings: Settings, *, runs: int = RUNS) -> Finding:
     PrivacyBudgetError
         If the release refuses to count the clones, because they were not bounded.
     """
-    privacy, most = settings.privacy, settings.privacy.max_tracks
+    privacy, most = settings.privacy, settings.privacy.most_per_night
     clones, tracks = clones_for(privacy.rho_per_night), [f"t{number:06d}" for number in range(3 * most)]
     others = _plays(_OTHERS, first=clones, tracks=tracks[:1])
     canaries = {
@@ -86,9 +87,12 @@ def _plays(listeners: int, *, tracks: Sequence[str], first: int = 0, cell: str =
 
 def _bounded(plays: Sequence[Play], *, settings: Settings) -> pl.LazyFrame:
     schema = {name: column.dtype for name, column in CoarseListens.columns().items()}
-    coarse, past = pl.DataFrame(plays, schema=schema), pl.DataFrame(schema={"listener": pl.String, "night": pl.Date})
-    atlas = _atlas(settings)
-    return bound(coarse, night=_NIGHT, atlas=atlas, past=past, settings=settings.privacy, key=_KEY).lazy()
+    coarse = pl.DataFrame(plays, schema=schema)
+    full = {name: bucket.size for name, bucket in buckets(settings.privacy).items()}
+    names = coarse["listener"].unique()
+    balances = pl.DataFrame({"listener": names, "night": _NIGHT - timedelta(days=1), **full}, schema=dict(BALANCES))
+    found = bound(coarse, night=_NIGHT, atlas=_atlas(settings), balances=balances, settings=settings.privacy, key=_KEY)
+    return found.contributions.lazy()
 
 
 def _atlas(settings: Settings) -> Atlas:

@@ -93,7 +93,7 @@ def _contributions(job: JobContext, period: Period) -> pl.LazyFrame:
     bounded = bound_for_partner(
         allowed,
         night=period.last,
-        max_tracks=job.settings.partner.max_tracks,
+        settings=job.settings.partner,
         key=job.listener_key,
     )
     return bounded.lazy()

@@ -220,12 +220,12 @@ def _meaning(settings: Settings) -> str:
         "What this means for you. Suppose somebody knows everything about everybody else, sees all that is published, "
         "and guesses whether you were counted. A coin is right 50 times of 100. About a single night of the charts "
         f"such a guess is right at most {_of_100(night)} times; about the 28 nights in which you add most, "
-        f"{_of_100(month)}; about a whole year in which you add all you can ({privacy.max_nights_per_year} nights), "
+        f"{_of_100(month)}; about a whole year in which you add all you can, "
         f"{_of_100(year)}; and {_of_100(both)} if you allow partner statistics as well. Put otherwise: a night of "
         f"the charts changes the odds of whatever anybody believes about you at most {odds}-fold, but for a chance of "
         f"{privacy.delta:g}. "
-        "Most people are far from these limits, which hold even for those who listen every day; who is "
-        "erased and comes back starts anew."
+        "Most people are far from these limits, which hold even for those who listen every day, and whoever is erased "
+        "and comes back begins with nothing saved."
     )
 
 

@@ -175,19 +175,19 @@ def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> p
     Returns
     -------
     polars.LazyFrame
-        The same schema. ``counted`` needs ``contribute_trends``, ``trained`` needs ``personalisation``, ``part`` needs
+        The same schema. ``weight`` needs ``contribute_trends``, ``trained`` needs ``personalisation``, ``part`` needs
         ``local_trends`` or ``contribute_trends``, ``partner_part`` needs ``partner_statistics``; a row that is left
         with no use is gone.
     """
     stored = at_border(contributions, Contributions)
     today = stored.join(permissions.today.lazy(), on="listener", how="inner", build_side="force_right")
     kept = today.with_columns(
-        pl.col("counted") & pl.col("for_charts"),
+        pl.col("weight") * pl.col("for_charts").cast(pl.UInt8),
         pl.col("trained") & pl.col("for_models"),
         pl.when("for_place").then("part").alias("part"),
         pl.when("for_partner").then("partner_part").alias("partner_part"),
     )
-    used = pl.col("counted") | pl.col("trained") | pl.col("partner_part").is_not_null()
+    used = (pl.col("weight") > 0) | pl.col("trained") | pl.col("partner_part").is_not_null()
     return kept.filter(used).select(Contributions.column_names())
 
 

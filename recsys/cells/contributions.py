@@ -1,6 +1,6 @@
 """COARSE: bound what one listener adds, in a night and over time.
 
-Every choice made here for a listener depends on that listener's own listens and history, on public geography and on a
+Every choice made here for a listener depends on that listener's own listens and balances, on public geography and on a
 secret key, never on anybody else. That is what makes the bound one of user-level privacy: with or without one listener,
 the rows of all others are the same, so the release changes by at most that listener's rows. A cap that looked at others
 (a quota of the region, say) would let one listener push another one's rows in or out.
@@ -14,12 +14,10 @@ from typing import Protocol
 
 import polars as pl
 
+from recsys.cells.earnings import BALANCES, largest_weight, pay
 from recsys.schemas import CoarseListens, Contributions, at_border
-from recsys.settings import PrivacySettings
-
-WINDOW_NIGHTS = 28
-YEAR_NIGHTS = 365
-_PACES = 4  # a quarter of a window's nights for each quarter of it
+from recsys.settings import PartnerSettings, PrivacySettings
+from recsys.weights import SQUARE
 
 
 class Geography(Protocol):
@@ -30,9 +28,32 @@ class Geography(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Bounded:
+    """A night of some listeners.
+
+    Parameters
+    ----------
+    contributions : polars.DataFrame
+        Schema :class:`recsys.schemas.Contributions`, sorted by listener and track.
+    balances : polars.DataFrame
+        Schema :data:`recsys.cells.earnings.BALANCES`, sorted by listener: of those who paid tonight, and of the others
+        as they were.
+    """
+
+    contributions: pl.DataFrame
+    balances: pl.DataFrame
+
+
 def bound(
-    coarse: pl.DataFrame, *, night: date, atlas: Geography, past: pl.DataFrame, settings: PrivacySettings, key: bytes
-) -> pl.DataFrame:
+    coarse: pl.DataFrame,
+    *,
+    night: date,
+    atlas: Geography,
+    balances: pl.DataFrame,
+    settings: PrivacySettings,
+    key: bytes,
+) -> Bounded:
     """Turn the night's listens of some listeners into their bounded contributions.
 
     Parameters
@@ -43,49 +64,46 @@ def bound(
         The UTC day.
     atlas : Atlas
         Locates cells in the parts of a release.
-    past : polars.DataFrame
-        ``listener``, ``night``: other nights within 364 days in which these listeners have a counted row
-        (:meth:`recsys.cells.store.Store.counted_nights`).
+    balances : polars.DataFrame
+        Schema :data:`recsys.cells.earnings.BALANCES`: what these listeners and perhaps others have earned and not spent
+        after the nights before (:meth:`recsys.cells.store.Store.balances`).
     settings : PrivacySettings
-        ``max_tracks`` a night, ``max_nights`` of any 28 and ``max_nights_per_year`` of any 365.
+        What may be spent on a night, in any 28 and in any 365.
     key : bytes
-        Secret, at most 64 bytes: orders tracks and breaks ties in a way nobody can steer or foresee.
+        Secret, at most 64 bytes: breaks ties in a way nobody can steer or foresee.
 
     Returns
     -------
-    polars.DataFrame
-        Schema :class:`recsys.schemas.Contributions`, sorted by listener and track, whatever the order of the input:
+    Bounded
+        Whatever the order of the input:
 
         - A listener has one ``part`` a night, the one with the most plays. All rows carry it.
-        - ``counted`` are tracks played *in that part* with consent to count; what was played elsewhere that night does
-          not count. At most ``max_tracks``, chosen by keyed hash: choosing by plays would favour what is popular
-          already and let a listener decide what is dropped.
-        - Nothing is counted where the listener has ``max_nights`` counted nights within 27 days, or
-          ``ceil(max_nights / 4)`` in the present week of its own, which begins on a day that differs between
-          listeners; nor with ``max_nights_per_year`` within 364 days, or a quarter of them in the present 91 days of
-          its own. Weeks and quarters pace contributions: all listeners would else spend their nights at the same time,
-          and the charts would run dry together.
+        - ``weight`` is how much a row counts in the release: the same for all tracks that were played *in that part*
+          with consent to count, as much as the listener has earned (:func:`recsys.cells.earnings.pay`), and 0 for all
+          else. What was played elsewhere that night does not count.
         - ``trained`` rows carry the plays that may train models.
         - ``partner_part`` is the part with the most plays that partner statistics may see, on what was played there:
           found by itself, so that allowing partner statistics changes nothing else.
         - Rows that are for none of the three are dropped.
     """
-    located = _located(at_border(coarse, CoarseListens), atlas=atlas, key=key)
-    played = _played(located)
-    open_to_count = played.filter("countable").join(
-        _spent(past, played, night=night, settings=settings), on="listener", how="anti"
+    played = _played(_located(at_border(coarse, CoarseListens), atlas=atlas, key=key))
+    countable = played.filter("countable").group_by("listener", maintain_order=True).agg(tracks=pl.len())
+    paid = pay(countable, balances, night=night, settings=settings)
+    weighed = played.join(paid.select("listener", "weight"), on="listener", how="left").with_columns(
+        weight=pl.when("countable").then("weight").otherwise(0).cast(pl.UInt8), night=pl.lit(night), part="home"
     )
-    chosen = _chosen(open_to_count, night=night, max_tracks=settings.max_tracks, key=key)
-    bounded = played.join(chosen, on=["listener", "track_id"], how="left").with_columns(
-        pl.col("counted").fill_null(value=False), night=pl.lit(night), part="home"
-    )
-    used = pl.col("counted") | pl.col("trained") | pl.col("partner_part").is_not_null()
-    kept = bounded.filter(used).sort("listener", "track_id")
-    return at_border(kept.select(Contributions.column_names()), Contributions)
+    used = (pl.col("weight") > 0) | pl.col("trained") | pl.col("partner_part").is_not_null()
+    kept = weighed.filter(used).sort("listener", "track_id").select(Contributions.column_names())
+    others = balances.join(paid, on="listener", how="anti")
+    return Bounded(at_border(kept, Contributions), pl.concat([others, paid.select(*BALANCES)]).sort("listener"))
 
 
-def bound_for_partner(contributions: pl.LazyFrame, *, night: date, max_tracks: int, key: bytes) -> pl.DataFrame:
+def bound_for_partner(
+    contributions: pl.LazyFrame, *, night: date, settings: PartnerSettings, key: bytes
+) -> pl.DataFrame:
     """Turn several nights' contributions into what each listener adds to one partner file.
+
+    Files share no night and each has its own bound, which does not depend on what was before: no erasure resets it.
 
     Parameters
     ----------
@@ -93,27 +111,30 @@ def bound_for_partner(contributions: pl.LazyFrame, *, night: date, max_tracks: i
         Schema :class:`recsys.schemas.Contributions`: all nights of the file, of listeners who still allow it.
     night : date
         The last of them, which stands for all.
-    max_tracks : int
-        Tracks that a listener adds at most.
+    settings : PartnerSettings
+        ``max_tracks`` that a listener adds to at most, and ``most_per_file``, the squared length of that.
     key : bytes
         As for :func:`bound`.
 
     Returns
     -------
     polars.DataFrame
-        Schema :class:`recsys.schemas.Contributions`, as if all had been one night, sorted by listener and track; all
-        rows are counted. Of each listener the one part with the most nights (of equals the one with the smallest keyed
-        hash), and of what was played there at most ``max_tracks`` tracks, chosen by keyed hash. As in a night, all of
-        it depends on the listener alone.
+        Schema :class:`recsys.schemas.Contributions`, as if all had been one night, sorted by listener and track. Of
+        each listener the one part with the most nights (of equals the one with the smallest keyed hash), and of what
+        was played there at most ``max_tracks`` tracks, chosen by keyed hash, each with the largest weight that all can
+        have alike. As in a night, all of it depends on the listener alone.
     """
     rows = at_border(contributions, Contributions).filter(pl.col("partner_part").is_not_null())
     nightly = rows.select("listener", "night", "track_id", part="partner_part").collect(engine="streaming")
     homes = _homes(nightly.select("listener", "night", "part").unique(), key=key)
     played = nightly.join(homes, left_on=["listener", "part"], right_on=["listener", "home"], how="semi")
     tracks = played.group_by("listener", "track_id").agg(pl.col("part").first(), plays=pl.len().cast(pl.UInt32))
-    chosen = _first(tracks, max_tracks, by=("part", "listener", "track_id"), key=key).sort("listener", "track_id")
-    uses = {"counted": pl.lit(True), "trained": pl.lit(False), "partner_part": pl.col("part")}
-    whole = chosen.with_columns(night=pl.lit(night), **uses)
+    chosen = _first(tracks, settings.max_tracks, by=("part", "listener", "track_id"), key=key)
+    weighed = chosen.with_columns(tracks=pl.len().over("listener")).with_columns(
+        weight=largest_weight(pl.lit(settings.most_per_file * SQUARE), night=night)
+    )
+    uses = {"trained": pl.lit(False), "partner_part": pl.col("part")}
+    whole = weighed.sort("listener", "track_id").with_columns(night=pl.lit(night), **uses)
     return at_border(whole.select(Contributions.column_names()), Contributions)
 
 
@@ -150,47 +171,6 @@ def _played(located: pl.DataFrame) -> pl.DataFrame:
 def _some(use: str) -> pl.Expr:
     """Return how many plays may be put to a use; null for none."""
     return pl.when(pl.col(use).any()).then(pl.col(use).sum())
-
-
-def _spent(past: pl.DataFrame, played: pl.DataFrame, *, night: date, settings: PrivacySettings) -> pl.DataFrame:
-    """Return the listeners who may not count tonight, by their own history alone.
-
-    The nights that are counted here lie on either side of tonight, so that a cap holds for every window in whatever
-    order nights are run: of the nights in such a window, the one run last saw all others.
-    """
-    caps = (_Cap(WINDOW_NIGHTS, settings.max_nights), _Cap(YEAR_NIGHTS, settings.max_nights_per_year))
-    own = past.unique().join(played.select("listener").unique(), on="listener", how="semi")
-    others = own.filter(pl.col("night") != night)
-    return others.group_by("listener").agg(spent=pl.any_horizontal(cap.reached(night) for cap in caps)).filter("spent")
-
-
-@dataclass(frozen=True)
-class _Cap:
-    """At most so many counted nights of any window, and a quarter of them in each quarter of an own calendar.
-
-    Parameters
-    ----------
-    window, nights : int
-    """
-
-    window: int
-    nights: int
-
-    def reached(self, night: date) -> pl.Expr:
-        """Tell by a listener's other counted ``night`` values whether another one is too many."""
-        away = (pl.col("night") - pl.lit(night)).dt.total_days()
-        pace = self.window // _PACES
-        own_start = pl.col("listener").first().str.tail(4).str.to_integer(base=16)  # a keyed hash already
-        since_start = (pl.lit(night.toordinal()) - own_start) % pace
-        in_window, in_quarter = away.abs() < self.window, away.is_between(-since_start, pace - 1 - since_start)
-        return (in_window.sum() >= self.nights) | (in_quarter.sum() >= -(-self.nights // _PACES))
-
-
-def _chosen(countable: pl.DataFrame, *, night: date, max_tracks: int, key: bytes) -> pl.DataFrame:
-    """Return ``listener``, ``track_id``, ``counted``: at most ``max_tracks`` a listener, by hash of night and track."""
-    tonight = countable.select("listener", "track_id", night=pl.lit(night.isoformat()))
-    chosen = _first(tonight, max_tracks, by=("night", "listener", "track_id"), key=key)
-    return chosen.select("listener", "track_id", counted=True)
 
 
 def _first(rows: pl.DataFrame, limit: int, *, by: tuple[str, ...], key: bytes) -> pl.DataFrame:

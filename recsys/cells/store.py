@@ -4,9 +4,10 @@
 listeners whose hash begins alike, so that a night never needs to be in memory as a whole, and an erasure rewrites one
 small file a night. Empty buckets have no file; a night without contributions is an empty folder.
 
-``counted/bucket=NN.parquet`` is what the bound over time is read from: which listener was counted on which night, for a
-year. A night's contributions are on disk before its record, and both before its release: where a crash came in between,
-the night is run again, and its record replaced.
+``balances/bucket=NN.parquet`` in a night's folder is what the bound over time is read from: what each listener has
+earned and not spent after that night. It is on disk with the night's contributions or not at all, and a night that is
+run again, after a crash, begins from the balances after the night before. Only the last two are kept, and of listeners
+who were not there for as long as nights are kept, none: being forgotten never lets anybody add more.
 """
 
 import io
@@ -14,14 +15,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from recsys.cells.contributions import WINDOW_NIGHTS, YEAR_NIGHTS
+from recsys.cells.contributions import Bounded
+from recsys.cells.earnings import BALANCES
 from recsys.errors import InputError, SettingsError
 from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
 from recsys.settings import StoreSettings
@@ -33,7 +35,7 @@ _PREFIX_DIGITS = 8
 _BATCH_BYTES = 8 << 20  # of compressed coarse listens: small buckets are worked on together
 _STAGED_ROWS = 20_000  # rows a bucket holds in memory until they are written: larger groups measured 300 MB more
 _SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
-_COUNTED = {"listener": pl.String(), "night": pl.Date()}
+_BALANCES = "balances"
 
 
 class Store:
@@ -54,7 +56,6 @@ class Store:
 
     def __init__(self, root: Path, settings: StoreSettings) -> None:
         self._root = root / "contributions"
-        self._counted = root / "counted"
         self._settings = settings
         self._check_buckets()
 
@@ -97,25 +98,31 @@ class Store:
                 ) from None
             yield _batches(stage)
 
-    def write_night(self, night: date, frames: Iterable[tuple[Buckets, pl.DataFrame]]) -> None:
-        """Write a night's contributions, all or nothing, and who is counted in them; an existing night is replaced.
+    def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]]) -> None:
+        """Write a night's contributions and the balances after it, all or nothing; an existing night is replaced.
 
         Parameters
         ----------
         night : date
-        frames : iterable of (buckets, polars.DataFrame)
-            Schema :class:`recsys.schemas.Contributions`; a bucket comes once, as a whole.
+        frames : iterable of (buckets, Bounded)
+            A bucket comes once, as a whole; the balances of those that do not come stay as they are.
         """
         self._prepare()
         with staged(self._folder(night)) as stage:
             stage.chmod(0o700)
-            for _, frame in frames:
-                for bucket, rows in self._split(at_border(frame, Contributions)):
-                    with os.fdopen(
-                        os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-                    ) as file:
-                        file.write(_bytes(rows))
-        self._record(night)
+            (stage / _BALANCES).mkdir(mode=0o700)
+            came: set[int] = set()
+            for buckets, bounded in frames:
+                came.update(buckets)
+                for folder, rows in (
+                    (stage, at_border(bounded.contributions, Contributions)),
+                    (stage / _BALANCES, self._kept(bounded.balances, night)),
+                ):
+                    for bucket, some in self._split(rows):
+                        _create(folder / _name(bucket), some)
+            for path in self._balances_before(night):
+                if _bucket(path) not in came:
+                    _create(stage / _BALANCES / path.name, self._kept(pl.read_parquet(path), night))
 
     def scan(self, nights: Iterable[date] | None = None) -> pl.LazyFrame:
         """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy."""
@@ -128,40 +135,30 @@ class Store:
             sorted(date.fromisoformat(folder.name.removeprefix("date=")) for folder in self._root.glob("date=*"))
         )
 
-    def counted_nights(self, buckets: Buckets, night: date) -> pl.DataFrame:
-        """Return ``listener``, ``night``: when listeners of some buckets counted within 364 nights of a night.
+    def balances(self, buckets: Buckets, night: date) -> pl.DataFrame:
+        """Return what listeners of some buckets had earned and not spent before a night, as far as that is known.
 
-        What was counted stays counted: consent withdrawn later does not give a night back, since its release is out.
-
-        Raises
-        ------
-        InputError
-            If the night lies so far before the last one that what was counted around it has expired.
+        Returns
+        -------
+        polars.DataFrame
+            Schema :data:`recsys.cells.earnings.BALANCES`.
         """
-        if night < max(self.nights(), default=night) - self._lateness:
-            raise InputError(
-                f"the night {night} is too long ago: what was counted in the year around it has expired",
-                hint="Do without that night.",
-            )
-        reach = timedelta(days=YEAR_NIGHTS - 1)
-        near = pl.col("night").is_between(night - reach, night + reach) & (pl.col("night") != night)
-        rows = [_counted(self._counted / _name(bucket)) for bucket in buckets]
-        return pl.concat([pl.DataFrame(schema=_COUNTED), *rows]).filter(near)
+        wanted = [path for path in self._balances_before(night) if _bucket(path) in buckets]
+        return pl.concat([pl.DataFrame(schema=BALANCES), *(pl.read_parquet(path) for path in wanted)])
 
     def expire(self, night: date) -> int:
-        """Delete the nights that are no longer kept once ``night`` is the last; return how many there were.
+        """Delete what is no longer kept once ``night`` is the last; return how many nights that were.
 
-        Who was counted is kept for a year, and for as many nights more as a night can be late.
+        Balances are kept of ``night`` and of the one before, from which ``night`` could be run again.
         """
-        first_counted = night - timedelta(days=YEAR_NIGHTS - 1) - self._lateness
-        self._rewrite({}, keep=pl.col("night") >= first_counted)
+        before = max((other for other in self.nights() if other < night), default=night)
+        for other in self.nights():
+            if other < before and (self._folder(other) / _BALANCES).exists():
+                self._remove(self._folder(other) / _BALANCES)
         first = night - timedelta(days=self._settings.nights - 1)
         old = [other for other in self.nights() if other < first]
         for other in old:
-            # Renamed first: a crash in between leaves a stage to sweep, not half a night.
-            gone = self._folder(other).rename(self._root / f".{other.isoformat()}.staged")
-            fsync(self._root)
-            shutil.rmtree(gone)
+            self._remove(self._folder(other))
         return len(old)
 
     def rows_of(self, listener: str) -> Iterator[pl.DataFrame]:
@@ -186,29 +183,23 @@ class Store:
     def _files_of(self, listener: str) -> list[Path]:
         """Return every file that may hold a listener: the same for an export as for an erasure."""
         (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
-        folders = [self._counted, *(self._folder(night) for night in self.nights())]
-        return [folder / _name(bucket) for folder in folders]
+        nights = [self._folder(night) for night in self.nights()]
+        return [folder / _name(bucket) for night in nights for folder in (night, night / _BALANCES)]
 
-    @property
-    def _lateness(self) -> timedelta:
-        """How long before the last night one can be run, so that the past around it is still there."""
-        return timedelta(days=self._settings.nights - WINDOW_NIGHTS)
+    def _balances_before(self, night: date) -> list[Path]:
+        """Return the files of the balances after the last night before one."""
+        known = [other for other in self.nights() if other < night and (self._folder(other) / _BALANCES).exists()]
+        return sorted((self._folder(known[-1]) / _BALANCES).glob("bucket=*.parquet")) if known else []
 
-    def _record(self, night: date) -> None:
-        """Bring the record of who is counted up to a night's contributions as they are on disk."""
-        counted = {path.name: _scan([path]).filter("counted").select(*_COUNTED) for path in self._files(night)}
-        self._rewrite({name: rows.unique().collect() for name, rows in counted.items()}, keep=pl.col("night") != night)
+    def _kept(self, balances: pl.DataFrame, night: date) -> pl.DataFrame:
+        """Return the balances of listeners who were there in the nights that are kept."""
+        return balances.filter(pl.col("night") > night - timedelta(days=self._settings.nights))
 
-    def _rewrite(self, added: Mapping[str, pl.DataFrame], *, keep: pl.Expr) -> None:
-        """Rewrite the files of the record, each at once: the rows that are kept, and added ones."""
-        self._counted.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(self._counted)
-        for name in sorted({path.name for path in self._counted.glob("bucket=*.parquet")} | added.keys()):
-            path = self._counted / name
-            before = _counted(path)
-            after = pl.concat([before.filter(keep), added.get(name, before.clear())]).sort(*_COUNTED)
-            if not after.equals(before):
-                _replace(path, after)
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder; renamed first, so that a crash in between leaves a stage to sweep, not half of it."""
+        gone = folder.rename(self._root / f".{folder.parent.name}.{folder.name}.staged")
+        fsync(self._root)
+        shutil.rmtree(gone)
 
     def _folder(self, night: date) -> Path:
         return self._root / f"date={night.isoformat()}"
@@ -236,7 +227,7 @@ class Store:
             )
 
     def _is_empty(self) -> bool:
-        return not self.nights() and not any(self._counted.glob("bucket=*.parquet"))
+        return not self.nights()
 
     def _bucket_of(self, listener: pl.Expr) -> pl.Expr:
         """Return the bucket of a listener (hex digits, evenly spread): its first digits, by the number of buckets."""
@@ -283,15 +274,14 @@ def _name(bucket: int) -> str:
     return f"bucket={bucket:02d}.parquet"
 
 
+def _bucket(path: Path) -> int:
+    return int(path.stem.removeprefix("bucket="))
+
+
 def _scan(files: Iterable[Path]) -> pl.LazyFrame:
     found = list(files)
     stored = pl.scan_parquet(found, hive_partitioning=False, glob=False) if found else pl.LazyFrame(schema=_SCHEMA)
     return at_border(stored, Contributions)
-
-
-def _counted(path: Path) -> pl.DataFrame:
-    """Read one bucket of the record; a missing file is one without rows."""
-    return pl.read_parquet(path, hive_partitioning=False) if path.exists() else pl.DataFrame(schema=_COUNTED)
 
 
 def _bytes(rows: pl.DataFrame) -> bytes:
@@ -299,6 +289,13 @@ def _bytes(rows: pl.DataFrame) -> bytes:
     content = io.BytesIO()
     rows.sort("listener", "track_id" if "track_id" in rows.columns else "night").write_parquet(content)
     return content.getvalue()
+
+
+def _create(path: Path, rows: pl.DataFrame) -> None:
+    """Write a file of a stage; one without rows is not written."""
+    if not rows.is_empty():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(_bytes(rows))
 
 
 def _replace(path: Path, rows: pl.DataFrame) -> None:

@@ -1,7 +1,8 @@
 """Privacy accounting: epsilon by two independent accountants, for a night, 28 days and a year.
 
-Everything public is a table of counts, of which one listener changes some by one each, under discrete Gaussian noise.
-So the cost of any set of releases is known from one thing: how many counts a listener changes under how much noise.
+Everything public is a table of counts, of which one listener changes some a little, under discrete Gaussian noise. So
+the cost of any set of releases is known from one thing: the squared Euclidean length of what a listener adds to counts
+with how much noise. It is stated in listeners, of whom one track in full is 1, and rounded up to whole ones.
 """
 
 import math
@@ -17,7 +18,7 @@ import opendp.prelude as dp
 from recsys.releases.budget.ledger import CHARTS, Entry, Spend
 from recsys.settings import PartnerSettings, PrivacySettings
 
-NIGHT, MONTH, YEAR = 1, 28, 365  # nights: privacy.max_nights is "of any 28", max_nights_per_year "of any 365"
+NIGHT, MONTH, YEAR = 1, 28, 365  # nights: of privacy.most_per_night, most_per_28_nights and most_per_365_nights
 AGREEMENT = 0.1  # by how much of the larger one the two accountants may differ
 
 _DAY = timedelta(days=1)
@@ -29,12 +30,15 @@ dp.enable_features("contrib")
 
 @dataclass(frozen=True)
 class Exposure:
-    """How many noisy counts one listener can change by one, under how much noise.
+    """How much one listener can change noisy counts, under how much noise.
 
     Parameters
     ----------
     counts : tuple of (float, int)
-        σ² of the discrete Gaussian noise, and how many counts with such noise a listener changes.
+        σ² of the discrete Gaussian noise, and the squared length of what a listener adds to counts with such noise: as
+        if as many counts were changed by one each. Changes by parts of one listener, on the finer grid that noise is
+        drawn on, cost no more by zCDP, and by the distribution of losses the same up to how the grids differ from a
+        Gaussian.
     failure : float
         Probability that a hard threshold shows a count that only this listener lifted over the smallest number of
         real listeners (:func:`recsys.releases.partner.threshold`); 0 where there is no such threshold.
@@ -45,7 +49,7 @@ class Exposure:
 
     @property
     def rho(self) -> float:
-        """The zCDP budget: a count changed by one under noise σ² costs 1 / (2σ²)."""
+        """The zCDP budget: a change of squared length 1 under noise σ² costs 1 / (2σ²)."""
         return math.fsum(count / (2 * sigma_squared) for sigma_squared, count in self.counts)
 
     def times(self, releases: int) -> "Exposure":
@@ -154,8 +158,7 @@ def together(exposures: Iterable[Exposure]) -> Exposure:
 
 def spent(spend: Spend) -> Exposure:
     """Return the exposure to a release by its line in the ledger: from sensitivity and noise, not from what it says."""
-    counts = [Exposure(((tier["sigma_squared"], round(spend.sensitivity_squared)),)) for tier in spend.tiers.values()]
-    return together([*counts, Exposure((), float(spend.parameters.get("threshold_failure", 0.0)))])
+    return _adding(spend, math.ceil(spend.sensitivity_squared))
 
 
 def allowed(privacy: PrivacySettings, *, nights: int) -> Exposure:
@@ -166,8 +169,7 @@ def allowed(privacy: PrivacySettings, *, nights: int) -> Exposure:
     privacy : PrivacySettings
     nights : {1, 28, 365}
     """
-    times = {NIGHT: 1, MONTH: privacy.max_nights, YEAR: privacy.max_nights_per_year}[nights]
-    return _of(privacy, rho=privacy.rho_per_night, max_tracks=privacy.max_tracks).times(times)
+    return _of(privacy, rho=privacy.rho_per_night, one=privacy.most_per_night, most=_now(privacy)[nights])
 
 
 def allowed_to_partners(privacy: PrivacySettings, partner: PartnerSettings, *, nights: int) -> Exposure:
@@ -177,8 +179,8 @@ def allowed_to_partners(privacy: PrivacySettings, partner: PartnerSettings, *, n
     holds (W - 2) / min_nights whole ones in between.
     """
     files = 1 if nights == NIGHT else 2 + (nights - 2) // partner.min_nights
-    one = _of(privacy, rho=partner.rho, max_tracks=partner.max_tracks)
-    failure = partner.threshold_delta * sum(count for _, count in one.counts)
+    one = _of(privacy, rho=partner.rho, one=partner.most_per_file, most=partner.most_per_file)
+    failure = partner.threshold_delta * partner.max_tracks * len(one.counts)
     return Exposure(one.counts, failure).times(files)
 
 
@@ -186,7 +188,7 @@ def worst(entries: Sequence[Entry], *, privacy: PrivacySettings, nights: int) ->
     """Return the largest exposure that one listener can have to what the ledger lists, in any such number of nights.
 
     A window of nights loses nothing when it is moved on until its first night is the last night of a release: only
-    such windows are looked at. Of its nights a listener counts in those that cost most, as many as the caps allow.
+    such windows are looked at. What a listener has earned is taken to be spent on the nights that cost most.
     """
     windows = [between(entries, entry.spend.night, entry.spend.night + (nights - 1) * _DAY) for entry in entries]
     found = [capped(window, privacy=privacy, nights=nights) for window in windows]
@@ -199,13 +201,21 @@ def between(entries: Iterable[Entry], first: date, last: date) -> list[Entry]:
 
 
 def capped(window: Sequence[Entry], *, privacy: PrivacySettings, nights: int) -> Exposure:
-    """Return the largest exposure of one listener to the entries of a window: all files, and the nights of the caps."""
-    nightly = sorted((spent(e.spend) for e in window if _is_nightly(e)), key=lambda exposure: -exposure.rho)
+    """Return the largest exposure of one listener to the entries of a window: all files, and the bounds of the nights.
+
+    Each bound is the largest that any of the nights was released under. A window of fewer nights than a year is bounded
+    by the months in it, too.
+    """
+    nightly = [entry.spend for entry in window if _is_nightly(entry)]
     others = [spent(entry.spend) for entry in window if not _is_nightly(entry)]
+    bounds = {over: max((_bounds(spend, privacy)[over] for spend in nightly), default=0) for over in NAMES}
     months = -(-_span(window) // MONTH)
-    month, year = (_cap(window, name, now=getattr(privacy, name)) for name in ("max_nights", "max_nights_per_year"))
-    caps = {NIGHT: 1, MONTH: month, YEAR: min(year, months * month)}
-    return together([*others, *nightly[: caps[nights]]])
+    left, exposures = {**bounds, YEAR: min(bounds[YEAR], months * bounds[MONTH])}[nights], []
+    for spend in sorted(nightly, key=lambda spend: -spent(spend).rho / spend.sensitivity_squared):
+        added = min(left, math.ceil(spend.sensitivity_squared))
+        exposures.append(_adding(spend, added))
+        left -= added
+    return together([*others, *exposures])
 
 
 def summary(privacy: PrivacySettings) -> dict[str, float]:
@@ -232,20 +242,35 @@ def _named(found: Epsilon, name: str) -> dict[str, float]:
     }
 
 
-def _of(privacy: PrivacySettings, *, rho: float, max_tracks: int) -> Exposure:
-    """Return the exposure to one release, divided between all tiers that there can be."""
+def _of(privacy: PrivacySettings, *, rho: float, one: int, most: int) -> Exposure:
+    """Return the exposure to releases of ``rho`` a squared length of ``one``, over all tiers that there can be."""
     shares = (1 - privacy.country_share - privacy.world_share, privacy.country_share, privacy.world_share)
-    return together(Exposure(((max_tracks / (2 * rho * share), max_tracks),)) for share in shares if share > 0)
+    return together(Exposure(((one / (2 * rho * share), most),)) for share in shares if share > 0)
+
+
+def _adding(spend: Spend, most: int) -> Exposure:
+    """Return the exposure to a release of a listener who adds a squared length of ``most`` to it."""
+    counts = [Exposure(((tier["sigma_squared"], most),)) for tier in spend.tiers.values() if most > 0]
+    return together([*counts, Exposure((), float(spend.parameters.get("threshold_failure", 0.0)))])
+
+
+def _now(privacy: PrivacySettings) -> dict[int, int]:
+    """Return the largest squared length in any such number of nights, by the settings."""
+    return {NIGHT: privacy.most_per_night, MONTH: privacy.most_per_28_nights, YEAR: privacy.most_per_365_nights}
+
+
+def _bounds(spend: Spend, privacy: PrivacySettings) -> dict[int, int]:
+    """Return the same as a night was released under; before weights were earned, nights in full of any 28 and 365."""
+    known, one = spend.parameters, math.ceil(spend.sensitivity_squared)
+    if "max_nights" in known:
+        return {NIGHT: one, MONTH: one * known["max_nights"], YEAR: one * known["max_nights_per_year"]}
+    now = _now(privacy)
+    names = {MONTH: "most_per_28_nights", YEAR: "most_per_365_nights"}
+    return {NIGHT: one, **{over: known.get(name, now[over]) for over, name in names.items()}}
 
 
 def _is_nightly(entry: Entry) -> bool:
     return entry.spend.purpose == CHARTS
-
-
-def _cap(window: Sequence[Entry], name: str, *, now: int) -> int:
-    """Return the largest cap that any of the nights was released under."""
-    caps = [entry.spend.parameters.get(name, now) for entry in window if _is_nightly(entry)]
-    return int(max(caps, default=now))
 
 
 def _span(window: Sequence[Entry]) -> int:

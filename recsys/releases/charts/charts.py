@@ -1,7 +1,7 @@
 """What is popular, rising and special where, and how sure that is: every public chart, from released counts only."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
+from recsys.releases.counts.mean_weights import IN_FULL, MeanWeight, PlaceTotals, mean_weights
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Tracks, Window
@@ -26,6 +27,7 @@ from recsys.settings import ChartsSettings
 
 MOVER, DEBUT = "mover", "debut"
 
+_WEIGHED_NIGHTS = 28  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
 _MARGIN = 3  # times the length of a chart are looked at closely
 _A_PAST = 1.0  # listener a night: below there is no past to multiply
 _HARDLY_ANY = 0.05  # of the listeners that a track has now: with so few before it is a debut
@@ -33,6 +35,9 @@ _TASTE = 0.7  # log deviation with which places differ from the world, while a p
 _STABILISER = 0.002  # of a place's size: what a rising track's gain is weighed against, beside its own past
 _LEAST = 1e-6  # listeners
 _TWENTIETH, _STANDS_OUT = 0.05, 4.0  # of a place's size; standard deviations
+
+
+ReadTotals = Callable[[Sequence[date]], PlaceTotals]
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class View:
         None where there is too little past.
     ids : numpy.ndarray of str, shape (tracks,)
         Of the window's tracks.
+    weight : MeanWeight
+        Of the place, in units of the world's mean, which counts are divided by already.
     """
 
     reading: Reading
@@ -100,6 +107,7 @@ class View:
     window: Window
     trends: Trends | None
     ids: NDArray[np.str_]
+    weight: MeanWeight
 
     @property
     def is_world(self) -> bool:
@@ -110,9 +118,19 @@ class View:
         """Return the ids of some tracks of the window."""
         return self.ids[tracks]
 
+    def heard(self, listeners: Interval) -> Interval:
+        """Return what was counted in this place in its own listeners, as uncertain as its mean weight is."""
+        return significance.ratio(listeners, significance.about(self.weight.mean, self.weight.relative_variance))
+
 
 def draw(
-    read: Read, nights: Sequence[date], *, atlas: Atlas, born: Mapping[str, date], settings: ChartsSettings
+    read: Read,
+    nights: Sequence[date],
+    *,
+    atlas: Atlas,
+    born: Mapping[str, date],
+    settings: ChartsSettings,
+    totals: ReadTotals | None = None,
 ) -> Charts:
     """Draw the three charts of every place for the last of some released nights.
 
@@ -134,6 +152,9 @@ def draw(
     born : mapping of str to date
         When tracks were released, where that is known.
     settings : ChartsSettings
+    totals : callable, optional
+        Returns the totals of some nights' places
+        (:meth:`recsys.releases.counts.release_reader.ReleaseReader.totals`); without them all count in full.
 
     Returns
     -------
@@ -146,13 +167,17 @@ def draw(
     NotReadyError
         If the last night was released under another atlas.
     """
-    released = read(window_of(nights, settings=settings))
-    window = _window(released, atlas=atlas)
-    past = spans(read, nights, tracks=window.tracks, atlas=atlas, settings=settings)
+    weights = mean_weights(totals(nights[-_WEIGHED_NIGHTS:]) if totals else PlaceTotals({}, {}), atlas=atlas)
+
+    def weighed(nights: Sequence[date]) -> Released:
+        return replace(read(nights), weight=weights[WORLD].mean)
+
+    window = _window(weighed(window_of(nights, settings=settings)), atlas=atlas)
+    past = spans(weighed, nights, tracks=window.tracks, atlas=atlas, settings=settings)
     frames: list[pl.DataFrame] = []
     rising: list[Found] = []
     local: list[Found] = []
-    for view in _views(window, past=past, atlas=atlas):
+    for view in _views(window, past=past, weights=weights, atlas=atlas):
         frames.append(_popular(view, settings=settings))
         rising += _rising(view, past=past, born=born, settings=settings) if view.trends else []
         local += _local(view, settings=settings)
@@ -160,7 +185,7 @@ def draw(
     places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
     ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
     kinds = CHARTS if past else (POPULAR, LOCAL)
-    return Charts(at_border(ordered, Chart), kinds, released.nights, released.ledger_numbers)
+    return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers)
 
 
 def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl.DataFrame:
@@ -191,7 +216,7 @@ def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl
         If the nights were released under another atlas.
     """
     window = _window(released, atlas=atlas)
-    views = _views(window, past=(), atlas=atlas)
+    views = _views(window, past=(), weights=dict.fromkeys(atlas.members, IN_FULL), atlas=atlas)
     return at_border(pl.concat([_popular(view, settings=settings) for view in views]), Chart)
 
 
@@ -209,7 +234,7 @@ def _window(released: Released, *, atlas: Atlas) -> Window:
     return Window(released, atlas.members)
 
 
-def _views(window: Window, *, past: Sequence[Span], atlas: Atlas) -> Iterator[View]:
+def _views(window: Window, *, past: Sequence[Span], weights: Mapping[str, MeanWeight], atlas: Atlas) -> Iterator[View]:
     """Read the places, larger ones first; one that is all of the larger one shares its present and past."""
     larger: dict[str, Trends | None] = {}
     world: Reading | None = None
@@ -222,7 +247,9 @@ def _views(window: Window, *, past: Sequence[Span], atlas: Atlas) -> Iterator[Vi
         here = within if same or not past else trends(reading, spans=past, within=within)
         if place.level != "region":
             larger[place.id] = here
-        yield View(reading, world, window, here, ids)
+        own = weights[place.id]
+        weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance)
+        yield View(reading, world, window, here, ids, weight)
 
 
 def _popular(view: View, *, settings: ChartsSettings) -> pl.DataFrame:
@@ -238,7 +265,8 @@ def _popular(view: View, *, settings: ChartsSettings) -> pl.DataFrame:
     else:
         everywhere = significance.around(_expected(world.belief, world.at(tracks)))
         lift = significance.ratio(listeners, everywhere) * (world.belief.mean.sum() / reading.belief.mean.sum())
-    return _lines(view, POPULAR, tracks=tracks, listeners=listeners * (1 / view.window.nights), lift=lift)
+    heard = view.heard(listeners * (1 / view.window.nights))
+    return _lines(view, POPULAR, tracks=tracks, listeners=heard, lift=lift)
 
 
 def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], settings: ChartsSettings) -> list[Found]:
@@ -263,7 +291,7 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
         view,
         RISING,
         tracks=here.tracks[found],
-        listeners=listeners,
+        listeners=view.heard(listeners),
         lift=_at_least(1.0, _over_at_least_one(rate, expected)),
         kind=np.where(debut, DEBUT, MOVER),
         nights=np.array(here.nights)[best],
@@ -291,7 +319,7 @@ def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
     listeners = _read_closely(reading, found) * (1 / nights)
     lift = _over_at_least_one(listeners, expected[found].times(1 / nights, 0))
     sure = np.flatnonzero(lift.low > 1)  # what a list claims, its intervals must not take back
-    lines = _lines(view, LOCAL, tracks=reading.tracks[found], listeners=listeners, lift=lift)
+    lines = _lines(view, LOCAL, tracks=reading.tracks[found], listeners=view.heard(listeners), lift=lift)
     return [Found(lines[sure], p[found[sure]], len(p), lift.low[sure])]
 
 

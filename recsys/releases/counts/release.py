@@ -1,4 +1,4 @@
-"""The one noisy release of a night: how many contributing listeners each part of the world had for each track."""
+"""The one noisy release of a night: with what weight each part of the world listened to each track."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,11 @@ from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import CHARTS, Entry, Ledger, Spend
 from recsys.releases.counts.candidates import Candidates
 from recsys.releases.counts.noise import discrete_gaussian
-from recsys.releases.counts.release_reader import COUNTS, Released, digest_of, released_nights
+from recsys.releases.counts.release_reader import Released, digest_of, released_nights
 from recsys.releases.counts.release_writer import Block, Tier, Written, write_counts
 from recsys.schemas import Contributions, at_border
 from recsys.settings import PrivacySettings
+from recsys.weights import FULL, SQUARE, TOTALS, cost, totals
 from recsys.workspace import MANIFEST, digest, read_manifest, staged, sweep, write_manifest
 
 __all__ = [
@@ -49,14 +50,19 @@ def release(
     releases: Path,
     now: datetime,
 ) -> Path:
-    """Release a night: distinct listeners by place and track plus discrete Gaussian noise, ledger first.
+    """Release a night: the weights of listeners by place and track plus discrete Gaussian noise, ledger first.
 
-    Noise is drawn for every part of the atlas and every track of the catalogue, whoever listened. Countries and the
-    world are also counted by themselves, each tier from its share of the budget, because a sum of many noisy parts is
-    noisier. Of this noisy histogram the candidates' counts are written, and of other tracks those that stand out of
-    the noise: that choice costs nothing, being made of what is noisy already. A night that was released is returned as
-    it is and costs nothing. The noise of a tier has σ² = max_tracks / (2ρ), which gives ρ-zCDP, because one listener
-    changes at most ``max_tracks`` of its counts by 1 each; tiers add up.
+    Noise is drawn for every part of the atlas and every track of the catalogue, whoever listened, and for two totals of
+    every place. Countries and the world are also counted by themselves, each tier from its share of the budget, because
+    a sum of many noisy parts is noisier. Of this noisy histogram the candidates' counts are written, and of other
+    tracks those that stand out of the noise: that choice costs nothing, being made of what is noisy already. A night
+    that was released is returned as it is and costs nothing.
+
+    The noise of a tier has σ² = Δ² / (2ρ), which gives ρ-zCDP, where Δ is the largest Euclidean length of what one
+    listener adds to it: Δ² = ``most_per_night``; tiers add up. All that is counted is in sixteenths of a listener, and
+    the noise is drawn on that grid. Over several nights the budgets add up to Σ Δ²(night) / (2σ²) for what a listener
+    added to each of them, which is bounded for every listener in every data set (:mod:`recsys.cells.earnings`): by
+    ``most_per_28_nights`` and ``most_per_365_nights`` in place of Δ².
 
     Parameters
     ----------
@@ -77,7 +83,8 @@ def release(
     Returns
     -------
     Path
-        ``releases/DATE`` with ``counts.parquet`` (RegionCounts, larger places first) and ``manifest.json``.
+        ``releases/DATE`` with ``counts.parquet`` (RegionCounts, larger places first), ``totals.parquet`` (Totals) and
+        ``manifest.json``.
 
     Raises
     ------
@@ -89,7 +96,8 @@ def release(
 
     References
     ----------
-    C. Canonne, G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020), theorem 14.
+    C. Canonne, G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020), theorem 14; V.
+    Feldman, T. Zrnic, "Individual Privacy Accounting via a Rényi Filter" (NeurIPS 2021), on adding up what one adds.
     """
     folder = releases / night.isoformat()
     if folder.exists():
@@ -106,8 +114,8 @@ def release(
         _spend(night, candidates=candidates, tiers=budget, order=order, atlas=atlas, settings=settings), at=now
     )
     with staged(folder) as stage:
-        blocks = noisy_blocks(true, tiers=order, width=len(candidates.tracks))
-        written = write_counts(blocks, candidates=candidates, atlas=atlas, file=stage / COUNTS)
+        blocks = noisy_blocks(true, tiers=order, width=len(candidates.tracks) + len(TOTALS))
+        written = write_counts(blocks, candidates=candidates, atlas=atlas, folder=stage)
         write_manifest(stage, _facts(entry, tiers=budget, threshold=candidates.threshold, written=written))
     ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)
     return folder
@@ -187,13 +195,14 @@ def true_counts(
     atlas: Atlas,
     settings: PrivacySettings,
 ) -> pl.DataFrame:
-    """Count distinct listeners of a night by row and track: what noise is added to.
+    """Add up the weights of a night by row and track: what noise is added to.
 
     Returns
     -------
     polars.DataFrame
-        ``row`` (position in the rows of all tiers together), ``track`` (position in ``tracks``) and ``listeners``
-        (int32), sorted; pairs without a listener are not there.
+        ``row`` (position in the rows of all tiers together), ``track`` (position in ``tracks``, and behind them in
+        ``TOTALS``), ``weight`` (int32, in sixteenths) and ``listeners`` (int32), sorted; pairs without a listener are
+        not there.
 
     Raises
     ------
@@ -202,8 +211,8 @@ def true_counts(
     PrivacyBudgetError
         If a listener adds more than the settings allow.
     """
-    counted = at_border(contributions, Contributions).filter(pl.col("counted"), pl.col("night") == night)
-    true = _distinct_listeners(counted, parts=atlas.parts, tracks=tracks, settings=settings)
+    counted = at_border(contributions, Contributions).filter(pl.col("weight") > 0, pl.col("night") == night)
+    true = _weights(counted, night=night, parts=atlas.parts, tracks=tracks, settings=settings)
     return _in_larger_places(true, atlas=atlas, tiers=tiers)
 
 
@@ -216,20 +225,20 @@ def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> It
         As :func:`true_counts` returns it for the same tiers.
     tiers : sequence of Tier
     width : int
-        Number of tracks.
+        Number of tracks, and of totals behind them.
 
     Yields
     ------
     Block
         In the order of the rows.
     """
-    row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
+    row, track, weight = (true[name].to_numpy() for name in ("row", "track", "weight"))
     at, start = row.astype(np.int64) * width + track, 0
     for tier, places in _blocks(tiers, length=max(1, _BLOCK // width)):
         size = len(places) * width
-        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)
+        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared * SQUARE)
         here = slice(*np.searchsorted(at, [start, start + size]))
-        noisy[at[here] - start] += listeners[here]
+        noisy[at[here] - start] += weight[here]
         yield Block(tier, places, noisy)
         start += size
 
@@ -240,7 +249,7 @@ def _blocks(tiers: Sequence[Tier], *, length: int) -> Iterator[tuple[Tier, tuple
 
 def _tier(name: str, rows: tuple[str, ...], rho: float, *, settings: PrivacySettings) -> Tier:
     # Never less noise than promised, by not even a rounding.
-    return Tier(name, rows, rho, math.nextafter(settings.max_tracks / (2 * rho), math.inf))
+    return Tier(name, rows, rho, math.nextafter(settings.most_per_night / (2 * rho), math.inf))
 
 
 def _released_before(folder: Path, *, night: date, ledger: Ledger, now: datetime) -> Path:
@@ -269,14 +278,15 @@ def _spend(
         night=night,
         purpose=PURPOSE,
         rho=settings.rho_per_night,
-        sensitivity_squared=float(settings.max_tracks),
+        sensitivity_squared=float(settings.most_per_night),
         tiers={tier.name: {"rho": tier.rho, "sigma_squared": tier.sigma_squared} for tier in tiers},
         rows=digest_of([row for tier in order for row in tier.rows]),
         parameters={
             "atlas": atlas.version,
-            "max_tracks": settings.max_tracks,
-            "max_nights": settings.max_nights,  # the caps of then: what a listener can have been in, whatever comes
-            "max_nights_per_year": settings.max_nights_per_year,
+            "most_per_night": settings.most_per_night,
+            # the bounds of then: what a listener can have added, whatever comes
+            "most_per_28_nights": settings.most_per_28_nights,
+            "most_per_365_nights": settings.most_per_365_nights,
             **candidates.facts(),
         },
     )
@@ -302,32 +312,45 @@ def _described(tier: Tier, *, newcomers: int) -> dict[str, Any]:
     return {**vars(tier), "rows": len(tier.rows), "places": places, "newcomers_written": newcomers}
 
 
-def _distinct_listeners(
-    counted: pl.LazyFrame, *, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
+def _weights(
+    counted: pl.LazyFrame, *, night: date, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
 ) -> pl.DataFrame:
-    """Count distinct listeners by ``part`` and ``track`` (positions in the given sequences), where there are any."""
-    triples = (
+    """Add up weights by ``part`` and ``track`` (positions in the given sequences, then in the totals)."""
+    added = (
         counted.join(_positions(parts, "part"), left_on="part", right_on="name")
         .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
-        .select("listener", part="part_right", track="track")
-        .unique()
+        .group_by("listener", part="part_right", track="track")
+        .agg(pl.col("weight").cast(pl.Int32).sum())
         .collect(engine="streaming")
     )
-    _check_bounds(triples, settings=settings)
-    return triples.group_by("part", "track").agg(listeners=pl.len().cast(pl.Int32)).sort("part", "track")
+    own = added.group_by("listener").agg(
+        pl.col("part").first(), parts=pl.col("part").n_unique(), tracks=pl.len(), weight=pl.col("weight").max()
+    )
+    _check_bounds(added, own, night=night, settings=settings)
+    in_totals = totals(pl.col("tracks"), pl.col("weight"), night=night)
+    of_all = pl.concat(
+        own.select("part", track=pl.lit(len(tracks) + i, pl.UInt32), weight=total.cast(pl.Int32))
+        for i, total in enumerate(in_totals)
+    )
+    every = pl.concat([added.select("part", "track", "weight"), of_all])
+    return every.group_by("part", "track").agg(pl.col("weight").sum(), listeners=pl.len().cast(pl.Int32))
 
 
 def _positions(names: Sequence[str], column: str) -> pl.LazyFrame:
     return pl.LazyFrame({"name": list(names)}, schema={"name": pl.String}).with_row_index(column)
 
 
-def _check_bounds(triples: pl.DataFrame, *, settings: PrivacySettings) -> None:
-    """Refuse to promise what the contributions do not keep: the noise hides one part and ``max_tracks`` tracks."""
-    added = triples.group_by("listener").agg(tracks=pl.len(), parts=pl.col("part").n_unique())
-    beyond = added.filter((pl.col("tracks") > settings.max_tracks) | (pl.col("parts") > 1)).height
-    if beyond:
+def _check_bounds(added: pl.DataFrame, own: pl.DataFrame, *, night: date, settings: PrivacySettings) -> None:
+    """Refuse to promise what the contributions do not keep: what noise hides is one part and ``most_per_night``."""
+    spent = added.group_by("listener").agg(uneven=pl.col("weight").n_unique() > 1)
+    paid = own.join(spent, on="listener").with_columns(spent=cost(pl.col("tracks"), pl.col("weight"), night=night))
+    most = settings.most_per_night * SQUARE
+    beyond = (pl.col("spent") > most) | (pl.col("parts") > 1) | (pl.col("weight") > FULL) | pl.col("uneven")
+    found = paid.filter(beyond).height
+    if found:
         raise PrivacyBudgetError(
-            f"{beyond} listeners add more than {settings.max_tracks} tracks in one part: the noise would not hide them",
+            f"{found} listeners add more than a squared length of {settings.most_per_night} in one part, or unevenly: "
+            "the noise would not hide them",
             hint="Contributions must be bounded with the same privacy settings before they are released.",
         )
 
@@ -338,4 +361,5 @@ def _in_larger_places(true: pl.DataFrame, *, atlas: Atlas, tiers: Sequence[Tier]
     number = {part: i for i, part in enumerate(atlas.parts)}
     pairs = [(number[part], row) for row, place in enumerate(rows) for part in atlas.members.get(place, (place,))]
     within = pl.DataFrame(pairs, schema={"part": pl.UInt32, "row": pl.UInt32}, orient="row")
-    return true.join(within, on="part").group_by("row", "track").agg(pl.col("listeners").sum()).sort("row", "track")
+    summed = true.join(within, on="part").group_by("row", "track").agg(pl.col("weight", "listeners").sum())
+    return summed.sort("row", "track")

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.errors import InputError, NotReadyError
-from recsys.schemas import RegionCounts, at_border
+from recsys.releases.counts.mean_weights import NOISE_OF_TOTALS, PlaceTotals
+from recsys.releases.counts.noisy_counts import Array
+from recsys.schemas import RegionCounts, Totals, at_border
 from recsys.workspace import MANIFEST, read_manifest
 
-COUNTS = "counts.parquet"
+COUNTS, PLACES = "counts.parquet", "totals.parquet"
 
 _ROOM = 1 << 25  # bytes of decoded nights that a reader keeps: a week of a small world, not a night of a large one
 _BLOCK = 1 << 22  # counts at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
@@ -48,13 +50,15 @@ class Released:
     positions : numpy.ndarray of int32, shape (entries,)
         Which of ``tracks`` an entry is about, ascending within a row.
     sums : numpy.ndarray of int32, shape (entries,)
-        Noisy contributing listeners, summed over the nights on which the track was counted there.
+        Noisy weights of contributing listeners, summed over the nights on which the track was counted there.
     exposures : numpy.ndarray of uint8, shape (entries,)
         How many nights those are.
     variances : numpy.ndarray of float32, shape (entries,)
         Noise variance of ``sums``.
     ledger_numbers : tuple of int
         The ledger entries that paid for the nights.
+    weight : float
+        The mean weight of the world, which makes listeners of weights; 1 leaves them as they are.
     """
 
     nights: tuple[date, ...]
@@ -68,6 +72,7 @@ class Released:
     exposures: NDArray[np.uint8]
     variances: NDArray[np.float32]
     ledger_numbers: tuple[int, ...]
+    weight: float = 1.0
 
     def entries(self, row: str) -> slice:
         """Return where the entries of a row are; a row that was not released has none."""
@@ -133,6 +138,28 @@ class ReleaseReader:
             return self._counts(night, newcomers=newcomers)
 
         return reduce(lambda total, night: _added(total, counts(night)), others, counts(first))  # one night at a time
+
+    def totals(self, nights: Iterable[date]) -> PlaceTotals:
+        """Read and sum the totals of places; of nights as :meth:`read` takes them, and of before there were any, none.
+
+        Raises
+        ------
+        InputError
+            If a release is damaged.
+        """
+        asked = sorted(set(nights))
+        alike = [night for night in asked if self._facts(night)["atlas"] == self._facts(asked[-1])["atlas"]]
+        totals: dict[str, Array] = {}
+        variances: dict[str, Array] = {}
+        for night in (night for night in alike if (self._folder_of(night) / PLACES).exists()):
+            rows = at_border(pl.read_parquet(self._folder_of(night) / PLACES), Totals)
+            noise = _variances(
+                self._facts(night), tiers=_tiers(self._facts(night), rows=rows["part"].to_list()).values()
+            )
+            for (row, tracks, weights), variance in zip(rows.iter_rows(), noise, strict=True):
+                totals[row] = totals.get(row, 0) + np.array([tracks, weights], dtype=np.float64)
+                variances[row] = variances.get(row, 0) + float(variance) * NOISE_OF_TOTALS
+        return PlaceTotals(totals, variances)
 
     def _checked(self, night: date) -> Facts:
         return read_manifest(self._folder_of(night))

@@ -1,4 +1,4 @@
-"""The release writer: of a noisy histogram, every candidate's count, and of other tracks those that stand out."""
+"""The release writer: of a noisy histogram, candidates' counts, those of other tracks that stand out, and totals."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recsys.geography.atlas import Atlas
 from recsys.releases.counts.candidates import Candidates
+from recsys.releases.counts.mean_weights import IN_UNITS
+from recsys.releases.counts.release_reader import COUNTS, PLACES
+from recsys.schemas import Totals, at_border
+from recsys.weights import FULL, TOTALS
 
 _GROUP = 1 << 20  # counts of a row group at least
-_ENDLESS = 1e9  # listeners: no count is as large, and it fits in 32 bits
+_ENDLESS = 1e9  # sixteenths: no count is as large, and it fits in 32 bits
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,21 @@ class Tier:
 
 
 class Block(NamedTuple):
-    """Noisy counts of some places of one tier, of all tracks of the first place, then of the second, and so on."""
+    """Noisy sixteenths of listeners in some places of one tier: all tracks and totals of the first place, and so on."""
 
     tier: Tier
     places: tuple[str, ...]
     noisy: NDArray[np.int32]
+
+    @property
+    def tracks(self) -> NDArray[np.int32]:
+        """Those of the tracks, shape (places, tracks)."""
+        return self.noisy.reshape(len(self.places), -1)[:, : -len(TOTALS)]
+
+    @property
+    def totals(self) -> NDArray[np.int32]:
+        """Those of the totals, shape (places, 2)."""
+        return self.noisy.reshape(len(self.places), -1)[:, -len(TOTALS) :]
 
 
 @dataclass(frozen=True)
@@ -63,8 +78,8 @@ class Written:
     newcomers: Mapping[str, int]
 
 
-def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas, file: Path) -> Written:
-    """Write what is to be written of a noisy histogram, as RegionCounts by place and track.
+def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atlas, folder: Path) -> Written:
+    """Write what is to be written of a noisy histogram: RegionCounts by place and track, and Totals by place.
 
     Both a candidate's count, whatever it is, and the choice of other tracks by their noisy counts are post-processing
     of the whole noisy histogram, which is what the budget pays for.
@@ -75,11 +90,13 @@ def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atla
         Larger places before the places in them.
     candidates : Candidates
     atlas : Atlas
-    file : Path
+    folder : Path
     """
     written, newcomers = np.zeros(len(candidates.tracks), dtype=bool), Counter[str]()
     names = np.array(candidates.tracks, dtype=object)
-    with pq.ParquetWriter(file, _ARROW, compression="zstd", **_ENCODING) as writer:
+    totals: list[_Totals] = []
+    blocks = _keeping(blocks, totals)
+    with pq.ParquetWriter(folder / COUNTS, _ARROW, compression="zstd", **_ENCODING) as writer:
         for group in _groups(_standing_out(blocks, candidates=candidates, atlas=atlas)):
             here = np.unique(np.concatenate([some.tracks for some in group]))
             written[here] = True
@@ -87,7 +104,25 @@ def write_counts(blocks: Iterable[Block], *, candidates: Candidates, atlas: Atla
                 newcomers[some.tier] += int((~some.candidate).sum())
             table = _as_table(group, tracks=here, names=names[here])
             writer.write_table(table, row_group_size=len(table))  # a place is in one row group
+    _write_totals(totals, file=folder / PLACES)
     return Written(frozenset(names[written]), newcomers)
+
+
+_Totals = tuple[tuple[str, ...], NDArray[np.int32]]  # of some places
+
+
+def _keeping(blocks: Iterable[Block], totals: list[_Totals]) -> Iterator[Block]:
+    """Pass blocks on, and keep their totals: a release is drawn only once."""
+    for block in blocks:
+        totals.append((block.places, block.totals.copy()))
+        yield block
+
+
+def _write_totals(totals: Sequence[_Totals], *, file: Path) -> None:
+    """Write the totals in tracks and in full weights."""
+    tracks, weights = (np.concatenate([some for _, some in totals]) * IN_UNITS).T
+    places = [place for some, _ in totals for place in some]
+    at_border(pl.DataFrame({"part": places, "tracks": tracks, "weights": weights}), Totals).write_parquet(file)
 
 
 @dataclass(frozen=True)
@@ -141,27 +176,28 @@ def _among(places: Sequence[str], candidates: Candidates) -> NDArray[np.bool_]:
 
 
 def _highest(variance: float, said: _Around, *, deviations: float) -> NDArray[np.int32]:
-    """Return the count above which a track stands out in a place, by track.
+    """Return the count above which a track stands out in a place, by track, in sixteenths.
 
     Where no larger place counts a track, their noisy counts of it are pooled with the place's own by inverse variance:
     what is heard nowhere but here is as large there, and the pooled noise is smaller.
     """
     pooled = np.minimum(deviations, _ENDLESS) * np.sqrt(1 / variance + said.precision) - said.counts
-    return np.asarray(np.clip(np.floor(variance * pooled), -_ENDLESS, _ENDLESS), dtype=np.int32)
+    return np.asarray(np.clip(np.floor(FULL * variance * pooled), -_ENDLESS, _ENDLESS), dtype=np.int32)
 
 
 def _with_own(block: Block, said: _Around, *, among: NDArray[np.bool_]) -> _Around:
     """Add what a larger place's own counts say of tracks that nobody counts in it."""
     own = np.where(among, 0.0, 1 / block.tier.sigma_squared)
-    return _Around(said.counts + own * block.noisy, said.precision + own)
+    return _Around(said.counts + own * block.tracks[0] / FULL, said.precision + own)
 
 
 def _chosen(block: Block, *, among: NDArray[np.bool_], highest: NDArray[np.int32]) -> _Chosen:
-    noisy = block.noisy.reshape(len(block.places), -1)
+    noisy = block.tracks
     written = among | (noisy > highest)
     row, track = np.divmod(np.flatnonzero(written), written.size // len(block.places))
     lengths = np.bincount(row, minlength=len(noisy))
-    return _Chosen(block.tier.name, block.places, lengths, track, noisy[written], among[written])
+    listeners = (noisy[written] + FULL // 2) // FULL  # to the whole listener: the noise is many of them wide
+    return _Chosen(block.tier.name, block.places, lengths, track, listeners, among[written])
 
 
 def _groups(blocks: Iterable[_Chosen]) -> Iterator[list[_Chosen]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -16,9 +17,10 @@ UNKNOWN = 1e18  # variance of a count that was never released: weighed by invers
 
 
 class Window:
-    """The noisy counts of some nights, place by place, in whole-window equivalents.
+    """The noisy counts of some nights, place by place, in listeners and in whole-window equivalents.
 
-    A track that was counted on n of the window's N nights has N/n times its sum, and (N/n)² times its noise variance.
+    A track that was counted on n of the window's N nights has N/n times its sum, and (N/n)² times its noise variance;
+    weights are divided by their mean in the world.
     A track that was not counted has the count 0 and the variance ``UNKNOWN``.
 
     Parameters
@@ -42,6 +44,16 @@ class Window:
     def nights(self) -> int:
         """How many nights there are."""
         return len(self._released.nights)
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        """The nights, in order."""
+        return self._released.nights
+
+    @property
+    def ledger_numbers(self) -> tuple[int, ...]:
+        """The ledger entries that paid for them."""
+        return self._released.ledger_numbers
 
     def known(self, place: str) -> Tracks:
         """Return the tracks that were counted on at least one night, in a place or in a part of it."""
@@ -89,7 +101,7 @@ class Window:
 
     def _row(self, row: str) -> "_Counted":
         released, some = self._released, self._released.entries(row)
-        scale = self.nights / released.exposures[some].astype(np.float64)
+        scale = self.nights / released.weight / released.exposures[some].astype(np.float64)
         return _Counted(released.positions[some], released.sums[some] * scale, released.variances[some] * scale**2)
 
     def _sum(self, place: str) -> "_Counted":

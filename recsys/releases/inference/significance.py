@@ -244,9 +244,14 @@ def ratio(above: Interval, below: Interval) -> Interval:
 
 def around(expected: Expected) -> Interval:
     """Return an expectation as a log-normal estimate with its interval."""
-    deviation = np.sqrt(np.log1p(expected.variance / expected.mean**2))
-    low, high = (expected.mean * np.exp(sign * _CERTAIN * deviation) for sign in (-1, 1))
-    return Interval(expected.mean, low, high)
+    return about(expected.mean, expected.variance / expected.mean**2)
+
+
+def about(mean: float | Array, relative_variance: float | Array) -> Interval:
+    """Return a log-normal estimate with its interval, from its mean and its variance over that squared."""
+    deviation = np.sqrt(np.log1p(relative_variance))
+    low, high = (mean * np.exp(sign * _CERTAIN * deviation) for sign in (-1, 1))
+    return Interval(np.asarray(mean), low, high)
 
 
 def _variance(counted: Counted, expected: Expected, rates: Array) -> Array:

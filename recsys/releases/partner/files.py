@@ -28,9 +28,10 @@ STATED: Mapping[str, str] = {
     "neighbouring_relation": "add or remove one listener",
     "consent": "partner_statistics, given when a track was played and not withdrawn since, also not by a signal",
     "mechanism": (
-        "distinct listeners by place and track, each listener at one home and for a few tracks only; discrete Gaussian "
-        "noise on every pair of place and track; rows under the threshold, or with fewer than the smallest number of "
-        "real listeners, left out; what is left rounded"
+        "listeners by place and track, each listener at one home, and with a weight that is smaller the more tracks "
+        "the listener played; discrete Gaussian noise on every pair of place and track, and on two totals of every place; "
+        "rows under the threshold, or with fewer than the smallest number of real listeners, left out; what is left "
+        "divided by the mean weight of the place, and rounded"
     ),
 }
 

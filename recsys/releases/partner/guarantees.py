@@ -21,7 +21,7 @@ from recsys.settings import PartnerSettings, PrivacySettings, Settings
 
 def as_nightly(privacy: PrivacySettings, partner: PartnerSettings) -> PrivacySettings:
     """Return the privacy settings under which a partner file is one release like a night's."""
-    return privacy.model_copy(update={"rho_per_night": partner.rho, "max_tracks": partner.max_tracks})
+    return privacy.model_copy(update={"rho_per_night": partner.rho, "most_per_night": partner.most_per_file})
 
 
 def derived(known: Mapping[str, Any], privacy: PrivacySettings, partner: PartnerSettings) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def tier_figures(sigma_squared: float, *, partner: PartnerSettings) -> dict[str,
     """Return what follows from the noise of a tier: its share of the budget, and its threshold."""
     least = threshold(sigma_squared, settings=partner)
     return {
-        "sensitivity_squared": partner.max_tracks,
-        "rho": partner.max_tracks / (2 * sigma_squared),
+        "sensitivity_squared": partner.most_per_file,
+        "rho": partner.most_per_file / (2 * sigma_squared),
         "threshold": least,
         "margin": least - partner.min_listeners,
         "threshold_failure": partner.max_tracks * failure(sigma_squared, settings=partner),

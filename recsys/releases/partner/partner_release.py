@@ -1,7 +1,7 @@
 """The release of a partner file: the spend is in the ledger before noise is drawn, and nothing is drawn twice."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,8 @@ from recsys.errors import InputError, PrivacyBudgetError
 from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import Entry, Ledger, Spend
 from recsys.releases.counts import release
+from recsys.releases.counts.mean_weights import IN_UNITS, NOISE_OF_TOTALS, MeanWeight, PlaceTotals, mean_weights
+from recsys.releases.counts.noisy_counts import Array
 from recsys.releases.counts.release import Tier
 from recsys.releases.counts.release_reader import digest_of
 from recsys.releases.partner.files import (
@@ -29,6 +31,7 @@ from recsys.releases.partner.files import (
 from recsys.releases.partner.guarantees import as_nightly, check_finite, derived, tier_figures
 from recsys.releases.partner.threshold import threshold
 from recsys.settings import PartnerSettings, Settings
+from recsys.weights import FULL, TOTALS
 from recsys.workspace import digest, staged, sweep
 
 
@@ -117,7 +120,7 @@ def release_partner_file(
     check_finite(figures["guarantees"], settings=settings)
     entry = ledger.commit(_spend(period, tiers=tiers, known=known, settings=settings), at=now)
     with staged(folder) as stage:
-        found = _published(true, order=order, tracks=tracks, settings=settings.partner)
+        found = _published(true, order=order, tracks=tracks, atlas=atlas, settings=settings.partner)
         trends = named(found, catalogue=catalogue, atlas=atlas)
         facts = {**known, **figures, **_outcome(trends, entry=entry)}
         write(stage, trends=trends, facts=facts)
@@ -196,7 +199,7 @@ def _spend(period: Period, *, tiers: Sequence[Tier], known: Mapping[str, Any], s
         night=period.last,
         purpose=PURPOSE,
         rho=settings.partner.rho,
-        sensitivity_squared=float(settings.partner.max_tracks),
+        sensitivity_squared=float(settings.partner.most_per_file),
         tiers={tier.name: {"rho": tier.rho, "sigma_squared": tier.sigma_squared} for tier in tiers},
         rows=digest_of([row for tier in tiers for row in tier.rows]),
         parameters={
@@ -212,19 +215,31 @@ def _spend(period: Period, *, tiers: Sequence[Tier], known: Mapping[str, Any], s
 
 
 def _published(
-    true: pl.DataFrame, *, order: Sequence[Tier], tracks: Sequence[str], settings: PartnerSettings
-) -> Iterator[tuple[str, str, int]]:
-    """Draw the noise of every count, and yield place, track and rounded count where both conditions are met."""
+    true: pl.DataFrame, *, order: Sequence[Tier], tracks: Sequence[str], atlas: Atlas, settings: PartnerSettings
+) -> list[tuple[str, str, int]]:
+    """Draw the noise of every count; return place, track and rounded listeners where both conditions are met."""
     row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
-    real, start, width = row.astype(np.int64) * len(tracks) + track, 0, len(tracks)
-    enough = real[listeners >= settings.min_listeners]
+    width, start = len(tracks) + len(TOTALS), 0
+    real = row.astype(np.int64) * width + track
+    enough = real[(listeners >= settings.min_listeners) & (track < len(tracks))]
+    found: list[tuple[str, str, int]] = []
+    totals: dict[str, Array] = {}
+    variances: dict[str, Array] = {}
     for block in release.noisy_blocks(true, tiers=order, width=width):
-        least = threshold(block.tier.sigma_squared, settings=settings)
+        least = threshold(block.tier.sigma_squared, settings=settings) * FULL
         here = enough[slice(*np.searchsorted(enough, [start, start + block.noisy.size]))] - start
-        for at in here[block.noisy[here] >= least]:
-            rounded = round(int(block.noisy[at]) / settings.rounding) * settings.rounding
-            yield block.places[at // width], tracks[at % width], rounded
+        above = here[block.noisy[here] >= least]
+        found += [(block.places[at // width], tracks[at % width], int(block.noisy[at])) for at in above]
+        totals |= dict(zip(block.places, block.totals * IN_UNITS, strict=True))
+        variances |= dict.fromkeys(block.places, block.tier.sigma_squared * NOISE_OF_TOTALS)
         start += block.noisy.size
+    mean = mean_weights(PlaceTotals(totals, variances), atlas=atlas)
+    return [(place, name, _rounded(noisy, mean[atlas.place_of(place)], settings)) for place, name, noisy in found]
+
+
+def _rounded(noisy: int, weight: MeanWeight, settings: PartnerSettings) -> int:
+    """Return sixteenths as listeners of a place, rounded."""
+    return round(noisy / FULL / weight.mean / settings.rounding) * settings.rounding
 
 
 def _outcome(trends: pl.DataFrame, *, entry: Entry) -> dict[str, Any]:

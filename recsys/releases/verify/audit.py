@@ -29,6 +29,7 @@ from recsys.geography.atlas import Atlas
 from recsys.releases.counts import release
 from recsys.releases.counts.release import Tier
 from recsys.settings import PrivacySettings
+from recsys.weights import TOTALS
 
 RUNS = 8_000  # releases of a canary, half of them with its clones: noise of scale 0.8 goes unseen 1 time in 10^9
 CHANCE = 1e-4  # that the lower bounds exceed the truth: so often, at most, an honest night is not published
@@ -244,10 +245,10 @@ class _World:
     width: int
 
     def dense(self) -> NDArray[np.int64]:
-        """Return the counts by row of all tiers and by track."""
+        """Return the weights by row of all tiers, and by track and total."""
         table = np.zeros((sum(len(tier.rows) for tier in self.tiers), self.width), dtype=np.int64)
-        row, track, listeners = (self.true[name].to_numpy() for name in ("row", "track", "listeners"))
-        table[row, track] = listeners
+        row, track, weight = (self.true[name].to_numpy() for name in ("row", "track", "weight"))
+        table[row, track] = weight
         return table
 
     def observed(self, change: NDArray[np.int64], *, runs: int) -> Floats:
@@ -268,4 +269,4 @@ def _counted(
     """Count a world exactly as a release does, up to the noise."""
     order = release.drawing_order(release.tiers(atlas, settings=settings), atlas=atlas)
     true = release.true_counts(world, night=night, tracks=tracks, tiers=order, atlas=atlas, settings=settings)
-    return _World(true, order, len(tracks))
+    return _World(true, order, len(tracks) + len(TOTALS))

@@ -93,16 +93,17 @@ def verify_night(folder: Path, *, ledger: Ledger) -> list[Check]:
 
 def _night_checks(folder: Path, *, ledger: Ledger) -> list[Check]:
     facts = read_manifest(folder)
-    spent = math.fsum(facts["max_tracks"] / (2 * tier["sigma_squared"]) for tier in facts["tiers"])
+    bound = "most_per_night" if "most_per_night" in facts else "max_tracks"  # as it was before weights were earned
+    spent = math.fsum(facts[bound] / (2 * tier["sigma_squared"]) for tier in facts["tiers"])
     tiers = [
-        _close(f"rho of {tier['name']}", tier["rho"], facts["max_tracks"] / (2 * tier["sigma_squared"]))
+        _close(f"rho of {tier['name']}", tier["rho"], facts[bound] / (2 * tier["sigma_squared"]))
         for tier in facts["tiers"]
     ]
     entry = ledger.find(date.fromisoformat(facts["night"]), purpose=release.PURPOSE)
     paid = {
         "ledger": None if entry is None else entry.number,
         "rho": None if entry is None else entry.spend.rho,
-        "max_tracks": None if entry is None else entry.spend.sensitivity_squared,
+        bound: None if entry is None else entry.spend.sensitivity_squared,
         "rows_digest": None if entry is None else entry.spend.rows,
     }
     lines = [
@@ -214,7 +215,7 @@ def _in_ledger(folder: Path, *, facts: Facts, ledger: Ledger) -> Iterator[Check]
         ("number", facts["ledger"]["number"], entry.number),
         ("commitment", facts["ledger"]["committed_at"], entry.at.isoformat()),
         ("first night", facts["period"]["from"], str(spend.first)),
-        ("sensitivity", facts["settings"]["partner"]["max_tracks"], spend.sensitivity_squared),
+        ("sensitivity", facts["settings"]["partner"]["most_per_file"], spend.sensitivity_squared),
         ("settings", facts["settings"]["digest"], parameters["settings"]),
         ("atlas", facts["atlas"]["version"], parameters["atlas"]),
         ("catalogue", facts["catalogue"]["digest"], parameters["tracks_digest"]),

@@ -34,9 +34,10 @@ TRANSPARENCY: dict[str, Any] = {
         "unit": "one listener, with everything that this listener adds",
         "rho_per_night": 0.015,
         "delta": 1e-6,
-        "tracks_a_night": 10,
-        "nights_of_28": 12,
-        "nights_of_365": 100,
+        "most_per_night": 10,
+        "most_per_28_nights": 120,
+        "most_per_365_nights": 1000,
+        "counted": "A chart's listeners a night are those who agreed to be counted and played the track at home.",
         "account": {
             "at": "2025-07-01T04:00:00+00:00",
             "delta": 1e-6,

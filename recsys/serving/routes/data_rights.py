@@ -130,6 +130,8 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     if record.kind == "taste":
         meaning = "You played this track." if record.played else "We think that this track is close to what you play."
         line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
+    if record.earned is not None:
+        line |= {f"earned_of_{nights}_nights": round(earned, 4) for nights, earned in record.earned.items()}
     return line
 
 

@@ -19,6 +19,12 @@ from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.endpoint import Parts
 from recsys.settings import Settings
 
+COUNTED = (
+    "A chart's listeners a night are those who agreed to be counted and played the track at home, on an average night; "
+    "whoever plays many tracks on many nights counts for less in each of them, and the sum is scaled so that all "
+    "listeners of the place with all their tracks count once."
+)
+
 router = APIRouter(dependencies=[Depends(without_parameters)])
 
 PRECISE_METRES = 1_000  # the strictest radius found in a law for a "precise" position (section 4.4 of the design)
@@ -61,9 +67,10 @@ class Privacy(TypedDict):
     unit: str
     rho_per_night: float
     delta: float
-    tracks_a_night: int
-    nights_of_28: int
-    nights_of_365: int
+    most_per_night: int
+    most_per_28_nights: int
+    most_per_365_nights: int
+    counted: str
     account: Accounted | None
 
 
@@ -218,9 +225,10 @@ def _privacy(settings: Settings, account: Accounted | None) -> Privacy:
         "unit": "one listener, with everything that this listener adds",
         "rho_per_night": privacy.rho_per_night,
         "delta": privacy.delta,
-        "tracks_a_night": privacy.max_tracks,
-        "nights_of_28": privacy.max_nights,
-        "nights_of_365": privacy.max_nights_per_year,
+        "most_per_night": privacy.most_per_night,
+        "most_per_28_nights": privacy.most_per_28_nights,
+        "most_per_365_nights": privacy.most_per_365_nights,
+        "counted": COUNTED,
         "account": account,
     }
 

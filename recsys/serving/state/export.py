@@ -1,6 +1,6 @@
 """The export of a listener's records: rows that whoever starts the endpoint reads for it from the private store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,8 +14,8 @@ class Record:
     Parameters
     ----------
     kind : str
-        ``contribution``: what was played; ``counted_night``: that the listener was counted in a night; ``taste``: a
-        track that is held to be close to what the listener plays.
+        ``contribution``: what was played; ``balance``: what the listener had earned and not spent after a night;
+        ``taste``: a track that is held to be close to what the listener plays.
     night : date
     place : str or None
         The id of the region or country it is counted in.
@@ -27,6 +27,9 @@ class Record:
         Of a taste: how far the track stands above the last one that is kept, in standard deviations.
     played : bool or None
         Of a taste: whether the listener played the track.
+    earned : mapping of int to float or None
+        Of a balance: how much more the listener may add, by the number of nights over which that is bounded; the
+        square of one track that counts in full is 1.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Record:
     stored_for: tuple[Purpose, ...]
     closeness: float | None = None
     played: bool | None = None
+    earned: Mapping[int, float] | None = None
 
 
 ListenerRecords = Callable[[str], Iterator[Record]]
