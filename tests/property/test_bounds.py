@@ -1,7 +1,7 @@
-"""Whatever a listener plays, and in whatever order nights and rows come: the bounds of promise 5 hold."""
+"""Whatever a listener plays, whoever is forgotten, and however often nights are run: the bounds of promise 5 hold."""
 
+import shutil
 import tempfile
-from collections import defaultdict
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,108 +10,209 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.arriving import KEY, NIGHT, Quarters, coarse
 
-from recsys.cells.contributions import bound
+from recsys.cells.contributions import Bounded, bound
+from recsys.cells.earnings import BALANCES, buckets, pay
 from recsys.cells.store import Store
+from recsys.cells.takeover import owed
+from recsys.releases.budget.accounting import MONTH, YEAR, allowed, epsilon
 from recsys.settings import PrivacySettings, StoreSettings, load_settings
+from recsys.weights import SQUARE, cost, totals
+from recsys.workspace import listener_of
 
 LISTENERS = ("a" * 32, "0" * 28 + "0003")
 PLAYS = st.lists(
     st.tuples(st.sampled_from(LISTENERS), st.integers(0, 7).map("t{}".format), st.none() | st.integers(0, 6)),
     max_size=25,
 )
-SCHEMA = {"listener": pl.String, "night": pl.Date}
+NOTHING = pl.DataFrame(schema=dict(BALANCES))
+DAY = timedelta(days=1)
+PRIVACY = load_settings().privacy
 
 
-def privacy(max_tracks: int, max_nights: int, max_nights_per_year: int = 365) -> PrivacySettings:
-    caps = {"max_tracks": max_tracks, "max_nights": max_nights, "max_nights_per_year": max_nights_per_year}
-    return load_settings().privacy.model_copy(update=caps)
+def privacy(most_per_night: int = 10, largest_balance: int = 20, month: int = 120, year: int = 1000) -> PrivacySettings:
+    bounds = {"most_per_night": most_per_night, "largest_balance": largest_balance}
+    return PRIVACY.model_copy(update={**bounds, "most_per_28_nights": month, "most_per_365_nights": year})
 
 
-@given(plays=PLAYS, max_tracks=st.integers(1, 4), charts=st.booleans())
+SETTINGS = st.builds(
+    privacy, st.integers(1, 10), st.integers(10, 40), month=st.integers(41, 150), year=st.integers(150, 1200)
+)
+
+
+def spent(contributions: pl.DataFrame) -> dict[str, int]:
+    """By listener the squared length of what is added to a night's release, from first principles."""
+    found = {}
+    for (listener, night), rows in contributions.filter(pl.col("weight") > 0).group_by("listener", "night"):
+        one = rows.group_by("listener").agg(pl.len().alias("tracks"), pl.col("weight").first())
+        in_totals = one.select(
+            a=totals(pl.col("tracks"), pl.col("weight"), night=night)[0],
+            b=totals(pl.col("tracks"), pl.col("weight"), night=night)[1],
+        ).row(0)
+        found[listener] = sum(int(w) ** 2 for w in rows["weight"]) + sum(int(total) ** 2 for total in in_totals)
+    return found
+
+
+def check_windows(added: dict[date, int], settings: PrivacySettings) -> None:
+    """The sums of all windows, which need only begin where something was added."""
+    bounds = {1: settings.most_per_night, 28: settings.most_per_28_nights, 365: settings.most_per_365_nights}
+    for first in added:
+        for nights, most in bounds.items():
+            window = sum(n for night, n in added.items() if first <= night < first + nights * DAY)
+            assert window <= most * SQUARE
+
+
+@given(plays=PLAYS, most=st.integers(1, 4), charts=st.booleans())
 def test_a_night_is_bounded_and_does_not_depend_on_the_order_of_rows(
-    plays: list[tuple[str, str, int | None]], max_tracks: int, charts: bool
+    plays: list[tuple[str, str, int | None]], most: int, charts: bool
 ) -> None:
-    def bounded(listens: pl.DataFrame) -> pl.DataFrame:
-        past = pl.DataFrame(schema=SCHEMA)
-        return bound(listens, night=NIGHT, atlas=Quarters(), past=past, settings=privacy(max_tracks, 12), key=KEY)
+    def bounded(listens: pl.DataFrame) -> Bounded:
+        balances = full(*LISTENERS)
+        return bound(listens, night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy(most), key=KEY)
 
-    found = bounded(coarse(plays, charts=charts))
-    assert found.equals(bounded(coarse(sorted(plays, key=str, reverse=True), charts=charts)))
-    assert found.filter("counted").height == 0 or charts
-    for _, rows in found.group_by("listener"):
-        assert rows["part"].n_unique() == 1
-        assert rows["counted"].sum() <= max_tracks
-    assert not found.select("listener", "track_id").is_duplicated().any()
+    found, again = (
+        bounded(coarse(plays, charts=charts)),
+        bounded(coarse(sorted(plays, key=str, reverse=True), charts=charts)),
+    )
+    assert found.contributions.equals(again.contributions)
+    assert found.balances.equals(again.balances)
+    rows = found.contributions
+    assert rows.filter(pl.col("weight") > 0).height == 0 or charts
+    for _, own in rows.group_by("listener"):
+        assert own["part"].n_unique() == 1
+        assert own.filter(pl.col("weight") > 0)["weight"].n_unique() <= 1  # all tracks alike
+    assert all(length <= most * SQUARE for length in spent(rows).values())
+    assert not rows.select("listener", "track_id").is_duplicated().any()
     played = {(who, track, f"P{cell % 4}") for who, track, cell in plays if cell is not None}
-    assert set(found.filter("counted").select("listener", "track_id", "part").rows()) <= played
+    assert set(rows.filter(pl.col("weight") > 0).select("listener", "track_id", "part").rows()) <= played
 
 
-@settings(max_examples=40)
-@given(
-    days=st.permutations(range(60)).flatmap(lambda order: st.integers(10, 60).map(lambda n: order[:n])),
-    apart=st.sampled_from([1, 1, 7, 13]),
-    max_nights=st.integers(1, 28),
-    max_nights_per_year=st.integers(1, 60),
+def full(*listeners: str, night: date = NIGHT) -> pl.DataFrame:
+    sizes = {name: bucket.size for name, bucket in buckets(PRIVACY).items()}
+    return pl.DataFrame(
+        {"listener": listeners, "night": [night - DAY] * len(listeners), **sizes}, schema=dict(BALANCES)
+    )
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # nights since the last one
+        st.integers(0, 60),  # tracks
+        st.sampled_from(["", "", "", "", "erased", "lost store", "new key", "run twice", "crash"]),
+    ),
+    min_size=1,
+    max_size=60,
 )
-def test_no_window_holds_more_counted_nights_than_its_cap_in_whatever_order_they_are_run(
-    days: list[int], apart: int, max_nights: int, max_nights_per_year: int
-) -> None:
-    counted: dict[str, set[date]] = defaultdict(set)
-    caps = privacy(1, max_nights, max_nights_per_year)
-    for night in (NIGHT + timedelta(days=day * apart) for day in days):
-        past = pl.DataFrame(
-            [(who, other) for who, others in counted.items() for other in others], schema=SCHEMA, orient="row"
-        )
-        listens = coarse([(who, "t1", 1) for who in LISTENERS], night=night)
-        found = bound(listens, night=night, atlas=Quarters(), past=past, settings=caps, key=KEY)
-        for who in found.filter("counted")["listener"]:
-            counted[who].add(night)
-    for nights in counted.values():
-        for first in nights:
-            assert sum(first <= other < first + timedelta(days=28) for other in nights) <= max_nights
-            assert sum(first <= other < first + timedelta(days=365) for other in nights) <= max_nights_per_year
 
 
-@settings(max_examples=15)
-@given(
-    steps=st.lists(st.integers(1, 40), min_size=5, max_size=30),
-    late=st.lists(st.integers(0, 7), min_size=30, max_size=30),
-    max_nights_per_year=st.integers(1, 12),
-)
-def test_the_store_remembers_who_was_counted_for_as_long_as_a_cap_reaches(
-    steps: list[int], late: list[int], max_nights_per_year: int
+@settings(max_examples=60)
+@given(steps=STEPS, caps=SETTINGS)
+def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice(
+    steps: list[tuple[int, int, str]], caps: PrivacySettings
 ) -> None:
-    """Nights come in order or up to 7 late, one may be run twice, and every one lets older ones expire."""
-    order = [NIGHT + timedelta(days=sum(steps[: i + 1]) - late[i]) for i in range(len(steps))]
-    caps, counted = privacy(1, 28, max_nights_per_year), defaultdict(set)
+    """One person through the real store; of a night that is run twice only the last run is released."""
+    night, key, added = NIGHT, 0, {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), StoreSettings(nights=35, buckets=2))
-        for night in [*order, *order[-1:]]:
-            listens = coarse([(who, "t1", 1) for who in LISTENERS], night=night)
-            past = store.counted_nights((0, 1), night)
-            found = bound(listens, night=night, atlas=Quarters(), past=past, settings=caps, key=KEY)
-            store.write_night(night, [((0, 1), found)])
-            store.expire(night)
-            for who in LISTENERS:
-                counted[who] -= {night}
-            for who in found.filter("counted")["listener"]:
-                counted[who].add(night)
-    for nights in counted.values():
-        for first in nights:
-            assert sum(first <= other < first + timedelta(days=365) for other in nights) <= max_nights_per_year
+        for apart, tracks, event in steps:
+            night += apart * DAY
+            person = listener_of("ana", key=bytes([key]))
+            if event == "new key":
+                key += 1
+            if event == "lost store":
+                shutil.rmtree(folder)
+                store = Store(Path(folder), StoreSettings(nights=35, buckets=2))
+            if event == "erased":
+                store.erase(person)
+            person = listener_of("ana", key=bytes([key]))
+            for played in {"run twice": (tracks + 1, tracks), "crash": (tracks + 7, tracks)}.get(event, (tracks,)):
+                listens = coarse([(person, f"t{i}", 1) for i in range(played)], night=night)
+                balances = store.balances((0, 1), night)
+                found = bound(listens, night=night, atlas=Quarters(), balances=balances, settings=caps, key=KEY)
+                store.write_night(night, [((0, 1), found)])
+                if event != "crash":
+                    store.expire(night)
+            added[night] = sum(spent(found.contributions).values())
+    check_windows(added, caps)
 
 
-@given(plays=PLAYS, others=PLAYS, max_tracks=st.integers(1, 4))
+@settings(max_examples=60)
+@given(
+    plays=st.lists(st.integers(0, 40), min_size=1, max_size=120),
+    forgotten=st.sets(st.integers(0, 119)),
+    caps=SETTINGS,
+)
+def test_being_forgotten_is_never_worth_anything(plays: list[int], forgotten: set[int], caps: PrivacySettings) -> None:
+    """Whatever is played, who was forgotten before a night has no more to spend on it than who never was."""
+    remembered = lapsed = NOTHING
+    for day, tracks in enumerate(plays):
+        night = NIGHT + day * DAY
+        lapsed = NOTHING if day in forgotten else lapsed
+        if not tracks:
+            continue
+        played = pl.DataFrame({"listener": [LISTENERS[0]], "tracks": [tracks]}, schema_overrides={"tracks": pl.UInt32})
+        spend = pay(played, lapsed, night=night, settings=caps)
+        weight = spend["weight"].item()
+        price = spend.select(cost(pl.col("tracks"), pl.col("weight"), night=night)).item()
+        kept = pay(played, remembered, night=night, settings=caps)
+        before = {
+            name: kept[name].item() + kept.select(cost(pl.col("tracks"), pl.col("weight"), night=night)).item()
+            for name in ("of_28", "of_365")
+        }
+        assert kept["weight"].item() >= weight
+        # the one who is remembered spends the same: there must be enough for it
+        assert min(before.values()) >= price
+        remembered = kept.select(*BALANCES).with_columns(of_28=before["of_28"] - price, of_365=before["of_365"] - price)
+        remembered = remembered.cast(dict(BALANCES))
+        lapsed = spend.select(*BALANCES)
+
+
+@given(
+    days=st.sets(st.integers(0, 399), max_size=120),
+    spree=st.lists(st.integers(0, 30), min_size=1, max_size=60),
+)
+def test_a_store_from_before_goes_on_without_giving_anybody_more(days: set[int], spree: list[int]) -> None:
+    """Who counted on at most 12 of any 28 nights and 100 of any 365, ten tracks each, and then goes on."""
+    counted: list[int] = []
+    for day in sorted(days):
+        month, year = (sum(day - other < n for other in counted) for n in (28, 365))
+        if month < 12 and year < 100:
+            counted.append(day)
+    last = NIGHT + 399 * DAY
+    nights = [NIGHT + day * DAY for day in counted]
+    added = dict.fromkeys(nights, 10 * SQUARE)
+    before = pl.DataFrame(
+        {"listener": [LISTENERS[0]] * len(nights), "night": nights}, schema={"listener": pl.String, "night": pl.Date}
+    )
+    balances = owed(before, last=last, settings=PRIVACY, spent=10)
+    for i, tracks in enumerate(spree, start=1):
+        if tracks:
+            night = last + i * DAY
+            played = pl.DataFrame({"listener": [LISTENERS[0]], "tracks": [tracks]})
+            paid = pay(played, balances, night=night, settings=PRIVACY)
+            added[night] = paid.select(cost(pl.col("tracks"), pl.col("weight"), night=night)).item()
+            balances = paid.select(*BALANCES)
+    check_windows(added, PRIVACY)
+
+
+def test_the_bounds_cost_what_is_promised_by_both_accountants() -> None:
+    month, year = (allowed(PRIVACY, nights=nights) for nights in (MONTH, YEAR))
+    assert (round(month.rho, 9), round(year.rho, 9)) == (0.18, 1.5)
+    assert epsilon(month, delta=1e-6).stated < 2.96
+    assert epsilon(year, delta=1e-6).stated < 9.86
+
+
+@given(plays=PLAYS, others=PLAYS, most=st.integers(1, 4))
 def test_allowing_partner_statistics_changes_nothing_else(
-    plays: list[tuple[str, str, int | None]], others: list[tuple[str, str, int | None]], max_tracks: int
+    plays: list[tuple[str, str, int | None]], others: list[tuple[str, str, int | None]], most: int
 ) -> None:
     def bounded(listens: pl.DataFrame) -> pl.DataFrame:
-        past = pl.DataFrame(schema=SCHEMA)
-        return bound(listens, night=NIGHT, atlas=Quarters(), past=past, settings=privacy(max_tracks, 12), key=KEY)
+        return bound(
+            listens, night=NIGHT, atlas=Quarters(), balances=NOTHING, settings=privacy(most), key=KEY
+        ).contributions
 
     partners_alone = coarse(others, charts=False, models=False, partner=True).with_columns(cell=pl.lit(None, pl.UInt64))
     found = bounded(pl.concat([coarse(plays, partner=True), partners_alone]))
-    charts = found.filter(pl.col("counted") | pl.col("trained")).drop("partner_part")
+    charts = found.filter((pl.col("weight") > 0) | pl.col("trained")).drop("partner_part")
     assert charts.equals(bounded(coarse(plays)).drop("partner_part"))
     partner = found.filter(pl.col("partner_part").is_not_null())
     assert partner.group_by("listener").agg(pl.col("partner_part").n_unique())["partner_part"].to_list() in (

@@ -319,6 +319,7 @@ def _weights(
     added = (
         counted.join(_positions(parts, "part"), left_on="part", right_on="name")
         .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
+        .unique()
         .group_by("listener", part="part_right", track="track")
         .agg(pl.col("weight").cast(pl.Int32).sum())
         .collect(engine="streaming")
