@@ -1,7 +1,7 @@
 """What is popular, rising and special where, and how sure that is: every public chart, from released counts only."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
+from recsys.releases.charts.price import Price, price_of_found, price_of_popular
 from recsys.releases.counts.mean_weights import IN_FULL, MeanWeight, PlaceTotals, mean_weights
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released
@@ -54,12 +55,15 @@ class Charts:
         The released nights of their window, in order.
     ledger_numbers : tuple of int
         The ledger entries that paid for these nights.
+    prices : mapping of (str, str) to Price
+        By place and chart, where a track could be listed at all.
     """
 
     lines: pl.DataFrame
     kinds: tuple[str, ...]
     nights: tuple[date, ...] = ()
     ledger_numbers: tuple[int, ...] = ()
+    prices: Mapping[tuple[str, str], Price] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,26 @@ class Found:
         Of how many tracks these are the smallest.
     merit : numpy.ndarray, shape (lines,)
         What the list is ordered by, the largest first.
+    place : str
+    bounds : numpy.ndarray, shape (lines,)
+        The lower bound, in listeners a night, at which a track that nobody played before would have each merit.
+    least : float
+        The bound that any line has to exceed.
+    noise : float
+        Standard deviation of a track's count a night, over the longest of the windows.
+    windows : int
+        In how many windows of nights tracks were tested.
     """
 
     lines: pl.DataFrame
     p: Array
     tested: int
     merit: Array
+    place: str
+    bounds: Array
+    least: float
+    noise: float
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -177,15 +195,22 @@ def draw(
     frames: list[pl.DataFrame] = []
     rising: list[Found] = []
     local: list[Found] = []
+    prices: dict[tuple[str, str], Price] = {}
     for view in _views(window, past=past, weights=weights, atlas=atlas):
-        frames.append(_popular(view, settings=settings))
+        place = view.reading.place
+        lines, prices[place, POPULAR] = _popular(view, settings=settings)
+        frames.append(lines)
         rising += _rising(view, past=past, born=born, settings=settings) if view.trends else []
         local += _local(view, settings=settings)
-    lines = pl.concat([*frames, *_listed(rising, settings=settings), *_listed(local, settings=settings)])
+    for chart, some in ((RISING, rising), (LOCAL, local)):
+        for found, listed, price in _listed(some, weight=weights[WORLD].mean, settings=settings):
+            frames.append(listed)
+            prices[found.place, chart] = price
+    lines = pl.concat(frames)
     places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
     ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
     kinds = CHARTS if past else (POPULAR, LOCAL)
-    return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers)
+    return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers, prices)
 
 
 def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl.DataFrame:
@@ -217,7 +242,7 @@ def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl
     """
     window = _window(released, atlas=atlas)
     views = _views(window, past=(), weights=dict.fromkeys(atlas.members, IN_FULL), atlas=atlas)
-    return at_border(pl.concat([_popular(view, settings=settings) for view in views]), Chart)
+    return at_border(pl.concat([_popular(view, settings=settings)[0] for view in views]), Chart)
 
 
 def window_of(nights: Sequence[date], *, settings: ChartsSettings) -> list[date]:
@@ -252,8 +277,8 @@ def _views(window: Window, *, past: Sequence[Span], weights: Mapping[str, MeanWe
         yield View(reading, world, window, here, ids, weight)
 
 
-def _popular(view: View, *, settings: ChartsSettings) -> pl.DataFrame:
-    """Rank the tracks of a place by listeners and keep the first."""
+def _popular(view: View, *, settings: ChartsSettings) -> tuple[pl.DataFrame, Price]:
+    """Rank the tracks of a place by listeners and keep the first; return also what it costs to be among them."""
     reading, world = view.reading, view.world
     likely = _largest(reading.belief.mean[0], _MARGIN * settings.size)
     listeners = _read_closely(reading, likely)
@@ -265,8 +290,9 @@ def _popular(view: View, *, settings: ChartsSettings) -> pl.DataFrame:
     else:
         everywhere = significance.around(_expected(world.belief, world.at(tracks)))
         lift = significance.ratio(listeners, everywhere) * (world.belief.mean.sum() / reading.belief.mean.sum())
-    heard = view.heard(listeners * (1 / view.window.nights))
-    return _lines(view, POPULAR, tracks=tracks, listeners=heard, lift=lift)
+    heard, nights = view.heard(listeners * (1 / view.window.nights)), view.window.nights
+    price = price_of_popular(reading, listeners.estimate, nights=nights, weight=view.window.weight)
+    return _lines(view, POPULAR, tracks=tracks, listeners=heard, lift=lift), price
 
 
 def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], settings: ChartsSettings) -> list[Found]:
@@ -276,7 +302,7 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
     five-hundredth of all that is counted in the place is added. So a track known to nobody ranks by what it gains, one
     that many know by its lift, and neither a handful of listeners more nor a few per cent more of a hit come first.
     """
-    here = view.trends
+    here, reading = view.trends, view.reading
     if here is None or not _detectable(here.size, here.counted.variance[-1]):
         return []
     exceeding = significance.excess(here.counted, here.expected)
@@ -297,7 +323,8 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
         nights=np.array(here.nights)[best],
     )
     some = _STABILISER * here.size
-    return [Found(lines, p[found], len(p), (listeners.low + some) / (expected.mean + some))]
+    merit, noise = (listeners.low + some) / (expected.mean + some), _noise(here.counted.variance[-1])
+    return [Found(lines, p[found], len(p), merit, reading.place, some * (merit - 1), 0.0, noise, len(exceeding))]
 
 
 def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
@@ -320,20 +347,38 @@ def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
     lift = _over_at_least_one(listeners, expected[found].times(1 / nights, 0))
     sure = np.flatnonzero(lift.low > 1)  # what a list claims, its intervals must not take back
     lines = _lines(view, LOCAL, tracks=reading.tracks[found], listeners=view.heard(listeners), lift=lift)
-    return [Found(lines[sure], p[found[sure]], len(p), lift.low[sure])]
+    merit, noise = lift.low[sure], _noise(counted.variance) / nights
+    return [Found(lines[sure], p[found[sure]], len(p), merit, reading.place, merit, _A_PAST, noise, 1)]
 
 
-def _listed(places: Sequence[Found], *, settings: ChartsSettings) -> Iterator[pl.DataFrame]:
-    """Yield the list of each place: of what was found what is confirmed beside all other places, best first.
+def _listed(
+    places: Sequence[Found], *, weight: float, settings: ChartsSettings
+) -> Iterator[tuple[Found, pl.DataFrame, Price]]:
+    """Yield the list of each place and its price: of what was found what is confirmed beside all others, best first.
 
     The false discovery rate is that of all that is confirmed, before lists are cut to their length by merit.
     """
     kept = significance.confirmed(
         [place.p for place in places], [place.tested for place in places], rate=settings.false_discovery_rate
     )
+    named, tested = sum(map(len, kept)), sum(place.tested for place in places)
     for place, which in zip(places, kept, strict=True):
         best = which[np.argsort(-place.merit[which], kind="stable")][: settings.size]
-        yield place.lines[best].with_columns(rank=pl.int_range(1, len(best) + 1, dtype=pl.UInt32))
+        one_more = min((len(which) + 1) / place.tested, (named + 1) / tested) * settings.false_discovery_rate
+        price = price_of_found(
+            place.bounds[best].tolist(),
+            noise=place.noise,
+            p=one_more,
+            windows=place.windows,
+            least=place.least,
+            weight=weight,
+        )
+        yield place, place.lines[best].with_columns(rank=pl.int_range(1, len(best) + 1, dtype=pl.UInt32)), price
+
+
+def _noise(variance: Array) -> float:
+    """Return the standard deviation of the noise that most tracks have."""
+    return float(np.sqrt(np.median(variance)))
 
 
 def _detectable(size: float, variance: Array) -> bool:

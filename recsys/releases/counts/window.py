@@ -51,6 +51,11 @@ class Window:
         return self._released.nights
 
     @property
+    def weight(self) -> float:
+        """The mean weight of the world that counts were divided by."""
+        return self._released.weight
+
+    @property
     def ledger_numbers(self) -> tuple[int, ...]:
         """The ledger entries that paid for them."""
         return self._released.ledger_numbers

@@ -318,6 +318,12 @@ def estimate(noisy: Noisy, prior: Prior) -> Estimate:
     return Estimate(mean, np.minimum(np.floor(low), mean), np.maximum(np.ceil(high), mean))
 
 
+def reaching(noisy: Noisy, prior: Prior) -> Prior:
+    """Return a prior of parts that is wide enough to believe what was counted, where noise is no excuse for it."""
+    width = np.maximum(prior.width, _width_to_reach(noisy, prior.centre))
+    return Prior(prior.centre, width, prior.grid, prior.log_density)
+
+
 def take(noisy: Noisy, prior: Prior, columns: NDArray[np.intp]) -> tuple[Noisy, Prior]:
     """Return some tracks of every place; ``columns`` has shape (places, chosen tracks)."""
     return (

@@ -29,7 +29,7 @@ STATED: Mapping[str, str] = {
     "consent": "partner_statistics, given when a track was played and not withdrawn since, also not by a signal",
     "mechanism": (
         "listeners by place and track, each listener at one home, and with a weight that is smaller the more tracks "
-        "the listener played; discrete Gaussian noise on every pair of place and track, and on two totals of every place; "
+        "the listener played; discrete Gaussian noise on every pair of place and track, and on two totals of a place; "
         "rows under the threshold, or with fewer than the smallest number of real listeners, left out; what is left "
         "divided by the mean weight of the place, and rounded"
     ),

@@ -16,12 +16,12 @@ def threshold(sigma_squared: float, *, settings: PartnerSettings) -> int:
     A row is published where its noisy count reaches the threshold T *and* at least m = ``min_listeners`` real listeners
     stand behind it. The second condition looks at the true count, so it is no post-processing; this is what it costs.
     Take two inputs D and D', the latter with one listener more, who adds at most 1 to k pairs of place and track. A
-    pair that the listener does not touch has the same true count in both: that it is shown or not by that count is a fixed rule
-    for the two inputs, which costs nothing. A touched one with n in D and n + 1 in D' falls under the same rule, where
-    n >= m (both may show it) or n + 1 < m (neither may). There remain those with n = m - 1: D never shows them, D'
-    shows one if m + noise >= T. Call that event A; it has probability a <= k P(noise >= T - m). Leave these pairs out
-    on both sides: what is left, M, is post-processing of the noisy counts, hence (e, d)-DP, and the noise of A is not
-    in it. The real outputs are M(D), and M(D') unless A happens. For every set S of outputs
+    pair that the listener does not touch has the same true count in both: that it is shown or not by that count is a
+    fixed rule for the two inputs, which costs nothing. A touched one with n in D and n + 1 in D' falls under the same
+    rule, where n >= m (both may show it) or n + 1 < m (neither may). There remain those with n = m - 1: D never shows
+    them, D' shows one if m + noise >= T. Call that event A; it has probability a <= k P(noise >= T - m). Leave these
+    pairs out on both sides: what is left, M, is post-processing of the noisy counts, hence (e, d)-DP, and the noise of
+    A is not in it. The real outputs are M(D), and M(D') unless A happens. For every set S of outputs
 
         P[out(D') in S] <= P[M(D') in S] + a <= exp(e) P[out(D) in S] + d + a
         P[out(D)  in S] <= exp(e) P[M(D') in S] + d <= exp(e) P[out(D') in S] / (1 - a) + d
