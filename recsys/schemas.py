@@ -53,8 +53,8 @@ class Contributions(dy.Schema):
 
     ``part`` is the part of the atlas (a region, or a country's remainder) the listener is counted in that night;
     null where unknown. ``weight`` is how much the row counts in the release, in sixteenths of a listener, 0 for not at
-    all: one part a night, all of a listener's tracks alike, and no more than was earned. ``trained`` rows may be used to
-    train models. ``partner_part`` is the part in which a partner file may count the row; null where none may.
+    all: one part a night, all of a listener's tracks alike, and no more than was earned. ``trained`` rows may be used
+    to train models. ``partner_part`` is the part in which a partner file may count the row; null where none may.
     """
 
     listener = dy.String(nullable=False)

@@ -62,6 +62,19 @@ class PlaceRow(NamedTuple):
     served: int
 
 
+class Price(NamedTuple):
+    """How many accounts, all playing one track every night, bring it onto a list within seven nights.
+
+    Parameters
+    ----------
+    first_20, rank_1 : int
+        Fewer than so many bring it into the first 20, or to rank 1, in at most one of a thousand tries.
+    """
+
+    first_20: int
+    rank_1: int
+
+
 class Line(NamedTuple):
     """Where a list tells of a track.
 
@@ -133,6 +146,7 @@ class ChartDatabase:
         uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
         self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._turn = Lock()
+        self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))  # not before they were
 
     def close(self) -> None:
         """Close it, for all threads."""
@@ -167,6 +181,11 @@ class ChartDatabase:
         found = self._rows("SELECT first, behind FROM lists WHERE place = ? AND chart = ?", place, chart)
         return self.items(range(*found[0])) if found else None
 
+    def price(self, place: str, chart: str) -> Price | None:
+        """Return what a place's own list costs, or None where nothing could be listed there."""
+        query = "SELECT first_20, rank_1 FROM prices WHERE place = ? AND chart = ?"
+        return next((Price(*row) for row in self._rows(query, place, chart)), None) if self._priced else None
+
     def items(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of some lines, by their numbers: all are read at once, and no others."""
         asked = ",".join("?" * len(numbers))
@@ -185,6 +204,7 @@ def write_chart_database(
     places: Sequence[PlaceRow],
     cells: Iterable[tuple[str, str]],
     charts: Iterable[tuple[str, str, Items]],
+    prices: Mapping[tuple[str, str], Price],
 ) -> None:
     """Write the tables; whoever calls this makes them durable, so SQLite need not.
 
@@ -198,6 +218,8 @@ def write_chart_database(
         A cell, and the id of the country that public geography gives it to.
     charts : iterable of (str, str, sequence)
         A place, a chart and its items, best first. They are taken one by one: all of them may not fit into memory.
+    prices : mapping of (str, str) to Price
+        By place and chart.
     """
     parents = {place.id: place.parent for place in places}
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
@@ -207,6 +229,8 @@ def write_chart_database(
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
         tracks, codes = _write_lists(database, charts)
         database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
+        priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
+        database.executemany("INSERT INTO prices VALUES (?, ?, ?, ?)", priced)
         database.executemany("INSERT INTO nearby VALUES (?, ?)", _nearby(tracks, parents=parents))
         database.execute("COMMIT")
 
@@ -242,6 +266,8 @@ CREATE TABLE places (id TEXT PRIMARY KEY, name TEXT, country TEXT, level TEXT, p
     longitude REAL, population INTEGER, search TEXT, served INTEGER);
 CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
 CREATE TABLE lists (place TEXT, chart TEXT, first INTEGER, behind INTEGER, PRIMARY KEY (place, chart)) WITHOUT ROWID;
+CREATE TABLE prices (place TEXT, chart TEXT, first_20 INTEGER, rank_1 INTEGER, PRIMARY KEY (place, chart))
+    WITHOUT ROWID;
 CREATE TABLE lines (number INTEGER PRIMARY KEY, item BLOB);
 CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);

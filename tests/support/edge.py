@@ -165,4 +165,4 @@ class Client:
 
 def _write_charts(path: Path, *, size: int) -> None:
     lists = ((place, "popular", items(place, size=size)) for place in (LISBON, "PT", "world"))
-    write_chart_database(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists)
+    write_chart_database(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists, prices={})

@@ -106,7 +106,7 @@ def _write(path: Path, cells: list[str], *, size: int) -> None:
         for n, place in enumerate((world, country, *rows))
         for k, chart in enumerate(CHARTS)
     )
-    write_chart_database(path, places=[world, country, *rows], cells=[], charts=lists)
+    write_chart_database(path, places=[world, country, *rows], cells=[], charts=lists, prices={})
 
 
 def _shifted(items: list[dict[str, Any]], *, by: int) -> list[dict[str, Any]]:

@@ -137,6 +137,7 @@ def around(file: Path, **lists: str) -> Around:
             PlaceRow(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()
         ],
         cells=[],
+        prices={},
         charts=[
             (place, chart, [ITEM | {"rank": rank, "track_id": track} for rank, track in enumerate(tracks, 1)])
             for place, chart, tracks in keys

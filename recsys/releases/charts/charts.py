@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys.artifacts.chart_database import Price
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
-from recsys.releases.charts.price import Price, price_of_found, price_of_popular
+from recsys.releases.charts.price import price_of_found, price_of_popular
 from recsys.releases.counts.mean_weights import IN_FULL, MeanWeight, PlaceTotals, mean_weights
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released

@@ -8,11 +8,11 @@ adds less. It is a figure of what was released: the noise helps nobody by more t
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
+from recsys.artifacts.chart_database import Price
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.inference import posterior
 from recsys.releases.inference.hierarchy import Reading
@@ -22,19 +22,6 @@ FIRST = 20  # ranks
 _SELDOM = float(-ndtri(1e-3))  # standard deviations that noise adds in one of a thousand tries
 _CERTAIN = 1.96  # of a 95 % interval
 _POINTS = 512  # of the counts that are tried
-
-
-@dataclass(frozen=True)
-class Price:
-    """Accounts that a track needs to be listed, and to be first.
-
-    Parameters
-    ----------
-    first_20, rank_1 : int
-    """
-
-    first_20: int
-    rank_1: int
 
 
 def price_of_popular(reading: Reading, estimates: Array, *, nights: int, weight: float) -> Price:

@@ -33,7 +33,7 @@ from recsys.workspace import (
     write_manifest,
 )
 
-_FORMAT = "4"  # part of every id: the same charts in another format are another snapshot
+_FORMAT = "5"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
 
 
@@ -133,6 +133,7 @@ def publish(
                 places=[_place_row(place, served=place.id in served) for place in atlas.places.values()],
                 cells=sorted(atlas.country_cells.items()),
                 charts=_charts(lines, kinds=charts.kinds),
+                prices=charts.prices,
             )
             if write_public:
                 write_public(stage, facts)

@@ -11,7 +11,7 @@ from recsys.errors import UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.place import chain, place_named
-from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
 
@@ -44,7 +44,8 @@ class Regions(TypedDict):
 class Chart(TypedDict):
     """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
 
-    Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order.
+    Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order. Only a
+    public chart has a ``price``: that of the place whose chart is shown.
     """
 
     region: Region
@@ -54,6 +55,7 @@ class Chart(TypedDict):
     location_used: bool
     history_used: NotRequired[bool]
     why: str
+    price: NotRequired[Price | None]
     items: list[Item]
 
 
@@ -118,7 +120,8 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     place = place_named(place_id, published=published)
     shown, items = _nearest(place, chart=chart, published=published)
     why = _why(place, shown, chart=chart, found=bool(items), published=published)
-    return chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+    answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+    return {**answer, "price": published.price(shown.id, chart=chart)}
 
 
 def chart_of(

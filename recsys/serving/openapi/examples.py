@@ -49,10 +49,11 @@ CHART = {
     "as_of": "2025-06-30",
     "location_used": False,
     "why": "Popular in Lisbon, Portugal, by listeners who contribute, over the 7 nights to 2025-06-30.",
+    "price": {"first_20": 31, "rank_1": 84},
     "items": [_ITEM],
 }
 
-TRENDING = CHART | {
+TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
     "chart": "trending",
     "location_used": True,
     "history_used": True,

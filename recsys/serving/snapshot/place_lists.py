@@ -30,6 +30,17 @@ class Source(TypedDict):
     place: str
 
 
+class Price(TypedDict):
+    """What a list costs: how many accounts, all playing one track every night, bring it there within seven nights.
+
+    Fewer than ``first_20`` bring a track that nobody else plays among the first 20, and fewer than ``rank_1`` to rank
+    1, in at most one of a thousand tries. It follows from published counts.
+    """
+
+    first_20: int
+    rank_1: int
+
+
 class Item(TypedDict):
     """One line of a chart.
 

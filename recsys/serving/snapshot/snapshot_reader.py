@@ -17,7 +17,7 @@ from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Line, Lists
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.places import WORLD, Place
-from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.reload import HotReload
 from recsys.workspace import MANIFEST, PUBLIC, Workspace, read_manifest
 
@@ -81,6 +81,11 @@ class Published:
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
         """Return all ranks of a place's own chart, or None where there is none."""
         return cast("list[Item] | None", self._database.chart(place_id, chart))
+
+    def price(self, place_id: str, *, chart: str) -> Price | None:
+        """Return what it costs to bring a track onto a place's own chart, or None where nothing can be listed."""
+        price = self._database.price(place_id, chart)
+        return None if price is None else {"first_20": price.first_20, "rank_1": price.rank_1}
 
     def lists(self, place_id: str) -> Lists | None:
         """Return a place's own lists, or None where it has none; those of countries and of the world are kept."""
