@@ -22,6 +22,7 @@ from recsys.workspace import Workspace
 
 _ROUNDING = 1e-9  # of sums: an interval that touches zero does not leave it out
 _KEYS = ("listener", "part", "history")
+_LEAST = "models.min_listeners_in_table"
 _QUESTION = ("models.test_nights", "models.gap_nights", "models.min_listeners_per_track")  # who is asked for what
 
 
@@ -157,7 +158,7 @@ def both(figures: Figures, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
 
 def at_least(left: LoggedRun, right: LoggedRun) -> int:
     """Return how many listeners have to be behind a figure that is told of two runs."""
-    return max(int(run.params["models.min_listeners_in_table"]) for run in (left, right))
+    return max(int(run.params.get(_LEAST, "0")) for run in (left, right))
 
 
 def gain(listeners: pl.DataFrame) -> Gain:

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from support.runs import figures, listener
 
+from pipelines.privacy.forget import forget
 from recsys.cells import evaluations
 from recsys.errors import InputError
 from recsys.models.report_tables import LISTENER_SCHEMA, MODELS
-from recsys.workspace import Workspace
+from recsys.settings import Settings
+from recsys.workspace import Workspace, listener_of
 
 NIGHT, DAY = date(2026, 10, 4), timedelta(days=1)
 RUN, OTHER = "a" * 32, "b" * 32
@@ -116,6 +118,15 @@ def test_the_rows_of_one_listener_are_told_run_by_run(workspace: Workspace) -> N
     found = [(night, rows["blend"].to_list()) for night, rows in evaluations.rows_of(workspace, listener(0))]
     assert found == [(NIGHT - DAY, [0.4]), (NIGHT, [0.1])]
     assert [len(rows) for _, rows in evaluations.rows_of(workspace, listener(9))] == [0, 0]
+
+
+def test_a_forgotten_listener_is_in_the_rows_of_no_run(workspace: Workspace, settings: Settings) -> None:
+    ana, others = listener_of("ana", key=workspace.listener_key()), figures(GAINS, PARTS)
+    write(workspace, rows=pl.concat([others, others.head(1).with_columns(listener=pl.lit(ana))]))
+    forget("ana", workspace=workspace, settings=settings, now=datetime(2026, 10, 6, tzinfo=UTC))
+    found = evaluations.read(workspace, run=RUN)
+    assert found is not None
+    assert found.equals(others)
 
 
 def _erase(workspace: Workspace) -> None:
