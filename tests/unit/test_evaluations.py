@@ -1,7 +1,7 @@
 """The figures of single listeners: private, durable, by night, erased and expired, whoever writes beside."""
 
-import multiprocessing
 import os
+import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -129,21 +129,17 @@ def test_a_forgotten_listener_is_in_the_rows_of_no_run(workspace: Workspace, set
     assert found.equals(others)
 
 
-def _erase(workspace: Workspace) -> None:
-    evaluations.erase(workspace, [listener(0)])
-
-
 def test_an_erasure_waits_for_who_is_writing_and_then_finds_the_file(workspace: Workspace) -> None:
     """An experiment holds no lock of the workspace: what it writes must not slip past an erasure at that moment."""
     write(workspace, rows=figures([0.4], [None]), run=OTHER)
     with evaluations.held(workspace):
-        erasing = multiprocessing.get_context("spawn").Process(target=_erase, args=(workspace,))
+        erasing = threading.Thread(target=evaluations.erase, args=(workspace, [listener(0)]))
         erasing.start()
-        erasing.join(3)
-        assert erasing.exitcode is None
+        erasing.join(1)
+        assert erasing.is_alive()
         evaluations.write(workspace, figures(GAINS, PARTS), run=RUN, night=NIGHT)
     erasing.join(60)
-    assert erasing.exitcode == 0
+    assert not erasing.is_alive()
     assert left(workspace) == [Path(f"date={NIGHT}/{RUN}.parquet")]
     found = evaluations.read(workspace, run=RUN)
     assert found is not None
