@@ -148,7 +148,8 @@ def both(figures: Figures, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
             f"{joined.height:,} are the same, at home in the same region",
             hint="Evaluate both again, on the data and with the code of today.",
         )
-    if joined.height < (needed := at_least(left, right)):
+    at_home = joined["part"].count() or joined.height  # whom a gain is the mean of
+    if at_home < (needed := at_least(left, right)):
         raise InputError(
             f"fewer than {needed} of the listeners whom {left.label} and {right.label} asked still allow it",
             hint="Evaluate both again, on the data of today.",

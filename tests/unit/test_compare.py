@@ -190,3 +190,11 @@ def test_of_the_few_who_still_allow_it_nothing_is_told(mlruns: Path, left_over: 
         return
     with pytest.raises(InputError, match=r"fewer than 3 of the listeners .* still allow it"):
         compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
+
+
+def test_of_the_few_who_still_have_a_home_nothing_is_told(mlruns: Path) -> None:
+    parts = ["PT-1", "PT-1", None, None]
+    least = {"min_listeners_in_table": 3}
+    left, right = (log_run(mlruns, name, gains=[0.1] * 4, parts=parts, models=least) for name in ("left", "right"))
+    with pytest.raises(InputError, match=r"fewer than 3 of the listeners .* still allow it"):
+        compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
