@@ -1,6 +1,6 @@
 """The export of a listener's records: rows that whoever starts the endpoint reads for it from the private store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +15,8 @@ class Record:
     ----------
     kind : str
         ``contribution``: what was played; ``counted_night``: that the listener was counted in a night; ``taste``: a
-        track that is held to be close to what the listener plays.
+        track that is held to be close to what the listener plays; ``evaluation``: how well each model would have ranked
+        for the listener what was played on the last nights of a run.
     night : date
     place : str or None
         The id of the region or country it is counted in.
@@ -27,6 +28,10 @@ class Record:
         Of a taste: how far the track stands above the last one that is kept, in standard deviations.
     played : bool or None
         Of a taste: whether the listener played the track.
+    history : str or None
+        Of an evaluation: how many listens the listener had before.
+    ndcg : mapping of str to float, or None
+        Of an evaluation: NDCG at 10 by model, 0 to 1.
     """
 
     kind: str
@@ -37,6 +42,8 @@ class Record:
     stored_for: tuple[Purpose, ...]
     closeness: float | None = None
     played: bool | None = None
+    history: str | None = None
+    ndcg: Mapping[str, float] | None = None
 
 
 ListenerRecords = Callable[[str], Iterator[Record]]
