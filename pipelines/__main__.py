@@ -116,7 +116,7 @@ def evaluate(
     second_seed: bool = True,
     common: Common = COMMON,
 ) -> dict[str, Any]:
-    """Measure the models on what the workspace holds, and log one run to compare; the workspace does not change.
+    """Measure the models on what the workspace holds, and log one run to compare; nothing that is served changes.
 
     Without a config: the settings that the next night would use, those of the champion. Without a catalogue: with the
     settings of the sample world.
@@ -157,10 +157,13 @@ def compare(left: str, right: str, *, common: Common = COMMON) -> dict[str, Any]
         Another.
     """
     from pipelines.experiments.compare import compare, metrics_table, regions_table, settings_table
+    from pipelines.experiments.paired_runs import Figures
     from pipelines.mlflow.model_registry import Registry
 
-    registry = Registry(load_settings(common.settings).tracking.folder)
-    found = compare(registry, registry.find(left), registry.find(right))
+    settings = load_settings(common.settings)
+    registry = Registry(settings.tracking.folder)
+    figures = Figures(Workspace(common.workspace), settings, datetime.now(UTC))
+    found = compare(registry, registry.find(left), registry.find(right), figures=figures)
     for table in (settings_table(found), metrics_table(found), regions_table(found)):
         print_table(table)
     return found.as_json()
@@ -192,7 +195,8 @@ def promote(
         raise UsageError("name a run, or --back, or --version, and one of them", hint="hearabouts promote --help")
     if run is None:
         return go_back(folder, version=version)
-    return promote(folder, run, workspace=common.workspace, settings_file=common.settings)
+    now = datetime.now(UTC)
+    return promote(folder, run, workspace=common.workspace, now=now, settings_file=common.settings)
 
 
 @app.command

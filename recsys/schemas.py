@@ -67,6 +67,27 @@ class Contributions(dy.Schema):
     partner_part = dy.String(nullable=True)
 
 
+class Figures(dy.Schema):
+    """COARSE: how well each model ranked for one test listener of a run: NDCG at 10; NaN where there is no such model.
+
+    ``part`` is the part of the atlas the listener is at home in; null where unknown. ``history`` is a class of how much
+    the listener had played before. It never leaves the private store, and no other frame has a figure of one person.
+    """
+
+    listener = dy.String(primary_key=True)
+    part = dy.String(nullable=True)
+    history = dy.String(nullable=False)
+    popular_world = dy.Float64(nullable=False, allow_nan=True)
+    popular_region = dy.Float64(nullable=False, allow_nan=True)
+    recent_region = dy.Float64(nullable=False, allow_nan=True)
+    neighbours = dy.Float64(nullable=False, allow_nan=True)
+    ease = dy.Float64(nullable=False, allow_nan=True)
+    global_ = dy.Float64(nullable=False, allow_nan=True, alias="global")
+    local = dy.Float64(nullable=False, allow_nan=True)
+    regional = dy.Float64(nullable=False, allow_nan=True)
+    blend = dy.Float64(nullable=False, allow_nan=True)
+
+
 class RegionCounts(dy.Schema):
     """PUBLIC: the noisy sum of the weights of contributing listeners by place and track.
 

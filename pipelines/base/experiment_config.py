@@ -17,7 +17,7 @@ FIXED = {  # not searched, not set by an experiment, not promoted: they change t
     "gap_nights": "it decides what the best is measured on",
     "test_nights": "it decides what the best is measured on",
     "min_listeners_per_track": "it decides which tracks are asked for: fewer are easier to rank",
-    "min_listeners_in_table": "it changes a table and no model",
+    "min_listeners_in_table": "it decides how few listeners a figure may be of, and changes no model",
     "seed": "it would choose luck",
 }
 

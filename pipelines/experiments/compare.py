@@ -8,7 +8,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from pipelines.experiments.paired_runs import Gain, both, gain, gains_by_part, other_code_in, why_not
+from pipelines.experiments.paired_runs import Figures, Gain, at_least, both, gain, gains_by_part, other_code_in, why_not
 from pipelines.mlflow.model_registry import LoggedRun, Registry
 from recsys.models.report_tables import MODELS, SERVED
 
@@ -38,7 +38,7 @@ class Comparison:
     regions : polars.DataFrame
         ``name, country, listeners, test_listeners, left, right, difference, low, high, global, own, order, why``, the
         largest gain first; the three parts add up to the difference. Low and high are null where listeners could not be
-        paired.
+        paired, or too few of them still allow it.
     """
 
     left: LoggedRun
@@ -66,25 +66,25 @@ class Comparison:
         }
 
 
-def compare(registry: Registry, left: LoggedRun, right: LoggedRun) -> Comparison:
-    """Compare two runs by what they logged.
+def compare(registry: Registry, left: LoggedRun, right: LoggedRun, *, figures: Figures) -> Comparison:
+    """Compare two runs by what they logged, and listener by listener where they were asked the same.
 
     Raises
     ------
     InputError
-        If a run lacks the tables to compare.
+        If a run lacks the tables to compare, or the rows of its listeners are gone.
     """
     unpaired = why_not(left, right)
     tables = [registry.table(run, REGIONS) for run in (left, right)]
-    listeners = None if unpaired else both(registry, left, right)
-    regions = _regions(*tables)
+    listeners = None if unpaired else both(figures, left, right)
+    regions = _with_intervals(_regions(*tables), listeners, at_least=at_least(left, right))
     return Comparison(
         left,
         right,
         _different(left.asked, right.asked),
         unpaired,
         None if listeners is None else gain(listeners),
-        _with_intervals(regions, listeners).sort("difference", "name", descending=[True, False]),
+        regions.sort("difference", "name", descending=[True, False]),
     )
 
 
@@ -202,10 +202,11 @@ def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _with_intervals(regions: pl.DataFrame, listeners: pl.DataFrame | None) -> pl.DataFrame:
+def _with_intervals(regions: pl.DataFrame, listeners: pl.DataFrame | None, *, at_least: int) -> pl.DataFrame:
     if listeners is None:
         return regions.with_columns(pl.lit(None, pl.Float64).alias("low"), pl.lit(None, pl.Float64).alias("high"))
-    return regions.join(gains_by_part(listeners).select("part", "low", "high"), on="part", how="left")
+    found = gains_by_part(listeners, at_least=at_least)
+    return regions.join(found.select("part", "low", "high"), on="part", how="left")
 
 
 def _numbers(left: float, right: float) -> tuple[str, str, str]:

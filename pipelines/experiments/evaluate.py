@@ -1,4 +1,4 @@
-"""The job that measures models on what the workspace holds, changes nothing in it, and logs one run to compare."""
+"""The job that measures models on what the workspace holds, and logs one run to compare."""
 
 import math
 import time
@@ -13,6 +13,7 @@ from rich.table import Table
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import step
+from pipelines.experiments.paired_runs import keep
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook, tracking
 from pipelines.mlflow.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
@@ -83,7 +84,8 @@ def described(evaluation: Evaluation) -> str:
 def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -> Done:
     """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
 
-    Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes.
+    Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes, but that
+    the figures of the test listeners, by which runs are paired, are kept beside the store.
 
     Parameters
     ----------
@@ -111,7 +113,9 @@ def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -
             measured = measure(rows, job=job, models=models, second_seed=second_seed)
         run.tags(measured.tags)
         run.metrics({"seconds.total": round(time.monotonic() - started, 1), BEST: found.value if found else math.nan})
-        logbook.log_models(run, measured.evaluation, atlas=job.atlas, night=nights(rows)[-1])
+        night = nights(rows)[-1]
+        logbook.log_models(run, measured.evaluation, atlas=job.atlas, night=night)
+        keep(job, measured.evaluation, run=run.id, night=night)
     return Done(_summary(run, config, measured, found), measured.evaluation.metrics)
 
 

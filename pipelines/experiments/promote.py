@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipelines.experiments.champion import changed_keys, logged, with_champion
-from pipelines.experiments.paired_runs import Gain, both, gain, other_code_in, why_not
+from pipelines.experiments.paired_runs import Figures, Gain, both, gain, other_code_in, why_not
 from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
@@ -15,13 +16,16 @@ from pipelines.mlflow.run_tags import DATA_DIGEST
 from recsys.errors import InputError, NotBetterError, UnknownRunError
 from recsys.models.report_tables import MODELS, SERVED
 from recsys.settings import load_settings
+from recsys.workspace import Workspace
 
 LOADER = "pipelines.mlflow.pyfunc_model"
 
 _OTHERS = tuple(model for model in MODELS if model != SERVED)
 
 
-def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
+def promote(
+    folder: Path, wanted: str, *, workspace: Path, now: datetime, settings_file: Path | None = None
+) -> dict[str, Any]:
     """Register a run's settings as a model, and make it the champion if it beats the present one.
 
     It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, with a paired 95 %
@@ -39,7 +43,9 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     wanted : str
         The run; see :meth:`pipelines.mlflow.model_registry.Registry.find`.
     workspace : Path
-        Where the registered model finds what it learns from.
+        Where the registered model finds what it learns from, and where the figures of the runs' listeners are.
+    now : datetime
+        With a time zone: of whom those figures may be used is asked at this instant.
     settings_file : Path, optional
         The settings to read there; with the environment, what nights use over the champion's and the defaults.
 
@@ -59,9 +65,10 @@ def promote(folder: Path, wanted: str, *, workspace: Path, settings_file: Path |
     _check_measured(challenger)
     if champion is None:
         _check_first(challenger)
-    now = _Now.of(champion, settings_file=settings_file)
-    first = champion is None and challenger.models == now.models
-    won = None if first else _beats(registry, challenger, now)
+    used = _Now.of(champion, settings_file=settings_file)
+    first = champion is None and challenger.models == used.models
+    figures = Figures(Workspace(workspace), load_settings(settings_file), now)
+    won = None if first else _beats(registry, challenger, used, figures=figures)
     version = registry.version_of(challenger) or _registered(
         folder, challenger, workspace=workspace, settings_file=settings_file
     )
@@ -117,10 +124,10 @@ class _Now:
         return cls(logged(models), f"the champion, version {champion.version}{but}")
 
 
-def _beats(registry: Registry, challenger: LoggedRun, now: _Now) -> Gain:
+def _beats(registry: Registry, challenger: LoggedRun, now: _Now, *, figures: Figures) -> Gain:
     """Return what the challenger adds to what nights use now, or refuse it."""
-    rival = _rival(registry, challenger, now)
-    found = gain(both(registry, rival, challenger))
+    rival = _rival(registry, challenger, now, figures=figures)
+    found = gain(both(figures, rival, challenger))
     if not found.is_better:
         raise NotBetterError(
             f"{challenger.label} does not beat {now.name}: its macro NDCG at 10 is "
@@ -131,10 +138,13 @@ def _beats(registry: Registry, challenger: LoggedRun, now: _Now) -> Gain:
     return found
 
 
-def _rival(registry: Registry, challenger: LoggedRun, now: _Now) -> LoggedRun:
-    """Return the newest run with the settings of now that was asked the same as the challenger, by the same code."""
+def _rival(registry: Registry, challenger: LoggedRun, now: _Now, *, figures: Figures) -> LoggedRun:
+    """Return the newest run with the settings of now that was asked the same as the challenger, by the same code.
+
+    One whose rows are gone, as of another workspace, is passed over.
+    """
     alike = [run for run in registry.runs() if run.models == now.models and run.measured]
-    reasons = [why_not(run, challenger) or other_code_in(run, challenger) for run in alike]
+    reasons = [why_not(run, challenger) or other_code_in(run, challenger) or figures.gone(run) for run in alike]
     fits = next((run for run, reason in zip(alike, reasons, strict=True) if not reason), None)
     if fits is None:
         found = reasons[0] if reasons else "no run with those settings measured anything"

@@ -1,4 +1,4 @@
-"""What a night logs to MLflow: settings, numbers, tables, a map and a page to look at; no id of a listener."""
+"""What a night logs to MLflow: settings, numbers, tables, a map and a page to look at; no figure of one person."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +58,6 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
         "histories": evaluation.by_history,
         "comparisons": evaluation.comparisons,
         "curve": evaluation.curve,
-        "listeners": evaluation.listeners,
     }
     for name, table in tables.items():
         if table.height:

@@ -1,5 +1,6 @@
 """Runs in MLflow, for data scientists to compare; the only import of mlflow."""
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,11 +30,13 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 _DATABASE = "mlflow.db"
+_LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
+_TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
 @dataclass(frozen=True)
 class Run:
-    """One open MLflow run; what is logged to it holds no listener, no position and no factor.
+    """One open MLflow run; what is logged to it holds no listener, no figure of one person, no position and no factor.
 
     Parameters
     ----------
@@ -107,6 +110,19 @@ def run(
         yield opened
 
 
+def remove_listeners(folder: Path) -> int:
+    """Delete the lines by listener that runs of earlier releases logged; return how many runs had some.
+
+    The runs stay, with everything else that they hold.
+    """
+    found = list((folder / "artifacts").glob(f"*/artifacts/{_LISTENERS}"))
+    for file in found:
+        file.unlink()
+        with suppress(MlflowException):  # a deleted run cannot be changed; its page is gone, too
+            _forget_table(client(folder), run_id=file.parents[1].name)
+    return len(found)
+
+
 def is_there(folder: Path) -> bool:
     """Tell whether a folder holds an MLflow store."""
     return (folder / _DATABASE).is_file()
@@ -159,6 +175,12 @@ def register(
         )
         store.log_artifacts(run_id, str(saved), model)
     return _version(store, model=model, source=f"runs:/{run_id}/{model}", run_id=run_id)
+
+
+def _forget_table(store: MlflowClient, *, run_id: str) -> None:
+    """Take the lines by listener off the list of a run's tables."""
+    listed = json.loads(store.get_run(run_id).data.tags.get(_TABLES, "[]"))
+    store.set_tag(run_id, _TABLES, json.dumps([table for table in listed if table.get("path") != _LISTENERS]))
 
 
 def _version(store: MlflowClient, *, model: str, source: str, run_id: str) -> int:

@@ -14,6 +14,7 @@ import polars as pl
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
+from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook, tracking
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
@@ -28,6 +29,7 @@ from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
 from recsys.artifacts.public_files import rendering
+from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
 from recsys.cells.store import Buckets
 from recsys.cells.takeover import take_over
@@ -82,6 +84,7 @@ def run_nightly(
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
+        _remove_listeners(job)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
@@ -98,6 +101,7 @@ def run_nightly(
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
+            keep(job, published.measured.evaluation, run=run.id, night=published.nights[-1])
     return done | {"privacy": summary(job.settings.privacy), "seconds": seconds}
 
 
@@ -141,6 +145,7 @@ def run_night(job: JobContext, night: date) -> Counts:
         now=job.now,
     )
     store.expire(night)
+    evaluations.expire(job.workspace, night, nights=settings.store.nights)
     tell("night released", night=night.isoformat(), rows=tally.rows, bad_rows=tally.rows - tally.good)
     return tally
 
@@ -263,6 +268,13 @@ def _take_over(job: JobContext) -> None:
 def _import(job: JobContext) -> dict[str, Any] | None:
     file = job.sources.consents
     return import_consents(file, workspace=job.workspace, settings=job.settings) if file else None
+
+
+def _remove_listeners(job: JobContext) -> None:
+    """Take out of MLflow what runs of earlier releases logged of single listeners."""
+    runs = tracking.remove_listeners(job.settings.tracking.folder)
+    if runs:
+        tell("listeners removed from earlier runs", runs=runs)
 
 
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from itertools import chain
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from recsys.consents.log import Purpose
@@ -24,7 +25,11 @@ def records_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
     def records(listener: str) -> Iterator[Record]:
         from recsys.cells.store import Store
 
-        return chain(_records(Store(workspace.private, settings.store), listener), _affinities(workspace, listener))
+        return chain(
+            _records(Store(workspace.private, settings.store), listener),
+            _affinities(workspace, listener),
+            _evaluations(workspace, listener),
+        )
 
     return records
 
@@ -50,8 +55,24 @@ def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
         yield Record("taste", night, None, track, None, stored_for, closeness=closeness, played=played)
 
 
+def _evaluations(workspace: Workspace, listener: str) -> Iterator[Record]:
+    """Yield how well each model ranked for the listener in the runs that are kept."""
+    from recsys.cells import evaluations
+
+    try:
+        for night, rows in evaluations.rows_of(workspace, listener):
+            yield from (_evaluation(night, row) for row in rows.iter_rows(named=True))
+    except OSError as error:
+        raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
+
+
+def _evaluation(night: date, row: dict[str, Any]) -> Record:
+    figures = {name: value for name, value in row.items() if isinstance(value, float) and not isnan(value)}
+    place, stored_for = _place(row["part"]), (Purpose.PERSONALISATION,)
+    return Record("evaluation", night, place, None, None, stored_for, history=row["history"], ndcg=figures)
+
+
 def _record(row: dict[str, Any]) -> Record:
-    from recsys.geography.atlas import REMAINDER
     from recsys.weights import SQUARE
 
     if "track_id" not in row:
@@ -62,7 +83,12 @@ def _record(row: dict[str, Any]) -> Record:
         Purpose.PERSONALISATION: row["trained"],
         Purpose.PARTNER_STATISTICS: row.get("partner_part") is not None,
     }
-    part = row["part"] or row.get("partner_part")
-    place = part.removesuffix(REMAINDER) if part else None
+    place = _place(row["part"] or row.get("partner_part"))
     stored_for = tuple(purpose for purpose, stored in uses.items() if stored)
     return Record("contribution", row["night"], place, row["track_id"], row["plays"], stored_for)
+
+
+def _place(part: str | None) -> str | None:
+    from recsys.geography.atlas import REMAINDER
+
+    return part.removesuffix(REMAINDER) if part else None

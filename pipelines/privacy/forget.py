@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.base.terminal import log as progress
 from pipelines.base.terminal import tell
 from recsys.artifacts import affinities
+from recsys.cells import evaluations
 from recsys.cells.store import Store
 from recsys.consents.log import ConsentLog, consent_log
 from recsys.errors import NotReadyError
@@ -63,7 +64,9 @@ def finish_erasures(log: ConsentLog, *, store: Store, workspace: Workspace) -> i
     """Carry out the erasures that were asked for; return how many there were. The workspace's lock must be held."""
     erasures = log.erasures
     pending = erasures.pending()
-    affinities.erase(workspace, [listener for _, listener in pending if listener is not None])
+    listeners = [listener for _, listener in pending if listener is not None]
+    affinities.erase(workspace, listeners)
+    evaluations.erase(workspace, listeners)
     for receipt, listener in pending:
         if listener is not None:
             store.erase(listener)

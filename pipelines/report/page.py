@@ -96,7 +96,7 @@ def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> dict[str, str]:
 
 
 def _models(evaluation: Evaluation) -> Markup:
-    at_home = evaluation.listeners.drop_nulls("part").sort("row")
+    at_home = evaluation.listeners.drop_nulls("part").sort("listener")
     frame = at_home if at_home.height else evaluation.listeners
     there = [model for model in MODELS if not frame[model].is_nan().all()]
     strata = frame["part"].rank("dense").fill_null(0).to_numpy()

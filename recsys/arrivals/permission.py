@@ -191,6 +191,26 @@ def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> p
     return kept.filter(used).select(Contributions.column_names())
 
 
+def still_personal(figures: pl.DataFrame, *, permissions: Permissions) -> pl.DataFrame:
+    """Apply the consent of now to what was measured of listeners earlier: promise 3, also between two runs.
+
+    Parameters
+    ----------
+    figures : polars.DataFrame
+        Rows with ``listener`` and ``part``, as of :class:`recsys.schemas.Figures`.
+    permissions : Permissions
+        From :func:`permissions`.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same columns: rows of who allows ``personalisation``, where ``part`` needs ``local_trends`` or
+        ``contribute_trends``.
+    """
+    today = figures.join(permissions.today.filter("for_models"), on="listener", how="inner")
+    return today.with_columns(pl.when("for_place").then("part").alias("part")).select(figures.columns)
+
+
 def _flags() -> list[pl.Expr]:
     return [pl.any_horizontal(purposes).alias(flag) for flag, purposes in _FLAGS.items()]
 

@@ -107,7 +107,7 @@ def validated(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[
     Raises
     ------
     InputError
-        If there are too few nights, or nobody to ask.
+        If there are too few nights, or nobody to ask, or fewer than ``min_listeners_in_table``.
     """
     cut = _cut_before_test(rows, settings=settings)
     with threadpool_limits(1, "blas"):
@@ -124,6 +124,12 @@ def validated(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[
         )
         lists = rank(
             train(known, parameters=parameters, settings=settings)["blend"], later=later, heard=known.confidence
+        )
+    if len(lists.listeners) < settings.min_listeners_in_table:  # whose own figure it would be; it is logged
+        raise InputError(
+            f"fewer than {settings.min_listeners_in_table} known listeners played a known track for the first time on "
+            "the validation nights",
+            hint="Run more nights first, or search with share = 1.",
         )
     return macro(lists, known=known)
 

@@ -38,7 +38,7 @@ SECONDS = ("train", "baselines", "rank", "measure", "second_seed")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the models are worth on the test nights. Holds numbers, and no ids of listeners.
+    """What the models are worth on the test nights. But for ``listeners``, no number is of few, and none has an id.
 
     Parameters
     ----------
@@ -50,24 +50,25 @@ class Evaluation:
         ``regions.`` counts regions that are served worse; see :func:`~recsys.models.report_tables.below`. NaN for what
         could not be measured; empty when nothing could.
     by_part : polars.DataFrame
-        One row per part with enough test listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
+        One row per part with enough listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
     by_history : polars.DataFrame
         One row per model and number of past listens. Those of 0 are no part of any other number: they are ranked by
         what they would get on their first day, and most models have nothing for them.
     comparisons : polars.DataFrame
         See :func:`~recsys.models.report_tables.compare`.
     listeners : polars.DataFrame
-        See :func:`~recsys.models.report_tables.by_listener`: lets two runs on the same data be compared in pairs.
+        Schema :class:`~recsys.schemas.Figures`, one row a test listener, by which two runs on the same data are
+        compared in pairs: for the private store, and for nothing that is logged.
     facts : polars.DataFrame
         One row per part, however small; see :class:`~recsys.models.collaborative.Trained`.
     curve : polars.DataFrame
         ``model, step, loss`` of the training.
     weights : mapping of str to float
         What the blend learned, by feature.
-    sizes : mapping of str to int
-        By ``SIZES``: listeners, tracks, parts, own models, open gates, test listeners, those without a history; rows of
-        the test nights, and those of them whose track is outside the vocabulary: no model can list it, so it is no part
-        of the truth.
+    sizes : mapping of str to float
+        By ``SIZES``: listeners, tracks, parts, own models, open gates, test listeners, those without a history (NaN
+        where these are too few); rows of the test nights, and those of them whose track is outside the vocabulary: no
+        model can list it, so it is no part of the truth.
     seconds : mapping of str to float
         Wall time by ``SECONDS``: of training, ranking and measuring.
     note : str
@@ -84,7 +85,7 @@ class Evaluation:
     facts: pl.DataFrame = field(repr=False)
     curve: pl.DataFrame = field(repr=False)
     weights: Mapping[str, float]
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, float]
     seconds: Mapping[str, float]
     note: str = ""
     trained: Trained | None = field(default=None, repr=False)
@@ -134,7 +135,7 @@ def evaluate(
     if vocabulary(cut.past, at_least=settings.min_listeners_per_track).is_empty():
         return _nothing(f"No track was played by {settings.min_listeners_per_track} listeners before the test nights.")
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        job = _Job(rows, cut, settings, parents, artists, note=RANDOM if split == "random" else "")
+        job = _Job(cut, settings, parents, artists, note=RANDOM if split == "random" else "")
         return job.run(second_seed=second_seed)
 
 
@@ -142,7 +143,6 @@ def evaluate(
 class _Job:
     """One evaluation, while it runs."""
 
-    rows: pl.DataFrame
     split: Split
     settings: ModelsSettings
     parents: Mapping[str, str] | None
@@ -153,9 +153,8 @@ class _Job:
     def run(self, *, second_seed: bool) -> Evaluation:
         with _timed("train", self.seconds):
             learned = self._trained(self.settings)
-        if not without(heard_later(self.split.test, known=learned.known), learned.known.confidence).nnz:
-            nothing = _nothing("No known listener played a known track for the first time on the test nights.")
-            return replace(nothing, trained=learned)
+        if note := self._too_few(learned):
+            return replace(_nothing(note), trained=learned)
         with _timed("baselines", self.seconds):
             models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
         with _timed("rank", self.seconds):
@@ -163,6 +162,15 @@ class _Job:
         with _timed("measure", self.seconds):
             found = self._measured(learned, ranked)
         return self._with_stability(found, ranked) if second_seed else found
+
+    def _too_few(self, learned: Trained) -> str:
+        """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
+        new = without(heard_later(self.split.test, known=learned.known), learned.known.confidence)
+        asked, needed = np.count_nonzero(np.diff(new.indptr)), self.settings.min_listeners_in_table
+        if asked >= needed:
+            return ""
+        who = f"Fewer than {needed} known listeners" if asked else "No known listener"
+        return f"{who} played a known track for the first time on the test nights."
 
     def _trained(self, settings: ModelsSettings) -> Trained:
         return learn_and_train(self.split.train, self.split.validation, settings=settings, parents=self.parents)
@@ -191,7 +199,7 @@ class _Job:
             facts=learned.facts,
             curve=learned.curve,
             weights=dict(zip(FEATURES, learned.parameters.weights.tolist(), strict=True)),
-            sizes=_sizes(learned, ranked[SERVED], self.split.test),
+            sizes=_sizes(learned, ranked[SERVED], self.split.test, at_least=tested.at_least),
             seconds=self.seconds,
             note=self.note,
             trained=learned,
@@ -200,7 +208,6 @@ class _Job:
     def _tested(self, learned: Trained) -> Tested:
         known = learned.known
         return Tested(
-            row=_positions(self.rows, known.listeners),
             home=known.homes,
             history=report_tables.history_of(_listens(self.split.past, known.listeners)),
             known=known,
@@ -228,12 +235,8 @@ def _listens(past: pl.DataFrame, listeners: pl.Series) -> np.ndarray:
     )
 
 
-def _positions(rows: pl.DataFrame, listeners: pl.Series) -> np.ndarray:
-    """Return (n,) the position of each listener among all of the rows, in the order of ids."""
-    return np.asarray(rows["listener"].unique().sort().search_sorted(listeners), dtype=np.int64)
-
-
-def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame) -> dict[str, int]:
+def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame, *, at_least: int) -> dict[str, float]:
+    strangers = len(served.cold.listeners) if served.cold else 0
     return {
         "listeners": learned.known.shape[0],
         "tracks": learned.known.shape[1],
@@ -241,7 +244,7 @@ def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame) -> dict[str, in
         "own_models": int(learned.facts["own_model"].sum()),
         "open_gates": int(learned.facts["gate_open"].sum()),
         "test_listeners": len(served.unheard.listeners),
-        "cold_test_listeners": len(served.cold.listeners) if served.cold else 0,
+        "cold_test_listeners": strangers if strangers >= at_least else float("nan"),
         "test_rows": test.height,
         "test_outside": test.filter(~pl.col("track_id").is_in(learned.known.tracks.implode())).height,
     }

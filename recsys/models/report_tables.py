@@ -9,8 +9,10 @@ import polars as pl
 from recsys.models import beyond_accuracy
 from recsys.models.beyond_accuracy import THIRDS, Background
 from recsys.models.bootstrap import Difference, paired
+from recsys.models.disclosure import may_be_told
 from recsys.models.interactions import IntArray, Interactions
-from recsys.models.metrics import CUTS, Lists, Values, average_precision, ndcg, recall, reciprocal_rank
+from recsys.models.metrics import CUTS, BoolArray, Lists, Values, average_precision, ndcg, recall, reciprocal_rank
+from recsys.schemas import Figures
 
 MODELS = (
     "popular_world",
@@ -71,8 +73,6 @@ class Tested:
 
     Parameters
     ----------
-    row : numpy.ndarray
-        (n,) their positions among all listeners of the evaluated contributions, whatever the settings.
     home : numpy.ndarray
         (n,) positions in ``known.parts``; -1 where unknown.
     history : numpy.ndarray
@@ -80,10 +80,9 @@ class Tested:
     known : Interactions
     background : Background
     at_least : int
-        Test listeners of a part that is shown by itself.
+        Listeners behind everything that is told of a part, a history or all: no figure is of fewer.
     """
 
-    row: IntArray = field(repr=False)
     home: IntArray = field(repr=False)
     history: IntArray = field(repr=False)
     known: Interactions = field(repr=False)
@@ -94,6 +93,22 @@ class Tested:
         """Return (p,) how many of the listed are at home in each part."""
         home = self.home[lists.listeners]
         return np.bincount(home[home >= 0], minlength=len(self.known.parts))
+
+    def tells_parts(self, ranked: Mapping[str, Ranked]) -> BoolArray:
+        """Return (p,) which parts have a line of their own, by listeners who are known, and asked in either way."""
+        served = ranked[SERVED].kinds.values()
+        counts = np.column_stack([self.known.residents(), *(self.in_part(lists) for lists in served)])
+        totals = np.array([self.known.shape[0], *(len(lists.listeners) for lists in served)])
+        return may_be_told(counts, totals, at_least=self.at_least)
+
+    def tells_histories(self, ranked: Mapping[str, Ranked]) -> BoolArray:
+        """Return for each of ``HISTORIES`` whether it has a line of its own; strangers are no part of any total."""
+        served, buckets = ranked[SERVED].kinds.values(), len(HISTORIES)
+        counts = [np.bincount(self.history[lists.listeners], minlength=buckets)[1:] for lists in served]
+        totals = np.array([len(lists.listeners) for lists in served])
+        strangers = max(len(lists.cold.listeners) if lists.cold else 0 for lists in ranked.values())
+        warm = may_be_told(np.column_stack(counts), totals, at_least=self.at_least)
+        return np.concatenate([[strangers >= self.at_least], warm])
 
     def by_part(self, values: Values, lists: Lists) -> Values:
         """Return (p,) the mean of the listed who are at home in each part; NaN where there is nobody."""
@@ -123,17 +138,18 @@ def history_of(listens: IntArray) -> IntArray:
 
 def measured(ranked: Mapping[str, Ranked], tested: Tested) -> dict[str, float]:
     """Return all metrics by key; what cannot be measured is NaN, so that every run has the same keys."""
-    found = dict.fromkeys(metric_keys(), float("nan"))
+    found, told = dict.fromkeys(metric_keys(), float("nan")), tested.tells_parts(ranked)
     for model, lists in ranked.items():
         for kind, some in lists.kinds.items():
-            found |= {f"{model}.{kind}{name}": value for name, value in _metrics(some, tested).items()}
+            found |= {f"{model}.{kind}{name}": value for name, value in _metrics(some, tested, told).items()}
     of_all = next(iter(ranked.values())).unheard.listeners
     return found | {"history.local_share": beyond_accuracy.local_share_played(of_all, tested.background)}
 
 
 def by_part(ranked: Mapping[str, Ranked], tested: Tested, *, facts: pl.DataFrame) -> pl.DataFrame:
-    """Return a row of facts and metrics for each part with enough test listeners; NaN where there is no such model.
+    """Return a row of facts and metrics for each part with enough listeners; NaN where there is no such model.
 
+    Where the parts without a row had too few listeners together, the smallest with enough have none either.
     ``blend_minus.MODEL.ndcg_at_10`` with its ``_low`` and ``_high`` is what the part's listeners gain over each rival.
     """
     parts = tested.known.parts
@@ -148,7 +164,7 @@ def by_part(ranked: Mapping[str, Ranked], tested: Tested, *, facts: pl.DataFrame
     table = pl.DataFrame({**columns, **_gains(ranked, tested)}).join(
         facts, on="part", how="left", maintain_order="left"
     )
-    return table.filter(pl.col("test_listeners") >= tested.at_least).select(
+    return table.filter(pl.Series(tested.tells_parts(ranked))).select(
         pl.col(name).cast(kind) for name, kind in PART_SCHEMA.items()
     )
 
@@ -177,14 +193,14 @@ def below(by_part: pl.DataFrame) -> dict[str, float]:
 
 
 def by_history(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
-    """Return a row per model and number of past listens; NaN where a model has no list, or nobody listened so much."""
-    rows = []
+    """Return a row per model and number of past listens; NaN and no number where there is no list, or too few are."""
+    rows, told = [], tested.tells_histories(ranked)
     for model in MODELS:
         lists = ranked.get(model)
         for position, history in enumerate(HISTORIES):
-            some = _with_history(lists, tested, position) if lists else {}
+            some = _with_history(lists, tested, position) if lists and told[position] else {}
             means = {f"{kind}{name}": _mean(v) for kind, one in some.items() for name, v in _short(one).items()}
-            number = len(some[""].listeners) if some else 0
+            number = len(some[""].listeners) if some else None
             rows.append(
                 {"model": model, "history": history, "test_listeners": number}
                 | {name: means.get(name, float("nan")) for name in _SHORT_OF_KINDS}
@@ -193,11 +209,11 @@ def by_history(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
 
 
 def by_listener(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
-    """Return a row per test listener, without an id: place in the order of all, region, history, NDCG of each model."""
+    """Return a row per test listener, for the private store alone: schema :class:`recsys.schemas.Figures`."""
     asked = ranked[SERVED].unheard.listeners
     parts = (*tested.known.parts, None)
     columns = {
-        "row": tested.row[asked],
+        "listener": tested.known.listeners.gather(asked),
         "part": [parts[home] for home in tested.home[asked]],
         "history": [HISTORIES[position] for position in tested.history[asked]],
     }
@@ -212,9 +228,9 @@ def compare(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``against, heard ("removed", "kept"), metric, over, listeners, difference, low, high, relative``. Over is
-        ``listeners``, ``regions`` (the mean over regions of the means over their listeners), or ``history.BUCKET``, the
-        listeners of so many past listens; those of none are the same whether what was heard is kept or not.
+        ``against, heard ("removed", "kept"), metric, over, difference, low, high, relative``. Over is ``listeners``,
+        ``regions`` (the mean over regions of the means over their listeners), or ``history.BUCKET``, the listeners of
+        so many past listens, where they are enough; those of none are the same whether what was heard is kept or not.
     """
     rows = [
         {"heard": heard, **row}
@@ -246,13 +262,14 @@ def _minus(model: str) -> str:
     return f"{SERVED}_minus.{model}"
 
 
-def _metrics(lists: Lists, tested: Tested) -> dict[str, float]:
+def _metrics(lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
     values, residents = values_of(lists), tested.in_part(lists)
     by_home = {name: tested.by_part(value, lists) for name, value in values.items()}
+    asked = (residents > 0) & (residents.sum() >= tested.at_least)
     return {
         **{name: _mean(value) for name, value in values.items()},
-        **{f"macro_{name}": _mean(means[residents > 0]) for name, means in by_home.items()},
-        **{f"worst_{name}": _worst_tenth(by_home[name][residents >= tested.at_least]) for name in SHORT},
+        **{f"macro_{name}": _mean(means[asked]) for name, means in by_home.items()},
+        **{f"worst_{name}": _worst_tenth(by_home[name][told]) for name in SHORT},
         **_beyond_accuracy(lists, tested),
     }
 
@@ -287,12 +304,14 @@ def _compared(ranked: Mapping[str, Ranked], tested: Tested, kind: str) -> dict[s
     """Return the lists to compare by what they are compared over, then by model."""
     everybody = {model: lists.kinds[kind] for model, lists in ranked.items()}
     at_home = {model: some.of(tested.home[some.listeners] >= 0) for model, some in everybody.items()}
-    found = {"listeners": everybody, "regions": at_home}
-    for position, history in enumerate(HISTORIES):
-        split = {model: _with_history(lists, tested, position) for model, lists in ranked.items()}
+    found = {"listeners": everybody}
+    if len(at_home[SERVED].listeners) >= tested.at_least:
+        found["regions"] = at_home
+    for position in np.flatnonzero(tested.tells_histories(ranked)):
+        split = {model: _with_history(lists, tested, int(position)) for model, lists in ranked.items()}
         some = {model: lists[kind] for model, lists in split.items() if lists}
-        if SERVED in some and len(some[SERVED].listeners):
-            found[f"history.{history}"] = some
+        if SERVED in some:
+            found[f"history.{HISTORIES[position]}"] = some
     return found
 
 
@@ -306,7 +325,7 @@ def _differences(lists: Mapping[str, Lists], tested: Tested, *, over: str) -> It
     found = paired(np.column_stack(gains) if gains else np.zeros((len(served.listeners), 0)), strata)
     for (model, metric), difference in zip(pairs, found, strict=True):
         mean = _over(values[model][metric], strata)
-        told = {"against": model, "metric": metric, "over": over, "listeners": len(served.listeners)}
+        told = {"against": model, "metric": metric, "over": over}
         yield told | _row(difference, mean)
 
 
@@ -381,18 +400,12 @@ HISTORY_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "test_listeners": pl.Int64,
     **dict.fromkeys(_SHORT_OF_KINDS, pl.Float64),
 }
-LISTENER_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    "row": pl.Int64,
-    "part": pl.String,
-    "history": pl.String,
-    **dict.fromkeys(MODELS, pl.Float64),
-}
+LISTENER_SCHEMA: Mapping[str, pl.DataType] = {name: column.dtype for name, column in Figures.columns().items()}
 COMPARISON_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "against": pl.String,
     "heard": pl.String,
     "metric": pl.String,
     "over": pl.String,
-    "listeners": pl.Int64,
     **dict.fromkeys(("difference", "low", "high", "relative"), pl.Float64),
 }
 CURVE_SCHEMA: Mapping[str, type[pl.DataType]] = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64}

@@ -150,7 +150,8 @@ CELLS, STORE = "recsys/cells/contributions.py", "recsys/cells/store.py"
 PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coarsening.py"
 HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
 ONCE, BOUNDED, DENIED = "attack/test_release_once.py", "unit/test_contributions.py", "attack/test_default_deny.py"
-COUNTED = "unit/test_release.py"
+COUNTED, FIGURES = "unit/test_release.py", "attack/test_evaluations.py"
+DISCLOSED = "unit/test_disclosure.py::test_what_is_left_over_is_nobody_or_many"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # Noise
@@ -700,6 +701,81 @@ MUTATIONS: tuple[Mutation, ...] = (
         "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
         ("unit/test_affinities.py::test_only_the_owner_can_read_it",),
     ),
+    # Figures of single listeners
+    Mutation(
+        "MLflow holds a line for each test listener",
+        "pipelines/mlflow/logbook.py",
+        '        "curve": evaluation.curve,\n',
+        '        "curve": evaluation.curve,\n        "lines": evaluation.listeners,\n',
+        (
+            f"{FIGURES}::test_nobody_is_in_mlflow_by_hash_or_by_place_in_their_order",
+            f"{FIGURES}::test_no_table_in_mlflow_has_a_line_for_each_listener",
+        ),
+    ),
+    Mutation(
+        "MLflow holds how many listeners a small history or region has",
+        "recsys/models/disclosure.py",
+        "np.all(counts >= at_least, axis=1)",
+        "np.all(counts >= 1, axis=1)",
+        (f"{FIGURES}::test_no_count_of_few_listeners_is_in_mlflow", DISCLOSED),
+    ),
+    Mutation(
+        "what is not told is the rest of what is",
+        "recsys/models/disclosure.py",
+        "        told[group] = False\n",
+        "",
+        (f"{FIGURES}::test_no_count_of_few_listeners_follows_from_those_in_mlflow", DISCLOSED),
+    ),
+    Mutation(
+        "the figures of three listeners are measured and logged",
+        "recsys/models/evaluation.py",
+        "        if asked >= needed:\n",
+        "        if asked:\n",
+        ("unit/test_evaluation.py::test_of_a_few_listeners_nothing_is_measured",),
+    ),
+    Mutation(
+        "what was measured of an erased listener stays on the disk",
+        "pipelines/privacy/forget.py",
+        "    evaluations.erase(workspace, listeners)\n",
+        "",
+        ("unit/test_evaluations.py::test_a_forgotten_listener_is_in_the_rows_of_no_run",),
+    ),
+    Mutation(
+        "an experiment keeps who was forgotten while it ran",
+        "pipelines/experiments/paired_runs.py",
+        "still_personal(evaluation.listeners, permissions=permissions(job.consents, now=job.now))",
+        "still_personal(evaluation.listeners, permissions=job.permissions)",
+        (f"{FIGURES}::test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps",),
+    ),
+    Mutation(
+        "an erasure does not wait for who is writing",
+        "recsys/cells/evaluations.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
+        "",
+        ("unit/test_evaluations.py::test_an_erasure_waits_for_who_is_writing_and_then_finds_the_file",),
+    ),
+    Mutation(
+        "who withdrew is compared all the same",
+        "pipelines/experiments/paired_runs.py",
+        "return still_personal(rows, permissions=permissions(log, now=self.now))",
+        "return rows",
+        ("unit/test_compare.py::test_who_does_not_allow_it_any_more_is_in_no_comparison",),
+    ),
+    Mutation(
+        "figures of listeners are kept for good",
+        "recsys/cells/evaluations.py",
+        "if _night(folder) < first]",
+        "if _night(folder) > night]",
+        ("unit/test_evaluations.py::test_rows_go_with_the_last_night_of_their_data",),
+    ),
+    Mutation(
+        "everybody on the machine can read the figures of listeners",
+        "recsys/cells/evaluations.py",
+        "replace_file(file, content.getvalue(), mode=0o600)",
+        "replace_file(file, content.getvalue())",
+        ("unit/test_evaluations.py::test_only_the_owner_can_read_them",),
+    ),
+    # The log
     Mutation(
         "the access log holds the query",
         "recsys/serving/middleware/access_log.py",

@@ -1,16 +1,32 @@
-"""Runs written by hand into an MLflow store: what a run logs that comparing and promoting read, and nothing else."""
+"""Runs written by hand: what comparing and promoting read of an MLflow store and a workspace, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from pipelines.experiments.paired_runs import LISTENERS
+from pipelines.experiments.paired_runs import Figures
 from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import LoggedRun, Registry
+from recsys.cells import evaluations
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.models.report_tables import LISTENER_SCHEMA, MODELS
 from recsys.settings import load_settings
+from recsys.workspace import Workspace
 
 PARTS = ("PT-1", "PT-1", "PT-1", "PT-2")
+LAST_NIGHT = date(2026, 10, 4)
+NOW = datetime(2026, 10, 5, 6, 0, tzinfo=UTC)
+
+
+def workspace_of(folder: Path) -> Workspace:
+    """The workspace of the runs that are logged in a folder."""
+    return Workspace(folder / "workspace").prepare()
+
+
+def figures_of(folder: Path) -> Figures:
+    return Figures(workspace_of(folder), load_settings(), NOW)
 
 
 def log_run(
@@ -27,17 +43,45 @@ def log_run(
     metrics: Mapping[str, float] | None = None,
     facts: Mapping[str, Mapping[str, object]] | None = None,
 ) -> LoggedRun:
-    """Log a run of the served model's NDCG by listener, and a region's means; or one of too few nights, without any."""
-    keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in (models or {}).items()}
+    """Log a run of a region's means, with the served model's NDCG by listener; or one of too few nights, without any.
+
+    All listeners allow everything, and so few are enough, unless the models' settings say otherwise.
+    """
+    asked = {"min_listeners_in_table": 1, **(models or {})}
+    keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in asked.items()}
     digests = {"data.digest": data, "code.digest": code, "atlas.version": atlas}
-    tags = {**digests, "night": "2026-10-04", "champion.version": "none"}
+    tags = {**digests, "night": LAST_NIGHT.isoformat(), "champion.version": "none"}
     with tracking.run(folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:
-            listeners = pl.DataFrame({"row": range(len(gains)), "part": parts, "history": "1-5", "blend": gains})
-            run.table(listeners, LISTENERS)
+            listeners = figures(gains, parts)
+            decide(folder, *range(len(gains)))
+            with evaluations.held(workspace_of(folder)):
+                evaluations.write(workspace_of(folder), listeners, run=run.id, night=LAST_NIGHT)
             run.table(_regions(listeners, facts or {}), "regions")
             run.metrics({"blend.ndcg_at_10": sum(gains) / len(gains), **(metrics or {})})
     return next(Registry(folder).runs())
+
+
+def figures(gains: Sequence[float], parts: Sequence[str | None]) -> pl.DataFrame:
+    """Rows of the private store: a listener each, whose lists by every model are as good."""
+    rows = {"listener": list(map(listener, range(len(gains)))), "part": parts, "history": "1-5"}
+    return pl.DataFrame({**rows, **dict.fromkeys(MODELS, gains)}, schema=LISTENER_SCHEMA)
+
+
+def listener(number: int) -> str:
+    return f"{number:032x}"
+
+
+def decide(folder: Path, *numbers: int, state: State = State.GIVEN, purpose: Purpose | None = None) -> None:
+    """Let some listeners give consent for two days, or withdraw it for one; for all purposes unless one is named."""
+    at, purposes = NOW - timedelta(days=1 + (state == State.GIVEN)), [purpose] if purpose else list(Purpose)
+    log = ConsentLog(workspace_of(folder).consents)
+    log.append([Entry(listener(number), each, state, at, "2026-09") for number in numbers for each in purposes])
+
+
+def withdraw(folder: Path, *numbers: int) -> None:
+    """Let some listeners withdraw personalisation."""
+    decide(folder, *numbers, state=State.WITHDRAWN, purpose=Purpose.PERSONALISATION)
 
 
 def _regions(listeners: pl.DataFrame, facts: Mapping[str, Mapping[str, object]]) -> pl.DataFrame:

@@ -1,16 +1,22 @@
 """Two runs side by side, against values derived by hand."""
 
+import re
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
-from support.runs import log_run
+from support.runs import NOW, decide, figures_of, log_run, withdraw, workspace_of
 
 from pipelines.base.terminal import print_table
 from pipelines.experiments.compare import compare, metrics_table, parts, regions_table, settings_table, why
-from pipelines.experiments.paired_runs import gain, gains_by_part
+from pipelines.experiments.paired_runs import Figures, gain, gains_by_part
 from pipelines.mlflow.model_registry import Registry
+from recsys.cells import evaluations
+from recsys.consents.log import Purpose, State
 from recsys.errors import InputError
+from recsys.settings import load_settings
+from recsys.workspace import Workspace
 
 SCORES = {"global.ndcg_at_10": 0.1, "regional.ndcg_at_10": 0.2, "blend.ndcg_at_10": 0.3}
 FACTS = {"train_rows": 900, "own_model": True, "gate_open": True, "own_weight": 0.25, **SCORES}
@@ -37,7 +43,7 @@ def test_without_homes_a_gain_is_the_mean_over_listeners() -> None:
 
 
 def test_the_regions_gains_are_their_listeners() -> None:
-    found = gains_by_part(pairs(("b", 0.2, 0.3), ("a", 0.1, 0.4), (None, 0.0, 1.0)))
+    found = gains_by_part(pairs(("b", 0.2, 0.3), ("a", 0.1, 0.4), (None, 0.0, 1.0)), at_least=1)
     assert {row["part"]: round(row["difference"], 6) for row in found.iter_rows(named=True)} == {"a": 0.3, "b": 0.1}
 
 
@@ -82,7 +88,7 @@ def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[st
         metrics={"blend.coverage": 0.7},
         facts={"PT-2": {"gate_open": False}},
     )
-    found = compare(Registry(mlruns), left, right)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
     assert found.settings == [("models.factors", "16", "32")]
     # PT-1 gains 0.2 for each of three, PT-2 loses 0.1
     assert found.as_json() | {"left": "", "right": ""} == {
@@ -101,7 +107,7 @@ def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[st
 def test_other_data_has_no_intervals_and_says_so(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
     left = log_run(mlruns, "left", gains=[0.1] * 4)
     right = log_run(mlruns, "right", gains=[0.2] * 4, data="d2")
-    found = compare(Registry(mlruns), left, right)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
     assert (found.gain, found.regions["low"].null_count()) == (None, 2)
     assert found.as_json()["same_data"] is False
     print_table(metrics_table(found))
@@ -111,20 +117,23 @@ def test_other_data_has_no_intervals_and_says_so(mlruns: Path, capfd: pytest.Cap
 def test_other_regions_are_not_paired(mlruns: Path) -> None:
     left = log_run(mlruns, "left", gains=[0.1] * 4)
     right = log_run(mlruns, "right", gains=[0.2] * 4, atlas="a2")
-    assert compare(Registry(mlruns), left, right).unpaired == "their regions differ: atlas a1 and a2"
+    assert (
+        compare(Registry(mlruns), left, right, figures=figures_of(mlruns)).unpaired
+        == "their regions differ: atlas a1 and a2"
+    )
 
 
 def test_listeners_of_whom_one_run_knows_nothing_are_not_left_out_silently(mlruns: Path) -> None:
     left = log_run(mlruns, "left", gains=[0.1] * 4)
     moved = log_run(mlruns, "moved", gains=[0.2] * 4, parts=["PT-1", "PT-1", "PT-2", "PT-2"])
     with pytest.raises(InputError, match=r"asked 4 listeners and .* 4, of whom 3 are the same"):
-        compare(Registry(mlruns), left, moved)
+        compare(Registry(mlruns), left, moved, figures=figures_of(mlruns))
 
 
 def test_other_code_is_paired_and_named(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
     left = log_run(mlruns, "left", gains=[0.1] * 4)
     right = log_run(mlruns, "right", gains=[0.2] * 4, code="c2")
-    found = compare(Registry(mlruns), left, right)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
     assert found.gain is not None
     assert (found.as_json()["same_data"], found.as_json()["same_code"]) == (True, False)
     print_table(metrics_table(found))
@@ -134,6 +143,58 @@ def test_other_code_is_paired_and_named(mlruns: Path, capfd: pytest.CaptureFixtu
 def test_what_was_asked_differently_is_among_the_settings(mlruns: Path) -> None:
     left = log_run(mlruns, "left", gains=[0.1] * 4)
     right = log_run(mlruns, "right", gains=[0.2] * 4, models={"gap_nights": 1})
-    found = compare(Registry(mlruns), left, right)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
     assert found.settings == [("models.gap_nights", "0", "1")]
     assert "models.gap_nights is 0 and 1" in found.unpaired
+
+
+def test_a_run_whose_listeners_rows_are_gone_says_what_to_do(mlruns: Path) -> None:
+    left, right = (log_run(mlruns, name, gains=[0.1] * 4) for name in ("left", "right"))
+    evaluations.expire(workspace_of(mlruns), date(2026, 11, 8), nights=35)  # that of the runs is 2026-10-04
+    with pytest.raises(InputError, match=rf"no figures of the listeners of {re.escape(left.label)}: .* 35") as refused:
+        compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
+    assert refused.value.exit_code == 65
+    assert "--workspace" in refused.value.hint
+    elsewhere = Figures(Workspace(mlruns / "elsewhere"), load_settings(), NOW)
+    with pytest.raises(InputError, match=r"the workspace .*elsewhere has no figures"):
+        compare(Registry(mlruns), left, right, figures=elsewhere)
+    assert not (mlruns / "elsewhere").exists()
+
+
+def test_who_does_not_allow_it_any_more_is_in_no_comparison(mlruns: Path) -> None:
+    """The last of four gains most, in PT-2 alone, and withdraws; so PT-2 is left out, and the gain is that of PT-1."""
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2, 0.2, 0.2, 0.9])
+    assert compare(Registry(mlruns), left, right, figures=figures_of(mlruns)).as_json()["difference"] == 0.45
+    withdraw(mlruns, 3)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
+    assert found.as_json()["difference"] == 0.1
+    assert found.regions.filter(pl.col("part") == "PT-2")["low"].to_list() == [None]
+
+
+def test_a_place_that_may_not_be_used_any_more_is_in_no_comparison(mlruns: Path) -> None:
+    left = log_run(mlruns, "left", gains=[0.1] * 4)
+    right = log_run(mlruns, "right", gains=[0.2, 0.2, 0.2, 0.9])
+    for purpose in (Purpose.CONTRIBUTE_TRENDS, Purpose.LOCAL_TRENDS):
+        decide(mlruns, 3, state=State.WITHDRAWN, purpose=purpose)
+    assert compare(Registry(mlruns), left, right, figures=figures_of(mlruns)).as_json()["difference"] == 0.1
+
+
+@pytest.mark.parametrize(("left_over", "told"), [(2, False), (3, True)])
+def test_of_the_few_who_still_allow_it_nothing_is_told(mlruns: Path, left_over: int, told: bool) -> None:
+    least = {"min_listeners_in_table": 3}
+    left, right = (log_run(mlruns, name, gains=[0.1] * 4, models=least) for name in ("left", "right"))
+    withdraw(mlruns, *range(left_over, 4))
+    if told:
+        assert compare(Registry(mlruns), left, right, figures=figures_of(mlruns)).gain is not None
+        return
+    with pytest.raises(InputError, match=r"fewer than 3 of the listeners .* still allow it"):
+        compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
+
+
+def test_of_the_few_who_still_have_a_home_nothing_is_told(mlruns: Path) -> None:
+    parts = ["PT-1", "PT-1", None, None]
+    least = {"min_listeners_in_table": 3}
+    left, right = (log_run(mlruns, name, gains=[0.1] * 4, parts=parts, models=least) for name in ("left", "right"))
+    with pytest.raises(InputError, match=r"fewer than 3 of the listeners .* still allow it"):
+        compare(Registry(mlruns), left, right, figures=figures_of(mlruns))

@@ -11,6 +11,7 @@ from support.listening import FIRST_NIGHT, contributions, world
 from recsys.models.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
 from recsys.models.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
+from recsys.schemas import Figures, at_border
 from recsys.settings import ModelsSettings, load_settings
 
 SINGLE = tuple(model for model in MODELS if model != "blend")
@@ -112,7 +113,7 @@ def test_comparisons_are_those_of_the_listeners_in_pairs(evaluation: Evaluation)
     table = evaluation.comparisons
     there = [row["history"] for row in evaluation.by_history.iter_rows(named=True) if row["model"] == "blend"]
     overs = {"listeners", "regions"} | {f"history.{history}" for history in there if history != "0"}
-    warm = table.filter(pl.col("over") != "history.0", pl.col("listeners") > 0)
+    warm = table.filter(pl.col("over") != "history.0")
     assert set(warm["over"]) <= overs
     for over in set(warm["over"]):
         found = warm.filter(pl.col("over") == over).select("heard", "metric", "against").rows()
@@ -160,12 +161,13 @@ def test_plays_of_tracks_outside_the_vocabulary_are_counted() -> None:
     assert (found.sizes["test_rows"], found.sizes["test_outside"]) == (3, 2)
 
 
-def test_listeners_are_rows_without_an_id(evaluation: Evaluation, listened: pl.DataFrame) -> None:
-    table = evaluation.listeners
-    assert table.columns == ["row", "part", "history", *MODELS]
+def test_every_test_listener_has_a_row_for_the_private_store(evaluation: Evaluation, listened: pl.DataFrame) -> None:
+    table = at_border(evaluation.listeners, Figures)
+    assert table.columns == ["listener", "part", "history", *MODELS]
+    assert len(table) == evaluation.sizes["test_listeners"]
     assert table["blend"].mean() == pytest.approx(evaluation.metrics["blend.ndcg_at_10"])
-    homes = listened.group_by("listener").agg(pl.col("part").first()).sort("listener")["part"]
-    assert homes.gather(table["row"]).to_list() == table["part"].to_list()
+    homes = dict(listened.select("listener", "part").unique().iter_rows())
+    assert [homes[listener] for listener in table["listener"]] == table["part"].to_list()
 
 
 def test_a_row_is_the_same_listener_under_other_settings() -> None:
@@ -173,14 +175,14 @@ def test_a_row_is_the_same_listener_under_other_settings() -> None:
     once, other = (
         evaluate(rows, settings=models(factors=8, min_listeners_per_track=least)).listeners for least in (20, 60)
     )
-    both = once.join(other, on="row")
+    both = once.join(other, on="listener")
     assert len(both) > 0
     assert both["part"].to_list() == both["part_right"].to_list()
     assert both["history"].to_list() == both["history_right"].to_list()
 
 
 def test_no_listener_is_in_what_leaves(evaluation: Evaluation, listened: pl.DataFrame) -> None:
-    frames = (evaluation.by_part, evaluation.by_history, evaluation.comparisons, evaluation.listeners, evaluation.facts)
+    frames = (evaluation.by_part, evaluation.by_history, evaluation.comparisons, evaluation.facts, evaluation.curve)
     left = repr(evaluation) + "".join(frame.write_csv() for frame in frames)
     assert not [listener for listener in listened["listener"].unique() if listener in left]
 
@@ -190,6 +192,58 @@ def test_parts_with_few_test_listeners_have_no_row() -> None:
     table = evaluate(rows, settings=models(factors=8, min_listeners_in_table=50)).by_part
     assert 0 < len(table) < 4
     assert (table["test_listeners"] >= 50).all()
+
+
+def small_counts(evaluation: Evaluation, *, at_least: int) -> list[float]:
+    """Every number of listeners that is told, and every one that follows from the others, and is too small."""
+    sizes, parts, histories = evaluation.sizes, evaluation.by_part, evaluation.by_history
+    warm = histories.filter(pl.col("model") == "blend", pl.col("history") != "0")["test_listeners"]
+    told = [
+        *(sizes[key] for key in ("listeners", "test_listeners", "cold_test_listeners")),
+        *parts["listeners"], *parts["test_listeners"], *histories["test_listeners"].drop_nulls(),
+    ]  # fmt: skip
+    left = [
+        sizes["listeners"] - parts["listeners"].sum(),
+        sizes["test_listeners"] - parts["test_listeners"].sum(),
+        sizes["test_listeners"] - warm.sum(),
+    ]
+    return [number for number in told if number < at_least] + [number for number in left if 0 < number < at_least]
+
+
+@pytest.mark.parametrize("at_least", [5, 10, 20, 40])
+def test_no_number_of_few_listeners_is_told_nor_follows_from_what_is(at_least: int) -> None:
+    rows = world(7, listeners=300, tracks=80, parts=6, nights=12, plays=15)
+    found = evaluate(rows, settings=models(factors=8, min_listeners_in_table=at_least))
+    assert found.by_part.height > 1
+    assert small_counts(found, at_least=at_least) == []
+    hidden = found.by_history.filter(pl.col("test_listeners").is_null())
+    assert hidden.select(pl.col("ndcg_at_10", "recall_at_20").is_nan().all()).row(0) == (True, True)
+    told = {f"history.{history}" for history in found.by_history.drop_nulls("test_listeners")["history"]}
+    assert set(found.comparisons["over"]) == {"listeners", "regions", *told}
+
+
+def test_of_a_few_listeners_nothing_is_measured() -> None:
+    """Three hear something new on the test night, and every figure of the run would be theirs."""
+    past = [(f"{i}", 0, "P", track, 1) for i in range(6) for track in ("x", f"y{i % 2}")]
+    test = [(f"{i}", 2, "P", f"y{(i + 1) % 2}", 1) for i in range(3)]
+    rows = contributions([*past, ("0", 1, "P", "x", 1), *test])
+    keys = {**TWO_A_TRACK, "min_listeners_per_track": 1}
+    found = evaluate(rows, settings=models(**keys | {"min_listeners_in_table": 4}))
+    assert found.note == "Fewer than 4 known listeners played a known track for the first time on the test nights."
+    assert (found.metrics, found.sizes, found.listeners.height) == ({}, {}, 0)
+    assert found.trained is not None  # whoever goes on with the models can
+    assert evaluate(rows, settings=models(**keys | {"min_listeners_in_table": 3})).sizes["test_listeners"] == 3
+
+
+def test_of_the_few_who_are_at_home_somewhere_no_mean_is_told() -> None:
+    past = [(f"{i:02}", 0, "P" if i < 2 else None, track, 1) for i in range(12) for track in ("x", f"y{i % 2}")]
+    test = [(f"{i:02}", 2, None, f"y{(i + 1) % 2}", 1) for i in range(12)]
+    rows = contributions([*past, ("00", 1, "P", "x", 1), *test])
+    keys = {**TWO_A_TRACK, "min_listeners_per_track": 1}
+    found = evaluate(rows, settings=models(**keys | {"min_listeners_in_table": 3}))
+    assert found.sizes["test_listeners"] == 12
+    assert np.isnan(found.metrics["blend.macro_ndcg_at_10"])
+    assert set(found.comparisons["over"]) == {"listeners", "history.1-5"}
 
 
 def test_the_same_for_any_order_of_the_rows() -> None:
@@ -321,9 +375,18 @@ def test_a_world_of_two_listeners_and_two_tracks_can_be_measured(part: str | Non
     assert np.isnan(found.metrics["blend.macro_ndcg_at_10"]) == (part is None)
 
 
+TWO_A_TRACK = {
+    "factors": 4,
+    "min_listeners_per_track": 2,
+    "validation_nights": 1,
+    "test_nights": 1,
+    "min_listeners_in_table": 1,
+}
+
+
 def test_tracks_that_came_up_on_the_validation_nights_are_measured_too() -> None:
     """Before those nights no track had two listeners, so that the blend has nothing to be learned from."""
     rows = [("a", 0, "P", "x", 1), ("b", 1, "P", "x", 1), ("b", 1, "P", "y", 1), ("c", 1, "P", "y", 1)]
-    keys = models(factors=4, min_listeners_per_track=2, validation_nights=1, test_nights=1)
+    keys = models(**TWO_A_TRACK)
     found = evaluate(contributions([*rows, ("a", 2, "P", "y", 1)]), settings=keys)
     assert (found.note, found.sizes["tracks"]) == ("", 2)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.runs import log_run
+from support.runs import NOW, log_run, workspace_of
 
 from pipelines.experiments.champion import settings_of
 from pipelines.experiments.promote import go_back, promote
@@ -22,7 +22,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def crowned(folder: Path, run: LoggedRun) -> int:
-    return int(promote(folder, run.id, workspace=folder / "workspace")["champion"])
+    return int(promote(folder, run.id, workspace=workspace_of(folder).root, now=NOW)["champion"])
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def champion(mlruns: Path, defaults: LoggedRun) -> LoggedRun:
 
 def test_a_run_that_beats_the_champion_takes_its_place(mlruns: Path, champion: LoggedRun) -> None:
     better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
-    done = promote(mlruns, "better", workspace=mlruns)
+    done = promote(mlruns, "better", workspace=workspace_of(mlruns).root, now=NOW)
     # every listener gains 0.2, so every mean and every draw of them does
     assert (done["champion"], done["before"], done["difference"], done["low"], done["high"]) == (2, 1, 0.2, 0.2, 0.2)
     now = Registry(mlruns).champion()
@@ -52,7 +52,7 @@ def test_a_run_that_beats_the_champion_takes_its_place(mlruns: Path, champion: L
 def test_a_difference_that_may_be_chance_is_refused_and_moves_nothing(mlruns: Path, champion: LoggedRun) -> None:
     log_run(mlruns, "luck", gains=MIXED, models={"factors": 32})
     with pytest.raises(NotBetterError, match=r"does not beat the champion, version 1: .* above zero") as refused:
-        promote(mlruns, "luck", workspace=mlruns)
+        promote(mlruns, "luck", workspace=workspace_of(mlruns).root, now=NOW)
     assert refused.value.exit_code == 65
     now = Registry(mlruns).champion()
     assert now is not None
@@ -62,20 +62,20 @@ def test_a_difference_that_may_be_chance_is_refused_and_moves_nothing(mlruns: Pa
 def test_runs_on_different_data_are_not_compared(mlruns: Path, champion: LoggedRun) -> None:
     log_run(mlruns, "later", gains=HIGH, models={"factors": 32}, data="d2")
     with pytest.raises(InputError, match=r"their data differ: d1 .* and d2"):
-        promote(mlruns, "later", workspace=mlruns)
+        promote(mlruns, "later", workspace=workspace_of(mlruns).root, now=NOW)
     log_run(mlruns, "champion again", gains=LOW, models={"factors": 16}, data="d2")
-    assert promote(mlruns, "later", workspace=mlruns)["champion"] == 2
+    assert promote(mlruns, "later", workspace=workspace_of(mlruns).root, now=NOW)["champion"] == 2
 
 
 def test_runs_that_were_asked_differently_are_not_compared(mlruns: Path, champion: LoggedRun) -> None:
     log_run(mlruns, "easier", gains=HIGH, models={"factors": 32, "min_listeners_per_track": 500})
     with pytest.raises(InputError, match=r"models\.min_listeners_per_track is 20 and 500"):
-        promote(mlruns, "easier", workspace=mlruns)
+        promote(mlruns, "easier", workspace=workspace_of(mlruns).root, now=NOW)
 
 
 def test_the_champions_own_settings_change_nothing(mlruns: Path, champion: LoggedRun) -> None:
     log_run(mlruns, "again", gains=HIGH, models={"factors": 16})
-    done = promote(mlruns, "again", workspace=mlruns)
+    done = promote(mlruns, "again", workspace=workspace_of(mlruns).root, now=NOW)
     assert (done["status"], done["champion"], done["run"]) == ("nothing new", 1, champion.id)
 
 
@@ -115,15 +115,15 @@ def test_the_first_champion_may_not_be_surely_worse_than_another_model_of_its_ow
 def test_the_first_champion_has_to_beat_the_defaults(mlruns: Path, defaults: LoggedRun) -> None:
     log_run(mlruns, "luck", gains=[0.2, 0.0, 0.3, 0.2], models={"factors": 32})
     with pytest.raises(NotBetterError, match=rf"does not beat the defaults.* that of defaults \({defaults.id[:8]}\)"):
-        promote(mlruns, "luck", workspace=mlruns)
+        promote(mlruns, "luck", workspace=workspace_of(mlruns).root, now=NOW)
     assert Registry(mlruns).champion() is None
     log_run(mlruns, "better", gains=LOW, models={"factors": 16})
-    done = promote(mlruns, "better", workspace=mlruns)
+    done = promote(mlruns, "better", workspace=workspace_of(mlruns).root, now=NOW)
     assert (done["champion"], done["before"], done["difference"]) == (1, None, 0.1)
 
 
 def test_the_defaults_themselves_may_be_the_first_champion(mlruns: Path, defaults: LoggedRun) -> None:
-    assert "difference" not in promote(mlruns, "defaults", workspace=mlruns)
+    assert "difference" not in promote(mlruns, "defaults", workspace=workspace_of(mlruns).root, now=NOW)
     now = Registry(mlruns).champion()
     assert now is not None
     assert now.run.id == defaults.id
@@ -133,7 +133,7 @@ def test_the_defaults_are_those_of_the_operators_file(mlruns: Path, defaults: Lo
     file = mlruns / "settings.toml"
     file.write_text("[models]\nfactors = 32\n")
     log_run(mlruns, "theirs", gains=LOWEST, models={"factors": 32})
-    assert promote(mlruns, "theirs", workspace=mlruns, settings_file=file)["champion"] == 1
+    assert promote(mlruns, "theirs", workspace=workspace_of(mlruns).root, now=NOW, settings_file=file)["champion"] == 1
 
 
 def test_what_the_operators_file_sets_over_the_champion_has_to_be_beaten(mlruns: Path, champion: LoggedRun) -> None:
@@ -143,18 +143,18 @@ def test_what_the_operators_file_sets_over_the_champion_has_to_be_beaten(mlruns:
     with pytest.raises(
         InputError, match=r"version 1 \(with factors from the settings file .* no run with those settings"
     ):
-        promote(mlruns, "better", workspace=mlruns, settings_file=file)
+        promote(mlruns, "better", workspace=workspace_of(mlruns).root, now=NOW, settings_file=file)
     log_run(mlruns, "what nights use", gains=HIGH, models={"factors": 8})
     for name in ("better", "what nights use"):
         with pytest.raises(NotBetterError, match="with factors from the settings file"):
-            promote(mlruns, name, workspace=mlruns, settings_file=file)
-    assert promote(mlruns, "better", workspace=mlruns)["champion"] == 2
+            promote(mlruns, name, workspace=workspace_of(mlruns).root, now=NOW, settings_file=file)
+    assert promote(mlruns, "better", workspace=workspace_of(mlruns).root, now=NOW)["champion"] == 2
 
 
 def test_without_a_run_of_the_defaults_a_first_champion_is_told_to_make_one(mlruns: Path) -> None:
     log_run(mlruns, "alone", gains=HIGH, models={"factors": 32})
     with pytest.raises(InputError, match="no run with those settings") as refused:
-        promote(mlruns, "alone", workspace=mlruns)
+        promote(mlruns, "alone", workspace=workspace_of(mlruns).root, now=NOW)
     assert "`hearabouts evaluate` without --config first" in refused.value.hint
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_measured_nothing_is_never_champion(mlruns: Path, defaults: L
     log_run(mlruns, "nan", gains=LOW, models={"factors": 32}, metrics={"blend.ndcg_at_10": float("nan")})
     for name in ("nothing", "nan"):
         with pytest.raises(NotBetterError, match="measured nothing"):
-            promote(mlruns, name, workspace=mlruns)
+            promote(mlruns, name, workspace=workspace_of(mlruns).root, now=NOW)
     assert Registry(mlruns).champion() is None
 
 
@@ -171,15 +171,44 @@ def test_a_newer_run_of_the_champion_that_measured_nothing_is_no_rival(mlruns: P
     log_run(mlruns, "nothing", gains=[], models={"factors": 16}, measured=False)
     log_run(mlruns, "worse", gains=LOWEST, models={"factors": 32})
     with pytest.raises(NotBetterError, match="does not beat the champion"):
-        promote(mlruns, "worse", workspace=mlruns)
+        promote(mlruns, "worse", workspace=workspace_of(mlruns).root, now=NOW)
 
 
 def test_a_run_by_other_code_is_no_rival(mlruns: Path, champion: LoggedRun) -> None:
     log_run(mlruns, "newer code", gains=HIGH, models={"factors": 32}, code="c2")
     with pytest.raises(InputError, match="their code differs: c1 and c2"):
-        promote(mlruns, "newer code", workspace=mlruns)
+        promote(mlruns, "newer code", workspace=workspace_of(mlruns).root, now=NOW)
     log_run(mlruns, "champion again", gains=LOW, models={"factors": 16}, code="c2")
-    assert promote(mlruns, "newer code", workspace=mlruns)["champion"] == 2
+    assert promote(mlruns, "newer code", workspace=workspace_of(mlruns).root, now=NOW)["champion"] == 2
+
+
+def test_a_rival_whose_listeners_rows_are_gone_is_passed_over_and_named(mlruns: Path, champion: LoggedRun) -> None:
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    forget_rows(champion, mlruns)
+    with pytest.raises(InputError, match=r"no figures of the listeners of first") as refused:
+        crowned(mlruns, better)
+    assert refused.value.exit_code == 65
+    assert "Evaluate both on the data of today" in refused.value.hint
+    again = log_run(mlruns, "champion again", gains=LOW, models={"factors": 16})
+    log_run(mlruns, "champion elsewhere", gains=HIGH, models={"factors": 16})
+    forget_rows(next(Registry(mlruns).runs()), mlruns)
+    assert crowned(mlruns, better) == 2
+    assert again.id != champion.id
+
+
+def test_a_challenger_whose_listeners_rows_are_gone_is_told_to_evaluate_again(
+    mlruns: Path, champion: LoggedRun
+) -> None:
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    forget_rows(better, mlruns)
+    with pytest.raises(InputError, match=r"no figures of the listeners of better") as refused:
+        crowned(mlruns, better)
+    assert "evaluate both runs again" in refused.value.hint
+
+
+def forget_rows(run: LoggedRun, folder: Path) -> None:
+    [file] = workspace_of(folder).private.rglob(f"{run.id}.parquet")
+    file.unlink()
 
 
 def test_before_the_first_champion_came_the_defaults(mlruns: Path, champion: LoggedRun) -> None:

@@ -78,7 +78,9 @@ EXPORT = """\
 "track_id": "t000123", "plays": 3}
 {"kind": "taste", "night": "2026-10-04", "used_for": [], "track_id": "t000456", "closeness": 2.25, \
 "meaning": "We think that this track is close to what you play."}
-{"kind": "end", "lines": 4}
+{"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
+"ndcg_at_10": {"global": 0.31, "blend": 0.42}}
+{"kind": "end", "lines": 5}
 """
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending"}

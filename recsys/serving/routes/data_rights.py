@@ -45,7 +45,9 @@ class Erasure(TypedDict):
 def data(who: Listener, parts: Parts) -> StreamingResponse:
     """Stream everything held about the listener: decisions, and what is stored by night with its place and track.
 
-    A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first.
+    A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first. An
+    `evaluation` is how well each of the models that are compared would have ranked for the listener what was played on
+    the last nights up to its own (NDCG at 10, from 0 to 1), after so many listens in `history`.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     lines = _lines(who, parts)
@@ -132,6 +134,8 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
         line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
     if record.earned is not None:
         line |= {f"earned_of_{nights}_nights": round(earned, 4) for nights, earned in record.earned.items()}
+    if record.kind == "evaluation":
+        line |= {"region": record.place, "history": record.history, "ndcg_at_10": record.ndcg}
     return line
 
 

@@ -162,6 +162,13 @@ def _collected(settings: Settings) -> list[Collected]:
             "seen_by": f"{_OPERATOR}; it puts your own list in order",
         },
         {
+            "what": "how well each way to make lists would have foreseen what you played on the last nights",
+            "purposes": [personal],
+            "how_coarse": "a number from 0 to 1 each, and your region, under a keyed hash of the user id",
+            "kept": f"{nights} nights",
+            "seen_by": f"{_OPERATOR}; others see means over many listeners",
+        },
+        {
             "what": "where the app says you are, when it asks for your list",
             "purposes": [local],
             "how_coarse": f"{_cell(FINEST)}; anything finer is refused",

@@ -15,7 +15,8 @@ class Record:
     ----------
     kind : str
         ``contribution``: what was played; ``balance``: what the listener had earned and not spent after a night;
-        ``taste``: a track that is held to be close to what the listener plays.
+        ``taste``: a track that is held to be close to what the listener plays; ``evaluation``: how well each model would
+        have ranked for the listener what was played on the last nights of a run.
     night : date
     place : str or None
         The id of the region or country it is counted in.
@@ -30,6 +31,10 @@ class Record:
     earned : mapping of int to float or None
         Of a balance: how much more the listener may add, by the number of nights over which that is bounded; the
         square of one track that counts in full is 1.
+    history : str or None
+        Of an evaluation: how many listens the listener had before.
+    ndcg : mapping of str to float, or None
+        Of an evaluation: NDCG at 10 by model, 0 to 1.
     """
 
     kind: str
@@ -41,6 +46,8 @@ class Record:
     closeness: float | None = None
     played: bool | None = None
     earned: Mapping[int, float] | None = None
+    history: str | None = None
+    ndcg: Mapping[str, float] | None = None
 
 
 ListenerRecords = Callable[[str], Iterator[Record]]
