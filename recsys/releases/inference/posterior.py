@@ -28,6 +28,9 @@ _SIZE_ROUNDS = 100
 _UNFORESEEN = 0.01  # share of a place's counts that may be of any track, whatever is around it
 _FAR = 5.0  # standard deviations of a measured size that are looked at
 
+_EVERYBODY = (
+    0.01  # share of a place's counts: nearly all listeners play such a track, which leaves it no room to depart
+)
 _BEYOND_NOISE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
 _TAIL_SHARE, _TAIL_WIDTH = 1e-4, 3.0  # one track in ten thousand may be off by three times as much: a local breakout
@@ -166,7 +169,7 @@ def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     size, share = typical, (1 - _UNFORESEEN) * shares(rest) + _UNFORESEEN / rest.mean.shape[1]
     for _ in range(_ROUNDS):
         mean = np.maximum(size, 1.0)[:, None] * share
-        departure = mean + (np.exp(spread**2)[:, None] * (1 + rest.relative_variance) - 1) * mean**2
+        departure = mean + (_per_track(np.exp(spread**2)) * (1 + rest.relative_variance) - 1) * mean**2
         total = noisy.variance + departure
         lacking = 1 - (share * departure / total).sum(axis=1)
         voice = (departure + (lacking / (share**2 / total).sum(axis=1))[:, None] * share) / total
@@ -255,7 +258,8 @@ def evidence_for_spreads(noisy: Noisy, *, rest: Belief, size: Size, tracks: int 
     It is read from the tracks that are largest in the surroundings: chosen by them and not by the place's own noise.
     """
     rest = Belief(*np.broadcast_arrays(rest.mean, rest.relative_variance, noisy.counts)[:2])
-    largest = np.argsort(-rest.mean, axis=1, kind="stable")[:, :tracks]
+    share = shares(rest)
+    largest = np.argsort(-np.where(share < _EVERYBODY, share, 0), axis=1, kind="stable")[:, :tracks]
     few = Noisy(_take(noisy.counts, largest), _take(noisy.variance, largest))
     columns = []
     for spread in SPREADS:
@@ -300,6 +304,25 @@ def belief(noisy: Noisy, prior: Prior) -> Belief:
         variance / np.maximum(mean, 1e-9) ** 2, np.expm1(np.minimum(log_variance, _LARGEST_LOG_VARIANCE))
     )
     return Belief(np.maximum(mean, 1e-9), relative_variance)
+
+
+def log_factors(noisy: Noisy, *, expected: Array, centre: Array, variance: Array) -> tuple[Array, Array]:
+    """Return posterior means and variances of the logarithms of the factors by which counts depart from expectation.
+
+    Parameters
+    ----------
+    noisy : Noisy
+    expected : numpy.ndarray, shape (places, tracks)
+        Counts where the factor is 1; positive.
+    centre, variance : numpy.ndarray, shape (places, tracks)
+        Of the logarithms, beforehand.
+    """
+    middle = np.log(expected) + centre
+    width = np.maximum(np.sqrt(variance), _width_to_reach(noisy, middle))
+    _, weights = _on_coarse_grid(noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    mean, spread = _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
+    return centre + width * mean, width**2 * spread
 
 
 def estimate(noisy: Noisy, prior: Prior) -> Estimate:
@@ -350,7 +373,12 @@ def _width_to_reach(noisy: Noisy, centre: Array) -> Array:
 def _departure(rest: Belief, *, spread: Array, size: Size) -> Array:
     """Return the squared relative deviation of counts from size times share, but for chance."""
     relative_variance = (rest.relative_variance + 1) * (1 + (size.deviation / size.mean) ** 2)[:, None]
-    return np.asarray(np.exp(spread**2)[:, None] * relative_variance - 1)
+    return np.asarray(_per_track(np.exp(spread**2)) * relative_variance - 1)
+
+
+def _per_track(values: Array) -> Array:
+    """Return values of places in the shape (places, tracks)."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _log_likelihood_of_ratios(measured: Size, typical: Array) -> Array:
