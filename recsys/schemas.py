@@ -134,7 +134,8 @@ class Remembered(dy.Schema):
     track_id = dy.String(nullable=False)
     counts = dy.Float32(nullable=False)
     variances = dy.Float32(nullable=False)
-    expected = dy.Float32(nullable=False)
+    rest = dy.Float32(nullable=False)
+    nearby = dy.Float32(nullable=False)
 
 
 class PartnerTrends(dy.Schema):

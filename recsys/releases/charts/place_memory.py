@@ -17,6 +17,7 @@ from recsys.workspace import replace_file
 
 _KEPT = 14  # nights whose memories are kept: tomorrow needs the one of a week before, or the last before that
 _DERIVED = 8  # windows at most that are read to derive what is missing
+_SUMS = ("counts", "variances", "rest", "nearby")
 _FORMAT = "1"  # of the files, and of how they are derived: other ones are derived anew
 
 Draw = Callable[..., Charts]  # of nights and, by name, a memory
@@ -121,9 +122,7 @@ def _frame(memory: Memory) -> pl.DataFrame:
     columns = {
         "place": pl.Series(memory.places, dtype=pl.String)[place],
         "track_id": pl.Series(memory.tracks, dtype=pl.String)[pl.Series(memory.positions)],
-        "counts": memory.sums.counts.astype(np.float32),
-        "variances": memory.sums.variances.astype(np.float32),
-        "expected": memory.sums.expected.astype(np.float32),
+        **{name: getattr(memory.sums, name).astype(np.float32) for name in _SUMS},
     }
     return at_border(pl.DataFrame(columns), Remembered)
 
@@ -131,6 +130,6 @@ def _frame(memory: Memory) -> pl.DataFrame:
 def _memory(night: date, frame: pl.DataFrame) -> Memory:
     places, tracks = (tuple(frame[name].unique().sort().to_list()) for name in ("place", "track_id"))
     starts = np.append(frame["place"].search_sorted(pl.Series(places)).to_numpy(), frame.height)
-    sums = Sums(*(frame[name].to_numpy().astype(np.float64) for name in ("counts", "variances", "expected")))
+    sums = Sums(*(frame[name].to_numpy().astype(np.float64) for name in _SUMS))
     positions = pl.Series(tracks, dtype=pl.String).search_sorted(frame["track_id"]).to_numpy().astype(np.int32)
     return Memory(night, places, tracks, starts.astype(np.int64), positions, sums)

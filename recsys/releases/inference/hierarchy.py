@@ -40,8 +40,9 @@ class Reading:
         How much the place departs from what is around it: standard deviation of log factors over tracks.
     deviation : numpy.ndarray, shape (1, tracks)
         How much it may still depart from ``around``; standard deviation of each log factor.
-    expected : numpy.ndarray or None, shape (tracks,)
-        What its surroundings alone let expect, to be remembered; None where a place is all of the larger one.
+    expected : numpy.ndarray or None, shape (2, tracks)
+        What the rest of the larger place alone, and what the neighbourhood alone let expect, to be remembered; None
+        where a place is all of the larger one.
     """
 
     place: str
@@ -126,7 +127,6 @@ class _Level:
 
     sizes: Mapping[str, Size]
     near: Mapping[str, tuple[list[str], Array]]
-    usual_sizes: Array
     usual: Array
     past: Recollection
 
@@ -175,14 +175,12 @@ def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas, p
 def _learn(
     families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection
 ) -> tuple[_Level, dict[str, _Seen]]:
-    """Learn what is usual in a level: sizes from all places, relations from evenly chosen ones, which are returned."""
+    """Learn what is usual in a level: sizes of all places, relations from evenly chosen ones, which are returned."""
     near = {place: some for _, children in families for place, some in _near(children, atlas=atlas).items()}
     wholes = {place: whole for whole, children in families for place in children}
     proper = [place for place, whole in wholes.items() if window.portion(place, whole.place) < 1]
-    measured = {place: _measured(place, wholes[place], window=window) for place in proper}
-    usual_sizes = posterior.usual_sizes([size for size, _ in measured.values()], [t for _, t in measured.values()])
-    sizes = {place: posterior.likely_size(*found, usual=usual_sizes) for place, found in measured.items()}
-    level = _Level(sizes, near, usual_sizes, np.zeros(0), past)
+    sizes = {place: _first_size(place, wholes[place], window=window) for place in proper}
+    level = _Level(sizes, near, np.zeros(0), past)
     some = proper[:: -(-len(proper) // _SAMPLE) or 1]
     seen = {place: _see(place, wholes[place], level=level, window=window) for place in some}
     return replace(level, usual=posterior.usual_relations([each.evidence for each in seen.values()])), seen
@@ -193,11 +191,11 @@ def _near(children: Sequence[str], *, atlas: Atlas) -> dict[str, tuple[list[str]
     return {place: ([children[i] for i in some], closeness) for place, some in zip(children, found, strict=True)}
 
 
-def _measured(place: str, whole: Reading, *, window: Window) -> tuple[Size, Array]:
-    """Measure a place's size in the light of the larger place; return also the size that would be usual."""
-    tracks, typical = window.known(place), _typical(place, whole, window=window)
+def _first_size(place: str, whole: Reading, *, window: Window) -> Size:
+    """Return what is believed of a place's size in the light of the larger place."""
+    tracks = window.known(place)
     noisy, around = window.noisy(place, tracks), _of(whole.belief, whole.at(tracks))
-    return posterior.measured_size(noisy, rest=around, spread=np.array([_LIKELY]), typical=typical), typical
+    return _size(noisy, around, spread=np.array([_LIKELY]), typical=_typical(place, whole, window=window))
 
 
 def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
@@ -205,16 +203,19 @@ def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
     noisy, typical = window.noisy(place, tracks), _typical(place, whole, window=window)
     rest = _rest(place, whole, noisy=noisy, size=level.sizes[place], tracks=tracks, window=window)
     around = (rest, _nearby(place, rest, level=level, tracks=tracks, window=window))
-    size = _size(noisy, rest, spread=np.array([_LIKELY]), typical=typical, level=level)
+    size = _size(noisy, rest, spread=np.array([_LIKELY]), typical=typical)
     past = level.past.sums(place, tracks)
-    evidence = [_evidence(noisy, some, size=size, past=past) for some in around]
+    expected = (past.rest, past.nearby)
+    evidence = [
+        _evidence(noisy, some, size=size, past=past, expected=then) for some, then in zip(around, expected, strict=True)
+    ]
     return _Seen(tracks, noisy, around, typical, np.stack(evidence))
 
 
-def _evidence(noisy: Noisy, around: Belief, *, size: Size, past: Sums) -> Array:
+def _evidence(noisy: Noisy, around: Belief, *, size: Size, past: Sums, expected: Array) -> Array:
     """Return the log likelihood of each spread, from the window and the remembered past together."""
     both = Noisy(noisy.counts + past.counts, noisy.variance + past.variances)
-    expected = size.mean[:, None] * posterior.shares(around) + past.expected
+    expected = size.mean[:, None] * posterior.shares(around) + expected
     total = expected.sum(axis=1)
     whole = Size(total, size.deviation * total / size.mean)
     rest = Belief(expected, around.relative_variance)
@@ -224,11 +225,12 @@ def _evidence(noisy: Noisy, around: Belief, *, size: Size, past: Sums) -> Array:
 def _read(place: str, seen: _Seen, *, level: _Level) -> Reading:
     nearness, spread = posterior.relation(seen.evidence, usual=level.usual)
     even = posterior.blend(*seen.around, share=nearness)
-    departure = level.past.departure(place, seen.tracks, spread=spread)
+    departure = level.past.departure(place, seen.tracks, nearness=nearness, spread=spread)
     around, deviation = Belief(even.mean * departure.mean, even.relative_variance), departure.deviation[None]
-    size = _size(seen.noisy, around, spread=deviation, typical=seen.typical, level=level)
+    size = _size(seen.noisy, around, spread=deviation, typical=seen.typical)
     prior = posterior.prior_of_size(seen.noisy, rest=around, spread=deviation, size=size)
-    belief, expected = posterior.belief(seen.noisy, prior), size.mean[0] * posterior.shares(even)[0]
+    belief = posterior.belief(seen.noisy, prior)
+    expected = size.mean[0] * np.concatenate([posterior.shares(some) for some in seen.around])
     return Reading(place, seen.tracks, seen.noisy, around, prior, belief, spread, deviation, expected)
 
 
@@ -258,9 +260,9 @@ def _nearby(place: str, rest: Belief, *, level: _Level, tracks: Tracks, window: 
     return posterior.belief(nearby, posterior.prior_of_part(nearby, rest=rest, spread=spread, typical=typical))
 
 
-def _size(noisy: Noisy, around: Belief, *, spread: Array, typical: Array, level: _Level) -> Size:
+def _size(noisy: Noisy, around: Belief, *, spread: Array, typical: Array) -> Size:
     measured = posterior.measured_size(noisy, rest=around, spread=spread, typical=typical)
-    return posterior.likely_size(measured, typical, usual=level.usual_sizes)
+    return posterior.likely_size(measured, typical)
 
 
 def _typical(place: str, whole: Reading, *, window: Window) -> Array:

@@ -21,8 +21,8 @@ from recsys.releases.inference import posterior
 
 _FADE = 0.99  # of the sums, a night: within a year a departure is half another
 _OF_ARTIST = 0.6  # of the variance of departures: what the tracks of an artist have in common
-_DRIFT = 0.15  # of the variance of departures: by how much it changes within a week
-_NEGLIGIBLE = 0.1  # deviations of noise: a track that is expected to have less is not remembered
+_DRIFT = 0.2  # of the variance of departures: by how much it changes within a week
+_NEGLIGIBLE = 0.3  # deviations of noise: a track that is expected to have less is not remembered
 _SURPRISING = 4.0  # deviations of noise: unless so much was counted
 _LEAST = 1e-6  # listeners: what is expected is positive, or nothing is remembered
 _UNCOUNTED = UNKNOWN / 1e3  # a variance beyond this: the track was not counted
@@ -36,33 +36,46 @@ class Sums:
     ----------
     counts, variances : numpy.ndarray
         Noisy listeners, and the variance of their noise.
-    expected : numpy.ndarray
-        What the surroundings let expect, as they were read at the time.
+    rest, nearby : numpy.ndarray
+        What the rest of the larger place, and what the neighbourhood let expect, as they were read at the time.
     """
 
     counts: Array
     variances: Array
-    expected: Array
+    rest: Array
+    nearby: Array
 
     def __getitem__(self, some: NDArray[Any]) -> "Sums":
         """Return some tracks."""
-        return Sums(self.counts[some], self.variances[some], self.expected[some])
+        return Sums(*(column[some] for column in self.columns))
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        """Return what is left without some of what was added up."""
+        return Sums(*(one - less for one, less in zip(self.columns, other.columns, strict=True)))
+
+    @property
+    def columns(self) -> tuple[Array, Array, Array, Array]:
+        """Return the four sums, in order."""
+        return self.counts, self.variances, self.rest, self.nearby
+
+    def expected(self, nearness: float) -> Array:
+        """Return what the surroundings let expect, of which the neighbourhood has the given weight."""
+        return (1 - nearness) * self.rest + nearness * self.nearby
 
     def faded(self, nights: int) -> "Sums":
         """Return the sums as they count so many nights later."""
         by = _FADE**nights
-        return Sums(by * self.counts, by**2 * self.variances, by * self.expected)
+        return Sums(by * self.counts, by**2 * self.variances, by * self.rest, by * self.nearby)
 
     def by(self, groups: NDArray[np.intp], number: int) -> "Sums":
         """Add up the tracks of each of some groups."""
-        columns = (self.counts, self.variances, self.expected)
-        return Sums(*(np.bincount(groups, weights=values, minlength=number).astype(float) for values in columns))
+        return Sums(*(np.bincount(groups, weights=each, minlength=number).astype(float) for each in self.columns))
 
 
 def joined(some: Sequence[Sums]) -> Sums:
     """Return sums one after the other."""
-    columns = ([getattr(each, name) for each in some] for name in ("counts", "variances", "expected"))
-    return Sums(*(np.concatenate([*values, np.zeros(0)]) for values in columns))
+    columns = zip(*(each.columns for each in [*some, Sums(*np.zeros((4, 0)))]), strict=True)
+    return Sums(*map(np.concatenate, columns))
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ class Memory:
         return self.positions[some].astype(np.intp), self.sums[some]
 
 
-NOTHING = Memory(None, (), (), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), Sums(*np.zeros((3, 0))))
+NOTHING = Memory(None, (), (), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int32), Sums(*np.zeros((4, 0))))
 """The memory of places that were never read before."""
 
 
@@ -153,7 +166,7 @@ class Recollection:
         """Return what a place remembers of some of the window's tracks: 0 of those that it does not know."""
         return _aligned(*self.of(place), self._at[tracks])
 
-    def departure(self, place: str, tracks: Tracks, *, spread: float) -> Departure:
+    def departure(self, place: str, tracks: Tracks, *, nearness: float, spread: float) -> Departure:
         """Return what a place's memory lets expect of its departure from its surroundings.
 
         Parameters
@@ -161,57 +174,78 @@ class Recollection:
         place : str
         tracks : numpy.ndarray of intp, shape (tracks,)
             As positions in the window's.
+        nearness : float
+            Weight of the neighbourhood among the surroundings.
         spread : float
             Standard deviation of log factors over tracks.
         """
         known, sums = self.of(place)
         wanted = self._at[tracks]
         own = _aligned(known, sums, wanted)
-        artists, group = np.unique(np.concatenate([self._artists[known], self._artists[wanted]]), return_inverse=True)
-        of_known, of_wanted = group[: len(known)], group[len(known) :]
-        squares = np.bincount(of_known, weights=sums.expected**2, minlength=len(artists))
-        whole = sums.by(of_known, len(artists))[of_wanted]
-        others = Sums(whole.counts - own.counts, whole.variances - own.variances, whole.expected - own.expected)
-        centre, variance = _by_artist(others, squares[of_wanted] - own.expected**2, spread=spread)
-        return _read(own, centre, variance, spread=spread)
+        _, group = np.unique(np.concatenate([self._artists[known], self._artists[wanted]]), return_inverse=True)
+        artists, of_known, of_wanted = group.max(initial=-1) + 1, group[: len(known)], group[len(known) :]
+        others = sums.by(of_known, artists)[of_wanted] - own
+        squares = np.bincount(of_known, weights=sums.expected(nearness) ** 2, minlength=artists)[of_wanted]
+        without = np.asarray(squares - own.expected(nearness) ** 2)
+        centre, variance = _by_artist(_Counted.of(others, nearness), without, spread=spread)
+        return _read(_Counted.of(own, nearness), centre, variance, spread=spread)
 
 
-def _by_artist(others: Sums, squares: Array, *, spread: float) -> tuple[Array, Array]:
-    """Return mean and variance of log factors in the light of the artist's other tracks."""
+@dataclass(frozen=True)
+class _Counted:
+    """Noisy counts beside what was expected of them, all of shape (tracks,); chance is part of the variance."""
+
+    counts: Array
+    variance: Array
+    expected: Array
+
+    @classmethod
+    def of(cls, sums: Sums, nearness: float) -> "_Counted":
+        expected = sums.expected(nearness)
+        return cls(sums.counts, sums.variances + expected, expected)
+
+    def log_factors(self, some: Tracks, *, centre: Array, variance: Array) -> tuple[Array, Array]:
+        """Return mean and variance of the log factors of some tracks, given those beforehand, each (some,)."""
+        noisy = Noisy(self.counts[some][None], self.variance[some][None])
+        mean, left = posterior.log_factors(
+            noisy, expected=self.expected[some][None], centre=centre[None], variance=variance[None]
+        )
+        return mean[0], left[0]
+
+
+def _by_artist(others: _Counted, squares: Array, *, spread: float) -> tuple[Array, Array]:
+    """Return mean and variance of log factors in the light of the artist's other tracks.
+
+    Those together depart as the artist does, and by their own, which cancels the more the more they are: ``squares``
+    are the sums of what was expected of each, squared.
+    """
     total = spread**2
     centre, variance = np.full(len(squares), -total / 2), np.full(len(squares), total)
     some = np.flatnonzero(others.expected > _LEAST)
-    concentration = np.minimum(squares[some] / others.expected[some] ** 2, 1)
-    together = total * (_OF_ARTIST + (1 - _OF_ARTIST) * concentration)  # variance of the artist's mean departure
-    mean, left = _log_factors(others[some], -together / 2, together)
+    concentration = np.clip(squares[some] / others.expected[some] ** 2, 0, 1)
+    together = total * (_OF_ARTIST + (1 - _OF_ARTIST) * concentration)
+    mean, left = others.log_factors(some, centre=-together / 2, variance=together)
     trust = _OF_ARTIST * total / together
-    centre[some] = -total / 2 + trust * (mean + together / 2)
-    variance[some] = total - trust**2 * np.maximum(together - left, 0)
+    centre[some] += trust * (mean + together / 2)
+    variance[some] -= trust**2 * np.maximum(together - left, 0)
     return centre, variance
 
 
-def _read(own: Sums, centre: Array, variance: Array, *, spread: float) -> Departure:
+def _read(own: _Counted, centre: Array, variance: Array, *, spread: float) -> Departure:
+    """Return departures in the light of a track's own past, and of how much they have changed since."""
     some = np.flatnonzero(own.expected > _LEAST)
-    centre[some], variance[some] = _log_factors(own[some], centre[some], variance[some])
-    drifted = np.minimum(variance + _DRIFT * spread**2, np.maximum(spread**2, variance))
-    return Departure(np.exp(centre + variance / 2), np.sqrt(drifted))
-
-
-def _log_factors(sums: Sums, centre: Array, variance: Array) -> tuple[Array, Array]:
-    """Return mean and variance of log factors after reading sums, chance included."""
-    noisy = Noisy(sums.counts[None], (sums.variances + sums.expected)[None])
-    mean, left = posterior.log_factors(
-        noisy, expected=sums.expected[None], centre=centre[None], variance=variance[None]
-    )
-    return mean[0], left[0]
+    mean, left = centre.copy(), variance.copy()
+    mean[some], left[some] = own.log_factors(some, centre=centre[some], variance=variance[some])
+    left = np.minimum(left, spread**2)
+    return Departure(np.exp(mean + left / 2), np.sqrt(np.minimum(left + _DRIFT * spread**2, spread**2)))
 
 
 def _aligned(known: Tracks, sums: Sums, wanted: Tracks) -> Sums:
     """Return the sums of some tracks, 0 where a track is not known."""
     at = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
     there = known[at] == wanted if len(known) else np.zeros(len(wanted), dtype=bool)
-    aligned = np.zeros((3, len(wanted)))
-    aligned[:, there] = [values[at[there]] for values in (sums.counts, sums.variances, sums.expected)]
+    aligned = np.zeros((4, len(wanted)))
+    aligned[:, there] = sums[at[there]].columns
     return Sums(*aligned)
 
 
@@ -223,9 +257,19 @@ class Diary:
         self._places: dict[str, tuple[Tracks, Sums]] = {}
 
     def write(self, place: str, tracks: Tracks, *, noisy: Noisy, expected: Array) -> None:
-        """Add what was counted of a place's tracks, and what its surroundings let expect, to what it remembers."""
+        """Add what was counted of a place's tracks to what it remembers.
+
+        Parameters
+        ----------
+        place : str
+        tracks : numpy.ndarray of intp, shape (tracks,)
+            As positions in the window's.
+        noisy : Noisy, shape (1, tracks)
+        expected : numpy.ndarray, shape (2, tracks)
+            What the rest of the larger place, and what the neighbourhood let expect.
+        """
         counted = noisy.variance[0] < _UNCOUNTED
-        now = Sums(noisy.counts[0][counted], noisy.variance[0][counted], expected[counted])
+        now = Sums(noisy.counts[0][counted], noisy.variance[0][counted], *expected[:, counted])
         known, before = self._before.of(place)
         here = np.concatenate([known, self._before.at(tracks[counted])])
         found, at = np.unique(here, return_inverse=True)
@@ -246,4 +290,4 @@ class Diary:
 
 def _worth_keeping(sums: Sums) -> NDArray[np.bool_]:
     noise = np.sqrt(sums.variances)
-    return (sums.expected > _NEGLIGIBLE * noise) | (sums.counts > _SURPRISING * noise)
+    return (np.maximum(sums.rest, sums.nearby) > _NEGLIGIBLE * noise) | (sums.counts > _SURPRISING * noise)

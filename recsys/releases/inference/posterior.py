@@ -20,20 +20,15 @@ SPREADS = np.array([0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.4])  # standar
 _USUAL = np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2) / np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2).sum()
 _USUAL_PLACES = 10.0  # the weight of that expectation, in places seen
 
-_RATIO_STEP, _RATIO_WIDTH = 0.2, 0.5  # of the grid of ratios and of a component, in logarithms
-RATIOS = np.exp(np.arange(-7, 7 + _RATIO_STEP / 2, _RATIO_STEP))  # of a place's size to the typical size
-_LIKELY_RATIOS = np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2) / np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2).sum()
-_LIKELY_PLACES = 2.0  # the weight of that expectation, in places seen
-_SIZE_ROUNDS = 100
+_USUAL_SIZES = 1.5  # log deviation of sizes from the typical one
 _UNFORESEEN = 0.01  # share of a place's counts that may be of any track, whatever is around it
-_FAR = 5.0  # standard deviations of a measured size that are looked at
+_FAR = 5.0  # standard deviations of a measured and of a usual size that are looked at
 
 _EVERYBODY = (
     0.01  # share of a place's counts: nearly all listeners play such a track, which leaves it no room to depart
 )
 _BEYOND_NOISE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
-_TAIL_SHARE, _TAIL_WIDTH = 1e-4, 3.0  # one track in ten thousand may be off by three times as much: a local breakout
 _BLUR = 0.35  # of a step: widens the likelihood on the coarse grid, so that no peak falls between two points
 _ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
     0.3,
@@ -177,27 +172,13 @@ def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     return Size(size, np.sqrt((voice**2 * noisy.variance + (voice - 1) ** 2 * departure).sum(axis=1)))
 
 
-def usual_sizes(measured: Sequence[Size], typical: Sequence[Array]) -> Array:
-    """Return how common each of ``RATIOS`` of a size to the typical one is, from measurements of many places.
-
-    Empirical Bayes as in :func:`prior_of_whole`: most places are far smaller than the noise lets see, and together they
-    tell how small. Until there are many, ratios are expected to spread widely around 1.
-    """
-    likelihood = np.exp([_log_likelihood_of_ratios(*found) for found in zip(measured, typical, strict=True)])
-    components = np.exp(-0.5 * (np.log(RATIOS[:, None] / RATIOS) / _RATIO_WIDTH) ** 2)
-    components /= components.sum(axis=1, keepdims=True)
-    weights = _mixture_weights(
-        likelihood.reshape(-1, len(RATIOS)) @ components.T, rounds=_SIZE_ROUNDS, prior=_LIKELY_RATIOS * _LIKELY_PLACES
-    )
-    return np.asarray(weights @ components)
-
-
-def likely_size(measured: Size, typical: Array, *, usual: Array) -> Size:
-    """Return the posterior of one place's size, given how usual its ratios to the typical size are."""
-    low = max(measured.mean[0] - _FAR * measured.deviation[0], typical[0] * RATIOS[0])
-    high = max(min(measured.mean[0] + _FAR * measured.deviation[0], typical[0] * RATIOS[-1]), 1.01 * low)
+def likely_size(measured: Size, typical: Array) -> Size:
+    """Return the posterior of one place's size, which is positive and expected to be typical, give or take a factor."""
+    reach = _FAR * measured.deviation[0]
+    low = max(measured.mean[0] - reach, typical[0] * np.exp(-_FAR * _USUAL_SIZES))
+    high = max(min(measured.mean[0] + reach, typical[0] * np.exp(_FAR * _USUAL_SIZES)), 1.01 * low)
     values = np.geomspace(low, high, 4 * _FINE)
-    log_weights = np.interp(np.log(values / typical[0]), np.log(RATIOS), np.log(usual + 1e-12))
+    log_weights = -0.5 * (np.log(values / typical[0]) / _USUAL_SIZES) ** 2
     log_weights -= 0.5 * ((values - measured.mean[0]) / measured.deviation[0]) ** 2
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
@@ -381,14 +362,6 @@ def _per_track(values: Array) -> Array:
     return values[:, None] if values.ndim == 1 else values
 
 
-def _log_likelihood_of_ratios(measured: Size, typical: Array) -> Array:
-    """Return the log likelihood of each of ``RATIOS``, the measurement being no finer than their steps."""
-    values = typical[0] * RATIOS
-    deviation = np.hypot(measured.deviation[0], _RATIO_STEP / 2 * values)
-    log_likelihood = -0.5 * ((measured.mean[0] - values) / deviation) ** 2 - np.log(deviation)
-    return np.asarray(log_likelihood - log_likelihood.max())
-
-
 def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation of normal variables that are known to be positive."""
     z = np.clip(mean / deviation, -30, None)  # far below zero all look alike: an exponential of this mean
@@ -475,6 +448,4 @@ def _mixture_weights(likelihood: Array, *, rounds: int, prior: Array) -> Array:
 
 
 _GRID = np.arange(-5, 10 + _STEP / 2, _STEP)
-_LOG_DENSITY = np.log(
-    (1 - _TAIL_SHARE) * np.exp(-0.5 * _GRID**2) + _TAIL_SHARE / _TAIL_WIDTH * np.exp(-0.5 * (_GRID / _TAIL_WIDTH) ** 2)
-)
+_LOG_DENSITY = -0.5 * _GRID**2
