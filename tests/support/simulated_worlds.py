@@ -24,6 +24,7 @@ from recsys.releases.counts import release
 from recsys.releases.counts.noise import discrete_gaussian
 from recsys.releases.counts.release_reader import Released
 from recsys.settings import PrivacySettings, load_settings
+from recsys.weights import FULL, SQUARE
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
@@ -179,26 +180,25 @@ class Nights:
         self._world, self._noisy, self._tier = world, {}, {}
         atlas, settings = world.atlas, privacy or load_settings().privacy
         of = {part: i for i, part in enumerate(atlas.parts)}
-        known = settings.model_copy(update={"max_tracks": settings.most_per_night})  # of before earned weights
-        for tier in release.tiers(atlas, settings=known):
+        for tier in release.tiers(atlas, settings=settings):
             noise = settings.most_per_night / (2 * tier.rho)  # squared listeners of full weight, a count and night
             for row in tier.rows:
                 here = world.weights[:, [of[part] for part in atlas.members.get(row, (row,))]].sum(axis=1)
                 self._noisy[row], self._tier[row] = (here + _noise(here.shape, noise)).astype(np.float32), (tier, noise)
 
     def read(self, nights: Sequence[date]) -> Released:
-        """Return the sum of some nights: of every track that was alive on one of them, in listeners.
+        """Return the sum of some nights: of every track that was alive on one of them.
 
         A listener counts with a weight; the mean weight of a counted track, over the whole world, makes listeners of
-        sums of weights again, as the product's reader does it.
+        sums of weights again. The product measures it by noisy totals, with hardly any error in a world of this size.
         """
         world = self._world
         some = [(night - FIRST).days for night in nights]
         there = np.flatnonzero(world.alive[some].any(axis=0))
-        factor = world.listeners[some].sum(dtype=float) / world.weights[some].sum(dtype=float)
+        weight = FULL * world.weights[some].sum(dtype=float) / world.listeners[some].sum(dtype=float)
         order = sorted(self._noisy)
-        counts = [factor * self._noisy[row][some][:, there].sum(axis=0, dtype=float) for row in order]
-        variances = [factor**2 * len(some) * self._tier[row][1] for row in order]
+        counts = [np.rint(FULL * self._noisy[row][some][:, there].sum(axis=0, dtype=float)) for row in order]
+        variances = [SQUARE * len(some) * self._tier[row][1] for row in order]
         return Released(
             nights=tuple(nights),
             atlas=world.atlas.version,
@@ -207,10 +207,11 @@ class Nights:
             tiers={row: self._tier[row][0].name for row in order},
             starts=np.arange(len(order) + 1) * len(there),
             positions=np.tile(np.arange(len(there), dtype=np.int32), len(order)),
-            sums=np.concatenate(counts),
+            sums=np.concatenate(counts).astype(np.int32),
             exposures=np.full(len(order) * len(there), len(some), dtype=np.uint8),
             variances=np.repeat(variances, len(there)).astype(np.float32),
             ledger_numbers=tuple(range(1, len(some) + 1)),
+            weight=weight,
         )
 
 
@@ -356,7 +357,8 @@ class _Crowd:
 
     @cached_property
     def _ids(self) -> pl.Series:
-        return pl.Series("listener", np.arange(len(self.regions))).cast(pl.String)
+        spread = np.random.default_rng(0).integers(16**4, size=len(self.regions))  # of the hash's last digits
+        return pl.Series("listener", [f"{i:08x}{last:04x}" for i, last in enumerate(spread)])
 
     def play(self, random: Random, rates: NDArray[np.float32], here: NDArray[np.intp]) -> "_Played":
         """Draw who listens tonight and to which tracks, each once."""
@@ -400,7 +402,7 @@ class _Crowd:
         played = pl.DataFrame({"listener": self._ids[there], "tracks": number[there]})
         paid = earnings.pay(played, balances, night=night, settings=settings)
         weights = np.zeros(len(number), dtype=np.float32)
-        weights[there] = paid["weight"].to_numpy() / np.float32(earnings.FULL)
+        weights[there] = paid["weight"].to_numpy() / np.float32(FULL)
         after = paid.select(*earnings.BALANCES)
         absent = balances.join(after, on="listener", how="anti")
         return weights, pl.concat([after, absent])
@@ -430,5 +432,5 @@ class _Played:
 
 def _noise(shape: tuple[int, ...], variance: float) -> Floats:
     """Draw the product's noise on its grid, in listeners of full weight."""
-    drawn = discrete_gaussian(int(np.prod(shape)), sigma_squared=variance * earnings.SQUARE)
-    return drawn.reshape(shape) / earnings.FULL
+    drawn = discrete_gaussian(int(np.prod(shape)), sigma_squared=variance * SQUARE)
+    return drawn.reshape(shape) / FULL

@@ -54,8 +54,8 @@ def test_what_is_released_is_in_listeners_and_has_the_noise_it_states(world: Wor
     there = np.flatnonzero(world.alive[-7:].any(axis=0))
     true = world.listeners[-7:][:, :, there].sum(axis=0)
     rows = [released.entries(part) for part in world.atlas.parts]
-    errors = np.array([released.sums[row] - true[i] for i, row in enumerate(rows)])
-    stated = np.array([released.variances[row] for row in rows])
+    errors = np.array([released.sums[row] / released.weight - true[i] for i, row in enumerate(rows)])
+    stated = np.array([released.variances[row] for row in rows]) / released.weight**2
     assert (errors / np.sqrt(stated)).std() == pytest.approx(1, abs=0.05)
     assert stated[0, 0] == pytest.approx(7 * 10 / (0.03 * 0.85) / 0.45**2, rel=0.15)
     assert nights[0] == FIRST + timedelta(days=29)
