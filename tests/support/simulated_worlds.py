@@ -21,6 +21,7 @@ from recsys.cells import earnings
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import Place
 from recsys.releases.counts import release
+from recsys.releases.counts.mean_weights import NOISE_OF_TOTALS, PlaceTotals
 from recsys.releases.counts.noise import discrete_gaussian
 from recsys.releases.counts.release_reader import Released
 from recsys.settings import PrivacySettings, load_settings
@@ -177,14 +178,26 @@ class Nights:
     """
 
     def __init__(self, world: World, *, privacy: PrivacySettings | None = None) -> None:
-        self._world, self._noisy, self._tier = world, {}, {}
-        atlas, settings = world.atlas, privacy or load_settings().privacy
-        of = {part: i for i, part in enumerate(atlas.parts)}
-        for tier in release.tiers(atlas, settings=settings):
-            noise = settings.most_per_night / (2 * tier.rho)  # squared listeners of full weight, a count and night
+        self._world = world
+        self._noisy: dict[str, NDArray[np.int32]] = {}
+        self._totals: dict[str, Floats] = {}
+        self._tier: dict[str, release.Tier] = {}
+        for tier in release.tiers(world.atlas, settings=privacy or load_settings().privacy):
             for row in tier.rows:
-                here = world.weights[:, [of[part] for part in atlas.members.get(row, (row,))]].sum(axis=1)
-                self._noisy[row], self._tier[row] = (here + _noise(here.shape, noise)).astype(np.float32), (tier, noise)
+                at = [world.atlas.parts.index(part) for part in world.atlas.members.get(row, (row,))]
+                here = world.weights[:, at].sum(axis=1)
+                self._noisy[row] = np.rint(here + _noise(here.shape, tier.sigma_squared)).astype(np.int32)
+                both = np.stack(
+                    [some[:, at].sum(axis=(1, 2), dtype=float) for some in (world.listeners, world.weights)]
+                )
+                self._totals[row] = both + np.sqrt(NOISE_OF_TOTALS)[:, None] * _noise(both.shape, tier.sigma_squared)
+                self._tier[row] = tier
+
+    def totals(self, nights: Sequence[date]) -> PlaceTotals:
+        """Return the noisy totals of tracks and of weights, as the product releases them for every place."""
+        some = [(night - FIRST).days for night in nights]
+        variances = {row: len(some) * tier.sigma_squared * NOISE_OF_TOTALS for row, tier in self._tier.items()}
+        return PlaceTotals({row: both[:, some].sum(axis=1) for row, both in self._totals.items()}, variances)
 
     def read(self, nights: Sequence[date]) -> Released:
         """Return the sum of some nights: of every track that was alive on one of them.
@@ -195,19 +208,19 @@ class Nights:
         world = self._world
         some = [(night - FIRST).days for night in nights]
         there = np.flatnonzero(world.alive[some].any(axis=0))
-        weight = FULL * world.weights[some].sum(dtype=float) / world.listeners[some].sum(dtype=float)
+        weight = world.weights[some].sum(dtype=float) / world.listeners[some].sum(dtype=float)
         order = sorted(self._noisy)
-        counts = [np.rint(FULL * self._noisy[row][some][:, there].sum(axis=0, dtype=float)) for row in order]
-        variances = [SQUARE * len(some) * self._tier[row][1] for row in order]
+        counts = [self._noisy[row][some][:, there].sum(axis=0, dtype=np.int32) for row in order]
+        variances = [len(some) * self._tier[row].sigma_squared for row in order]
         return Released(
             nights=tuple(nights),
             atlas=world.atlas.version,
             rows=tuple(order),
             tracks=tuple(world.names[there].tolist()),
-            tiers={row: self._tier[row][0].name for row in order},
+            tiers={row: self._tier[row].name for row in order},
             starts=np.arange(len(order) + 1) * len(there),
             positions=np.tile(np.arange(len(there), dtype=np.int32), len(order)),
-            sums=np.concatenate(counts).astype(np.int32),
+            sums=np.concatenate(counts),
             exposures=np.full(len(order) * len(there), len(some), dtype=np.uint8),
             variances=np.repeat(variances, len(there)).astype(np.float32),
             ledger_numbers=tuple(range(1, len(some) + 1)),
@@ -431,6 +444,6 @@ class _Played:
 
 
 def _noise(shape: tuple[int, ...], variance: float) -> Floats:
-    """Draw the product's noise on its grid, in listeners of full weight."""
+    """Draw the product's noise on its grid of sixteenths, in listeners of full weight."""
     drawn = discrete_gaussian(int(np.prod(shape)), sigma_squared=variance * SQUARE)
     return drawn.reshape(shape) / FULL

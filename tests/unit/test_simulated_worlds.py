@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.simulated_worlds import EVERY_NIGHT, FIRST, MANY_KINDS, MEASURED, Nights, World, likeness, simulate
 
+from recsys.releases.counts.mean_weights import mean_weights
 from recsys.settings import load_settings
 
 
@@ -59,3 +60,9 @@ def test_what_is_released_is_in_listeners_and_has_the_noise_it_states(world: Wor
     assert (errors / np.sqrt(stated)).std() == pytest.approx(1, abs=0.05)
     assert stated[0, 0] == pytest.approx(7 * 10 / (0.03 * 0.85) / 0.45**2, rel=0.15)
     assert nights[0] == FIRST + timedelta(days=29)
+
+
+def test_totals_tell_the_mean_weight(world: World) -> None:
+    found = mean_weights(Nights(world).totals(world.nights[-28:]), atlas=world.atlas)["world"]
+    true = world.weights[-28:].sum() / world.listeners[-28:].sum()
+    assert abs(found.mean - true) < 3 * np.sqrt(found.relative_variance) * found.mean
