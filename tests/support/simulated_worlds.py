@@ -74,12 +74,14 @@ MANY_KINDS = tuple(Kind(1 / 9, plays, activity) for plays in (5, 15, 60) for act
 class Tastes:
     """Log deviations of countries from the world and of regions from their country; how a country shares hits.
 
-    ``slope`` is the exponent on the world's rates in each country: below 1 it shares hits less than proportionally.
+    ``slope`` is the range of the exponent on the world's rates in each country: below 1 it shares hits less than
+    proportionally. ``breakouts`` is how many tracks of every region are played there fifty times as much.
     """
 
     country: float = 0.4
     region: float = 0.7
     slope: tuple[float, float] = (1.0, 1.0)
+    breakouts: int = 0
 
 
 @dataclass(frozen=True)
@@ -344,10 +346,13 @@ def _rates(random: Random, tracks: _Tracks, *, country: NDArray[np.int64], taste
     slope = random.uniform(*tastes.slope, size=int(country.max()) + 1)
     national = _Departures(random, len(slope), tracks.artists, deviation=tastes.country)
     local = _Departures(random, len(country), tracks.artists, deviation=tastes.region)
+    broken_out = np.zeros((len(country), len(tracks.artists)), dtype=np.float32)
+    for region in broken_out:
+        region[random.choice(ALIVE, tastes.breakouts, replace=False)] = np.log(50)
     rates = np.zeros((len(tracks.slots), len(country), len(tracks.artists)), dtype=np.float32)
     for night, (here, level) in enumerate(zip(tracks.slots, tracks.levels, strict=True)):
         base = slope[:, None] * np.log(level) + national.now(random)[:, here]
-        plays = np.exp(base[country] + local.now(random)[:, here])
+        plays = np.exp(base[country] + local.now(random)[:, here] + broken_out[:, here])
         rates[night][:, here] = plays / plays.sum(axis=1, keepdims=True)
     return rates
 

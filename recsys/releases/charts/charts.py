@@ -30,6 +30,7 @@ from recsys.settings import ChartsSettings
 MOVER, DEBUT = "mover", "debut"
 
 _WEIGHED_NIGHTS = 28  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
+_UNSTEADY = 0.015  # deviation of the mean weight of a window from that of those nights: listeners do not play alike
 _MARGIN = 3  # times the length of a chart are looked at closely
 _A_PAST = 1.0  # listener a night: below there is no past to multiply
 _HARDLY_ANY = 0.05  # of the listeners that a track has now: with so few before it is a debut
@@ -346,6 +347,7 @@ def _views(
     larger: dict[str, Trends | None] = {}
     world: Reading | None = None
     ids = np.array(window.tracks)
+    unsteady = 0.0 if all(weight == IN_FULL for weight in weights.values()) else _UNSTEADY**2
     for reading in read_places(window, atlas=atlas, past=recollection):
         world = world or reading
         place = atlas.places[reading.place]
@@ -355,7 +357,7 @@ def _views(
         if place.level != "region":
             larger[place.id] = here
         own = weights[place.id]
-        weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance)
+        weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance + unsteady)
         yield View(reading, world, window, here, ids, weight)
 
 
