@@ -148,6 +148,17 @@ class Ranks(dy.Schema):
     nights_on_chart = dy.UInt32(nullable=False)
 
 
+class Remembered(dy.Schema):
+    """PUBLIC: what a place remembers of a track: faded sums of what was counted, its noise, and what was expected."""
+
+    place = dy.String(nullable=False)
+    track_id = dy.String(nullable=False)
+    counts = dy.Float32(nullable=False)
+    variances = dy.Float32(nullable=False)
+    rest = dy.Float32(nullable=False)
+    nearby = dy.Float32(nullable=False)
+
+
 class PartnerTrends(dy.Schema):
     """PUBLIC: one line of a partner file: about how many consenting listeners of a place played a track."""
 

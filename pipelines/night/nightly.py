@@ -37,6 +37,7 @@ from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
 from recsys.releases.budget.ledger import CHARTS
 from recsys.releases.charts import charts
+from recsys.releases.charts.place_memory import with_memory
 from recsys.releases.charts.rank_history import Draw, lists_of, with_history
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
@@ -217,15 +218,18 @@ def _version(job: JobContext) -> str:
 
 
 def _draw(job: JobContext) -> Draw:
-    """Return what draws the charts of the last of some released nights."""
-    known = job.catalogue.drop_nulls("released")
+    """Return what draws the charts of the last of some released nights, and keeps what places remember after it."""
+    settings, known = job.settings.charts, job.catalogue.drop_nulls("released")
+    artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
+    derive = partial(partial, atlas=job.atlas, settings=settings, artists=artists, totals=job.releases.totals)
+    born = dict(known.select("track_id", "released").iter_rows())
     return partial(
-        charts.draw,
-        job.releases.read,
-        atlas=job.atlas,
-        born=dict(known.select("track_id", "released").iter_rows()),
-        settings=job.settings.charts,
-        totals=job.releases.totals,
+        with_memory,
+        draw=derive(charts.draw, job.releases.read, born=born),
+        remember=derive(charts.remember, job.releases.read),
+        folder=job.workspace.charts / "memory",
+        version=_version(job),
+        window_nights=settings.window_nights,
     )
 
 

@@ -1,27 +1,27 @@
 """The charts' model without each of its ingredients: what is found without it, and how often intervals hold the truth.
 
-Run it with ``PYTHONPATH=tests python tests/bench/bench_ablation.py [WORLDS] [--sweep] [--workspace DIR]``. Worlds,
-releases and charts are those of ``bench_charts.py``: every listener counts on every night, so figures are better than
-the product's, which caps nights. Each release is charted by the model as it is and by the model without
+Run it with ``PYTHONPATH=tests python tests/bench/bench_ablation.py [WORLDS] [--kinds NAME ...] [--sweep]``. Worlds,
+releases and memories are those of ``bench_charts.py``: tastes drift, listeners earn weights. The last week of each is
+charted by the model as it is and by the model without
 
+- memory: a place knows nothing of the nights before the window;
+- artists: a track's departure is its own, whatever the place thinks of its artist's other tracks;
 - the neighbourhood: nobody is asked, and a place is read in the light of the rest of the larger place alone;
-- learned sizes: how common sizes are is what is expected beforehand, whatever the other places say;
-- learned spreads: every place departs from its surroundings by a log deviation of 0.7;
-- the heavy tail: log factors are normal.
+- learned spreads: every place departs from its surroundings by a log deviation of 0.7.
 
 For regions of 100 to 10,000 daily listeners it prints the share found of the 20 tracks with the largest true rates,
 what each ingredient adds to it (the paired difference and its standard error over regions: an ingredient that adds less
-than that is of no use there), and the share of 95 % intervals that hold the true count, of the first 100 and 20 ranks.
+than that is of no use there), and the share of 95 % intervals that hold the truth, of the first 100 and 20 ranks.
+Beside them, of the tracks of the true top 100 that are not older than two weeks and whose artist has others: the mean
+square of the logarithm of what is read over the truth, with artists and without.
 
 *mixed* are the worlds of ``bench_charts.py``, where places lie at random: a neighbourhood cannot help. In *provinces*
-five regions, one of each size, lie together and share a taste (a log deviation of 0.4 from a country of four such
-provinces, and of 0.7 between its regions). In *alike* and *alike provinces* regions differ by 0.3 instead of 0.7, and
-in *breakouts* two tracks of every region are played there fifty times as much as anywhere else.
+four regions, of 100 to 3,000 listeners, lie together and share a taste (a log deviation of 0.4 from a country of four
+such provinces, and of 0.7 between its regions). In *alike* and *alike provinces* regions differ by 0.3 instead of 0.7,
+and in *breakouts* two tracks of every region are played there fifty times as much as anywhere else.
 
-``--workspace DIR``, a workspace in which the nights of data/sample were run, ablates the *sample* world instead: fresh
-noise over the contributing listeners of its last week, with the cap on nights; regions are grouped by listeners a
-night. ``--sweep`` halves and doubles the constants behind the popular charts instead, in worlds of
-*provinces*, and prints the changes of the found share, and the coverage, over all sizes.
+``--sweep`` halves and doubles the constants behind the popular charts instead, in worlds of *provinces*, and prints the
+changes of the found share, and the coverage, over all sizes.
 """
 
 import argparse
@@ -29,79 +29,112 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import polars as pl
 from bench_charts import (
+    CHARTS,
+    NIGHTS,
     RHO,
-    SAMPLE,
-    SIZES,
     TOP,
-    TRACKS,
-    Taste,
-    World,
-    charts_of,
-    contributing,
+    by_place,
     largest,
-    ordinary,
-    privacy,
-    released_with_noise,
-    simulate,
+    listeners_by_place,
+    remembered,
     tracks,
     within,
 )
+from support.simulated_worlds import SIZES, Nights, Tastes, World, simulate
 
-from recsys.geography.atlas import Atlas, load_atlas
-from recsys.releases.counts.release_reader import Released
-from recsys.releases.inference import hierarchy, neighbours, posterior
-from recsys.settings import load_settings
+from recsys.geography.atlas import Atlas
+from recsys.releases.charts import charts
+from recsys.releases.inference import hierarchy, memory, neighbours, posterior
+from recsys.releases.inference.memory import NOTHING, Memory
 
 Settings = Mapping[ModuleType, Mapping[str, Any]]  # other values of a module's constants
 Random = np.random.Generator
+Variant = Callable[["Week"], dict[str, Any]]  # popular charts by place
 
-Found = Mapping[int, np.ndarray]  # by size of regions: (regions, variants, 3)
+Found = Mapping[int, np.ndarray]  # by size of regions: (regions, variants, 4)
 
 COUNTRIES, PROVINCES = 4, 4  # in the world, in a country
-CLASSES = (30, 50, 100)  # listeners a night, at least: the sample world's sizes
-WITHOUT: Mapping[str, Settings] = {
-    "neighbourhood": {neighbours: {"_MOST": 0}},
-    "sizes": {posterior: {"_LIKELY_PLACES": 1e9}},
-    "spreads": {posterior: {"SPREADS": np.array([0.7]), "_USUAL": np.ones(1)}},
-    "heavy tail": {posterior: {"_LOG_DENSITY": -0.5 * posterior._GRID**2}},
-}
+NEW = 14  # nights
 SWEPT: Mapping[ModuleType, Sequence[str]] = {
     posterior: (
-        *("_USUAL_PLACES", "_RATIO_WIDTH", "_LIKELY_PLACES", "_SIZE_ROUNDS", "_UNFORESEEN", "_FAR", "_BEYOND_NOISE"),
+        *("_USUAL_PLACES", "_USUAL_SIZES", "_UNFORESEEN", "_FAR", "_BEYOND_NOISE", "_EVERYBODY"),
         *("_BLUR", "_ALIKE_BELOW", "_LARGEST_LOG_VARIANCE", "_FINE", "_LEAST_WEIGHT", "_ROUNDS"),
     ),
     hierarchy: ("_LIKELY", "_NEARBY"),
+    memory: ("_FADE", "_OF_ARTIST", "_DRIFT", "_NEGLIGIBLE", "_SURPRISING"),
     neighbours: ("_DECAY", "_MOST"),
 }
 
 
-def mixed(random: Random, taste: Taste = ordinary) -> World:
-    """Draw a world as the benchmark of the charts does."""
-    return simulate(SIZES, countries=COUNTRIES, regions=5, random=random, taste=taste)
+class Week:
+    """The last week of a world, and what places remember of the weeks before."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self._nights = world, Nights(world)
+        self.memory = remembered(world, self._nights)
+        read = self._nights.read(world.nights[-NIGHTS:])
+        self._released, self.artists = read, world.artist_of()
+        self.rates, _ = world.true(NIGHTS)
+        self.listeners = listeners_by_place(world)
+
+    def charted(
+        self, *, settings: Settings | None = None, memory: Memory | None = None, artists: bool = True
+    ) -> dict[str, Any]:
+        """Return the popular charts by place, with other constants or less knowledge."""
+        known = self.memory if memory is None else memory
+        with with_settings(settings or {}):
+            found = charts.popular(
+                self._released,
+                atlas=self.world.atlas,
+                settings=CHARTS,
+                artists=self.artists if artists else {},
+                memory=known,
+            )
+        return by_place(found)
+
+    def measured(self, popular: Mapping[str, Any]) -> np.ndarray:
+        """Return of each region the found share of its true top 20, coverage twice, and the error of new tracks.
+
+        Shape (regions, 4): the intervals of the first 100 ranks and of the first 20; the last is NaN where a region has
+        no new track of a known artist among its true top 100.
+        """
+        rows = []
+        for i, region in enumerate(self.world.atlas.parts):
+            lines, true = popular[region], self.listeners[region]
+            found = len({*largest(self.rates[i])}.intersection(tracks(lines)[:TOP])) / TOP
+            held = within(lines, true)
+            read = np.full(len(true), 0.0)
+            read[tracks(lines)] = lines["estimate"].to_numpy() * NIGHTS
+            new = [t for t in self._new() if true[t] >= np.sort(true)[-100] and read[t] > 0]
+            error = np.mean(np.log(read[new] / true[new]) ** 2) if new else np.nan
+            rows.append((found, held.mean(), held[:TOP].mean(), error))
+        return np.array(rows)
+
+    def _new(self) -> list[int]:
+        world = self.world
+        born = world.alive.argmax(axis=0)
+        late = np.flatnonzero(world.alive[-1] & (born >= len(world.alive) - NEW))
+        return [int(t) for t in late if (world.artists == world.artists[t]).sum() > 1]
 
 
-def narrow(random: Random) -> np.ndarray:
-    """Draw the taste of a region that hardly differs from its country."""
-    return np.asarray(0.3 / 0.7 * ordinary(random))
+VARIANTS: Mapping[str, Variant] = {
+    "model": Week.charted,
+    "memory": partial(Week.charted, memory=NOTHING),
+    "artists": partial(Week.charted, artists=False),
+    "neighbourhood": partial(Week.charted, settings={neighbours: {"_MOST": 0}}),
+    "spreads": partial(Week.charted, settings={posterior: {"SPREADS": np.array([0.7]), "_USUAL": np.ones(1)}}),
+}
 
 
-def with_hits(random: Random) -> np.ndarray:
-    """Draw the taste of a region that has two hits of its own."""
-    hits = np.isin(np.arange(TRACKS), random.choice(TRACKS, size=2, replace=False))
-    return np.asarray(ordinary(random) + hits * np.log(50))
-
-
-def provinces(random: Random, taste: Taste = ordinary) -> World:
+def provinces(random: Random, *, tastes: Tastes) -> World:
     """Draw one whose countries consist of provinces, in each of which a region of every size lies near the others."""
-    world = simulate(SIZES, countries=COUNTRIES * PROVINCES, regions=1, random=random, taste=taste)
+    world = simulate(random, sizes=SIZES[:4], countries=COUNTRIES * PROVINCES, tastes=tastes)
     return replace(world, atlas=gathered(world.atlas, random=random))
 
 
@@ -118,29 +151,12 @@ def gathered(atlas: Atlas, *, random: Random) -> Atlas:
     return replace(atlas, places=places)
 
 
-def sample(workspace: Path) -> World:
-    """Return the sample world's last week and its truth; the regions' sizes are classes of listeners a night."""
-    atlas = load_atlas(load_settings(SAMPLE / "settings.toml").atlas)
-    regions, popular = (pl.read_parquet(SAMPLE / "truth" / f"{table}.parquet") for table in ("regions", "popular"))
-    listeners = dict(regions.select("part", "listeners_a_night").iter_rows())
-    rates = np.zeros((len(atlas.parts), TRACKS))
-    known = popular.filter(pl.col("part").is_in(atlas.parts))
-    rates[np.searchsorted(atlas.parts, known["part"]), tracks(known)] = known["expected"]
-    sizes = np.searchsorted(CLASSES, [listeners.get(part, 0) for part in charted(atlas)], side="right")
-    return World(atlas, np.array([0, *CLASSES])[sizes], rates, contributing(workspace, atlas=atlas))
-
-
-def charted(atlas: Atlas) -> list[str]:
-    """Return the parts that have a chart: remainders of countries have none."""
-    return [part for part in atlas.parts if part in atlas.members]
-
-
-WORLDS: Mapping[str, Callable[[Random], World]] = {
-    "mixed": mixed,
-    "provinces": provinces,
-    "alike": partial(mixed, taste=narrow),
-    "alike provinces": partial(provinces, taste=narrow),
-    "breakouts": partial(mixed, taste=with_hits),
+KINDS: Mapping[str, Callable[[Random], World]] = {
+    "mixed": simulate,
+    "provinces": partial(provinces, tastes=Tastes()),
+    "alike": partial(simulate, tastes=Tastes(region=0.3)),
+    "alike provinces": partial(provinces, tastes=Tastes(region=0.3)),
+    "breakouts": partial(simulate, tastes=Tastes(breakouts=2)),
 }
 
 
@@ -153,45 +169,16 @@ def with_settings(settings: Settings) -> Iterator[None]:
         yield
 
 
-def measured(world: World, released: Released) -> np.ndarray:
-    """Return of each region the share of its true top 20 that is found, and of its intervals that hold the truth.
-
-    Shape (regions, 3): the intervals of the first 100 ranks, and of the first 20.
-    """
-    by_place = charts_of(released, atlas=world.atlas)
-    rows = []
-    for region in charted(world.atlas):
-        i = world.atlas.parts.index(region)
-        found = len({*largest(world.rates[i])}.intersection(tracks(by_place[region])[:TOP])) / TOP
-        held = within(by_place[region], world.counts[i])
-        rows.append((found, held.mean(), held[:TOP].mean()))
-    return np.array(rows)
-
-
-def compared(world: World, variants: Mapping[str, Settings], *, draws: int) -> np.ndarray:
-    """Chart some releases of a world by each variant; return the means of each region, (regions, variants, 3)."""
-    found = np.zeros((len(variants), len(world.sizes), 3))
-    for _ in range(draws):
-        released = released_with_noise(world.counts, atlas=world.atlas, settings=privacy(RHO))
-        for i, settings in enumerate(variants.values()):
-            with with_settings(settings):
-                found[i] += measured(world, released) / draws
-    return found.transpose(1, 0, 2)
-
-
-def in_worlds(draw: Callable[[Random], World], variants: Mapping[str, Settings], *, given: argparse.Namespace) -> Found:
+def in_worlds(draw: Callable[[Random], World], variants: Mapping[str, Variant], *, given: argparse.Namespace) -> Found:
     """Compare variants in several worlds of a kind, by the size of their regions."""
     random = np.random.default_rng(given.seed)
     found, sizes = [], []
-    for world in (draw(random) for _ in range(given.worlds)):
-        found.append(compared(world, variants, draws=given.draws))
-        sizes.append(world.sizes)
-    return by_size(np.concatenate(found), np.concatenate(sizes), classes=SIZES)
-
-
-def by_size(found: np.ndarray, sizes: np.ndarray, *, classes: Sequence[int]) -> Found:
-    """Return what was found by the size of regions."""
-    return {size: found[sizes == size] for size in classes}
+    for _ in range(given.worlds):
+        week = Week(draw(random))
+        found.append(np.stack([week.measured(chart(week)) for chart in variants.values()], axis=1))
+        sizes.append(week.world.sizes)
+    by_region, size = np.concatenate(found), np.concatenate(sizes)
+    return {one: by_region[size == one] for one in SIZES if (size == one).any()}
 
 
 def gains(found: np.ndarray) -> list[tuple[float, float]]:
@@ -203,23 +190,26 @@ def gains(found: np.ndarray) -> list[tuple[float, float]]:
 
 def print_ablation(title: str, found: Found) -> None:
     """Print what each ingredient adds, and the coverage with all and without each, by daily listeners."""
+    names = [*VARIANTS][1:]
     print(f"\n{title}, rho {RHO}")
-    print(f"{'listeners':>10}{'found':>8}" + "".join(f"{'by ' + name:>18}" for name in WITHOUT))
+    print(f"{'listeners':>10}{'found':>8}" + "".join(f"{'by ' + name:>18}" for name in names))
     for size, units in found.items():
         added = "".join(f"{gain:+10.4f} ±{error:6.4f}" for gain, error in gains(units))
         print(f"{size:>10,}{units[:, 0, 0].mean():8.3f}{added}")
-    print(f"{'in interval':>12}{'model':>14}" + "".join(f"{'no ' + name:>18}" for name in WITHOUT))
+    print(f"{'in interval':>12}{'model':>14}" + "".join(f"{'no ' + name:>18}" for name in names))
     for size, units in found.items():
-        held = [f"{all_:.3f} {first:.3f}" for _, all_, first in units.mean(axis=0)]
+        held = [f"{all_:.3f} {first:.3f}" for _, all_, first, _ in units.mean(axis=0)]
         print(f"{size:>12,}{held[0]:>14}" + "".join(f"{some:>18}" for some in held[1:]), flush=True)
+    errors = [f"{size:,} {np.nanmean(u[:, 0, 3]):.3f} {np.nanmean(u[:, 2, 3]):.3f}" for size, u in found.items()]
+    print("  square log errors of new tracks, with artists and without: " + ", ".join(errors), flush=True)
 
 
-def halved_and_doubled() -> dict[str, Settings]:
+def halved_and_doubled() -> dict[str, Variant]:
     """Return a variant for each constant that is swept and for each of its other values."""
     return {
-        f"{name.strip('_')} {module.__name__.rsplit('.', 1)[-1]} {type(now)(factor * now)}": {
-            module: {name: type(now)(factor * now)}
-        }
+        f"{name.strip('_')} {module.__name__.rsplit('.', 1)[-1]} {type(now)(factor * now)}": partial(
+            Week.charted, settings={module: {name: type(now)(factor * now)}}
+        )
         for module, names in SWEPT.items()
         for name, now in ((name, getattr(module, name)) for name in names)
         for factor in (0.5, 2)
@@ -229,38 +219,27 @@ def halved_and_doubled() -> dict[str, Settings]:
 def print_sweep(*, given: argparse.Namespace) -> None:
     """Print how the found share and the coverage change with each constant."""
     variants = halved_and_doubled()
-    found = np.concatenate([*in_worlds(provinces, {"model": {}, **variants}, given=given).values()])
+    found = np.concatenate([*in_worlds(KINDS["provinces"], {"model": Week.charted, **variants}, given=given).values()])
     means = found.mean(axis=0)
-    print(f"\nconstants, provinces: {given.worlds} worlds, draws of the noise in each: {given.draws}")
+    print(f"\nconstants, provinces: {given.worlds} worlds")
     print(f"{'as it is':<32}{means[0, 0]:8.4f}{'':>9}{means[0, 1]:8.3f}")
-    for name, (gain, error), (_, inside, _) in zip(variants, gains(found), means[1:], strict=True):
+    for name, (gain, error), (_, inside, *_) in zip(variants, gains(found), means[1:], strict=True):
         print(f"{name:<32}{-gain:+8.4f} ±{error:7.4f}{inside:8.3f}")
-
-
-def print_sample(workspace: Path, *, given: argparse.Namespace) -> None:
-    """Print the ablation of the sample world, by size of its regions."""
-    world = sample(workspace)
-    regions = compared(world, {"model": {}, **WITHOUT}, draws=given.draws)
-    print_ablation(f"sample, draws of the noise: {given.draws}", by_size(regions, world.sizes, classes=CLASSES))
 
 
 def main() -> None:
     """Read the arguments and print the tables."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("worlds", type=int, nargs="?", default=8, help="of each kind")
-    arguments.add_argument("--draws", type=int, default=1, help="of the noise, in each world")
+    arguments.add_argument("worlds", type=int, nargs="?", default=4, help="of each kind")
+    arguments.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     arguments.add_argument("--sweep", action="store_true", help="halve and double constants instead")
-    arguments.add_argument("--workspace", type=Path, help="ablate the sample world instead")
     arguments.add_argument("--seed", type=int, default=20151)
     given = arguments.parse_args()
     if given.sweep:
         print_sweep(given=given)
-    elif given.workspace:
-        print_sample(given.workspace, given=given)
-    else:
-        for kind, draw in WORLDS.items():
-            found = in_worlds(draw, {"model": {}, **WITHOUT}, given=given)
-            print_ablation(f"{kind}, {given.worlds} worlds, draws of the noise in each: {given.draws}", found)
+        return
+    for kind in given.kinds:
+        print_ablation(f"{kind}, {given.worlds} worlds", in_worlds(KINDS[kind], VARIANTS, given=given))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-from datetime import date
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -9,12 +11,15 @@ from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.releases.charts import charts
 from recsys.releases.counts.noise import discrete_gaussian
+from recsys.releases.counts.release_reader import Released
+from recsys.releases.inference.memory import NOTHING, Memory
 from recsys.schemas import Chart, at_border
 from recsys.settings import ChartsSettings, load_settings
 
 SETTINGS: ChartsSettings = load_settings(overrides={"charts": {"size": 10}}).charts
 SIGMA_SQUARED = 7 * 10 / 0.03  # of a sum over seven nights
 ZIPF = 1 / np.arange(1, 201)
+SEED = 20167
 
 
 def noise(shape: tuple[int, int]) -> np.ndarray:
@@ -162,3 +167,60 @@ def test_another_atlas_is_not_ready() -> None:
     released = window(np.zeros((8, 200)), atlas=small_atlas())
     with pytest.raises(NotReadyError, match="another atlas"):
         charts.popular(released, atlas=small_atlas(version="new"), settings=SETTINGS)
+
+
+WEEKS = [[date(2026, 9, 1) + timedelta(days=7 * week + day) for day in range(7)] for week in range(8)]
+DAYS = [day for week in WEEKS for day in week]
+
+
+def departing(*, random: np.random.Generator, weeks: int) -> Callable[[Sequence[date]], Released]:
+    """Nights in which region aa1 plays eight tracks of its own far more than others do, which noise hides."""
+    atlas, rates = small_atlas(), np.outer(np.full(len(small_atlas().parts), 3_000.0), 1 / np.arange(1, 201))
+    rates[atlas.parts.index("aa1")] *= 0.02
+    rates[atlas.parts.index("aa1"), 20:28] *= 6
+    nights = {day: rates + 18 * random.normal(size=rates.shape) for day in DAYS[: 7 * weeks]}
+
+    def read(some: Sequence[date]) -> Released:
+        sums = np.sum([nights[day] for day in some], axis=0)
+        return replace(window(np.rint(sums), atlas=atlas, nights=len(some)), nights=tuple(some))
+
+    return read
+
+
+def remembered(read: Callable[[Sequence[date]], Released], *, weeks: int) -> Memory:
+    memory = NOTHING
+    for week in range(1, weeks + 1):
+        memory = charts.remember(read, DAYS[: 7 * week], atlas=small_atlas(), settings=SETTINGS, memory=memory)
+    return memory
+
+
+def test_a_small_place_finds_its_taste_by_what_it_remembers() -> None:
+    """In a week its own tracks have some 100 listeners each, under noise of 48."""
+    print("seed", SEED)
+    read = departing(random=np.random.default_rng(SEED), weeks=8)
+    own = {f"t{i:05d}" for i in range(20, 28)}
+    found = []
+    for memory in (NOTHING, remembered(read, weeks=7)):
+        drawn = charts.draw(read, DAYS, atlas=small_atlas(), born={}, settings=SETTINGS, memory=memory).lines
+        listed = drawn.filter(pl.col("chart") == "popular", pl.col("place") == "aa1")["track_id"]
+        found.append(len(own.intersection(listed)))
+    assert found[1] >= found[0] + 2
+
+
+def test_drawing_a_night_yields_its_memory_without_another_reading() -> None:
+    print("seed", SEED)
+    read = departing(random=np.random.default_rng(SEED), weeks=2)
+    before = remembered(read, weeks=1)
+    drawn = charts.draw(read, DAYS[:14], atlas=small_atlas(), born={}, settings=SETTINGS, memory=before).memory
+    again = charts.remember(read, DAYS[:14], atlas=small_atlas(), settings=SETTINGS, memory=before)
+    assert (drawn.night, drawn.places, drawn.tracks) == (DAYS[13], again.places, again.tracks)
+    assert (drawn.sums.rest == again.sums.rest).all()
+    assert set(drawn.places) == {"AA", "BB", "CC", "aa1", "aa2", "aa3", "bb1"}  # which is not all of BB
+
+
+def test_a_night_is_not_counted_twice() -> None:
+    print("seed", SEED)
+    read = departing(random=np.random.default_rng(SEED), weeks=2)
+    memory = remembered(read, weeks=1)
+    with pytest.raises(ValueError, match="holds nights of the window"):
+        charts.draw(read, DAYS[:13], atlas=small_atlas(), born={}, settings=SETTINGS, memory=memory)

@@ -11,10 +11,10 @@ import pytest
 
 from recsys.releases.charts import charts
 from recsys.releases.counts import window
-from recsys.releases.inference import hierarchy, neighbours, posterior, significance, trend_baseline
+from recsys.releases.inference import hierarchy, memory, neighbours, posterior, significance, trend_baseline
 
 PAGE = Path(__file__).parents[2] / "docs" / "charts-model.md"
-CORE = (posterior, hierarchy, neighbours, significance, trend_baseline, window, charts)
+CORE = (posterior, hierarchy, memory, neighbours, significance, trend_baseline, window, charts)
 ROW = re.compile(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|")
 
 
@@ -66,5 +66,5 @@ def summary(value: object) -> object:
 def test_constants_are_found_as_they_are_written() -> None:
     """The oracle of the tests above: tuples and arrays count, text and types do not."""
     found = dict(constants(charts)) | dict(constants(posterior))
-    assert {"_TWENTIETH", "_STANDS_OUT", "COVERED", "_GRID", "_TAIL_SHARE", "_TAIL_WIDTH"} <= found.keys()
+    assert {"_TWENTIETH", "_STANDS_OUT", "COVERED", "_GRID", "_USUAL_SIZES"} <= found.keys()
     assert not {"MOVER", "DEBUT", "Array"} & found.keys()

@@ -3,7 +3,7 @@ import pytest
 
 from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.inference import posterior
-from recsys.releases.inference.posterior import RATIOS, SPREADS, Belief, Prior, Size
+from recsys.releases.inference.posterior import SPREADS, Belief, Prior, Size
 
 ONE = np.array([1.0])
 SEED = 20161
@@ -43,29 +43,40 @@ def test_a_size_under_much_noise_is_least_squares_on_the_shares() -> None:
     assert found.deviation[0] == pytest.approx(1e6 / np.sqrt(share @ share), rel=1e-4)
 
 
-def test_places_tell_together_how_small_they_are() -> None:
-    """Eighty places of 100 are measured with a deviation of 300: alone, each might as well have 300."""
+def test_a_size_is_what_was_measured_where_noise_is_small() -> None:
+    found = posterior.likely_size(size(5000, 10), ONE * 400)
+    assert found.mean[0] == pytest.approx(5000, rel=0.01)
+    assert found.deviation[0] == pytest.approx(10, rel=0.05)
+
+
+def test_a_size_that_cannot_be_measured_is_typical_give_or_take_a_factor() -> None:
+    """Its logarithm is normal around that of 400 with deviation 1.5."""
+    found = posterior.likely_size(size(0, 1e9), ONE * 400)
+    assert found.mean[0] == pytest.approx(400 * np.exp(1.5**2 / 2), rel=0.02)
+
+
+def test_a_size_is_positive_even_where_less_than_nothing_was_measured() -> None:
+    found = posterior.likely_size(size(-900, 300), ONE * 400)
+    assert 0 < found.mean[0] < 200
+
+
+def test_log_factors_are_what_was_counted_over_what_was_expected() -> None:
+    """Without noise the count tells, whatever was thought before; under endless noise nothing but that does."""
+    for variance, mean, left in ((1e-4, np.log(3), 0), (1e14, -0.1, 0.25)):
+        noisy, expected = counted([3000], variance), np.array([[1000.0]])
+        found = posterior.log_factors(noisy, expected=expected, centre=np.array([[-0.1]]), variance=np.array([[0.25]]))
+        assert found[0][0, 0] == pytest.approx(mean, abs=0.03)
+        assert found[1][0, 0] == pytest.approx(left, abs=0.01)
+
+
+def test_tracks_that_everybody_plays_do_not_tell_the_spread() -> None:
+    """The first ten have no room to depart; the others do, by 0.6."""
     print("seed", SEED)
-    measured = [size(x, 300) for x in np.random.default_rng(SEED).normal(100, 300, size=80)]
-    usual = posterior.usual_sizes(measured, [ONE * 400] * 80)
-    found = posterior.likely_size(size(100, 300), ONE * 400, usual=usual)
-    assert 50 < found.mean[0] < 180
-    alone = posterior.likely_size(size(100, 300), ONE * 400, usual=np.ones(len(RATIOS)))
-    assert posterior.likely_size(size(5000, 10), ONE * 400, usual=usual).mean[0] == pytest.approx(5000, rel=0.01)
-    assert found.deviation[0] < 300
-    assert alone.mean[0] > 0
-
-
-def test_what_was_not_measured_has_a_usual_size() -> None:
-    usual = np.where(np.abs(np.log(RATIOS / 0.25)) < 0.05, 1.0, 0.0)
-    found = posterior.likely_size(size(0, 1e9), ONE * 400, usual=usual)
-    assert found.mean[0] == pytest.approx(RATIOS[np.argmin(abs(np.log(RATIOS / 0.25)))] * 400, rel=0.05)
-
-
-def test_no_places_have_no_usual_size_but_a_likely_one() -> None:
-    usual = posterior.usual_sizes([], [])
-    assert usual.sum() == pytest.approx(1)
-    assert RATIOS[usual.argmax()] == pytest.approx(1)
+    random, share = np.random.default_rng(SEED), np.concatenate([np.full(10, 0.03), np.full(100, 0.007)])
+    departed = np.where(np.arange(110) < 10, 0, 0.6 * random.normal(size=110) - 0.18)
+    true = 1e6 * share * np.exp(departed)
+    evidence = posterior.evidence_for_spreads(counted(true, 100), rest=believed(share), size=size(1e6, 1))
+    assert SPREADS[evidence[0].argmax()] == pytest.approx(0.6, abs=0.16)
 
 
 def test_a_blend_is_the_mean_of_shares() -> None:

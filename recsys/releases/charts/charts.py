@@ -21,6 +21,7 @@ from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import posterior, significance
 from recsys.releases.inference.hierarchy import Reading, read_places, rest_of
+from recsys.releases.inference.memory import NOTHING, Diary, Memory, Recollection
 from recsys.releases.inference.posterior import Belief, Prior
 from recsys.releases.inference.significance import Counted, Expected, Interval
 from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
@@ -30,6 +31,7 @@ from recsys.settings import ChartsSettings
 MOVER, DEBUT = "mover", "debut"
 
 _WEIGHED_NIGHTS = 28  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
+_UNSTEADY = 0.015  # deviation of the mean weight of a window from that of those nights: listeners do not play alike
 _MARGIN = 3  # times the length of a chart are looked at closely
 _A_PAST = 1.0  # listener a night: below there is no past to multiply
 _HARDLY_ANY = 0.05  # of the listeners that a track has now: with so few before it is a debut
@@ -58,6 +60,8 @@ class Charts:
         The ledger entries that paid for these nights.
     prices : mapping of (str, str) to Price
         By place and chart, where a track could be listed at all.
+    memory : Memory
+        What places remember after this night.
     """
 
     lines: pl.DataFrame
@@ -65,6 +69,7 @@ class Charts:
     nights: tuple[date, ...] = ()
     ledger_numbers: tuple[int, ...] = ()
     prices: Mapping[tuple[str, str], Price] = field(default_factory=dict)
+    memory: Memory = NOTHING
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ def draw(
     born: Mapping[str, date],
     settings: ChartsSettings,
     totals: ReadTotals | None = None,
+    artists: Mapping[str, str] | None = None,
+    memory: Memory = NOTHING,
 ) -> Charts:
     """Draw the three charts of every place for the last of some released nights.
 
@@ -174,6 +181,10 @@ def draw(
     totals : callable, optional
         Returns the totals of some nights' places
         (:meth:`recsys.releases.counts.release_reader.ReleaseReader.totals`); without them all count in full.
+    artists : mapping of str to str, optional
+        Whose tracks are, where that is known.
+    memory : Memory
+        What places remember of a night before the window: how they depart from their surroundings.
 
     Returns
     -------
@@ -185,20 +196,21 @@ def draw(
     ------
     NotReadyError
         If the last night was released under another atlas.
+    ValueError
+        If a night of the window is in the memory already.
     """
-    weights = mean_weights(totals(nights[-_WEIGHED_NIGHTS:]) if totals else PlaceTotals({}, {}), atlas=atlas)
-
-    def weighed(nights: Sequence[date]) -> Released:
-        return replace(read(nights), weight=weights[WORLD].mean)
-
+    weights, weighed = _in_listeners(read, nights, totals=totals, atlas=atlas)
     window = _window(weighed(window_of(nights, settings=settings)), atlas=atlas)
+    recollection = _recollection(memory, window, artists=artists)
+    diary = Diary(recollection)
     past = spans(weighed, nights, tracks=window.tracks, atlas=atlas, settings=settings)
     frames: list[pl.DataFrame] = []
     rising: list[Found] = []
     local: list[Found] = []
     prices: dict[tuple[str, str], Price] = {}
-    for view in _views(window, past=past, weights=weights, atlas=atlas):
+    for view in _views(window, past=past, weights=weights, atlas=atlas, recollection=recollection):
         place = view.reading.place
+        _write_down(view.reading, diary)
         lines, prices[place, POPULAR] = _popular(view, settings=settings)
         frames.append(lines)
         rising += _rising(view, past=past, born=born, settings=settings) if view.trends else []
@@ -211,10 +223,41 @@ def draw(
     places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
     ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
     kinds = CHARTS if past else (POPULAR, LOCAL)
-    return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers, prices)
+    remembered = diary.memory(window.dates[-1])
+    return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers, prices, remembered)
 
 
-def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl.DataFrame:
+def remember(
+    read: Read,
+    nights: Sequence[date],
+    *,
+    atlas: Atlas,
+    settings: ChartsSettings,
+    totals: ReadTotals | None = None,
+    artists: Mapping[str, str] | None = None,
+    memory: Memory = NOTHING,
+) -> Memory:
+    """Return what places remember after the last of some nights, without drawing its charts.
+
+    Parameters and errors are those of :func:`draw`, of whose charts the memory is a part.
+    """
+    _, weighed = _in_listeners(read, nights, totals=totals, atlas=atlas)
+    window = _window(weighed(window_of(nights, settings=settings)), atlas=atlas)
+    recollection = _recollection(memory, window, artists=artists)
+    diary = Diary(recollection)
+    for reading in read_places(window, atlas=atlas, past=recollection):
+        _write_down(reading, diary)
+    return diary.memory(window.dates[-1])
+
+
+def popular(
+    released: Released,
+    *,
+    atlas: Atlas,
+    settings: ChartsSettings,
+    artists: Mapping[str, str] | None = None,
+    memory: Memory = NOTHING,
+) -> pl.DataFrame:
     """Rank tracks by estimated contributing listeners, for the world, every country and every region.
 
     The world is read by itself; a country in the light of the rest of the world, and a region in the light of the rest
@@ -229,6 +272,9 @@ def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl
     atlas : Atlas
         The one that the nights were released under.
     settings : ChartsSettings
+    artists : mapping of str to str, optional
+    memory : Memory
+        As :func:`draw` takes them.
 
     Returns
     -------
@@ -242,7 +288,9 @@ def popular(released: Released, *, atlas: Atlas, settings: ChartsSettings) -> pl
         If the nights were released under another atlas.
     """
     window = _window(released, atlas=atlas)
-    views = _views(window, past=(), weights=dict.fromkeys(atlas.members, IN_FULL), atlas=atlas)
+    recollection = _recollection(memory, window, artists=artists)
+    weights = dict.fromkeys(atlas.members, IN_FULL)
+    views = _views(window, past=(), weights=weights, atlas=atlas, recollection=recollection)
     return at_border(pl.concat([_popular(view, settings=settings)[0] for view in views]), Chart)
 
 
@@ -260,12 +308,48 @@ def _window(released: Released, *, atlas: Atlas) -> Window:
     return Window(released, atlas.members)
 
 
-def _views(window: Window, *, past: Sequence[Span], weights: Mapping[str, MeanWeight], atlas: Atlas) -> Iterator[View]:
+def _in_listeners(
+    read: Read, nights: Sequence[date], *, totals: ReadTotals | None, atlas: Atlas
+) -> tuple[Mapping[str, MeanWeight], Read]:
+    """Return the mean weights of places by the last of some nights, and what reads nights in listeners by them."""
+    found = totals(nights[-_WEIGHED_NIGHTS:]) if totals else PlaceTotals({}, {})
+    weights = mean_weights(found, atlas=atlas)
+
+    def weighed(nights: Sequence[date]) -> Released:
+        return replace(read(nights), weight=weights[WORLD].mean)
+
+    return weights, weighed
+
+
+def _recollection(memory: Memory, window: Window, *, artists: Mapping[str, str] | None) -> Recollection:
+    """View a memory from a window, none of whose nights may be in it: what is counted twice looks twice as sure."""
+    if memory.night is None:
+        return Recollection(NOTHING, nights=0, tracks=window.tracks, artists={})
+    if memory.night >= window.dates[0]:
+        raise ValueError(f"the memory of {memory.night} holds nights of the window from {window.dates[0]}")
+    nights = (window.dates[-1] - memory.night).days
+    return Recollection(memory, nights=nights, tracks=window.tracks, artists=artists or {})
+
+
+def _write_down(reading: Reading, diary: Diary) -> None:
+    if reading.expected is not None:
+        diary.write(reading.place, reading.tracks, noisy=reading.noisy, expected=reading.expected)
+
+
+def _views(
+    window: Window,
+    *,
+    past: Sequence[Span],
+    weights: Mapping[str, MeanWeight],
+    atlas: Atlas,
+    recollection: Recollection,
+) -> Iterator[View]:
     """Read the places, larger ones first; one that is all of the larger one shares its present and past."""
     larger: dict[str, Trends | None] = {}
     world: Reading | None = None
     ids = np.array(window.tracks)
-    for reading in read_places(window, atlas=atlas):
+    unsteady = 0.0 if all(weight == IN_FULL for weight in weights.values()) else _UNSTEADY**2
+    for reading in read_places(window, atlas=atlas, past=recollection):
         world = world or reading
         place = atlas.places[reading.place]
         within = larger[place.parent] if place.parent else None
@@ -274,7 +358,7 @@ def _views(window: Window, *, past: Sequence[Span], weights: Mapping[str, MeanWe
         if place.level != "region":
             larger[place.id] = here
         own = weights[place.id]
-        weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance)
+        weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance + unsteady)
         yield View(reading, world, window, here, ids, weight)
 
 

@@ -10,6 +10,7 @@ from recsys.geography.places import WORLD
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import neighbours, posterior
+from recsys.releases.inference.memory import NOTHING, Recollection, Sums
 from recsys.releases.inference.posterior import Belief, Prior, Size
 
 _SAMPLE = 256  # places that tell how much places of their level usually differ
@@ -29,13 +30,19 @@ class Reading:
     noisy : Noisy, shape (1, tracks)
         What was released.
     around : Belief or None, shape (1, tracks)
-        About what is around it, up to a factor: its neighbourhood and the rest of the larger place; None for the world.
+        About what is around it, up to a factor: its neighbourhood and the rest of the larger place, times the factors
+        by which the place is known to depart from them; None for the world.
     prior : Prior
         Expected before reading ``noisy``.
     belief : Belief, shape (1, tracks)
         After reading it.
     spread : float
-        How much the place departs from what is around it: standard deviation of log factors.
+        How much the place departs from what is around it: standard deviation of log factors over tracks.
+    deviation : numpy.ndarray, shape (1, tracks)
+        How much it may still depart from ``around``; standard deviation of each log factor.
+    expected : numpy.ndarray or None, shape (2, tracks)
+        What the rest of the larger place alone, and what the neighbourhood alone let expect, to be remembered; None
+        where a place is all of the larger one.
     """
 
     place: str
@@ -45,40 +52,46 @@ class Reading:
     prior: Prior
     belief: Belief
     spread: float
+    deviation: Array
+    expected: Array | None
 
     def at(self, tracks: Tracks) -> Tracks:
         """Return where some tracks stand among this place's; all of them must be counted here."""
         return np.searchsorted(self.tracks, tracks)
 
 
-def read_places(window: Window, *, atlas: Atlas) -> Iterator[Reading]:
+def read_places(window: Window, *, atlas: Atlas, past: Recollection | None = None) -> Iterator[Reading]:
     """Read the world, then every country, then every region.
 
     The world is read by itself; every other place in the light of its neighbourhood and of the rest of the larger
     place: "the rest", so that a place which dominates its surroundings is not heard twice. The neighbourhood is read
     in the light of that rest, too, and which of the two tells more about a place is learned from all places of its
-    level and from its own counts. A place that is all of the larger one reads like it.
+    level and from its own counts. Where a place remembers how it departs from its surroundings, that is expected of it.
+    A place that is all of the larger one reads like it.
 
     Parameters
     ----------
     window : Window
     atlas : Atlas
         The one that the nights were released under.
+    past : Recollection, optional
+        What places remember of the nights before; by default nothing.
 
     Yields
     ------
     Reading
         Of every served place, larger places first.
     """
+    past = past or Recollection(NOTHING, nights=0, tracks=window.tracks, artists={})
     children = _children(atlas)
     world = _read_world(window)
     yield world
     countries = []
-    for country in _read_within([(world, children.get(WORLD, []))], window=window, atlas=atlas):
+    for country in _read_within([(world, children.get(WORLD, []))], window=window, atlas=atlas, past=past):
         yield country
         if country.place in children:
             countries.append((country, children[country.place]))
-    yield from _read_within(countries, window=window, atlas=atlas)
+    yield from _read_within(countries, window=window, atlas=atlas, past=past)
 
 
 def rest_of(whole: str, place: str, *, known: Noisy, tracks: Tracks, window: Window) -> Noisy:
@@ -110,12 +123,12 @@ _Family = tuple[Reading, Sequence[str]]  # a place and the smaller places in it
 
 @dataclass(frozen=True)
 class _Level:
-    """What is learned from all places of a level: sizes, neighbours, and how places relate to what is around them."""
+    """What is known of a level from all of its places: sizes, neighbours, relations to what is around, and the past."""
 
     sizes: Mapping[str, Size]
     near: Mapping[str, tuple[list[str], Array]]
-    usual_sizes: Array
     usual: Array
+    past: Recollection
 
 
 @dataclass(frozen=True)
@@ -143,30 +156,31 @@ def _read_world(window: Window) -> Reading:
     tracks = window.known(WORLD)
     noisy = window.noisy(WORLD, tracks)
     prior = posterior.prior_of_whole(noisy)
-    return Reading(WORLD, tracks, noisy, None, prior, posterior.belief(noisy, prior), 0.0)
+    nothing = np.zeros_like(noisy.counts)
+    return Reading(WORLD, tracks, noisy, None, prior, posterior.belief(noisy, prior), 0.0, nothing, None)
 
 
-def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas) -> Iterator[Reading]:
+def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection) -> Iterator[Reading]:
     """Read the places of one level."""
-    level, seen = _learn(families, window=window, atlas=atlas)
+    level, seen = _learn(families, window=window, atlas=atlas, past=past)
     for whole, children in families:
         for place in children:
             if place in level.sizes:
                 known = seen.pop(place) if place in seen else _see(place, whole, level=level, window=window)
                 yield _read(place, known, level=level)
             else:
-                yield replace(whole, place=place)
+                yield replace(whole, place=place, expected=None)
 
 
-def _learn(families: Sequence[_Family], *, window: Window, atlas: Atlas) -> tuple[_Level, dict[str, _Seen]]:
-    """Learn what is usual in a level: sizes from all places, relations from evenly chosen ones, which are returned."""
+def _learn(
+    families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection
+) -> tuple[_Level, dict[str, _Seen]]:
+    """Learn what is usual in a level: sizes of all places, relations from evenly chosen ones, which are returned."""
     near = {place: some for _, children in families for place, some in _near(children, atlas=atlas).items()}
     wholes = {place: whole for whole, children in families for place in children}
     proper = [place for place, whole in wholes.items() if window.portion(place, whole.place) < 1]
-    measured = {place: _measured(place, wholes[place], window=window) for place in proper}
-    usual_sizes = posterior.usual_sizes([size for size, _ in measured.values()], [t for _, t in measured.values()])
-    sizes = {place: posterior.likely_size(*found, usual=usual_sizes) for place, found in measured.items()}
-    level = _Level(sizes, near, usual_sizes, np.zeros(0))
+    sizes = {place: _first_size(place, wholes[place], window=window) for place in proper}
+    level = _Level(sizes, near, np.zeros(0), past)
     some = proper[:: -(-len(proper) // _SAMPLE) or 1]
     seen = {place: _see(place, wholes[place], level=level, window=window) for place in some}
     return replace(level, usual=posterior.usual_relations([each.evidence for each in seen.values()])), seen
@@ -177,11 +191,11 @@ def _near(children: Sequence[str], *, atlas: Atlas) -> dict[str, tuple[list[str]
     return {place: ([children[i] for i in some], closeness) for place, some in zip(children, found, strict=True)}
 
 
-def _measured(place: str, whole: Reading, *, window: Window) -> tuple[Size, Array]:
-    """Measure a place's size in the light of the larger place; return also the size that would be usual."""
-    tracks, typical = window.known(place), _typical(place, whole, window=window)
+def _first_size(place: str, whole: Reading, *, window: Window) -> Size:
+    """Return what is believed of a place's size in the light of the larger place."""
+    tracks = window.known(place)
     noisy, around = window.noisy(place, tracks), _of(whole.belief, whole.at(tracks))
-    return posterior.measured_size(noisy, rest=around, spread=np.array([_LIKELY]), typical=typical), typical
+    return _size(noisy, around, spread=np.array([_LIKELY]), typical=_typical(place, whole, window=window))
 
 
 def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
@@ -189,17 +203,35 @@ def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
     noisy, typical = window.noisy(place, tracks), _typical(place, whole, window=window)
     rest = _rest(place, whole, noisy=noisy, size=level.sizes[place], tracks=tracks, window=window)
     around = (rest, _nearby(place, rest, level=level, tracks=tracks, window=window))
-    size = _size(noisy, rest, typical=typical, level=level)
-    evidence = [posterior.evidence_for_spreads(noisy, rest=some, size=size)[0] for some in around]
+    size = _size(noisy, rest, spread=np.array([_LIKELY]), typical=typical)
+    past = level.past.sums(place, tracks)
+    expected = (past.rest, past.nearby)
+    evidence = [
+        _evidence(noisy, some, size=size, past=past, expected=then) for some, then in zip(around, expected, strict=True)
+    ]
     return _Seen(tracks, noisy, around, typical, np.stack(evidence))
+
+
+def _evidence(noisy: Noisy, around: Belief, *, size: Size, past: Sums, expected: Array) -> Array:
+    """Return the log likelihood of each spread, from the window and the remembered past together."""
+    both = Noisy(noisy.counts + past.counts, noisy.variance + past.variances)
+    expected = size.mean[:, None] * posterior.shares(around) + expected
+    total = expected.sum(axis=1)
+    whole = Size(total, size.deviation * total / size.mean)
+    rest = Belief(expected, around.relative_variance)
+    return np.asarray(posterior.evidence_for_spreads(both, rest=rest, size=whole)[0])
 
 
 def _read(place: str, seen: _Seen, *, level: _Level) -> Reading:
     nearness, spread = posterior.relation(seen.evidence, usual=level.usual)
-    around = posterior.blend(*seen.around, share=nearness)
-    size = _size(seen.noisy, around, typical=seen.typical, level=level)
-    prior = posterior.prior_of_size(seen.noisy, rest=around, spread=np.array([spread]), size=size)
-    return Reading(place, seen.tracks, seen.noisy, around, prior, posterior.belief(seen.noisy, prior), spread)
+    even = posterior.blend(*seen.around, share=nearness)
+    departure = level.past.departure(place, seen.tracks, nearness=nearness, spread=spread)
+    around, deviation = Belief(even.mean * departure.mean, even.relative_variance), departure.deviation[None]
+    size = _size(seen.noisy, around, spread=deviation, typical=seen.typical)
+    prior = posterior.prior_of_size(seen.noisy, rest=around, spread=deviation, size=size)
+    belief = posterior.belief(seen.noisy, prior)
+    expected = size.mean[0] * np.concatenate([posterior.shares(some) for some in seen.around])
+    return Reading(place, seen.tracks, seen.noisy, around, prior, belief, spread, deviation, expected)
 
 
 def _rest(place: str, whole: Reading, *, noisy: Noisy, size: Size, tracks: Tracks, window: Window) -> Belief:
@@ -210,7 +242,7 @@ def _rest(place: str, whole: Reading, *, noisy: Noisy, size: Size, tracks: Track
     if whole.around is None:
         prior = whole.prior
         return posterior.belief(rest, Prior(prior.centre[:, at], prior.width[:, at], prior.grid, prior.log_density))
-    typical, spread = np.array([whole.belief.mean.sum()]), np.array([whole.spread])
+    typical, spread = np.array([whole.belief.mean.sum()]), whole.deviation[:, at]
     prior = posterior.prior_of_part(rest, rest=_of(whole.around, at), spread=spread, typical=typical)
     return posterior.belief(rest, prior)
 
@@ -228,9 +260,9 @@ def _nearby(place: str, rest: Belief, *, level: _Level, tracks: Tracks, window: 
     return posterior.belief(nearby, posterior.prior_of_part(nearby, rest=rest, spread=spread, typical=typical))
 
 
-def _size(noisy: Noisy, around: Belief, *, typical: Array, level: _Level) -> Size:
-    measured = posterior.measured_size(noisy, rest=around, spread=np.array([_LIKELY]), typical=typical)
-    return posterior.likely_size(measured, typical, usual=level.usual_sizes)
+def _size(noisy: Noisy, around: Belief, *, spread: Array, typical: Array) -> Size:
+    measured = posterior.measured_size(noisy, rest=around, spread=spread, typical=typical)
+    return posterior.likely_size(measured, typical)
 
 
 def _typical(place: str, whole: Reading, *, window: Window) -> Array:

@@ -20,17 +20,15 @@ SPREADS = np.array([0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.4])  # standar
 _USUAL = np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2) / np.exp(-0.5 * ((SPREADS - 0.7) / 0.25) ** 2).sum()
 _USUAL_PLACES = 10.0  # the weight of that expectation, in places seen
 
-_RATIO_STEP, _RATIO_WIDTH = 0.2, 0.5  # of the grid of ratios and of a component, in logarithms
-RATIOS = np.exp(np.arange(-7, 7 + _RATIO_STEP / 2, _RATIO_STEP))  # of a place's size to the typical size
-_LIKELY_RATIOS = np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2) / np.exp(-0.5 * (np.log(RATIOS) / 1.5) ** 2).sum()
-_LIKELY_PLACES = 2.0  # the weight of that expectation, in places seen
-_SIZE_ROUNDS = 100
+_USUAL_SIZES = 1.5  # log deviation of sizes from the typical one
 _UNFORESEEN = 0.01  # share of a place's counts that may be of any track, whatever is around it
-_FAR = 5.0  # standard deviations of a measured size that are looked at
+_FAR = 5.0  # standard deviations of a measured and of a usual size that are looked at
 
+_EVERYBODY = (
+    0.01  # share of a place's counts: nearly all listeners play such a track, which leaves it no room to depart
+)
 _BEYOND_NOISE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
-_TAIL_SHARE, _TAIL_WIDTH = 1e-4, 3.0  # one track in ten thousand may be off by three times as much: a local breakout
 _BLUR = 0.35  # of a step: widens the likelihood on the coarse grid, so that no peak falls between two points
 _ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
     0.3,
@@ -166,7 +164,7 @@ def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     size, share = typical, (1 - _UNFORESEEN) * shares(rest) + _UNFORESEEN / rest.mean.shape[1]
     for _ in range(_ROUNDS):
         mean = np.maximum(size, 1.0)[:, None] * share
-        departure = mean + (np.exp(spread**2)[:, None] * (1 + rest.relative_variance) - 1) * mean**2
+        departure = mean + (_per_track(np.exp(spread**2)) * (1 + rest.relative_variance) - 1) * mean**2
         total = noisy.variance + departure
         lacking = 1 - (share * departure / total).sum(axis=1)
         voice = (departure + (lacking / (share**2 / total).sum(axis=1))[:, None] * share) / total
@@ -174,27 +172,13 @@ def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     return Size(size, np.sqrt((voice**2 * noisy.variance + (voice - 1) ** 2 * departure).sum(axis=1)))
 
 
-def usual_sizes(measured: Sequence[Size], typical: Sequence[Array]) -> Array:
-    """Return how common each of ``RATIOS`` of a size to the typical one is, from measurements of many places.
-
-    Empirical Bayes as in :func:`prior_of_whole`: most places are far smaller than the noise lets see, and together they
-    tell how small. Until there are many, ratios are expected to spread widely around 1.
-    """
-    likelihood = np.exp([_log_likelihood_of_ratios(*found) for found in zip(measured, typical, strict=True)])
-    components = np.exp(-0.5 * (np.log(RATIOS[:, None] / RATIOS) / _RATIO_WIDTH) ** 2)
-    components /= components.sum(axis=1, keepdims=True)
-    weights = _mixture_weights(
-        likelihood.reshape(-1, len(RATIOS)) @ components.T, rounds=_SIZE_ROUNDS, prior=_LIKELY_RATIOS * _LIKELY_PLACES
-    )
-    return np.asarray(weights @ components)
-
-
-def likely_size(measured: Size, typical: Array, *, usual: Array) -> Size:
-    """Return the posterior of one place's size, given how usual its ratios to the typical size are."""
-    low = max(measured.mean[0] - _FAR * measured.deviation[0], typical[0] * RATIOS[0])
-    high = max(min(measured.mean[0] + _FAR * measured.deviation[0], typical[0] * RATIOS[-1]), 1.01 * low)
+def likely_size(measured: Size, typical: Array) -> Size:
+    """Return the posterior of one place's size, which is positive and expected to be typical, give or take a factor."""
+    reach = _FAR * measured.deviation[0]
+    low = max(measured.mean[0] - reach, typical[0] * np.exp(-_FAR * _USUAL_SIZES))
+    high = max(min(measured.mean[0] + reach, typical[0] * np.exp(_FAR * _USUAL_SIZES)), 1.01 * low)
     values = np.geomspace(low, high, 4 * _FINE)
-    log_weights = np.interp(np.log(values / typical[0]), np.log(RATIOS), np.log(usual + 1e-12))
+    log_weights = -0.5 * (np.log(values / typical[0]) / _USUAL_SIZES) ** 2
     log_weights -= 0.5 * ((values - measured.mean[0]) / measured.deviation[0]) ** 2
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
@@ -255,7 +239,8 @@ def evidence_for_spreads(noisy: Noisy, *, rest: Belief, size: Size, tracks: int 
     It is read from the tracks that are largest in the surroundings: chosen by them and not by the place's own noise.
     """
     rest = Belief(*np.broadcast_arrays(rest.mean, rest.relative_variance, noisy.counts)[:2])
-    largest = np.argsort(-rest.mean, axis=1, kind="stable")[:, :tracks]
+    share = shares(rest)
+    largest = np.argsort(-np.where(share < _EVERYBODY, share, 0), axis=1, kind="stable")[:, :tracks]
     few = Noisy(_take(noisy.counts, largest), _take(noisy.variance, largest))
     columns = []
     for spread in SPREADS:
@@ -300,6 +285,25 @@ def belief(noisy: Noisy, prior: Prior) -> Belief:
         variance / np.maximum(mean, 1e-9) ** 2, np.expm1(np.minimum(log_variance, _LARGEST_LOG_VARIANCE))
     )
     return Belief(np.maximum(mean, 1e-9), relative_variance)
+
+
+def log_factors(noisy: Noisy, *, expected: Array, centre: Array, variance: Array) -> tuple[Array, Array]:
+    """Return posterior means and variances of the logarithms of the factors by which counts depart from expectation.
+
+    Parameters
+    ----------
+    noisy : Noisy
+    expected : numpy.ndarray, shape (places, tracks)
+        Counts where the factor is 1; positive.
+    centre, variance : numpy.ndarray, shape (places, tracks)
+        Of the logarithms, beforehand.
+    """
+    middle = np.log(expected) + centre
+    width = np.maximum(np.sqrt(variance), _width_to_reach(noisy, middle))
+    _, weights = _on_coarse_grid(noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    mean, spread = _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
+    return centre + width * mean, width**2 * spread
 
 
 def estimate(noisy: Noisy, prior: Prior) -> Estimate:
@@ -350,15 +354,12 @@ def _width_to_reach(noisy: Noisy, centre: Array) -> Array:
 def _departure(rest: Belief, *, spread: Array, size: Size) -> Array:
     """Return the squared relative deviation of counts from size times share, but for chance."""
     relative_variance = (rest.relative_variance + 1) * (1 + (size.deviation / size.mean) ** 2)[:, None]
-    return np.asarray(np.exp(spread**2)[:, None] * relative_variance - 1)
+    return np.asarray(_per_track(np.exp(spread**2)) * relative_variance - 1)
 
 
-def _log_likelihood_of_ratios(measured: Size, typical: Array) -> Array:
-    """Return the log likelihood of each of ``RATIOS``, the measurement being no finer than their steps."""
-    values = typical[0] * RATIOS
-    deviation = np.hypot(measured.deviation[0], _RATIO_STEP / 2 * values)
-    log_likelihood = -0.5 * ((measured.mean[0] - values) / deviation) ** 2 - np.log(deviation)
-    return np.asarray(log_likelihood - log_likelihood.max())
+def _per_track(values: Array) -> Array:
+    """Return values of places in the shape (places, tracks)."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:
@@ -447,6 +448,4 @@ def _mixture_weights(likelihood: Array, *, rounds: int, prior: Array) -> Array:
 
 
 _GRID = np.arange(-5, 10 + _STEP / 2, _STEP)
-_LOG_DENSITY = np.log(
-    (1 - _TAIL_SHARE) * np.exp(-0.5 * _GRID**2) + _TAIL_SHARE / _TAIL_WIDTH * np.exp(-0.5 * (_GRID / _TAIL_WIDTH) ** 2)
-)
+_LOG_DENSITY = -0.5 * _GRID**2
