@@ -46,8 +46,11 @@ def counted(attacked: float, *, seed: int = 0) -> charts.Released:
 
 
 @pytest.mark.parametrize("rank", [1, 20])
-def test_fewer_accounts_than_the_price_hardly_ever_bring_a_track_there_and_twice_as_many_do(rank: int) -> None:
-    """Of a popular chart; seven nights of one account are seven listeners. The seeds are those of the noise."""
+def test_fewer_accounts_than_the_price_hardly_ever_bring_a_track_there_and_four_times_as_many_do(rank: int) -> None:
+    """Of a popular chart; seven nights of one account are seven listeners. The seeds are those of the noise.
+
+    The price allows for a rank 1 that falls to two fifths within the week, which it does not do here.
+    """
     drawn = charts.draw(lambda _: counted(0), [NIGHT], atlas=ATLAS, born={}, settings=SETTINGS)
     price = drawn.prices["aa1", "popular"]
     accounts = price.rank_1 if rank == 1 else price.first_20
@@ -58,7 +61,7 @@ def test_fewer_accounts_than_the_price_hardly_ever_bring_a_track_there_and_twice
         return "t00039" in chart["track_id"].head(rank).to_list()
 
     assert sum(enters(0.9, seed) for seed in range(30)) <= 1
-    assert all(enters(2.0, seed) for seed in range(3))
+    assert all(enters(4.0, seed) for seed in range(3))
 
 
 def test_every_public_chart_says_its_price_and_a_list_that_nothing_can_be_on_has_none(tmp_path: Path) -> None:
