@@ -3,8 +3,8 @@
 Charts are attacked for money, so each states what an attack needs: of accounts that count in full, all at home in the
 place, and all playing one track every night, which nobody plays otherwise, fewer than so many bring it into the first
 20, or to rank 1, within seven nights in at most one of a thousand tries. An account that plays more, or elsewhere, too,
-adds less. It is a figure of what was released, and a careful one: noise may help the attack, and hits go, so that what is
-needed for a rank may be less by then.
+adds less. It is a figure of what was released, and a careful one: noise may help the attack, and hits go, so that what
+is needed for a rank may be less by then.
 """
 
 import math
