@@ -312,8 +312,8 @@ def test_another_number_of_buckets_is_refused_until_the_store_is_empty(store: St
 
 
 def test_frames_of_other_columns_do_not_cross_the_border(store: Store) -> None:
+    frame = contributions(LISTENERS[0]).with_columns(latitude=1.0)
     with pytest.raises(InputError, match="latitude"):
-        frame = contributions(LISTENERS[0]).with_columns(latitude=1.0)
         store.write_night(NIGHT, [((0,), Bounded(frame, balances(LISTENERS[0])))])
     extra = coarse([(LISTENERS[0], "t1", 1)]).lazy().with_columns(latitude=1.0)
     with pytest.raises(InputError, match="latitude"), store.bucketed(extra):
