@@ -33,8 +33,8 @@ from recsys.workspace import digest
 ATLAS = small_atlas()
 SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
-# Listeners of a night: each in one part (or nowhere known) with at most ten tracks, candidates or not.
-_tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.max_tracks)
+# Listeners of a night: each in one part (or nowhere known) with at most nine tracks in full, candidates or not.
+_tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.most_per_night - 1)
 _listeners = st.lists(st.tuples(st.sampled_from([*ATLAS.parts, "outside", None]), _tracks), max_size=12)
 
 
