@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 PERIOD = Period(NIGHT, NIGHT + DAY)
 KEY = bytes(32)
 LOUD = {"rho": 10.0, "min_nights": 2, "most_per_file": 3, "max_tracks": 3}
-ROWS = [(f"{i:032x}", "aa1" if i < 60 else "aa2", track) for i in range(100) for track in ("t00", "t01")]
+ROWS = [(f"{i:032x}", "aa1" if i < 1_800 else "aa2", track) for i in range(3_000) for track in ("t00", "t01")]
 
 
 def settings(**changes: object) -> Settings:
