@@ -79,6 +79,16 @@ def test_what_does_not_count_is_ignored(tmp_path: Path, ignored: pl.LazyFrame) -
     assert sum(seen(folder).values()) == len(ROWS)
 
 
+def test_who_adds_nothing_is_no_listener() -> None:
+    """The smallest number of real listeners behind a row of a partner file is one of those who count."""
+    order = release.drawing_order(release.tiers(small_atlas(), settings=PRIVACY), atlas=small_atlas())
+    both = pl.concat([contributed(ROWS[:2]), contributed([("x", "aa1", "t00")], weight=0)])
+    true = release.true_counts(
+        both, night=NIGHT, tracks=TRACKS, tiers=order, atlas=small_atlas(), settings=PRIVACY
+    ).filter(track=0)
+    assert true.select("weight", "listeners").rows() == [(2 * FULL, 2)]
+
+
 def test_every_cell_has_noise(tmp_path: Path) -> None:
     found = table(released(contributed([]), tmp_path))
     assert found["part"].to_list() == [part for part in found["part"].unique(maintain_order=True) for _ in TRACKS]
