@@ -24,6 +24,7 @@ import polars as pl
 
 from recsys.cells.contributions import Bounded
 from recsys.cells.earnings import BALANCES
+from recsys.cells.takeover import COUNTED
 from recsys.errors import InputError, SettingsError
 from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
 from recsys.settings import StoreSettings
@@ -175,7 +176,9 @@ class Store:
     def erase(self, listener: str) -> int:
         """Rewrite the files of a listener's bucket without the listener, durably; return how many rows there were."""
         sweep(self._root)
-        files = self._files_of(listener)
+        (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
+        before = self._root.parent / COUNTED / _name(bucket)  # of a store that no night has taken over yet
+        files = [*self._files_of(listener), before]
         for path in files:
             sweep(path.parent)  # what an erasure that was cut off left there
         return sum(_erase(path, listener) for path in files)

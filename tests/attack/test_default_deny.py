@@ -9,9 +9,11 @@ from support.arriving import ALL_PURPOSES, KEY, NIGHT, NOW, Quarters, arrived, c
 
 from recsys.arrivals.permission import permissions, read_entries, still_allowed
 from recsys.cells.contributions import bound
+from recsys.cells.earnings import BALANCES
 from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.errors import InputError
 from recsys.settings import load_settings
+from recsys.weights import FULL
 from recsys.workspace import listener_of
 
 
@@ -98,10 +100,10 @@ def test_what_is_not_given_word_for_word_gives_nothing(state: str, tmp_path: Pat
 
 def test_what_was_stored_with_consent_is_not_used_without_it(log: ConsentLog) -> None:
     who = listener_of("ana", key=KEY)
-    past = pl.DataFrame(schema={"listener": pl.String, "night": pl.Date})
-    privacy = load_settings().privacy
-    stored = bound(coarse([(who, "t1", 1)]), night=NIGHT, atlas=Quarters(), past=past, settings=privacy, key=KEY)
-    assert stored["counted"].all()
+    balances, privacy = pl.DataFrame(schema=dict(BALANCES)), load_settings().privacy
+    found = bound(coarse([(who, "t1", 1)]), night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy, key=KEY)
+    stored = found.contributions
+    assert stored["weight"].to_list() == [FULL]
 
     def left(hours: float) -> pl.DataFrame:
         return still_allowed(stored.lazy(), permissions=permissions(log, now=NOW + timedelta(hours=hours))).collect()

@@ -8,12 +8,15 @@ import pytest
 from support.partnering import made
 
 from recsys.releases.counts import release
+from recsys.weights import FULL
 
 
 def published(folder: Path, monkeypatch: pytest.MonkeyPatch, *, noise: int) -> set[tuple[str, str]]:
     """Return the rows of a file with 19 listeners of one track and 40 of another, with the same noise in every cell."""
     rows = [(f"{i:032x}", "aa1", track) for track, heard in (("t00", 19), ("t01", 40)) for i in range(heard)]
-    monkeypatch.setattr(release, "discrete_gaussian", lambda size, sigma_squared: np.full(size, noise, dtype=np.int32))
+    monkeypatch.setattr(
+        release, "discrete_gaussian", lambda size, sigma_squared: np.full(size, noise * FULL, dtype=np.int32)
+    )
     return set(pl.read_parquet(made(folder, rows) / "trends.parquet").select("place", "track_id").rows())
 
 

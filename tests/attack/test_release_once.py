@@ -262,7 +262,7 @@ def erasures(folder: Path, job: JobContext) -> JobContext:
 
 
 def changed_settings(folder: Path, _: JobContext) -> JobContext:
-    privacy = {"rho_per_night": 0.5, "max_tracks": 2, "max_nights": 28, "max_nights_per_year": 365}
+    privacy = {"rho_per_night": 0.5, "most_per_night": 2, "most_per_28_nights": 56, "most_per_365_nights": 730}
     return deployed_for(folder, privacy=privacy, atlas={"service_area": ["PT", "ES"]})
 
 

@@ -28,13 +28,14 @@ from recsys.releases.counts.candidates import Candidates, choose
 from recsys.releases.counts.release_reader import ReleaseReader
 from recsys.releases.counts.window import UNKNOWN, Window
 from recsys.settings import load_settings
+from recsys.weights import FULL
 from recsys.workspace import digest
 
 ATLAS = small_atlas()
 SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
-# Listeners of a night: each in one part (or nowhere known) with at most ten tracks, candidates or not.
-_tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.max_tracks)
+# Listeners of a night: each in one part (or nowhere known) with at most nine tracks in full, candidates or not.
+_tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.most_per_night - 1)
 _listeners = st.lists(st.tuples(st.sampled_from([*ATLAS.parts, "outside", None]), _tracks), max_size=12)
 
 
@@ -149,12 +150,16 @@ def test_true_counts_do_not_depend_on_the_order_of_rows(
     some = rows(listeners)
     shuffled = data.draw(st.permutations(some))
     true = [
-        release._distinct_listeners(contributed(order), parts=ATLAS.parts, tracks=TRACKS, settings=PRIVACY)
+        release._weights(contributed(order), night=NIGHT, parts=ATLAS.parts, tracks=TRACKS, settings=PRIVACY).sort(
+            "part", "track"
+        )
         for order in (some, shuffled)
     ]
     assert true[0].equals(true[1])
+    counts = true[0].filter(pl.col("track") < len(TRACKS))
     known = {(listener, part, track) for listener, part, track in some if part in ATLAS.parts and track in TRACKS}
-    assert true[0]["listeners"].sum() == len(known)
+    assert counts["listeners"].sum() == len(known)
+    assert counts["weight"].sum() == FULL * len(known)
 
 
 _sums = st.lists(st.integers(-300, 100_000), min_size=8 * 6, max_size=8 * 6).map(lambda x: np.array(x).reshape(8, 6))

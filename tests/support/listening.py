@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.schemas import Contributions
+from recsys.weights import FULL
 
 FIRST_NIGHT = date(2026, 1, 5)
 
@@ -97,7 +98,7 @@ def _contributions(frame: pl.DataFrame, *, trained: bool) -> pl.DataFrame:
     types = {name: column.dtype for name, column in Contributions.columns().items()}
     return frame.with_columns(
         night=pl.lit(FIRST_NIGHT) + pl.col("night").cast(pl.Int64) * timedelta(days=1),
-        counted=pl.lit(True),
+        weight=pl.lit(FULL),
         trained=pl.lit(trained),
         partner_part=None,
     ).select(pl.col(name).cast(kind) for name, kind in types.items())

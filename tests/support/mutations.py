@@ -147,10 +147,11 @@ NOISE, COUNTS, LEDGER = (
 )
 ACCOUNTS, PARTNER = "recsys/releases/budget/accounting.py", "recsys/releases/partner/partner_release.py"
 CELLS, STORE = "recsys/cells/contributions.py", "recsys/cells/store.py"
+EARNINGS, WEIGHTS = "recsys/cells/earnings.py", "recsys/weights.py"
 PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coarsening.py"
 HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
 ONCE, BOUNDED, DENIED = "attack/test_release_once.py", "unit/test_contributions.py", "attack/test_default_deny.py"
-COUNTED, FIGURES = "unit/test_release.py", "attack/test_evaluations.py"
+COUNTED, EARNED, FIGURES = "unit/test_release.py", "unit/test_earnings.py", "attack/test_evaluations.py"
 DISCLOSED = "unit/test_disclosure.py::test_what_is_left_over_is_nobody_or_many"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -165,8 +166,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the noise is halved",
         COUNTS,
-        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)",
-        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared) // 2",
+        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared * SQUARE)",
+        "noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared * SQUARE) // 2",
         (HONEST,),
     ),
     Mutation(
@@ -179,9 +180,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the tiers of a release share their noise",
         COUNTS,
-        "        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared)\n",
+        "        noisy = discrete_gaussian(size, sigma_squared=tier.sigma_squared * SQUARE)\n",
         "        shared = discrete_gaussian(1024, sigma_squared=1e4) if start == 0 else shared\n"
-        "        noisy = (np.resize(shared, size) * tier.sigma_squared**0.5 / 100).round().astype(np.int32)\n",
+        "        noisy = np.resize(shared, size) * (tier.sigma_squared * SQUARE) ** 0.5 / 100\n"
+        "        noisy = noisy.round().astype(np.int32)\n",
         (HONEST,),
     ),
     Mutation(
@@ -208,7 +210,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the noise is made for a listener of one track",
         COUNTS,
-        "math.nextafter(settings.max_tracks / (2 * rho), math.inf)",
+        "math.nextafter(settings.most_per_night / (2 * rho), math.inf)",
         "math.nextafter(1 / (2 * rho), math.inf)",
         (HONEST, f"{COUNTED}::test_countries_and_the_world_are_counted_from_their_share_of_the_budget"),
     ),
@@ -230,8 +232,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a listener is counted twice",
         COUNTS,
-        "agg(listeners=pl.len().cast(pl.Int32))",
-        "agg(listeners=2 * pl.len().cast(pl.Int32))",
+        'every.group_by("part", "track").agg(pl.col("weight").sum()',
+        'every.group_by("part", "track").agg((2 * pl.col("weight")).sum()',
         (HONEST, f"{COUNTED}::test_distinct_listeners_are_counted"),
     ),
     Mutation(
@@ -244,16 +246,44 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "nobody checks whether what is released is bounded",
         COUNTS,
-        "    _check_bounds(triples, settings=settings)\n",
+        "    _check_bounds(added, own, night=night, settings=settings)\n",
         "",
         (f"{COUNTED}::test_unbounded_contributions_are_refused_before_anything_is_spent",),
     ),
     Mutation(
-        "what does not count is counted",
+        "what was played on another night is counted",
         COUNTS,
-        'filter(pl.col("counted"), pl.col("night") == night)',
-        'filter(pl.col("night") == night)',
+        'filter(pl.col("weight") > 0, pl.col("night") == night)',
+        'filter(pl.col("weight") > 0)',
         (f"{COUNTED}::test_what_does_not_count_is_ignored",),
+    ),
+    Mutation(
+        "who adds nothing is one of the real listeners",
+        COUNTS,
+        'filter(pl.col("weight") > 0, pl.col("night") == night)',
+        'filter(pl.col("night") == night)',
+        (f"{COUNTED}::test_who_adds_nothing_is_no_listener",),
+    ),
+    Mutation(
+        "a listener's tracks may weigh unevenly",
+        COUNTS,
+        ' | pl.col("uneven")\n',
+        "\n",
+        (f"{COUNTED}::test_unbounded_contributions_are_refused_before_anything_is_spent[unevenly]",),
+    ),
+    Mutation(
+        "the noise is that of whole listeners, on a grid of sixteenths",
+        COUNTS,
+        "sigma_squared=tier.sigma_squared * SQUARE)",
+        "sigma_squared=tier.sigma_squared)",
+        (HONEST, f"{COUNTED}::test_noise_is_drawn_in_sixteenths_for_every_track_and_total"),
+    ),
+    Mutation(
+        "totals have no noise",
+        COUNTS,
+        "        noisy[at[here] - start] += weight[here]\n",
+        "        noisy.reshape(-1, width)[:, -2:] = 0\n        noisy[at[here] - start] += weight[here]\n",
+        (HONEST, f"{COUNTED}::test_totals_have_noise_in_their_units_and_are_read_with_it"),
     ),
     Mutation(
         "only places where listeners were seen get noise",
@@ -280,8 +310,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a message names the listeners who add too much",
         COUNTS,
-        'f"{beyond} listeners add more than',
-        "f\"{beyond} listeners ({', '.join(added['listener'])}) add more than",
+        'f"{found} listeners add more than',
+        "f\"{found} listeners ({', '.join(added['listener'])}) add more than",
         (f"{COUNTED}::test_unbounded_contributions_are_refused_before_anything_is_spent",),
     ),
     # Once
@@ -359,15 +389,25 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the accountant forgets a release",
         ACCOUNTS,
-        "*nightly[: caps[nights]]",
-        "*nightly[1 : caps[nights]]",
-        ("unit/test_accounting.py::test_the_worst_listener_counts_in_as_many_nights_as_the_caps_allow",),
+        "for spend in sorted(nightly, key=",
+        "for spend in sorted(nightly[1:], key=",
+        ("unit/test_accounting.py::test_the_worst_listener_spends_as_much_as_the_bounds_allow_on_full_nights",),
+    ),
+    Mutation(
+        "the bounds of now are taken for those of nights before",
+        ACCOUNTS,
+        'if "max_nights" in known:',
+        'if "max_nights" in known and not known:',
+        (
+            "unit/test_accounting.py::test_nights_from_before_weights_were_earned_are_accounted_as_nights_in_full",
+            "unit/test_accounting.py::test_the_caps_of_then_hold_for_the_nights_of_then",
+        ),
     ),
     Mutation(
         "the accountant forgets the partner files",
         ACCOUNTS,
-        "together([*others, *nightly",
-        "together([*nightly",
+        "together([*others, *exposures])",
+        "together(exposures)",
         ("unit/test_accounting.py::test_a_file_counts_in_every_window_that_it_has_a_night_in",),
     ),
     Mutation(
@@ -393,13 +433,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     # Bounds
     Mutation(
-        "a listener adds all its tracks",
-        CELLS,
-        "night=night, max_tracks=settings.max_tracks, key=key)",
-        "night=night, max_tracks=10**6, key=key)",
-        (HONEST, f"{BOUNDED}::test_at_most_max_tracks_count_and_plays_do_not_choose_them"),
-    ),
-    Mutation(
         "a listener is counted in two regions a night",
         CELLS,
         'both.join(_homes(parts, key=key), on="listener", how="left", maintain_order="left")',
@@ -417,42 +450,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         (f"{BOUNDED}::test_the_part_with_the_most_plays_is_the_listeners_and_only_what_was_played_there_counts",),
     ),
     Mutation(
-        "a listener counts every night",
-        CELLS,
-        "_Cap(WINDOW_NIGHTS, settings.max_nights), ",
-        "",
-        (f"{BOUNDED}::test_nobody_counts_on_more_than_max_nights_of_any_28",),
-    ),
-    Mutation(
-        "no cap holds for a year",
-        CELLS,
-        ", _Cap(YEAR_NIGHTS, settings.max_nights_per_year))",
-        ",)",
-        (f"{BOUNDED}::test_nobody_counts_on_more_than_the_nights_of_a_year",),
-    ),
-    Mutation(
-        "the bound over time sees only nights before",
-        CELLS,
-        "away.abs() < self.window",
-        "away.is_between(1 - self.window, 0)",
-        (f"{BOUNDED}::test_the_bound_looks_both_ways_in_whatever_order_nights_are_run",),
-    ),
-    Mutation(
-        "plays choose the tracks, and so does the listener",
-        CELLS,
-        '    chosen = _first(tonight, max_tracks, by=("night", "listener", "track_id"), key=key)\n',
-        '    most = pl.col("plays").rank("ordinal", descending=True).over("listener") <= max_tracks\n'
-        "    chosen = countable.filter(most)\n",
-        (f"{BOUNDED}::test_at_most_max_tracks_count_and_plays_do_not_choose_them",),
-    ),
-    Mutation(
-        "the same tracks are chosen every night",
-        CELLS,
-        'by=("night", "listener", "track_id"), key=key)',
-        'by=("listener", "track_id"), key=key)',
-        (f"{BOUNDED}::test_the_choice_of_tracks_differs_from_night_to_night",),
-    ),
-    Mutation(
         "the choice needs no secret",
         CELLS,
         '"\\x1f".join(row).encode(), key=key, digest_size=16',
@@ -467,24 +464,148 @@ MUTATIONS: tuple[Mutation, ...] = (
         (f"{BOUNDED}::test_other_listeners_change_nothing",),
     ),
     Mutation(
-        "who was counted is forgotten before the year is over",
+        "what a night earns is doubled",
+        EARNINGS,
+        "(settings.most_per_28_nights * SQUARE - size) // 28",
+        "(settings.most_per_28_nights * SQUARE - size) // 14",
+        (
+            f"{EARNED}::test_size_and_earnings_of_28_and_of_365_nights_come_to_their_bound_and_not_to_more",
+            "property/test_bounds.py::"
+            "test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice",
+        ),
+    ),
+    Mutation(
+        "a bucket begins full",
+        EARNINGS,
+        "first = min(bucket.earning, bucket.size)",
+        "first = bucket.size",
+        (
+            f"{EARNED}::test_a_first_night_has_one_nights_earnings_and_no_more",
+            "property/test_bounds.py::test_being_forgotten_is_never_worth_anything",
+        ),
+    ),
+    Mutation(
+        "a bucket holds more than its size",
+        EARNINGS,
+        "grown = pl.min_horizontal(pl.col(name) + nights * bucket.earning, bucket.size)",
+        "grown = pl.col(name) + nights * bucket.earning",
+        (f"{EARNED}::test_no_bucket_holds_more_than_its_size",),
+    ),
+    Mutation(
+        "what was spent is forgotten",
+        EARNINGS,
+        "(pl.col(name) - spent).cast(pl.Int32)",
+        "pl.col(name).cast(pl.Int32)",
+        (f"{EARNED}::test_every_night_is_earned_whoever_plays_or_not",),
+    ),
+    Mutation(
+        "listeners pay from each other's buckets",
+        EARNINGS,
+        "played.join(balances, on=",
+        'played.join(balances.with_columns(pl.col("listener").reverse()), on=',
+        (f"{EARNED}::test_listeners_pay_from_their_own_balances", f"{BOUNDED}::test_other_listeners_change_nothing"),
+    ),
+    Mutation(
+        "a track weighs more than one",
+        EARNINGS,
+        "for weight in range(1, FULL + 1)",
+        "for weight in range(1, 2 * FULL + 1)",
+        (
+            f"{EARNED}::test_a_first_night_has_one_nights_earnings_and_no_more",
+            f"{BOUNDED}::test_plays_are_summed_by_listener_and_track",
+        ),
+    ),
+    Mutation(
+        "all that was saved may be spent in a night",
+        EARNINGS,
+        "pl.min_horizontal(*_BOTH, settings.most_per_night * SQUARE)",
+        "pl.min_horizontal(*_BOTH)",
+        (HONEST, f"{EARNED}::test_a_night_costs_at_most_what_the_settings_say"),
+    ),
+    Mutation(
+        "a night that was paid for has its balance again",
+        EARNINGS,
+        "then(grown).otherwise(0)",
+        "then(grown).otherwise(pl.col(name))",
+        (
+            f"{EARNED}::test_a_night_that_is_not_after_the_balance_has_nothing_and_leaves_it_no_larger",
+            f"{BOUNDED}::test_a_night_that_is_not_after_the_balance_adds_nothing",
+        ),
+    ),
+    Mutation(
+        "a weight costs itself and not its square",
+        WEIGHTS,
+        "weight.cast(pl.Int64) ** 2 + own",
+        "weight.cast(pl.Int64) + own",
+        (HONEST, "unit/test_weights.py::test_parts_in_the_totals_are_an_eighth_of_tracks_and_a_32nd_of_weights"),
+    ),
+    Mutation(
+        "totals are not paid for",
+        WEIGHTS,
+        "weight.cast(pl.Int64) ** 2 + own",
+        "weight.cast(pl.Int64) ** 2",
+        (
+            "unit/test_weights.py::test_parts_in_the_totals_are_an_eighth_of_tracks_and_a_32nd_of_weights",
+            f"{BOUNDED}::test_the_weight_of_a_night_is_the_largest_that_the_bound_of_a_night_allows",
+        ),
+    ),
+    Mutation(
+        "a night that is run again begins from its own balances",
         STORE,
-        "reach = timedelta(days=YEAR_NIGHTS - 1)",
-        "reach = timedelta(days=WINDOW_NIGHTS - 1)",
-        ("unit/test_store.py::test_counted_nights_are_those_of_the_buckets_within_364_nights",),
+        "if other < night and (self._folder(other)",
+        "if other <= night and (self._folder(other)",
+        ("unit/test_store.py::test_a_night_that_is_run_again_begins_from_the_balances_of_the_night_before",),
+    ),
+    Mutation(
+        "balances of buckets that do not come are forgotten",
+        STORE,
+        "if _bucket(path) not in came:",
+        "if not came:",
+        ("unit/test_store.py::test_buckets_that_do_not_come_keep_their_balances",),
+    ),
+    Mutation(
+        "balances are kept for ever",
+        STORE,
+        'balances.filter(pl.col("night") > night - timedelta(days=self._settings.nights))',
+        "balances",
+        ("unit/test_store.py::test_balances_of_who_was_not_there_for_as_long_as_nights_are_kept_are_gone",),
+    ),
+    Mutation(
+        "an erasure leaves balances",
+        STORE,
+        "for folder in (night, night / _BALANCES)]",
+        "for folder in (night,)]",
+        ("unit/test_store.py::test_erasure_removes_a_listener_from_every_byte_and_nobody_else",),
+    ),
+    Mutation(
+        "an erasure leaves what a takeover brings back",
+        STORE,
+        "files = [*self._files_of(listener), before]",
+        "files = self._files_of(listener)",
+        ("unit/test_takeover.py::test_an_erasure_before_the_takeover_leaves_nothing_to_take_over",),
+    ),
+    Mutation(
+        "nothing is owed for the nights before the takeover",
+        "recsys/cells/takeover.py",
+        "balance[by_night.get(night, _NOBODY)] -= paid",
+        "balance[by_night.get(night, _NOBODY)] -= 0",
+        (
+            "unit/test_takeover.py::test_the_nights_on_which_listeners_counted_are_paid_for_after_the_fact",
+            "property/test_bounds.py::test_a_store_from_before_goes_on_without_giving_anybody_more",
+        ),
     ),
     Mutation(
         "an erasure leaves rows of older nights",
         STORE,
-        "for night in self.nights())]",
-        "for night in self.nights()[-1:])]",
+        "nights = [self._folder(night) for night in self.nights()]",
+        "nights = [self._folder(night) for night in self.nights()[-1:]]",
         ("unit/test_store.py::test_erasure_removes_a_listener_from_every_byte_and_nobody_else",),
     ),
     Mutation(
         "private files are for everybody on the machine",
         STORE,
-        "os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
-        "os.open(stage / _name(bucket), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
         ("unit/test_store.py::test_everything_is_for_its_owner_alone",),
     ),
     # Consent
@@ -583,15 +704,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a row of the partner file needs no real listeners but one",
         PARTNER,
-        "enough = real[listeners >= settings.min_listeners]",
-        "enough = real",
+        "enough = real[(listeners >= settings.min_listeners) & (track < len(tracks))]",
+        "enough = real[track < len(tracks)]",
         ("attack/test_partner_rows.py::test_no_noise_lifts_a_row_that_too_few_listeners_stand_behind",),
     ),
     Mutation(
         "a row of the partner file needs no noisy count",
         PARTNER,
-        "for at in here[block.noisy[here] >= least]:",
-        "for at in here:",
+        "above = here[block.noisy[here] >= least]",
+        "above = here",
         ("attack/test_partner_rows.py::test_enough_listeners_alone_are_no_row",),
     ),
     Mutation(
@@ -604,9 +725,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a listener adds all its tracks to a partner file",
         CELLS,
-        '_first(tracks, max_tracks, by=("part", "listener", "track_id"), key=key)',
+        '_first(tracks, settings.max_tracks, by=("part", "listener", "track_id"), key=key)',
         "tracks",
         (f"{BOUNDED}::test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener",),
+    ),
+    Mutation(
+        "a listener's tracks count in full in a partner file",
+        CELLS,
+        "weight=largest_weight(pl.lit(settings.most_per_file * SQUARE), night=night)",
+        "weight=pl.lit(16, pl.UInt8)",
+        (f"{BOUNDED}::test_the_more_tracks_a_partner_file_has_of_a_listener_the_less_each_weighs",),
     ),
     # Place
     Mutation(

@@ -14,8 +14,8 @@ from recsys.settings import Settings, load_settings
 DAY = timedelta(days=1)
 PERIOD = Period(NIGHT, NIGHT + DAY)
 KEY = bytes(32)
-LOUD = {"rho": 10.0, "min_nights": 2, "max_tracks": 3}
-ROWS = [(f"{i:032x}", "aa1" if i < 60 else "aa2", track) for i in range(100) for track in ("t00", "t01")]
+LOUD = {"rho": 10.0, "min_nights": 2, "most_per_file": 3, "max_tracks": 3}
+ROWS = [(f"{i:032x}", "aa1" if i < 1_800 else "aa2", track) for i in range(3_000) for track in ("t00", "t01")]
 
 
 def settings(**changes: object) -> Settings:
@@ -34,7 +34,7 @@ def made(
     some = with_settings or settings()
     nightly = contributed(rows, night=period.last, partner=True)
     return release_partner_file(
-        bound_for_partner(nightly, night=period.last, max_tracks=some.partner.max_tracks, key=KEY).lazy(),
+        bound_for_partner(nightly, night=period.last, settings=some.partner, key=KEY).lazy(),
         period=period,
         catalogue=catalogue(),
         atlas=atlas or small_atlas(),

@@ -1,5 +1,6 @@
 """A small atlas and the frames of a release, for tests: every number is known here."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,13 @@ from recsys.releases.counts.candidates import Candidates
 from recsys.releases.counts.release import Released
 from recsys.schemas import Catalogue, Contributions
 from recsys.settings import PrivacySettings, load_settings
+from recsys.weights import FULL
+from recsys.workspace import listener_of
 
 NIGHT = date(2026, 10, 1)
 NOW = datetime(2026, 10, 2, 3, tzinfo=UTC)
 TRACKS = tuple(f"t{i:02d}" for i in range(20))
-SIGMA_SQUARED = 10 / 0.03  # of 10 tracks and a budget of 0.015
+SIGMA_SQUARED = 10 / 0.03  # of a squared length of 10 and a budget of 0.015
 PRIVACY: PrivacySettings = load_settings(
     overrides={"privacy": {"country_share": 0, "world_share": 0}}  # all of the budget for the parts: easily checked
 ).privacy
@@ -43,14 +46,20 @@ def small_atlas(*service_area: str, version: str = "small") -> Atlas:
 
 
 def contributed(
-    rows: Iterable[tuple[str, str | None, str]], *, night: date = NIGHT, counted: bool = True, partner: bool = False
+    rows: Iterable[tuple[str, str | None, str]], *, night: date = NIGHT, weight: int = FULL, partner: bool = False
 ) -> pl.LazyFrame:
-    """Contributions of listeners, each by part and track."""
+    """Contributions of listeners, each by part and track; names that are no hashes are hashed."""
     schema = {name: column.dtype for name, column in Contributions.columns().items()}
     lines = [
-        (listener, night, part, track, 1, counted, True, part if partner else None) for listener, part, track in rows
+        (hashed(listener), night, part, track, 1, weight, True, part if partner else None)
+        for listener, part, track in rows
     ]
     return pl.LazyFrame(lines, schema=schema, orient="row")
+
+
+def hashed(name: str) -> str:
+    """Return the listener of a name; one that is a hash already as it is."""
+    return name if re.fullmatch("[0-9a-f]{32}", name) else listener_of(name, key=bytes(32))
 
 
 def released(

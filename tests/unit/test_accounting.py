@@ -90,11 +90,11 @@ def test_accountants_far_apart_do_not_agree() -> None:
     assert accounting.Epsilon(1.0, 0.91).agree
 
 
-def test_the_default_caps_keep_the_bars_and_a_night_more_a_year_would_not() -> None:
+def test_the_default_bounds_keep_the_bars_and_one_percent_more_a_year_would_not() -> None:
     month, year = (epsilon(accounting.allowed(PRIVACY, nights=nights), delta=DELTA) for nights in (MONTH, YEAR))
     assert month.stated <= 3.3
     assert year.stated <= 9.9
-    more = PRIVACY.model_copy(update={"max_nights_per_year": PRIVACY.max_nights_per_year + 1})
+    more = PRIVACY.model_copy(update={"most_per_365_nights": PRIVACY.most_per_365_nights + 10})
     assert epsilon(accounting.allowed(more, nights=YEAR), delta=DELTA).stated > 9.9
     for nights, bar in ((MONTH, 3.3), (YEAR, 9.9)):
         files = accounting.allowed_to_partners(PRIVACY, PARTNER, nights=nights)
@@ -146,7 +146,8 @@ def rho(some: list[Entry], *, nights: int) -> float:
     return worst(some, privacy=PRIVACY, nights=nights).rho / 0.015
 
 
-def test_the_worst_listener_counts_in_as_many_nights_as_the_caps_allow() -> None:
+def test_the_worst_listener_spends_as_much_as_the_bounds_allow_on_full_nights() -> None:
+    """120 of any 28 nights and 1,000 of any 365, of 10 a night."""
     assert rho(entries(range(5)), nights=MONTH) == pytest.approx(5)
     assert rho(entries(range(40)), nights=MONTH) == pytest.approx(12)
     assert rho(entries(range(40)), nights=YEAR) == pytest.approx(2 * 12)  # two windows of 28 hold 40 nights
@@ -158,6 +159,33 @@ def test_of_nights_that_cost_differently_the_dearest_count_and_only_within_one_w
     dear = {"tiers": {"part": {"rho": 0.03, "sigma_squared": 10 / 0.06}}}
     some = [*entries(range(20)), *entries([20, 21, 22], **dear), *entries([49], start=50, **dear)]
     assert rho(some, nights=MONTH) == pytest.approx(3 * 2 + 9)
+
+
+def test_a_bound_that_is_no_multiple_of_a_night_is_spent_to_its_end() -> None:
+    some = PRIVACY.model_copy(update={"most_per_28_nights": 127})
+    found = worst(entries(range(28)), privacy=some, nights=MONTH)
+    assert found.rho / 0.015 == pytest.approx(12.7)
+    assert sum(count for _, count in found.counts) == 2 * 127  # of either tier
+
+
+def test_the_bounds_of_then_hold_for_the_nights_of_then() -> None:
+    """Lowering a bound does not take back what a listener added before."""
+    then = {"most_per_night": 10, "most_per_28_nights": 200, "most_per_365_nights": 2_000}
+    assert rho(entries(range(28), parameters=then), nights=MONTH) == pytest.approx(20)
+    assert rho(entries(range(400), parameters=then), nights=YEAR) == pytest.approx(200)
+    both = [*entries(range(14), parameters=then), *entries(range(14, 28), start=20)]
+    assert rho(both, nights=MONTH) == pytest.approx(20)  # the largest that any of the nights was released under
+
+
+def test_nights_from_before_weights_were_earned_are_accounted_as_nights_in_full() -> None:
+    """At most 12 of any 28 nights, and 100 of a year, whatever the settings say now."""
+    before = {"max_nights": 12, "max_nights_per_year": 100}
+    tight = PRIVACY.model_copy(update={"most_per_28_nights": 30, "most_per_365_nights": 60})
+    for nights, days, expected in ((MONTH, 28, 12), (YEAR, 400, 100)):
+        found = worst(entries(range(days), parameters=before), privacy=tight, nights=nights)
+        assert found.rho / 0.015 == pytest.approx(expected)
+    both = [*entries(range(14), parameters=before), *entries(range(14, 28), start=20)]
+    assert worst(both, privacy=tight, nights=MONTH).rho / 0.015 == pytest.approx(12)
 
 
 def test_the_caps_of_then_hold_for_the_nights_of_then() -> None:

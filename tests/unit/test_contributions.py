@@ -1,54 +1,65 @@
-"""Contributions: one part a night, a few tracks, a few nights; never a look at anybody else."""
+"""Contributions: one part a night, all tracks alike, as much as was earned; never a look at anybody else."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
 import pytest
 from support.arriving import KEY, NIGHT, Quarters, coarse
 
-from recsys.cells.contributions import bound, bound_for_partner
+from recsys.cells.contributions import Bounded, bound, bound_for_partner
+from recsys.cells.earnings import BALANCES
 from recsys.errors import InputError
 from recsys.schemas import Contributions
 from recsys.settings import PrivacySettings, load_settings
+from recsys.weights import FULL, SQUARE
 
 ANA, BO = "a" * 32, "b" * 28 + "0001"
-NO_PAST = pl.DataFrame(schema={"listener": pl.String, "night": pl.Date})
 DAY = timedelta(days=1)
+SETTINGS = load_settings()
+PRIVACY = SETTINGS.privacy
+NOTHING = pl.DataFrame(schema=dict(BALANCES))
 
 
-def privacy(max_tracks: int = 10, max_nights: int = 12, max_nights_per_year: int = 365) -> PrivacySettings:
-    caps = {"max_tracks": max_tracks, "max_nights": max_nights, "max_nights_per_year": max_nights_per_year}
-    return load_settings().privacy.model_copy(update=caps)
+def full(*listeners: str, night: date = NIGHT - DAY) -> pl.DataFrame:
+    """Balances that hold as much as they can: 20 listeners squared."""
+    rows = [(who, night, 20 * SQUARE, 20 * SQUARE) for who in listeners]
+    return pl.DataFrame(rows, schema=dict(BALANCES), orient="row")
 
 
 def bounded(
     listens: pl.DataFrame,
     *,
-    past: pl.DataFrame = NO_PAST,
-    settings: PrivacySettings | None = None,
+    balances: pl.DataFrame = NOTHING,
+    settings: PrivacySettings = PRIVACY,
     night: date = NIGHT,
     key: bytes = KEY,
 ) -> pl.DataFrame:
-    return bound(listens, night=night, atlas=Quarters(), past=past, settings=settings or privacy(), key=key)
+    return found(listens, balances=balances, settings=settings, night=night, key=key).contributions
 
 
-def nights(listener: str, *back: int) -> pl.DataFrame:
-    return pl.DataFrame({"listener": listener, "night": [NIGHT - days * DAY for days in back]}, schema=NO_PAST.schema)
+def found(
+    listens: pl.DataFrame,
+    *,
+    balances: pl.DataFrame = NOTHING,
+    settings: PrivacySettings = PRIVACY,
+    night: date = NIGHT,
+    key: bytes = KEY,
+) -> Bounded:
+    return bound(listens, night=night, atlas=Quarters(), balances=balances, settings=settings, key=key)
 
 
-def counts_after(*back: int, **caps: int) -> bool:
-    found = bounded(coarse([(BO, "t1", 1)]), past=nights(BO, *back), settings=privacy(**caps))
-    return bool(found["counted"].item())
+def partner_file(*nightly: pl.DataFrame, night: date = NIGHT, **bounds: int) -> pl.DataFrame:
+    settings = SETTINGS.partner.model_copy(update=bounds)
+    return bound_for_partner(pl.concat(nightly).lazy(), night=night, settings=settings, key=KEY)
 
 
 def test_plays_are_summed_by_listener_and_track() -> None:
     found = bounded(coarse([(ANA, "t1", 1), (ANA, "t1", 1), (ANA, "t2", 1), (BO, "t1", 2)]))
     assert found.rows() == [
-        (ANA, NIGHT, "P1", "t1", 2, True, True, None),
-        (ANA, NIGHT, "P1", "t2", 1, True, True, None),
-        (BO, NIGHT, "P2", "t1", 1, True, True, None),
+        (ANA, NIGHT, "P1", "t1", 2, FULL, True, None),
+        (ANA, NIGHT, "P1", "t2", 1, FULL, True, None),
+        (BO, NIGHT, "P2", "t1", 1, FULL, True, None),
     ]
     assert Contributions.is_valid(found)
 
@@ -57,11 +68,11 @@ def test_the_part_with_the_most_plays_is_the_listeners_and_only_what_was_played_
     found = bounded(
         coarse([(ANA, "t1", 1), (ANA, "t2", 1), (ANA, "t3", 2), (ANA, "t2", 2), (ANA, "t4", None), (ANA, "t1", 5)])
     )
-    assert found.select("part", "track_id", "plays", "counted").rows() == [
-        ("P1", "t1", 2, True),
-        ("P1", "t2", 2, True),
-        ("P1", "t3", 1, False),  # played in P2
-        ("P1", "t4", 1, False),  # played nobody knows where
+    assert found.select("part", "track_id", "plays", "weight").rows() == [
+        ("P1", "t1", 2, FULL),  # of what one night earns two tracks can be paid in full
+        ("P1", "t2", 2, FULL),
+        ("P1", "t3", 1, 0),  # played in P2
+        ("P1", "t4", 1, 0),  # played nobody knows where
     ]
 
 
@@ -76,78 +87,73 @@ def test_between_equal_parts_the_key_decides() -> None:
 
 def test_what_may_not_count_still_trains_and_what_is_neither_is_gone() -> None:
     trains = bounded(coarse([(ANA, "t1", 1)], charts=False))
-    assert trains.select("part", "counted", "trained").rows() == [("P1", False, True)]
+    assert trains.select("part", "weight", "trained").rows() == [("P1", 0, True)]
     counts = bounded(coarse([(ANA, "t1", 1), (ANA, "t2", None)], models=False))
-    assert counts.select("track_id", "counted", "trained").rows() == [("t1", True, False)]
+    assert counts.select("track_id", "weight", "trained").rows() == [("t1", FULL, False)]
 
 
 def test_a_play_that_may_not_train_adds_nothing_to_one_that_may() -> None:
     listens = pl.concat([coarse([(ANA, "t1", 1)] * 3, models=False), coarse([(ANA, "t1", 1)] * 2)])
-    assert bounded(listens).select("plays", "counted", "trained").rows() == [(2, True, True)]
+    assert bounded(listens).select("plays", "weight", "trained").rows() == [(2, FULL, True)]
 
 
-def test_at_most_max_tracks_count_and_plays_do_not_choose_them() -> None:
+def test_all_tracks_weigh_alike_however_often_they_were_played() -> None:
+    """Of 2,560 squared sixteenths: 20 tracks of 11 cost 2,420 and a little, of 12 they would cost 2,880."""
     favourite = [(f"{i:032x}", "t0", 1) for i in range(300) for _ in range(50)]
-    others = [(f"{i:032x}", f"t{track}", 1) for i in range(300) for track in range(1, 10)]
-    found = bounded(coarse(favourite + others), settings=privacy(max_tracks=4))
-    counted = found.filter("counted")
-    assert set(counted.group_by("listener").len()["len"]) == {4}
-    assert found.height == 3000  # the rest still trains
-    expected, sigma = 300 * 4 / 10, (300 * 0.4 * 0.6) ** 0.5
-    assert all(abs(n - expected) < 5 * sigma for n in Counter(counted["track_id"]).values())
+    others = [(f"{i:032x}", f"t{track}", 1) for i in range(300) for track in range(1, 20)]
+    night = bounded(coarse(favourite + others), balances=full(*(f"{i:032x}" for i in range(300))))
+    assert night.select("weight", "trained").unique().rows() == [(11, True)]
+    assert night.height == 300 * 20  # no track is left out
 
 
-def test_the_choice_of_tracks_differs_from_night_to_night() -> None:
-    rows = [(ANA, f"t{track}", 1) for track in range(20)]
-    chosen = {
-        tuple(bounded(coarse(rows, night=night), night=night).filter("counted")["track_id"])
-        for night in (NIGHT + days * DAY for days in range(20))
-    }
-    assert len(chosen) > 15
+@pytest.mark.parametrize(
+    ("tracks", "weight"),
+    [(1, 16), (9, 16), (10, 15), (20, 11), (40, 7), (64, 6), (200, 3), (2_000, 1), (3_000, 0)],
+)
+def test_the_weight_of_a_night_is_the_largest_that_the_bound_of_a_night_allows(tracks: int, weight: int) -> None:
+    """The largest w with tracks w² <= 2,560, less what the totals cost: 40 tracks could have 8 without them."""
+    night = bounded(coarse([(ANA, f"t{i}", 1) for i in range(tracks)]), balances=full(ANA))
+    assert night["weight"].unique().to_list() == [weight]
+    assert tracks * (weight + 1) ** 2 > 2_560 - 500 or weight == FULL
+
+
+def test_who_is_not_known_has_what_one_night_earns() -> None:
+    """687 squared sixteenths, of the year's (1,000 - 20) * 256 / 365: four tracks of 13 cost 676, and the totals 1."""
+    night = bounded(coarse([(BO, f"t{i}", 1) for i in range(4)]))
+    assert night["weight"].to_list() == [13] * 4
+    assert found(coarse([(BO, f"t{i}", 1) for i in range(4)])).balances.rows() == [(BO, NIGHT, 914 - 677, 687 - 677)]
+
+
+def test_light_nights_save_for_heavy_ones() -> None:
+    """20 tracks on the second night: after one track on the first (257) there are 687 - 256 + 687 = 1,118 for them."""
+    heavy = coarse([(BO, f"t{i}", 1) for i in range(20)], night=NIGHT + DAY)
+    light = found(coarse([(BO, "t1", 1)]))
+    assert light.balances.rows() == [(BO, NIGHT, 914 - 256, 687 - 256)]  # in both totals so little was rounded to 0
+    weights = [
+        bounded(heavy, balances=balances, night=NIGHT + DAY)["weight"][0] for balances in (light.balances, NOTHING)
+    ]
+    assert weights == [7, 5]  # 980 and 500, and the totals; 8 would cost 1,280, and 6 720
+
+
+def test_balances_of_those_who_did_not_play_are_passed_on_as_they_are() -> None:
+    """Also of one who played, but nothing that may count."""
+    before = pl.concat([full(ANA), full("c" * 32, night=NIGHT - 9 * DAY)])
+    listens = pl.concat([coarse([(BO, "t1", 1)]), coarse([("c" * 32, "t1", 1)], charts=False)])
+    night = found(listens, balances=before)
+    assert night.balances["listener"].to_list() == [ANA, BO, "c" * 32]
+    assert night.balances.filter(pl.col("listener") != BO).equals(before)
+
+
+def test_a_night_that_is_not_after_the_balance_adds_nothing() -> None:
+    for days in (0, 1):
+        night = found(coarse([(ANA, "t1", 1)]), balances=full(ANA, night=NIGHT + days * DAY))
+        assert night.contributions["weight"].to_list() == [0]
 
 
 def test_the_order_of_rows_changes_nothing() -> None:
     rows = [(f"{i % 7:032x}", f"t{i % 23}", i % 5) for i in range(500)]
-    listens, settings = coarse(rows), privacy(max_tracks=3)
+    listens, settings = coarse(rows), PRIVACY.model_copy(update={"most_per_night": 3})
     assert bounded(listens, settings=settings).equals(bounded(listens.reverse(), settings=settings))
-
-
-@pytest.mark.parametrize(
-    ("others", "counts"), [(range(3, 27, 3), True), (range(3, 28, 2), False), (range(28, 60), True)]
-)
-def test_nobody_counts_on_more_than_max_nights_of_any_28(others: range, counts: bool) -> None:
-    assert counts_after(*others, max_nights=12) == counts  # 8, 13 and none within 27 nights
-
-
-def test_the_bound_looks_both_ways_in_whatever_order_nights_are_run() -> None:
-    assert not counts_after(*range(-24, 0, 2), max_nights=12)
-    assert counts_after(*range(-60, -27), max_nights=12)
-
-
-@pytest.mark.parametrize(
-    ("others", "counts"),
-    [
-        (range(92, 365, 30), True),  # 10 nights
-        (range(90, 365, 25), False),  # 11
-        (range(-364, -92, 25), False),
-        (range(365, 700, 7), True),
-        (range(-700, -364, 7), True),
-        ([*range(100, 250, 25), *range(-250, -100, 30)], False),  # 6 and 5 on either side
-    ],
-)
-def test_nobody_counts_on_more_than_the_nights_of_a_year(others: Sequence[int], counts: bool) -> None:
-    assert counts_after(*others, max_nights_per_year=11) == counts
-
-
-def test_within_91_own_nights_only_a_quarter_of_a_year_counts() -> None:
-    """BO's digits 0001 start its quarters on days whose ordinal is 1 modulo 91: by hand, 739,285 = 91 * 8124 + 1."""
-    start = date.fromordinal(739_285)
-    for days, expected in ((90, False), (91, True)):
-        night = start + days * DAY
-        past = pl.DataFrame({"listener": BO, "night": [start, start + 40 * DAY]}, schema=NO_PAST.schema)
-        settings = privacy(max_nights_per_year=8)  # a quarter of which is 2
-        found = bounded(coarse([(BO, "t1", 1)], night=night), past=past, night=night, settings=settings)
-        assert found["counted"].item() == expected
 
 
 def test_partner_statistics_have_a_part_of_their_own_and_count_nowhere_else() -> None:
@@ -156,15 +162,15 @@ def test_partner_statistics_have_a_part_of_their_own_and_count_nowhere_else() ->
     partner = coarse([(ANA, "t3", 2), (ANA, "t4", 2), (ANA, "t5", 3)], charts=False, models=False, partner=True)
     partner = partner.with_columns(cell=pl.lit(None, pl.UInt64))
     found = bounded(pl.concat([charts, partner]))
-    assert found.select("part", "track_id", "plays", "counted", "trained", "partner_part").rows() == [
-        ("P1", "t1", 2, True, True, None),
-        ("P1", "t2", 1, True, True, None),
-        ("P1", "t3", 1, False, True, "P2"),
-        ("P1", "t4", 1, False, False, "P2"),  # t5 was played elsewhere, and is for nothing else
+    assert found.select("part", "track_id", "plays", "weight", "trained", "partner_part").rows() == [
+        ("P1", "t1", 2, FULL, True, None),
+        ("P1", "t2", 1, FULL, True, None),
+        ("P1", "t3", 1, 0, True, "P2"),
+        ("P1", "t4", 1, 0, False, "P2"),  # t5 was played elsewhere, and is for nothing else
     ]
     alone = bounded(charts)
-    unused = pl.col("counted") | pl.col("trained")
-    assert found.filter(unused).drop("partner_part").equals(alone.drop("partner_part"))
+    used = (pl.col("weight") > 0) | pl.col("trained")
+    assert found.filter(used).drop("partner_part").equals(alone.drop("partner_part"))
 
 
 def test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener() -> None:
@@ -173,46 +179,41 @@ def test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener() -> None:
         for part, night in ((1, NIGHT), (2, NIGHT + DAY), (2, NIGHT + 2 * DAY))
     ]
     nightly.append(bounded(coarse([(BO, "t1", 3)])))  # who does not allow it
-    found = bound_for_partner(pl.concat(nightly).lazy(), night=NIGHT, max_tracks=4, key=KEY)
+    found = partner_file(*nightly, max_tracks=4)
     assert found.select("listener", "part").unique().rows() == [(ANA, "P2")]
     assert found["track_id"].n_unique() == found.height == 4
-    assert found.select("night", "plays", "counted").unique().rows() == [(NIGHT, 2, True)]  # on two nights
-    again = bound_for_partner(pl.concat(nightly).reverse().lazy(), night=NIGHT, max_tracks=4, key=KEY)
+    assert found.select("night", "plays", "weight").unique().rows() == [(NIGHT, 2, FULL)]  # on two nights
+    again = partner_file(pl.concat(nightly).reverse(), max_tracks=4)
     assert again.equals(found)
 
 
-def test_tonight_itself_does_not_stand_in_its_own_way() -> None:
-    assert counts_after(0, max_nights=1)
+@pytest.mark.parametrize(("tracks", "weight"), [(1, 16), (29, 16), (30, 15), (100, 8), (150, 7), (200, 6), (250, 6)])
+def test_the_more_tracks_a_partner_file_has_of_a_listener_the_less_each_weighs(tracks: int, weight: int) -> None:
+    """The largest w with tracks w² and the totals within 30 * 256 = 7,680, of 200 tracks at most."""
+    nightly = bounded(coarse([(ANA, f"t{i}", 1) for i in range(tracks)], partner=True))
+    file = partner_file(nightly)
+    assert file.height == min(tracks, 200)
+    assert file["weight"].unique().to_list() == [weight]
 
 
-def test_within_an_own_week_only_a_quarter_of_the_nights_counts() -> None:
-    """BO's digits 0001 start its weeks on days whose ordinal is 1 modulo 7: by hand, 739,320 = 7 * 105,617 + 1."""
-    start = date.fromordinal(739_320)
-    week = [start + days * DAY for days in range(7)]
-    counted: list[date] = []
-    for night in [*week, week[-1] + DAY]:
-        past = pl.DataFrame({"listener": BO, "night": counted}, schema=NO_PAST.schema)
-        found = bounded(coarse([(BO, "t1", 1)], night=night), past=past, night=night, settings=privacy(max_nights=8))
-        counted += [night] if found["counted"].item() else []
-    assert counted == [week[0], week[1], week[-1] + DAY]
-    around = pl.DataFrame({"listener": BO, "night": [start - DAY, *(week[-1] + days * DAY for days in (1, 2))]})
-    alone = bounded(coarse([(BO, "t1", 1)], night=week[3]), past=around, night=week[3], settings=privacy(max_nights=8))
-    assert alone["counted"].all()  # what was counted in the weeks around does not matter
-
-
-def test_weeks_of_listeners_begin_on_different_days() -> None:
-    listeners = [f"{i:032x}" for i in range(700)]
-    yesterday = pl.DataFrame({"listener": listeners, "night": NIGHT - DAY}, schema=NO_PAST.schema)
-    found = bounded(coarse([(who, "t1", 1) for who in listeners]), past=yesterday, settings=privacy(max_nights=4))
-    assert found["counted"].sum() == 100  # whose week begins tonight
+def test_a_partner_file_depends_on_nothing_that_was_earned() -> None:
+    """Whether a listener counted in full in the charts, or not at all: the file has a bound of its own."""
+    listens = coarse([(ANA, f"t{i}", 1) for i in range(20)], partner=True)
+    rich, poor = (
+        bounded(listens, balances=balances)
+        for balances in (full(ANA), full(ANA).with_columns(of_28=pl.lit(-9_999, pl.Int32)))
+    )
+    assert (rich["weight"].max(), poor["weight"].max()) == (11, 0)
+    assert partner_file(rich).equals(partner_file(poor))
 
 
 def test_other_listeners_change_nothing() -> None:
-    mine, settings = [(ANA, f"t{i}", i % 3) for i in range(30)], privacy(max_tracks=5)
-    alone = bounded(coarse(mine), settings=settings)
+    mine = [(ANA, f"t{i}", i % 3) for i in range(30)]
+    alone = found(coarse(mine), balances=full(ANA))
     crowd = [(f"{i // 10:032x}", f"t{i % 30}", i // 10 % 4) for i in range(400)]  # they have too many, too
-    among = bounded(coarse(crowd + mine), past=nights(BO, 1, 2, 3), settings=settings)
-    assert among.filter(pl.col("listener") == ANA).equals(alone)
+    among = found(coarse(crowd + mine), balances=pl.concat([full(ANA, BO), full(*(f"{i:032x}" for i in range(9)))]))
+    assert among.contributions.filter(pl.col("listener") == ANA).equals(alone.contributions)
+    assert among.balances.filter(pl.col("listener") == ANA).equals(alone.balances)
 
 
 def test_a_night_without_listens_has_no_contributions() -> None:

@@ -29,7 +29,8 @@ def client(workspace: Workspace, settings: Settings) -> Client:
     def records(listener: str) -> Iterator[Record]:
         if listener == ana:
             yield Record("contribution", NIGHT, "PT", "t1", 3, (CHARTS, MODELS))
-            yield Record("counted_night", NIGHT, None, None, None, (CHARTS,))
+            earned = {28: 2.57031, 365: -0.5}
+            yield Record("balance", NIGHT, None, None, None, (CHARTS,), earned=earned)
             yield Record("evaluation", NIGHT, "PT", None, None, (MODELS,), history="6-20", ndcg={"blend": 0.42})
 
     return Client(workspace, settings=settings, records=records)
@@ -47,12 +48,13 @@ def test_everything_held_comes_with_what_it_may_be_used_for(
     client: Client, workspace: Workspace, settings: Settings
 ) -> None:
     decide(workspace, "ana", State.GIVEN, purpose=CHARTS)
-    head, decision, contribution, night, evaluation, end = lines_of(client, "ana", workspace, settings)
+    head, decision, contribution, balance, evaluation, end = lines_of(client, "ana", workspace, settings)
     assert head == {"kind": "export", "schema": "hearabouts-export-1", "as_of": NOW.isoformat()}
     assert (decision["purpose"], decision["state"], decision["channel"]) == ("contribute_trends", "given", "import")
     row = {"kind": "contribution", "night": "2026-10-30", "region": "PT", "track_id": "t1", "plays": 3}
     assert contribution == row | {"used_for": ["contribute_trends"]}  # stored for two, allowed for one of them now
-    assert night == {"kind": "counted_night", "night": "2026-10-30", "used_for": ["contribute_trends"]}
+    earned = {"earned_of_28_nights": 2.5703, "earned_of_365_nights": -0.5}
+    assert balance == {"kind": "balance", "night": "2026-10-30", "used_for": ["contribute_trends"], **earned}
     figures = {"region": "PT", "history": "6-20", "ndcg_at_10": {"blend": 0.42}}
     assert evaluation == {"kind": "evaluation", "night": "2026-10-30", "used_for": [], **figures}
     assert end == {"kind": "end", "lines": 5}

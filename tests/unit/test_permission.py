@@ -110,10 +110,10 @@ def test_no_user_id_and_no_length_of_a_play_gets_past_permission(log: ConsentLog
     }  # fmt: skip
 
 
-def contribution(part: str | None, *, counted: bool, trained: bool, listener: str = ANA) -> dict[str, object]:
+def contribution(part: str | None, *, weight: int, trained: bool, listener: str = ANA) -> dict[str, object]:
     return {
         "listener": listener, "night": date(2026, 3, 1), "part": part, "track_id": "t1", "plays": 2,
-        "counted": counted, "trained": trained, "partner_part": "P2",
+        "weight": weight, "trained": trained, "partner_part": "P2",
     }  # fmt: skip
 
 
@@ -122,13 +122,13 @@ def contribution(part: str | None, *, counted: bool, trained: bool, listener: st
     [
         ((), None),
         ((LOCAL,), None),
-        ((CHARTS,), ("P1", True, False, None)),
-        ((MODELS,), (None, False, True, None)),
-        ((LOCAL, MODELS), ("P1", False, True, None)),
-        (ALL_PURPOSES, ("P1", True, True, None)),
-        ((PARTNER,), (None, False, False, "P2")),
-        ((LOCAL, PARTNER), ("P1", False, False, "P2")),
-        (tuple(Purpose), ("P1", True, True, "P2")),
+        ((CHARTS,), ("P1", 5, False, None)),
+        ((MODELS,), (None, 0, True, None)),
+        ((LOCAL, MODELS), ("P1", 0, True, None)),
+        (ALL_PURPOSES, ("P1", 5, True, None)),
+        ((PARTNER,), (None, 0, False, "P2")),
+        ((LOCAL, PARTNER), ("P1", 0, False, "P2")),
+        (tuple(Purpose), ("P1", 5, True, "P2")),
     ],
 )
 def test_stored_contributions_follow_the_state_of_now(
@@ -137,15 +137,15 @@ def test_stored_contributions_follow_the_state_of_now(
     log.append(given("ana", *Purpose, days=40))
     log.append(given("ana", *(set(Purpose) - set(purposes)), days=1, state=WITHDRAWN))
     schema = {name: column.dtype for name, column in Contributions.columns().items()}
-    stored = pl.DataFrame([contribution("P1", counted=True, trained=True)], schema=schema).lazy()
+    stored = pl.DataFrame([contribution("P1", weight=5, trained=True)], schema=schema).lazy()
     found = still_allowed(stored, permissions=permissions(log, now=NOW)).collect()
     assert Contributions.is_valid(found)
-    assert found.select("part", "counted", "trained", "partner_part").rows() == ([] if expected is None else [expected])
+    assert found.select("part", "weight", "trained", "partner_part").rows() == ([] if expected is None else [expected])
 
 
 def test_a_contribution_of_a_listener_without_entries_is_gone(log: ConsentLog) -> None:
     schema = {name: column.dtype for name, column in Contributions.columns().items()}
-    stored = pl.DataFrame([contribution("P1", counted=True, trained=True)], schema=schema).lazy()
+    stored = pl.DataFrame([contribution("P1", weight=5, trained=True)], schema=schema).lazy()
     assert still_allowed(stored, permissions=permissions(log, now=NOW)).collect().is_empty()
 
 

@@ -26,6 +26,7 @@ from recsys.releases.counts import release_reader as released_
 from recsys.releases.counts.candidates import Candidates
 from recsys.releases.counts.release_reader import Released, ReleaseReader
 from recsys.releases.counts.release_writer import Block, write_counts
+from recsys.weights import FULL
 
 ROWS = [("a", "aa1", "t00"), ("b", "aa1", "t00"), ("c", "aa2", "t00"), ("c", "aa2", "t19"), ("d", "CC-rest", "t03")]
 
@@ -38,6 +39,10 @@ def _silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def table(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / "counts.parquet")
+
+
+def totals(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "totals.parquet")
 
 
 def seen(folder: Path) -> dict[tuple[str, str], int]:
@@ -61,17 +66,27 @@ def test_distinct_listeners_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "ignored",
     [
-        contributed([("x", "aa1", "t00")], counted=False),
+        contributed([("x", "aa1", "t00")], weight=0),
         contributed([("x", "aa1", "t00")], night=NIGHT + timedelta(days=1)),
         contributed([("x", "aa1", "not in the catalogue")]),
         contributed([("x", "outside", "t00")]),
         contributed([("x", None, "t00")]),
     ],
-    ids=["not counted", "another night", "outside the catalogue", "outside the service area", "unknown part"],
+    ids=["of no weight", "another night", "outside the catalogue", "outside the service area", "unknown part"],
 )
 def test_what_does_not_count_is_ignored(tmp_path: Path, ignored: pl.LazyFrame) -> None:
     folder = released(pl.concat([contributed(ROWS), ignored]), tmp_path)
     assert sum(seen(folder).values()) == len(ROWS)
+
+
+def test_who_adds_nothing_is_no_listener() -> None:
+    """The smallest number of real listeners behind a row of a partner file is one of those who count."""
+    order = release.drawing_order(release.tiers(small_atlas(), settings=PRIVACY), atlas=small_atlas())
+    both = pl.concat([contributed(ROWS[:2]), contributed([("x", "aa1", "t00")], weight=0)])
+    true = release.true_counts(
+        both, night=NIGHT, tracks=TRACKS, tiers=order, atlas=small_atlas(), settings=PRIVACY
+    ).filter(track=0)
+    assert true.select("weight", "listeners").rows() == [(2 * FULL, 2)]
 
 
 def test_every_cell_has_noise(tmp_path: Path) -> None:
@@ -87,33 +102,145 @@ def test_the_manifest_says_what_was_released_and_nothing_else(tmp_path: Path) ->
     folder = released(contributed(ROWS), tmp_path, candidates=[*TRACKS, "t00"])
     facts = json.loads((folder / "manifest.json").read_text())
     assert set(facts) == {
-        *("night", "ledger", "rho", "tiers", "max_tracks", "max_nights", "max_nights_per_year", "atlas", "rows_digest"),
+        *("night", "ledger", "rho", "tiers", "most_per_night", "most_per_28_nights"),
+        *("most_per_365_nights", "atlas", "rows_digest"),
         *("tracks", "tracks_digest", "candidates", "candidates_digest", "newcomers", "threshold", "written_digest"),
         "files",
     }
-    assert (facts["night"], facts["rho"], facts["max_tracks"], facts["candidates"]) == ("2026-10-01", 0.015, 10, 20)
+    assert (facts["night"], facts["rho"], facts["most_per_night"], facts["candidates"]) == ("2026-10-01", 0.015, 10, 20)
     (tier,) = facts["tiers"]
     assert (tier["name"], tier["rows"], tier["rho"]) == ("part", 8, 0.015)
     assert tier["sigma_squared"] == pytest.approx(SIGMA_SQUARED)
-    assert facts["max_tracks"] / (2 * tier["sigma_squared"]) <= facts["rho"]  # never less noise than is paid for
-    assert sorted(path.name for path in folder.iterdir()) == ["counts.parquet", "manifest.json"]
+    assert facts["most_per_night"] / (2 * tier["sigma_squared"]) <= facts["rho"]  # never less noise than is paid for
+    assert sorted(path.name for path in folder.iterdir()) == ["counts.parquet", "manifest.json", "totals.parquet"]
 
 
 @pytest.mark.parametrize(
-    "rows",
+    "unbounded",
     [
-        [("a", "aa1", track) for track in TRACKS[:11]],
-        [("a", "aa1", "t00"), ("a", "aa2", "t01")],
+        contributed([("a", "aa1", track) for track in TRACKS[:11]]),
+        contributed([("a", "aa1", track) for track in TRACKS[:10]]),
+        contributed([("a", "aa1", track) for track in TRACKS], weight=12),  # 20 * 144 = 2,880 of 2,560
+        contributed([("a", "aa1", "t00"), ("a", "aa2", "t01")]),
+        contributed([("a", "aa1", "t00")], weight=FULL + 1),
+        pl.concat([contributed([("a", "aa1", "t00")]), contributed([("a", "aa1", "t01")], weight=FULL - 1)]),
     ],
-    ids=["eleven tracks", "two parts"],
+    ids=["eleven tracks", "ten tracks and their totals", "too long", "two parts", "more than one", "unevenly"],
 )
-def test_unbounded_contributions_are_refused_before_anything_is_spent(
-    tmp_path: Path, rows: list[tuple[str, str, str]]
-) -> None:
-    with pytest.raises(PrivacyBudgetError, match="1 listeners add more than 10 tracks in one part"):
-        released(contributed(rows), tmp_path)
+def test_unbounded_contributions_are_refused_before_anything_is_spent(tmp_path: Path, unbounded: pl.LazyFrame) -> None:
+    with pytest.raises(PrivacyBudgetError, match="1 listeners add more than a squared length of 10 in one part, or un"):
+        released(pl.concat([contributed(ROWS[1:]), unbounded]), tmp_path)
     assert Ledger(tmp_path / "ledger.db").entries() == []
     assert not (tmp_path / "releases/2026-10-01").exists()
+
+
+def test_a_vector_that_is_just_short_enough_is_released(tmp_path: Path) -> None:
+    """Nine tracks in full are 2,304 of 2,560, 20 tracks of 11 sixteenths 2,420; the totals take at most 58."""
+    for name, tracks, weight in (("nine", TRACKS[:9], FULL), ("twenty", TRACKS, 11)):
+        (tmp_path / name).mkdir()
+        released(contributed([("a", "aa1", track) for track in tracks], weight=weight), tmp_path / name)
+
+
+@pytest.mark.usefixtures("_silent")
+def test_weights_add_up_and_counts_are_rounded_to_whole_listeners(tmp_path: Path) -> None:
+    """Of sixteenths: 3 * 5 = 15 and 8 are one, 7 is none, 11 + 16 = 27 are two, 11 + 12 = 23 are one."""
+    parts = [
+        contributed([(who, "aa1", "t00") for who in "abc"], weight=5),
+        contributed([("d", "aa1", "t01")], weight=8),
+        contributed([("e", "aa1", "t02")], weight=7),
+        contributed([("f", "aa1", "t03"), ("g", "aa1", "t04")], weight=11),
+        contributed([("h", "aa1", "t03")]),
+        contributed([("i", "aa1", "t04")], weight=12),
+    ]
+    folder = released(pl.concat(parts), tmp_path)
+    assert seen(folder) == {("aa1", track): n for track, n in (("t00", 1), ("t01", 1), ("t03", 2), ("t04", 1))}
+
+
+@pytest.mark.parametrize(
+    ("sixteenths", "expected"), [(8, 1), (7, 0), (24, 2), (-8, 0), (-9, -1), (-24, -1), (-25, -2), (-160, -10)]
+)
+def test_noise_below_zero_is_rounded_like_noise_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sixteenths: int, expected: int
+) -> None:
+    """To the nearest, a half up: cutting off would add half a listener to every count."""
+    drawn = lambda size, sigma_squared: np.full(size, sixteenths, dtype=np.int32)  # noqa: E731
+    monkeypatch.setattr(release, "discrete_gaussian", drawn)
+    assert table(released(contributed([]), tmp_path))["listeners"].unique().to_list() == [expected]
+
+
+def test_noise_is_drawn_in_sixteenths_for_every_track_and_total(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def drawn(size: int, sigma_squared: float) -> np.ndarray:
+        asked.append((size, sigma_squared))
+        return np.zeros(size, dtype=np.int32)
+
+    monkeypatch.setattr(release, "discrete_gaussian", drawn)
+    released(contributed(ROWS), tmp_path)
+    assert sum(size for size, _ in asked) == 8 * (20 + 2)
+    assert [variance for _, variance in asked] == pytest.approx([256 * SIGMA_SQUARED] * len(asked))
+
+
+@pytest.mark.usefixtures("_silent")
+def test_totals_are_right_over_many_listeners(tmp_path: Path) -> None:
+    """64 listeners with 5 tracks of 11 sixteenths in aa1, 32 with one in full in aa2, and all in all larger places."""
+    some = [(f"{i:032x}", "aa1", track) for i in range(64) for track in TRACKS[:5]]
+    others = [(f"{i:032x}", "aa2", "t00") for i in range(100, 132)]
+    folder = released(pl.concat([contributed(some, weight=11), contributed(others)]), tmp_path, settings=SHARED)
+    found = {part: (tracks, weights) for part, tracks, weights in totals(folder).iter_rows()}
+    expected = {"aa1": (320, 220), "aa2": (32, 32), "AA": (352, 252), "world": (352, 252)}
+    assert {part: some for part, some in found.items() if some != (0, 0)} == expected
+    assert set(found) == {*small_atlas().parts, "AA", "BB", "world"}
+
+
+@pytest.mark.usefixtures("_silent")
+def test_what_is_in_no_count_is_in_no_total(tmp_path: Path) -> None:
+    rows = [(f"{i:032x}", "aa1", track) for i in range(32) for track in ("t00", "not in the catalogue")]
+    nothing = contributed([(f"{i:032x}", "aa2", "t00") for i in range(32)], weight=0)
+    found = totals(released(pl.concat([contributed(rows), nothing]), tmp_path))
+    assert found.filter(part="aa1").row(0) == ("aa1", 32, 32)
+    assert found.filter(part="aa2").row(0) == ("aa2", 0, 0)
+
+
+def test_totals_have_noise_in_their_units_and_are_read_with_it(tmp_path: Path) -> None:
+    """8 tracks, or 2 full weights, behind a sixteenth: variances are 256 * 64 and 256 * 4 times those of counts."""
+    nights = [NIGHT + timedelta(days=day) for day in range(10)]
+    for night in nights:
+        released(contributed([]), tmp_path, night=night)
+    reader = ReleaseReader(tmp_path / "releases")
+    drawn = [table for night in nights for table in reader.totals([night]).totals.values()]
+    found = np.array(drawn).var(axis=0) / (256 * SIGMA_SQUARED)
+    assert 0.4 * 64 < found[0] < 2 * 64  # 80 draws: four standard errors and more
+    assert 0.4 * 4 < found[1] < 2 * 4
+    assert (np.array(drawn) % [8, 2] == 0).all()
+    whole = reader.totals(nights)
+    assert set(whole.totals) == set(small_atlas().parts)
+    for part in small_atlas().parts:
+        assert whole.totals[part] == pytest.approx(sum(reader.totals([night]).totals[part] for night in nights))
+        assert whole.variances[part] == pytest.approx(2560 * SIGMA_SQUARED * np.array([64, 4]))
+
+
+def test_nights_from_before_there_were_totals_are_read_and_have_none(tmp_path: Path) -> None:
+    later = NIGHT + timedelta(days=1)
+    for night in (NIGHT, later):
+        folder = released(contributed(ROWS, night=night), tmp_path, night=night)
+    before = tmp_path / "releases" / str(NIGHT)
+    (before / "totals.parquet").unlink()
+    manifest = json.loads((before / "manifest.json").read_text())
+    del manifest["files"]["totals.parquet"]
+    (before / "manifest.json").write_text(json.dumps(manifest))
+    reader = ReleaseReader(tmp_path / "releases")
+    assert reader.read([NIGHT, later]).nights == (NIGHT, later)
+    assert reader.totals([NIGHT]).totals == {}
+    both, own = reader.totals([NIGHT, later]), reader.totals([later])
+    assert {part: some.tolist() for part, some in both.totals.items()} == {
+        part: [tracks, weights] for part, tracks, weights in totals(folder).iter_rows()
+    }
+    assert {part: some.tolist() for part, some in both.variances.items()} == {
+        part: some.tolist() for part, some in own.variances.items()
+    }
 
 
 def test_input_that_does_not_fit_is_refused_before_anything_is_spent(tmp_path: Path) -> None:
@@ -163,7 +290,7 @@ def test_nights_add_up(tmp_path: Path) -> None:
 
 def test_blocks_of_parts_are_written_and_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, counts in ((release, "_BLOCK", 3), (release_writer, "_GROUP", 2), (released_, "_BLOCK", 3)):
-        monkeypatch.setattr(module, name, counts * len(TRACKS))
+        monkeypatch.setattr(module, name, counts * (len(TRACKS) + 2))
     monkeypatch.setattr(release, "discrete_gaussian", lambda size, sigma_squared: np.zeros(size, dtype=np.int32))
     rows = [(f"listener {part}", part, track) for part, track in zip(small_atlas().parts, TRACKS, strict=False)]
     folder = released(contributed(rows), tmp_path)
@@ -178,7 +305,8 @@ def _one_track_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the noise, but count 1,000 listeners of the first track more in every row."""
 
     def drawn(size: int, sigma_squared: float) -> np.ndarray:
-        return np.tile(np.array([1000, *[0] * (len(TRACKS) - 1)], dtype=np.int32), size // len(TRACKS))
+        row = np.array([1000 * FULL, *[0] * (len(TRACKS) - 1 + 2)], dtype=np.int32)
+        return np.tile(row, size // len(row))
 
     monkeypatch.setattr(release, "discrete_gaussian", drawn)
 
@@ -227,11 +355,13 @@ def test_noise_that_larger_places_share_is_pooled_for_what_nobody_counts(tmp_pat
         rows = {"world", "AA", "aa1"}
         blocks = (
             Block(
-                tier, tier.rows, np.array([[listeners if row in rows else 0, *[0] * 19] for row in tier.rows]).ravel()
+                tier,
+                tier.rows,
+                np.array([[FULL * listeners if row in rows else 0, *[0] * (19 + 2)] for row in tier.rows]).ravel(),
             )
             for tier in order
         )
-        write_counts(blocks, candidates=some, atlas=small_atlas(), file=tmp_path / "counts.parquet")
+        write_counts(blocks, candidates=some, atlas=small_atlas(), folder=tmp_path)
         newcomers = pl.read_parquet(tmp_path / "counts.parquet").filter(~pl.col("candidate"))
         assert expected <= set(newcomers.select("part", "track_id").iter_rows())
         assert len(expected) == ("aa1" in set(newcomers["part"]))

@@ -22,15 +22,20 @@ def test_a_file_overrides_single_keys(tmp_path: Path) -> None:
 def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "0.5")
     settings = load_settings(written(tmp_path, "[privacy]\nrho_per_night = 0.1\n"))
-    assert (settings.privacy.rho_per_night, settings.privacy.max_tracks) == (0.5, 10)
+    assert (settings.privacy.rho_per_night, settings.privacy.most_per_night) == (0.5, 10)
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("[privacy]\nrho = 1\n", "privacy.rho"),
-        ("[privacy]\nrho_per_night = 0.8\nmax_tracks = 3\n", "rho_per_night is 0.8, expected at most"),
-        ("[privacy]\nmax_nights = 29\n", "privacy.max_nights"),
+        ("[privacy]\nrho_per_night = 0.8\nmost_per_night = 3\n", "rho_per_night is 0.8, expected at most"),
+        ("[privacy]\nmax_nights = 12\n", "privacy.max_nights"),  # of before weights were earned
+        ("[privacy]\nmost_per_night = 101\n", "privacy.most_per_night"),
+        ("[privacy]\nlargest_balance = 9\n", "most_per_night <= largest_balance < most_per_28_nights"),
+        ("[privacy]\nlargest_balance = 120\n", "expected most_per_night <= largest_balance"),  # nothing is earned
+        ("[privacy]\nmost_per_365_nights = 119\n", "expected most_per_night <= largest_balance"),
+        ("[partner]\nmost_per_file = 0\n", "partner.most_per_file"),
         ("[atlas]\nfinest_resolution = 7\n", "atlas.finest_resolution"),
         ("[atlas]\nservice_area = []\n", "atlas.service_area"),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),

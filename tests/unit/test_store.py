@@ -1,5 +1,7 @@
 """The private store: by night and bucket, private, whole or not at all, erasable and expiring."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 from support.arriving import NIGHT, coarse
 
 from recsys.cells import store as module
+from recsys.cells.contributions import Bounded
+from recsys.cells.earnings import BALANCES
 from recsys.cells.store import Store
 from recsys.errors import InputError, SettingsError
 from recsys.schemas import Contributions
 from recsys.settings import StoreSettings
+from recsys.weights import FULL
 
 DAY = timedelta(days=1)
 SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
@@ -23,13 +28,25 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path, StoreSettings(nights=35, buckets=8))
 
 
-def contributions(*listeners: str, night: date = NIGHT, counted: bool = True) -> pl.DataFrame:
-    rows = [(who, night, "P1", track, 1, counted, True, None) for who in listeners for track in ("t2", "t1")]
+def contributions(*listeners: str, night: date = NIGHT) -> pl.DataFrame:
+    rows = [(who, night, "P1", track, 1, FULL, True, None) for who in listeners for track in ("t2", "t1")]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-def write(store: Store, *listeners: str, night: date = NIGHT, counted: bool = True) -> None:
-    store.write_night(night, [((), contributions(*listeners, night=night, counted=counted))] if listeners else [])
+def balances(*listeners: str, night: date = NIGHT) -> pl.DataFrame:
+    """Balances that tell listeners and nights apart."""
+    rows = [(who, night, LISTENERS.index(who), night.toordinal() % 1000) for who in listeners]
+    return pl.DataFrame(rows, schema=dict(BALANCES), orient="row")
+
+
+def bounded(*listeners: str, night: date = NIGHT) -> Bounded:
+    return Bounded(contributions(*listeners, night=night), balances(*listeners, night=night))
+
+
+def write(store: Store, *listeners: str, night: date = NIGHT) -> None:
+    """Write a night in which some listeners played, and their buckets came; all else in those is forgotten."""
+    came = tuple({LISTENERS.index(who) % 8 for who in listeners})
+    store.write_night(night, [(came, bounded(*listeners, night=night))] if listeners else [])
 
 
 def files(tmp_path: Path) -> list[str]:
@@ -37,9 +54,14 @@ def files(tmp_path: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def record(tmp_path: Path) -> dict[str, list[tuple[str, date]]]:
-    """Who is recorded as counted, and when, by file."""
-    return {path.name: pl.read_parquet(path).rows() for path in sorted((tmp_path / "counted").iterdir())}
+def kept(tmp_path: Path) -> dict[date, list[tuple[str, date]]]:
+    """Whose balances are on disk, and of which night each is, by the night's folder."""
+    return {
+        date.fromisoformat(folder.parent.name.removeprefix("date=")): [
+            row[:2] for path in sorted(folder.iterdir()) for row in pl.read_parquet(path).rows()
+        ]
+        for folder in sorted((tmp_path / "contributions").glob("date=*/balances"))
+    }
 
 
 def test_what_is_written_is_read_again_by_night(store: Store, tmp_path: Path) -> None:
@@ -58,7 +80,8 @@ def test_what_is_written_is_read_again_by_night(store: Store, tmp_path: Path) ->
 
 def test_only_buckets_with_contributions_have_a_file(store: Store, tmp_path: Path) -> None:
     write(store, LISTENERS[1], LISTENERS[9], LISTENERS[6])
-    assert files(tmp_path) == [f"date={NIGHT}/bucket=01.parquet", f"date={NIGHT}/bucket=06.parquet", "store.json"]
+    names = ("balances/bucket=01", "balances/bucket=06", "bucket=01", "bucket=06")
+    assert files(tmp_path) == [*(f"date={NIGHT}/{name}.parquet" for name in names), "store.json"]
 
 
 def test_a_night_without_contributions_is_a_night_all_the_same(store: Store) -> None:
@@ -69,8 +92,9 @@ def test_a_night_without_contributions_is_a_night_all_the_same(store: Store) -> 
 
 def test_bytes_depend_on_rows_and_not_on_their_order(store: Store, tmp_path: Path) -> None:
     found = []
-    for frame in (contributions(*LISTENERS), contributions(*LISTENERS).reverse()):
-        store.write_night(NIGHT, [((), frame)])
+    night = bounded(*LISTENERS)
+    for some in (night, Bounded(night.contributions.reverse(), night.balances.reverse())):
+        store.write_night(NIGHT, [(tuple(range(8)), some)])
         found.append([(tmp_path / "contributions" / name).read_bytes() for name in files(tmp_path)])
     assert found[0] == found[1]
 
@@ -78,15 +102,11 @@ def test_bytes_depend_on_rows_and_not_on_their_order(store: Store, tmp_path: Pat
 def test_everything_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
     write(store, *LISTENERS)
     with store.bucketed(coarse([(who, "t1", 1) for who in LISTENERS]).lazy()):
-        modes = {
-            (path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "contributions").rglob("date=*/*")
-        }
+        modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in tmp_path.rglob("date=*/**/*")}
         folders = {path.stat().st_mode & 0o777 for path in (tmp_path / "contributions").iterdir() if path.is_dir()}
-    assert modes == {(False, 0o600)}
+    assert modes == {(False, 0o600), (True, 0o700)}  # the files of either kind, and the folder of balances
     assert folders == {0o700}
-    for folder in ("contributions", "counted"):
-        assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "counted").iterdir()} == {0o600}
+    assert (tmp_path / "contributions").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 1 << 30])
@@ -147,7 +167,7 @@ def test_a_failure_leaves_the_night_as_it_was(store: Store, tmp_path: Path) -> N
     before = files(tmp_path)
 
     def failing():
-        yield (0,), contributions(*LISTENERS)
+        yield tuple(range(8)), bounded(*LISTENERS)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -157,74 +177,96 @@ def test_a_failure_leaves_the_night_as_it_was(store: Store, tmp_path: Path) -> N
 
 
 def test_a_bucket_that_comes_twice_is_never_overwritten(store: Store) -> None:
-    twice = [((0,), contributions(LISTENERS[0])), ((0,), contributions(LISTENERS[8]))]
+    twice = [((0,), bounded(LISTENERS[0])), ((0,), bounded(LISTENERS[8]))]
     with pytest.raises(FileExistsError):
         store.write_night(NIGHT, twice)
     assert store.nights() == ()
 
 
-def test_counted_nights_are_those_of_the_buckets_within_364_nights(tmp_path: Path) -> None:
-    store = Store(tmp_path, StoreSettings(nights=400, buckets=8))
-    for days in (-365, -364, -1, 0, 364, 365):
-        write(store, LISTENERS[1], LISTENERS[2], night=NIGHT + days * DAY)
-    write(store, LISTENERS[1], night=NIGHT - 2 * DAY, counted=False)
-    found = store.counted_nights((1,), NIGHT).sort("night")
-    assert found.rows() == [(LISTENERS[1], NIGHT + days * DAY) for days in (-364, -1, 364)]
-    assert set(store.counted_nights((1, 2), NIGHT)["listener"]) == {LISTENERS[1], LISTENERS[2]}
-    assert store.counted_nights((5,), NIGHT).is_empty()
+def test_balances_are_those_after_the_last_night_before_of_the_buckets_that_are_asked_for(store: Store) -> None:
+    write(store, LISTENERS[1], LISTENERS[2], night=NIGHT - 3 * DAY)
+    write(store, LISTENERS[1], LISTENERS[2], LISTENERS[9], night=NIGHT)
+    for night, last in ((NIGHT, NIGHT - 3 * DAY), (NIGHT - 2 * DAY, NIGHT - 3 * DAY), (NIGHT + 9 * DAY, NIGHT)):
+        assert store.balances((2, 7), night).equals(balances(LISTENERS[2], night=last))
+    assert store.balances((1,), NIGHT + DAY).sort("listener").equals(balances(LISTENERS[1], LISTENERS[9]))
+    assert store.balances((1, 2), NIGHT - 3 * DAY).is_empty()  # nothing was before
+    assert store.balances((5,), NIGHT + DAY).schema == BALANCES
 
 
-def test_a_night_written_again_replaces_its_own_record(store: Store, tmp_path: Path) -> None:
-    write(store, LISTENERS[1], LISTENERS[2], LISTENERS[9])
+def test_buckets_that_do_not_come_keep_their_balances(store: Store, tmp_path: Path) -> None:
+    write(store, *LISTENERS[:3], night=NIGHT - DAY)
+    write(store, LISTENERS[1])
+    write(store, night=NIGHT + DAY)  # nobody played at all
+    expected = [(LISTENERS[0], NIGHT - DAY), (LISTENERS[1], NIGHT), (LISTENERS[2], NIGHT - DAY)]
+    assert kept(tmp_path)[NIGHT] == kept(tmp_path)[NIGHT + DAY] == expected
+
+
+def test_a_bucket_that_comes_is_what_came(store: Store, tmp_path: Path) -> None:
+    """Of all who are in it, whether they played tonight or not: bound() passes their balances on."""
+    write(store, LISTENERS[1], LISTENERS[9], night=NIGHT - DAY)
+    old = store.balances((1,), NIGHT).filter(pl.col("listener") == LISTENERS[9])
+    came = Bounded(contributions(LISTENERS[1]), pl.concat([balances(LISTENERS[1]), old]))
+    store.write_night(NIGHT, [((1,), came)])
+    assert kept(tmp_path)[NIGHT] == [(LISTENERS[1], NIGHT), (LISTENERS[9], NIGHT - DAY)]
+    store.write_night(NIGHT, [((1,), bounded(LISTENERS[1]))])
+    assert kept(tmp_path)[NIGHT] == [(LISTENERS[1], NIGHT)]
+
+
+def test_balances_of_who_was_not_there_for_as_long_as_nights_are_kept_are_gone(store: Store, tmp_path: Path) -> None:
+    write(store, LISTENERS[1], night=NIGHT - 35 * DAY)
+    write(store, LISTENERS[2], night=NIGHT - 34 * DAY)
+    assert [who for who, _ in kept(tmp_path)[NIGHT - 34 * DAY]] == LISTENERS[1:3]
+    write(store, LISTENERS[3])
+    assert kept(tmp_path)[NIGHT] == [(LISTENERS[2], NIGHT - 34 * DAY), (LISTENERS[3], NIGHT)]
+    stale = pl.concat([balances(LISTENERS[4]), balances(LISTENERS[12], night=NIGHT - 34 * DAY)])
+    store.write_night(NIGHT + DAY, [((4,), Bounded(contributions(night=NIGHT + DAY), stale))])
+    assert kept(tmp_path)[NIGHT + DAY] == [(LISTENERS[3], NIGHT), (LISTENERS[4], NIGHT)]
+
+
+def test_only_balances_after_the_last_two_nights_are_kept(store: Store, tmp_path: Path) -> None:
+    for days in (9, 4, 3, 0):
+        write(store, LISTENERS[1], night=NIGHT - days * DAY)
+        store.expire(NIGHT - days * DAY)
+        nights = [night for night in store.nights() if (tmp_path / f"contributions/date={night}/balances").exists()]
+        assert nights == list(store.nights()[-2:])
+    assert len(store.nights()) == 4
+    assert store.balances((1,), NIGHT).equals(balances(LISTENERS[1], night=NIGHT - 3 * DAY))
+
+
+def test_a_night_that_is_run_again_begins_from_the_balances_of_the_night_before(store: Store) -> None:
     write(store, LISTENERS[1], night=NIGHT - DAY)
-    assert record(tmp_path) == {
-        "bucket=01.parquet": [(LISTENERS[1], NIGHT - DAY), (LISTENERS[1], NIGHT), (LISTENERS[9], NIGHT)],
-        "bucket=02.parquet": [(LISTENERS[2], NIGHT)],
-    }
-    write(store, LISTENERS[9], LISTENERS[3])
-    assert record(tmp_path) == {
-        "bucket=01.parquet": [(LISTENERS[1], NIGHT - DAY), (LISTENERS[9], NIGHT)],
-        "bucket=03.parquet": [(LISTENERS[3], NIGHT)],
-    }
+    before = store.balances((1,), NIGHT)
+    write(store, LISTENERS[1])
+    store.expire(NIGHT)
+    assert store.balances((1,), NIGHT).equals(before)
+    write(store, LISTENERS[1], LISTENERS[9])
+    assert store.balances((1,), NIGHT).equals(before)
+    assert store.balances((1,), NIGHT + DAY).height == 2
 
 
-def test_a_crash_between_contributions_and_record_is_healed_by_running_the_night_again(
+def test_a_crash_before_a_night_is_renamed_leaves_neither_contributions_nor_balances_of_it(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Killed between the last file of the stage and its renaming: the stage is swept, and the night run again."""
     write(store, *LISTENERS[:4], night=NIGHT - DAY)
-    replaced, replace = [], module.replace_file
+    before = {name: (tmp_path / "contributions" / name).read_bytes() for name in files(tmp_path)}
 
-    def dies_midway(path: Path, content: bytes, *, mode: int) -> None:
-        if path.parent.name == "counted" and len(replaced) == 2:
-            raise KeyboardInterrupt
-        replaced.append(path.name)
-        replace(path, content, mode=mode)
+    @contextmanager
+    def dying(folder: Path) -> Iterator[Path]:
+        stage = folder.with_name(f".{folder.name}.0000.staged")
+        stage.mkdir()
+        yield stage
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as crashing:
-        crashing.setattr(module, "replace_file", dies_midway)
+        crashing.setattr(module, "staged", dying)
         with pytest.raises(KeyboardInterrupt):
             write(store, *LISTENERS[:4])
-    assert sum(len(rows) for rows in record(tmp_path).values()) == 6  # of 8: two buckets know of tonight
-    write(store, *LISTENERS[1:4])
-    assert record(tmp_path) == {
-        f"bucket={i:02}.parquet": [(LISTENERS[i], NIGHT - DAY), *([(LISTENERS[i], NIGHT)] if i else [])]
-        for i in range(4)
-    }
-
-
-def test_who_was_counted_is_known_for_a_year_and_a_week_and_longer_than_the_contributions(
-    store: Store, tmp_path: Path
-) -> None:
-    for days in (400, 371, 364, 36, 0):
-        write(store, LISTENERS[1], night=NIGHT - days * DAY)
-    store.expire(NIGHT)
-    assert store.nights() == (NIGHT,)
-    assert record(tmp_path) == {"bucket=01.parquet": [(LISTENERS[1], NIGHT - days * DAY) for days in (371, 364, 36, 0)]}
-    with pytest.raises(InputError, match="too long ago"):
-        store.counted_nights((1,), NIGHT - 8 * DAY)
-    assert store.counted_nights((1,), NIGHT - 7 * DAY).height == 4
-    store.expire(NIGHT + 372 * DAY)
-    assert list((tmp_path / "counted").iterdir()) == []
+    assert len(files(tmp_path)) == len(before) + 8  # all of the night is there, in the stage
+    assert store.nights() == (NIGHT - DAY,)
+    assert store.balances(tuple(range(8)), NIGHT + DAY).equals(store.balances(tuple(range(8)), NIGHT))
+    with store.bucketed(coarse([]).lazy()):
+        assert {name: (tmp_path / "contributions" / name).read_bytes() for name in files(tmp_path)} == before
 
 
 def test_nights_expire(store: Store, tmp_path: Path) -> None:
@@ -245,15 +287,17 @@ def test_erasure_removes_a_listener_from_every_byte_and_nobody_else(store: Store
     write(store, gone, night=NIGHT - 3 * DAY)
     (tmp_path / "contributions" / f"date={NIGHT}" / ".bucket=01.parquet.0000.staged").write_text(gone)
     untouched = (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns
-    (tmp_path / "counted" / ".bucket=01.parquet.0000.staged").write_text(gone)
-    assert store.erase(gone) == 8 + 4  # two tracks a night, and each night's line in the record
+    balance = tmp_path / "contributions" / f"date={NIGHT}" / "balances"
+    (balance / ".bucket=01.parquet.0000.staged").write_text(gone)
+    assert store.erase(gone) == 8 + 4  # two tracks a night, and a balance
     assert store.erase(gone) == 0
     assert set(store.scan().collect()["listener"]) == {neighbour, other}
     assert store.scan().collect().height == 12
     assert all(gone.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns == untouched
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
-    assert store.counted_nights((1,), NIGHT + DAY)["listener"].unique().to_list() == [neighbour]
+    assert store.balances((1,), NIGHT + DAY).equals(balances(neighbour))
+    assert {who for rows in kept(tmp_path).values() for who, _ in rows} == {neighbour, other}
     assert NIGHT - 3 * DAY in store.nights()  # a night whose only listener left was run all the same
 
 
@@ -262,16 +306,15 @@ def test_another_number_of_buckets_is_refused_until_the_store_is_empty(store: St
     with pytest.raises(SettingsError, match=r"has 8 buckets, the settings say store.buckets = 16"):
         Store(tmp_path, StoreSettings(nights=35, buckets=16))
     store.expire(NIGHT + 99 * DAY)
-    with pytest.raises(SettingsError, match="has 8 buckets"):  # the record of the year is there
-        Store(tmp_path, StoreSettings(nights=35, buckets=16))
-    store.expire(NIGHT + 999 * DAY)
-    write(Store(tmp_path, StoreSettings(nights=35, buckets=16)), *LISTENERS)
-    assert len(files(tmp_path)) == 17
+    assert files(tmp_path) == ["store.json"]  # and of nobody a balance
+    Store(tmp_path, StoreSettings(nights=35, buckets=16)).write_night(NIGHT, [(tuple(range(16)), bounded(*LISTENERS))])
+    assert len(files(tmp_path)) == 16 + 16 + 1
 
 
 def test_frames_of_other_columns_do_not_cross_the_border(store: Store) -> None:
+    frame = contributions(LISTENERS[0]).with_columns(latitude=1.0)
     with pytest.raises(InputError, match="latitude"):
-        store.write_night(NIGHT, [((0,), contributions(LISTENERS[0]).with_columns(latitude=1.0))])
+        store.write_night(NIGHT, [((0,), Bounded(frame, balances(LISTENERS[0])))])
     extra = coarse([(LISTENERS[0], "t1", 1)]).lazy().with_columns(latitude=1.0)
     with pytest.raises(InputError, match="latitude"), store.bucketed(extra):
         pass

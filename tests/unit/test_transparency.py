@@ -35,10 +35,11 @@ def test_the_example_fits_its_schema() -> None:
 
 
 def test_settings_decide_what_it_says(workspace: Workspace) -> None:
-    found = said(workspace, store={"nights": 41}, privacy={"max_tracks": 3}, consents={"controller": "Ana Ltd"})
+    found = said(workspace, store={"nights": 41}, privacy={"most_per_night": 3}, consents={"controller": "Ana Ltd"})
     assert [each["kept"] for each in found["collected"]][:2] == ["41 nights", "41 nights"]
     assert any("41 nights" in text for text in found["not_private"])
-    assert (found["privacy"]["tracks_a_night"], found["controller"]) == (3, "Ana Ltd")
+    assert (found["privacy"]["most_per_night"], found["controller"]) == (3, "Ana Ltd")
+    assert (found["privacy"]["most_per_28_nights"], found["privacy"]["most_per_365_nights"]) == (120, 1_000)
     assert {each["purpose"]: each["text"] for each in found["purposes"]} == {p.value: p.explained for p in Purpose}
     assert {each["default"] for each in found["purposes"]} == {"withdrawn"}
 

@@ -186,6 +186,21 @@ def test_a_night_is_recomputed_too(tmp_path: Path) -> None:
     assert found == {"rho of part", "rho of the night", "the release that was paid for"}
 
 
+def test_a_night_from_before_weights_were_earned_is_recomputed_from_its_own_bound(tmp_path: Path) -> None:
+    """Its manifest names ``max_tracks``, which the ledger's sensitivity is compared with; there are no totals."""
+    folder, ledger = released(contributed([("a", "aa1", "t00")]), tmp_path), Ledger(tmp_path / "ledger.db")
+    facts = json.loads((folder / MANIFEST).read_text())
+    for bound in ("most_per_night", "most_per_28_nights", "most_per_365_nights"):
+        del facts[bound]
+    (folder / "totals.parquet").unlink()
+    del facts["files"]["totals.parquet"]
+    for most, expected in ((10, set()), (9, {"rho of part", "rho of the night", "max_tracks in the ledger"})):
+        facts["max_tracks"] = most
+        (folder / MANIFEST).write_text(json.dumps(facts))
+        found = {check.what for check in verify_night(folder, ledger=ledger) if not check.holds}
+        assert found == {*expected, "the release that was paid for"}  # other bytes than those of the ledger
+
+
 def test_a_night_whose_ledger_says_otherwise_is_found(tmp_path: Path) -> None:
     folder = released(contributed([("a", "aa1", "t00")]), tmp_path)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
