@@ -18,6 +18,9 @@ _PREFIX = "HEARABOUTS__"
 
 EVERY_NOTICE = "*"  # among consents.earlier_notices
 
+LEAST_EARNED = 0.25  # of a night: enough for one track at half weight
+MOST_NOISE = 3e7  # squared listeners: the variance of the widest noise that is drawn
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -103,6 +106,13 @@ class PrivacySettings(_Section):
                 f"rho_per_night is {self.rho_per_night:g}, expected at most a quarter of most_per_night, {most:g}: "
                 "more makes noise so narrow that the nightly audit could not judge it"
             )
+        shares = (1 - self.country_share - self.world_share, self.country_share, self.world_share)
+        least = self.most_per_night / (2 * MOST_NOISE * min(share for share in shares if share > 0))
+        if self.rho_per_night < least:
+            raise ValueError(
+                f"rho_per_night is {self.rho_per_night:g}, expected at least {least:.2g} with these shares of it: less "
+                "makes noise wider than can be drawn"
+            )
         return self
 
     @model_validator(mode="after")
@@ -112,6 +122,13 @@ class PrivacySettings(_Section):
             raise ValueError(
                 "expected most_per_night <= largest_balance < most_per_28_nights <= most_per_365_nights: a balance "
                 "holds a night's most, and what it does not hold is earned night by night"
+            )
+        beyond = (self.most_per_28_nights - self.largest_balance, self.most_per_365_nights - self.largest_balance)
+        earned = min(beyond[0] / 28, beyond[1] / 365)
+        if earned < LEAST_EARNED:
+            raise ValueError(
+                f"a night earns {earned:.3g}, expected at least {LEAST_EARNED:g}: a smaller largest_balance, or larger "
+                "bounds, leave something to add to a night"
             )
         return self
 
@@ -137,7 +154,7 @@ class CandidatesSettings(_Section):
 class PartnerSettings(_Section):
     """What one partner file may spend, whom it counts, and which rows it may hold."""
 
-    rho: Annotated[float, Field(gt=0, le=10)]
+    rho: Annotated[float, Field(ge=1e-3, le=10)]
     most_per_file: Annotated[int, Field(ge=1, le=1000)]
     max_tracks: Count
     min_nights: Count
@@ -149,7 +166,7 @@ class PartnerSettings(_Section):
 class StoreSettings(_Section):
     """How long and in how many pieces private contributions are kept."""
 
-    nights: Annotated[int, Field(ge=28)]  # the bound over 28 nights is read from the store
+    nights: Annotated[int, Field(ge=28)]  # as many as a partner file has
     buckets: Annotated[int, Field(ge=1, le=4096)]
 
 

@@ -133,7 +133,8 @@ def run_night(job: JobContext, night: date) -> Counts:
     allowed = keep_allowed(arrived, permissions=job.permissions, key=key)
     coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
     with store.bucketed(coarse) as buckets:
-        store.write_night(night, ((some, _bounded(job, night, some, rows)) for some, rows in buckets))
+        bounded = ((some, _bounded(job, night, some, rows)) for some, rows in buckets)
+        store.write_night(night, bounded, after=_last_released(job))
     remember_rows(job.workspace, night, tally)
     release.release(
         store.scan([night]),
@@ -255,17 +256,23 @@ def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame)
         rows,
         night=night,
         atlas=job.atlas,
-        balances=job.store.balances(buckets, night),
+        balances=job.store.balances(buckets, after=_last_released(job)),
         settings=job.settings.privacy,
         key=job.listener_key,
     )
+
+
+def _last_released(job: JobContext) -> date | None:
+    """Return the last night that was released: what listeners added to later ones was never given out."""
+    return max(job.releases.nights(), default=None)
 
 
 def _take_over(job: JobContext) -> None:
     """Let a store from before weights were earned go on as one of now."""
     spent = [entry.spend.sensitivity_squared for entry in job.ledger.entries() if entry.spend.purpose == CHARTS]
     privacy = job.settings.privacy
-    if take_over(job.workspace.private, settings=privacy, spent=max(spent, default=privacy.most_per_night)):
+    most, last = max(spent, default=privacy.most_per_night), _last_released(job)
+    if take_over(job.workspace.private, released=last, settings=privacy, spent=most):
         log.info("the private store was taken over: what listeners added before is paid from what they earn")
 
 

@@ -79,7 +79,7 @@ def _record(row: dict[str, Any]) -> Record:
         earned = {nights: row[name] / SQUARE for nights, name in ((28, "of_28"), (365, "of_365"))}
         return Record("balance", row["night"], None, None, None, (Purpose.CONTRIBUTE_TRENDS,), earned=earned)
     uses = {
-        Purpose.CONTRIBUTE_TRENDS: row["weight"] > 0,
+        Purpose.CONTRIBUTE_TRENDS: row.get("weight", row.get("counted", 0)) > 0,
         Purpose.PERSONALISATION: row["trained"],
         Purpose.PARTNER_STATISTICS: row.get("partner_part") is not None,
     }

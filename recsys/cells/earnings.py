@@ -87,7 +87,7 @@ def pay(played: pl.DataFrame, balances: pl.DataFrame, *, night: date, settings: 
     known = played.join(balances, on="listener", how="left", maintain_order="left", validate="1:1")
     earned = known.with_columns(_earned(name, bucket, night=night) for name, bucket in buckets(settings).items())
     has = pl.min_horizontal(*_BOTH, settings.most_per_night * SQUARE)
-    weighed = earned.with_columns(weight=largest_weight(has, night=night))
+    weighed = earned.lazy().with_columns(weight=largest_weight(has, night=night)).collect()  # what they share: once
     spent = cost(pl.col("tracks"), pl.col("weight"), night=night)
     paid = weighed.with_columns(
         *((pl.col(name) - spent).cast(pl.Int32) for name in _BOTH), night=pl.max_horizontal("night", pl.lit(night))
@@ -109,4 +109,6 @@ def _earned(name: str, bucket: Bucket, *, night: date) -> pl.Expr:
     nights = (pl.lit(night) - pl.col("night")).dt.total_days()
     grown = pl.min_horizontal(pl.col(name) + nights * bucket.earning, bucket.size)
     first = min(bucket.earning, bucket.size)
-    return pl.when(nights.is_null()).then(first).when(nights > 0).then(grown).otherwise(0).cast(pl.Int32).alias(name)
+    owed = pl.min_horizontal(name, 0)  # all that is left of balances of a later night
+    found = pl.when(nights.is_null()).then(first).when(nights > 0).then(grown).otherwise(owed)
+    return found.cast(pl.Int32).alias(name)

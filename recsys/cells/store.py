@@ -5,9 +5,10 @@ listeners whose hash begins alike, so that a night never needs to be in memory a
 small file a night. Empty buckets have no file; a night without contributions is an empty folder.
 
 ``balances/bucket=NN.parquet`` in a night's folder is what the bound over time is read from: what each listener has
-earned and not spent after that night. It is on disk with the night's contributions or not at all, and a night that is
-run again, after a crash, begins from the balances after the night before. Only the last two are kept, and of listeners
-who were not there for as long as nights are kept, none: being forgotten never lets anybody add more.
+earned and not spent after that night. It is on disk with the night's contributions or not at all. Every night begins
+from the balances after the last one that was released, whatever else was begun since; where these are gone, nobody is
+known. Only the last two are kept, and of listeners who were not there for as long as nights are kept, none but debts:
+being forgotten never lets anybody add more who owes nothing.
 """
 
 import io
@@ -25,7 +26,7 @@ import polars as pl
 from recsys.cells.contributions import Bounded
 from recsys.cells.earnings import BALANCES
 from recsys.cells.takeover import COUNTED
-from recsys.errors import InputError, SettingsError
+from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
 from recsys.settings import StoreSettings
 from recsys.workspace import fsync, replace_file, staged, sweep
@@ -99,7 +100,7 @@ class Store:
                 ) from None
             yield _batches(stage)
 
-    def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]]) -> None:
+    def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]], *, after: date | None = None) -> None:
         """Write a night's contributions and the balances after it, all or nothing; an existing night is replaced.
 
         Parameters
@@ -107,6 +108,8 @@ class Store:
         night : date
         frames : iterable of (buckets, Bounded)
             A bucket comes once, as a whole; the balances of those that do not come stay as they are.
+        after : date, optional
+            The last night that was released.
         """
         self._prepare()
         with staged(self._folder(night)) as stage:
@@ -121,12 +124,17 @@ class Store:
                 ):
                     for bucket, some in self._split(rows):
                         _create(folder / _name(bucket), some)
-            for path in self._balances_before(night):
+            for path in self._balances_after(after):
                 if _bucket(path) not in came:
                     _create(stage / _BALANCES / path.name, self._kept(pl.read_parquet(path), night))
 
     def scan(self, nights: Iterable[date] | None = None) -> pl.LazyFrame:
         """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy."""
+        if (self._root.parent / COUNTED).exists():
+            raise NotReadyError(
+                "the private store is from before weights were earned",
+                hint="Run `hearabouts nightly` first: it takes the store over.",
+            )
         wanted = self.nights() if nights is None else tuple(nights)
         return _scan(path for night in wanted for path in self._files(night))
 
@@ -136,15 +144,21 @@ class Store:
             sorted(date.fromisoformat(folder.name.removeprefix("date=")) for folder in self._root.glob("date=*"))
         )
 
-    def balances(self, buckets: Buckets, night: date) -> pl.DataFrame:
-        """Return what listeners of some buckets had earned and not spent before a night, as far as that is known.
+    def balances(self, buckets: Buckets, *, after: date | None) -> pl.DataFrame:
+        """Return what listeners of some buckets had earned and not spent after a night, as far as that is known.
+
+        Parameters
+        ----------
+        buckets : tuple of int
+        after : date or None
+            The last night that was released; None before the first.
 
         Returns
         -------
         polars.DataFrame
             Schema :data:`recsys.cells.earnings.BALANCES`.
         """
-        wanted = [path for path in self._balances_before(night) if _bucket(path) in buckets]
+        wanted = [path for path in self._balances_after(after) if _bucket(path) in buckets]
         return pl.concat([pl.DataFrame(schema=BALANCES), *(pl.read_parquet(path) for path in wanted)])
 
     def expire(self, night: date) -> int:
@@ -189,14 +203,14 @@ class Store:
         nights = [self._folder(night) for night in self.nights()]
         return [folder / _name(bucket) for night in nights for folder in (night, night / _BALANCES)]
 
-    def _balances_before(self, night: date) -> list[Path]:
-        """Return the files of the balances after the last night before one."""
-        known = [other for other in self.nights() if other < night and (self._folder(other) / _BALANCES).exists()]
-        return sorted((self._folder(known[-1]) / _BALANCES).glob("bucket=*.parquet")) if known else []
+    def _balances_after(self, night: date | None) -> list[Path]:
+        """Return the files of the balances after a night; none where they are gone."""
+        return sorted((self._folder(night) / _BALANCES).glob("bucket=*.parquet")) if night else []
 
     def _kept(self, balances: pl.DataFrame, night: date) -> pl.DataFrame:
-        """Return the balances of listeners who were there in the nights that are kept."""
-        return balances.filter(pl.col("night") > night - timedelta(days=self._settings.nights))
+        """Return the balances of listeners who were there in the nights that are kept, and all debts."""
+        there = pl.col("night") > night - timedelta(days=self._settings.nights)
+        return balances.filter(there | pl.any_horizontal(pl.col("of_28", "of_365") < 0))
 
     def _remove(self, folder: Path) -> None:
         """Remove a folder; renamed first, so that a crash in between leaves a stage to sweep, not half of it."""

@@ -28,13 +28,15 @@ _DAY = timedelta(days=1)
 _NOBODY = np.zeros(0, dtype=np.uint32)
 
 
-def take_over(private: Path, *, settings: PrivacySettings, spent: float) -> bool:
+def take_over(private: Path, *, released: date | None, settings: PrivacySettings, spent: float) -> bool:
     """Turn a store of before into one of now; return whether there was one. After a crash it is done again.
 
     Parameters
     ----------
     private : Path
         Of the workspace.
+    released : date or None
+        The last night that was released: what was counted later was not, and is run again.
     settings : PrivacySettings
     spent : float
         The largest squared length that a listener added to any of its nights, by the ledger.
@@ -46,13 +48,13 @@ def take_over(private: Path, *, settings: PrivacySettings, spent: float) -> bool
     for path in (file for night in nights for file in night.glob("bucket=*.parquet")):
         if COUNTED in pl.read_parquet_schema(path):
             _rewrite(path, _weighed(pl.read_parquet(path, hive_partitioning=False)))
-    for path in sorted(before.glob("bucket=*.parquet")) if nights else ():
-        last = date.fromisoformat(nights[-1].name.removeprefix("date="))
-        balances = owed(pl.read_parquet(path), last=last, settings=settings, spent=spent)
-        for night in nights[-2:]:  # the last may never have been released: then it is run again from the one before
-            folder = night / "balances"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            _rewrite(folder / path.name, balances)
+    for path in sorted(before.glob("bucket=*.parquet")):
+        if released is None:
+            break
+        counted = pl.read_parquet(path).filter(pl.col("night") <= released)
+        folder = private / "contributions" / f"date={released}" / "balances"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _rewrite(folder / path.name, owed(counted, last=released, settings=settings, spent=spent))
     gone = before.rename(private / f".{COUNTED}.staged")
     shutil.rmtree(gone)
     return True

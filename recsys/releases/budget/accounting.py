@@ -208,7 +208,7 @@ def capped(window: Sequence[Entry], *, privacy: PrivacySettings, nights: int) ->
     """
     nightly = [entry.spend for entry in window if _is_nightly(entry)]
     others = [spent(entry.spend) for entry in window if not _is_nightly(entry)]
-    bounds = {over: max((_bounds(spend, privacy)[over] for spend in nightly), default=0) for over in NAMES}
+    bounds = {over: _bound([_saved(spend, privacy, over) for spend in nightly]) for over in NAMES}
     months = -(-_span(window) // MONTH)
     left, exposures = {**bounds, YEAR: min(bounds[YEAR], months * bounds[MONTH])}[nights], []
     for spend in sorted(nightly, key=lambda spend: -spent(spend).rho / spend.sensitivity_squared):
@@ -259,18 +259,32 @@ def _now(privacy: PrivacySettings) -> dict[int, int]:
     return {NIGHT: privacy.most_per_night, MONTH: privacy.most_per_28_nights, YEAR: privacy.most_per_365_nights}
 
 
-def _bounds(spend: Spend, privacy: PrivacySettings) -> dict[int, int]:
-    """Return the same as a night was released under; before weights were earned, nights in full of any 28 and 365."""
-    known, one = spend.parameters, math.ceil(spend.sensitivity_squared)
-    if "max_nights" in known:
-        return {NIGHT: one, MONTH: one * known["max_nights"], YEAR: one * known["max_nights_per_year"]}
-    now = _now(privacy)
-    names = {MONTH: "most_per_28_nights", YEAR: "most_per_365_nights"}
-    return {NIGHT: one, **{over: known.get(name, now[over]) for over, name in names.items()}}
-
-
 def _is_nightly(entry: Entry) -> bool:
     return entry.spend.purpose == CHARTS
+
+
+def _saved(spend: Spend, privacy: PrivacySettings, over: int) -> tuple[int, int]:
+    """Return the largest balance and the most in so many nights, as a night was released under.
+
+    Before weights were earned, a listener added a night's most on so many nights of any 28 and 365, and saved nothing.
+    """
+    known, one = spend.parameters, math.ceil(spend.sensitivity_squared)
+    if over == NIGHT:
+        return 0, one
+    if "max_nights" in known:
+        return 0, one * known["max_nights" if over == MONTH else "max_nights_per_year"]
+    name = "most_per_28_nights" if over == MONTH else "most_per_365_nights"
+    return known.get("largest_balance", privacy.largest_balance), known.get(name, _now(privacy)[over])
+
+
+def _bound(saved: Sequence[tuple[int, int]]) -> int:
+    """Return the most in a window whose nights may have been released under several settings.
+
+    What was saved under one may be spent under another, which lets earn more.
+    """
+    earned = [(size, most - size) for size, most in saved if size]
+    together = sum(max(column) for column in zip(*earned, strict=True)) if earned else 0
+    return max([together, *(most for _, most in saved)], default=0)
 
 
 def _span(window: Sequence[Entry]) -> int:

@@ -30,7 +30,7 @@ from recsys.settings import ChartsSettings
 
 MOVER, DEBUT = "mover", "debut"
 
-_WEIGHED_NIGHTS = 28  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
+_WEIGHED_NIGHTS = 35  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
 _UNSTEADY = 0.015  # deviation of the mean weight of a window from that of those nights: listeners do not play alike
 _MARGIN = 3  # times the length of a chart are looked at closely
 _A_PAST = 1.0  # listener a night: below there is no past to multiply
@@ -316,7 +316,7 @@ def _in_listeners(
     weights = mean_weights(found, atlas=atlas)
 
     def weighed(nights: Sequence[date]) -> Released:
-        return replace(read(nights), weight=weights[WORLD].mean)
+        return replace(read(nights), weight=found.over(nights, weight=weights[WORLD].mean))
 
     return weights, weighed
 

@@ -6,8 +6,9 @@ they played; one who played many tracks counts for less in each than one who pla
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,17 @@ class PlaceTotals:
         By part, and by larger place that was counted by itself: tracks, and their weights.
     variances : mapping of str to numpy.ndarray, shape (2,)
         Of the noise in them.
+    nights : frozenset of date
+        Those that have totals: before weights were earned, all counted in full.
     """
 
     totals: Mapping[str, Array]
     variances: Mapping[str, Array]
+    nights: frozenset[date] = frozenset()
+
+    def over(self, nights: Collection[date], *, weight: float) -> float:
+        """Return the mean weight of some nights, where it is ``weight`` on those that have totals."""
+        return sum(weight if night in self.nights else 1.0 for night in nights) / len(nights)
 
 
 @dataclass(frozen=True)

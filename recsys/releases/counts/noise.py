@@ -29,7 +29,7 @@ def discrete_gaussian(size: int, *, sigma_squared: float) -> NDArray[np.int32]:
     size : int
         Number of draws.
     sigma_squared : float
-        The σ² of the formula, at least 0.01 and at most 1e9.
+        The σ² of the formula, at least 0.01 and at most 1e10.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def discrete_gaussian(size: int, *, sigma_squared: float) -> NDArray[np.int32]:
     ----------
     C. Canonne, G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020).
     """
-    if not 0.01 <= sigma_squared <= 1e9:
-        raise ValueError(f"sigma_squared is {sigma_squared}, expected between 0.01 and 1e9")
+    if not 0.01 <= sigma_squared <= 1e10:
+        raise ValueError(f"sigma_squared is {sigma_squared}, expected between 0.01 and 1e10")
     table, stream = _table(sigma_squared), _key_stream()
     draws = np.empty(size, dtype=np.int32)
     for start in range(0, size, _BLOCK):

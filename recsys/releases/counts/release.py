@@ -287,6 +287,7 @@ def _spend(
             # the bounds of then: what a listener can have added, whatever comes
             "most_per_28_nights": settings.most_per_28_nights,
             "most_per_365_nights": settings.most_per_365_nights,
+            "largest_balance": settings.largest_balance,
             **candidates.facts(),
         },
     )
@@ -319,8 +320,9 @@ def _weights(
     added = (
         counted.join(_positions(parts, "part"), left_on="part", right_on="name")
         .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
+        .select("listener", "track", "weight", part="part_right")
         .unique()
-        .group_by("listener", part="part_right", track="track")
+        .group_by("listener", "part", "track")
         .agg(pl.col("weight").cast(pl.Int32).sum())
         .collect(engine="streaming")
     )

@@ -151,7 +151,8 @@ class ReleaseReader:
         alike = [night for night in asked if self._facts(night)["atlas"] == self._facts(asked[-1])["atlas"]]
         totals: dict[str, Array] = {}
         variances: dict[str, Array] = {}
-        for night in (night for night in alike if (self._folder_of(night) / PLACES).exists()):
+        earned = [night for night in alike if (self._folder_of(night) / PLACES).exists()]
+        for night in earned:
             rows = at_border(pl.read_parquet(self._folder_of(night) / PLACES), Totals)
             noise = _variances(
                 self._facts(night), tiers=_tiers(self._facts(night), rows=rows["part"].to_list()).values()
@@ -159,7 +160,7 @@ class ReleaseReader:
             for (row, tracks, weights), variance in zip(rows.iter_rows(), noise, strict=True):
                 totals[row] = totals.get(row, 0) + np.array([tracks, weights], dtype=np.float64)
                 variances[row] = variances.get(row, 0) + float(variance) * NOISE_OF_TOTALS
-        return PlaceTotals(totals, variances)
+        return PlaceTotals(totals, variances, frozenset(earned))
 
     def _checked(self, night: date) -> Facts:
         return read_manifest(self._folder_of(night))

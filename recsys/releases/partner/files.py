@@ -19,7 +19,7 @@ from recsys.workspace import digest
 
 PURPOSE = "partner"
 PARQUET, CSV, RELEASE, README, CHECKSUMS = "trends.parquet", "trends.csv", "release.json", "README.md", "SHA256SUMS"
-FORMAT = 1  # of release.json
+FORMAT = 2  # of release.json
 FILES = (README, RELEASE, CSV, PARQUET)  # in the order of the checksums
 
 STATED: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from recsys.errors import InputError, PrivacyBudgetError
 from recsys.geography.atlas import Atlas
 from recsys.releases.budget.ledger import Entry, Ledger, Spend
 from recsys.releases.counts import release
-from recsys.releases.counts.mean_weights import IN_UNITS, NOISE_OF_TOTALS, MeanWeight, PlaceTotals, mean_weights
+from recsys.releases.counts.mean_weights import IN_UNITS, NOISE_OF_TOTALS, PlaceTotals, mean_weights
 from recsys.releases.counts.noisy_counts import Array
 from recsys.releases.counts.release import Tier
 from recsys.releases.counts.release_reader import digest_of
@@ -120,9 +120,9 @@ def release_partner_file(
     check_finite(figures["guarantees"], settings=settings)
     entry = ledger.commit(_spend(period, tiers=tiers, known=known, settings=settings), at=now)
     with staged(folder) as stage:
-        found = _published(true, order=order, tracks=tracks, atlas=atlas, settings=settings.partner)
+        found, weights = _published(true, order=order, tracks=tracks, atlas=atlas, settings=settings.partner)
         trends = named(found, catalogue=catalogue, atlas=atlas)
-        facts = {**known, **figures, **_outcome(trends, entry=entry)}
+        facts = {**known, **figures, **_outcome(trends, entry=entry), "mean_weights": weights}
         write(stage, trends=trends, facts=facts)
     ledger.complete(entry.number, release=digest(folder / CHECKSUMS), at=now)
     return folder
@@ -216,8 +216,11 @@ def _spend(period: Period, *, tiers: Sequence[Tier], known: Mapping[str, Any], s
 
 def _published(
     true: pl.DataFrame, *, order: Sequence[Tier], tracks: Sequence[str], atlas: Atlas, settings: PartnerSettings
-) -> list[tuple[str, str, int]]:
-    """Draw the noise of every count; return place, track and rounded listeners where both conditions are met."""
+) -> tuple[list[tuple[str, str, int]], dict[str, float]]:
+    """Draw the noise of every count; return the rows where both conditions are met, and the mean weights behind them.
+
+    A row is a place, a track and rounded listeners.
+    """
     row, track, listeners = (true[name].to_numpy() for name in ("row", "track", "listeners"))
     width, start = len(tracks) + len(TOTALS), 0
     real = row.astype(np.int64) * width + track
@@ -234,12 +237,13 @@ def _published(
         variances |= dict.fromkeys(block.places, block.tier.sigma_squared * NOISE_OF_TOTALS)
         start += block.noisy.size
     mean = mean_weights(PlaceTotals(totals, variances), atlas=atlas)
-    return [(place, name, _rounded(noisy, mean[atlas.place_of(place)], settings)) for place, name, noisy in found]
+    weights = {place: round(mean[atlas.place_of(place)].mean, 6) for place, _, _ in found}
+    rows = [(place, name, _rounded(noisy / FULL / weights[place], settings)) for place, name, noisy in found]
+    return rows, dict(sorted(weights.items()))
 
 
-def _rounded(noisy: int, weight: MeanWeight, settings: PartnerSettings) -> int:
-    """Return sixteenths as listeners of a place, rounded."""
-    return round(noisy / FULL / weight.mean / settings.rounding) * settings.rounding
+def _rounded(listeners: float, settings: PartnerSettings) -> int:
+    return round(listeners / settings.rounding) * settings.rounding
 
 
 def _outcome(trends: pl.DataFrame, *, entry: Entry) -> dict[str, Any]:

@@ -142,6 +142,11 @@ def confirm(checks: Iterable[Check]) -> None:
 
 def _checks(folder: Path, *, ledger: Ledger | None, atlas: Atlas | None) -> Iterator[Check]:
     facts = files.read_facts(folder)
+    if facts.get("format") != files.FORMAT:
+        raise InputError(
+            f"{folder} is of format {_shown(facts.get('format'))[:40]!r}, expected {files.FORMAT!r}",
+            hint="Verify it with the version that made it.",
+        )
     trends = at_border(pl.read_parquet(folder / files.PARQUET), PartnerTrends)
     yield from _files(folder, facts=facts, trends=trends)
     yield from _figures(facts)
@@ -196,8 +201,10 @@ def _rows(trends: pl.DataFrame, *, facts: Facts) -> Iterator[Check]:
     others = {tier["name"]: tier["threshold"] for tier in facts["tiers"]}["part"]
     least = trends["place"].replace_strict(tier_of, default=others, return_dtype=pl.Int64)
     rounding = facts["settings"]["partner"]["rounding"]
+    mean = trends["place"].replace_strict(facts["mean_weights"], default=0.0, return_dtype=pl.Float64)
+    counted = (trends["listeners"] + rounding / 2) * mean  # the most that can stand behind a rounded row
     yield _equal("rows", facts["rows"], trends.height)
-    yield _equal("rows under their threshold", int((trends["listeners"] < least).sum()), 0)
+    yield _equal("rows under their threshold", int((counted < least).sum()), 0)
     yield _equal(f"rows that are no multiple of {rounding}", int((trends["listeners"] % rounding != 0).sum()), 0)
     repeated = trends.select("place", "track_id").is_duplicated().any()
     yield _true("no place has a track twice", not repeated)

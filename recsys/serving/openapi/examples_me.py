@@ -76,11 +76,13 @@ EXPORT = """\
 "notice_version": "2026-09", "channel": "api"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
+{"kind": "balance", "night": "2026-10-02", "used_for": ["contribute_trends"], "earned_of_28_nights": 1.8203, \
+"earned_of_365_nights": 0.4375}
 {"kind": "taste", "night": "2026-10-04", "used_for": [], "track_id": "t000456", "closeness": 2.25, \
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 5}
+{"kind": "end", "lines": 6}
 """
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending"}
