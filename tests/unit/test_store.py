@@ -46,7 +46,8 @@ def bounded(*listeners: str, night: date = NIGHT) -> Bounded:
 def write(store: Store, *listeners: str, night: date = NIGHT) -> None:
     """Write a night in which some listeners played, and their buckets came; all else in those is forgotten."""
     came = tuple({LISTENERS.index(who) % 8 for who in listeners})
-    store.write_night(night, [(came, bounded(*listeners, night=night))] if listeners else [])
+    after = max((other for other in store.nights() if other < night), default=None)
+    store.write_night(night, [(came, bounded(*listeners, night=night))] if listeners else [], after=after)
 
 
 def files(tmp_path: Path) -> list[str]:
@@ -183,14 +184,35 @@ def test_a_bucket_that_comes_twice_is_never_overwritten(store: Store) -> None:
     assert store.nights() == ()
 
 
-def test_balances_are_those_after_the_last_night_before_of_the_buckets_that_are_asked_for(store: Store) -> None:
+def test_balances_are_those_after_the_night_of_the_buckets_that_are_asked_for(store: Store) -> None:
     write(store, LISTENERS[1], LISTENERS[2], night=NIGHT - 3 * DAY)
     write(store, LISTENERS[1], LISTENERS[2], LISTENERS[9], night=NIGHT)
-    for night, last in ((NIGHT, NIGHT - 3 * DAY), (NIGHT - 2 * DAY, NIGHT - 3 * DAY), (NIGHT + 9 * DAY, NIGHT)):
-        assert store.balances((2, 7), night).equals(balances(LISTENERS[2], night=last))
-    assert store.balances((1,), NIGHT + DAY).sort("listener").equals(balances(LISTENERS[1], LISTENERS[9]))
-    assert store.balances((1, 2), NIGHT - 3 * DAY).is_empty()  # nothing was before
-    assert store.balances((5,), NIGHT + DAY).schema == BALANCES
+    for night in (NIGHT, NIGHT - 3 * DAY):
+        assert store.balances((2, 7), after=night).equals(balances(LISTENERS[2], night=night))
+    assert store.balances((1,), after=NIGHT).sort("listener").equals(balances(LISTENERS[1], LISTENERS[9]))
+    assert store.balances((5,), after=NIGHT).schema == BALANCES
+
+
+def test_where_the_balances_after_the_last_release_are_gone_nobody_is_known(store: Store) -> None:
+    """An older night's would have forgotten what was paid since, and kept what was saved before."""
+    write(store, LISTENERS[1], night=NIGHT - 3 * DAY)
+    assert store.balances((1,), after=NIGHT).is_empty()
+    assert store.balances((1,), after=None).is_empty()
+
+
+def test_a_night_that_was_begun_and_left_out_changes_no_balance(store: Store, tmp_path: Path) -> None:
+    """The night before it came late: it begins from what was released, and the one after it from that."""
+    write(store, LISTENERS[1], LISTENERS[2], night=NIGHT - DAY)
+    store.write_night(NIGHT + DAY, [((1,), bounded(LISTENERS[1], night=NIGHT + DAY))], after=NIGHT - DAY)  # left out
+    store.write_night(NIGHT, [((1,), bounded(LISTENERS[1]))], after=NIGHT - DAY)
+    store.write_night(NIGHT + 2 * DAY, [], after=NIGHT)
+    assert kept(tmp_path)[NIGHT + 2 * DAY] == [(LISTENERS[1], NIGHT), (LISTENERS[2], NIGHT - DAY)]
+
+
+def test_debts_are_kept_until_they_are_paid(store: Store, tmp_path: Path) -> None:
+    owing = balances(LISTENERS[1], night=NIGHT - 90 * DAY).with_columns(of_365=pl.lit(-1, pl.Int32))
+    store.write_night(NIGHT, [((1,), Bounded(contributions(), owing))])
+    assert kept(tmp_path)[NIGHT] == [(LISTENERS[1], NIGHT - 90 * DAY)]
 
 
 def test_buckets_that_do_not_come_keep_their_balances(store: Store, tmp_path: Path) -> None:
@@ -204,7 +226,7 @@ def test_buckets_that_do_not_come_keep_their_balances(store: Store, tmp_path: Pa
 def test_a_bucket_that_comes_is_what_came(store: Store, tmp_path: Path) -> None:
     """Of all who are in it, whether they played tonight or not: bound() passes their balances on."""
     write(store, LISTENERS[1], LISTENERS[9], night=NIGHT - DAY)
-    old = store.balances((1,), NIGHT).filter(pl.col("listener") == LISTENERS[9])
+    old = store.balances((1,), after=NIGHT - DAY).filter(pl.col("listener") == LISTENERS[9])
     came = Bounded(contributions(LISTENERS[1]), pl.concat([balances(LISTENERS[1]), old]))
     store.write_night(NIGHT, [((1,), came)])
     assert kept(tmp_path)[NIGHT] == [(LISTENERS[1], NIGHT), (LISTENERS[9], NIGHT - DAY)]
@@ -219,7 +241,7 @@ def test_balances_of_who_was_not_there_for_as_long_as_nights_are_kept_are_gone(s
     write(store, LISTENERS[3])
     assert kept(tmp_path)[NIGHT] == [(LISTENERS[2], NIGHT - 34 * DAY), (LISTENERS[3], NIGHT)]
     stale = pl.concat([balances(LISTENERS[4]), balances(LISTENERS[12], night=NIGHT - 34 * DAY)])
-    store.write_night(NIGHT + DAY, [((4,), Bounded(contributions(night=NIGHT + DAY), stale))])
+    store.write_night(NIGHT + DAY, [((4,), Bounded(contributions(night=NIGHT + DAY), stale))], after=NIGHT)
     assert kept(tmp_path)[NIGHT + DAY] == [(LISTENERS[3], NIGHT), (LISTENERS[4], NIGHT)]
 
 
@@ -230,18 +252,18 @@ def test_only_balances_after_the_last_two_nights_are_kept(store: Store, tmp_path
         nights = [night for night in store.nights() if (tmp_path / f"contributions/date={night}/balances").exists()]
         assert nights == list(store.nights()[-2:])
     assert len(store.nights()) == 4
-    assert store.balances((1,), NIGHT).equals(balances(LISTENERS[1], night=NIGHT - 3 * DAY))
+    assert store.balances((1,), after=NIGHT - 3 * DAY).equals(balances(LISTENERS[1], night=NIGHT - 3 * DAY))
 
 
 def test_a_night_that_is_run_again_begins_from_the_balances_of_the_night_before(store: Store) -> None:
     write(store, LISTENERS[1], night=NIGHT - DAY)
-    before = store.balances((1,), NIGHT)
+    before = store.balances((1,), after=NIGHT - DAY)
     write(store, LISTENERS[1])
     store.expire(NIGHT)
-    assert store.balances((1,), NIGHT).equals(before)
+    assert store.balances((1,), after=NIGHT - DAY).equals(before)
     write(store, LISTENERS[1], LISTENERS[9])
-    assert store.balances((1,), NIGHT).equals(before)
-    assert store.balances((1,), NIGHT + DAY).height == 2
+    assert store.balances((1,), after=NIGHT - DAY).equals(before)
+    assert store.balances((1,), after=NIGHT).height == 2
 
 
 def test_a_crash_before_a_night_is_renamed_leaves_neither_contributions_nor_balances_of_it(
@@ -264,7 +286,7 @@ def test_a_crash_before_a_night_is_renamed_leaves_neither_contributions_nor_bala
             write(store, *LISTENERS[:4])
     assert len(files(tmp_path)) == len(before) + 8  # all of the night is there, in the stage
     assert store.nights() == (NIGHT - DAY,)
-    assert store.balances(tuple(range(8)), NIGHT + DAY).equals(store.balances(tuple(range(8)), NIGHT))
+    assert store.balances(tuple(range(8)), after=NIGHT).is_empty()
     with store.bucketed(coarse([]).lazy()):
         assert {name: (tmp_path / "contributions" / name).read_bytes() for name in files(tmp_path)} == before
 
@@ -296,7 +318,7 @@ def test_erasure_removes_a_listener_from_every_byte_and_nobody_else(store: Store
     assert all(gone.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert (tmp_path / "contributions" / f"date={NIGHT}" / "bucket=02.parquet").stat().st_mtime_ns == untouched
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
-    assert store.balances((1,), NIGHT + DAY).equals(balances(neighbour))
+    assert store.balances((1,), after=NIGHT).equals(balances(neighbour))
     assert {who for rows in kept(tmp_path).values() for who, _ in rows} == {neighbour, other}
     assert NIGHT - 3 * DAY in store.nights()  # a night whose only listener left was run all the same
 

@@ -8,7 +8,7 @@ import pytest
 from support.arriving import NIGHT
 
 from recsys.cells import takeover
-from recsys.cells.earnings import BALANCES
+from recsys.cells.earnings import BALANCES, pay
 from recsys.cells.store import Store
 from recsys.cells.takeover import owed, take_over
 from recsys.schemas import Contributions
@@ -61,7 +61,7 @@ def everything(private: Path) -> dict[str, object]:
 
 
 def test_what_counted_weighs_in_full_and_everything_else_nothing(private: Path) -> None:
-    assert take_over(private, settings=PRIVACY, spent=10.0)
+    assert take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     rows = store(private).scan().collect()
     assert Contributions.is_valid(rows)
     assert rows.select("night", "track_id", "weight").sort("night", "track_id").rows() == [
@@ -70,26 +70,31 @@ def test_what_counted_weighs_in_full_and_everything_else_nothing(private: Path) 
 
 
 def test_the_nights_on_which_listeners_counted_are_paid_for_after_the_fact(private: Path) -> None:
-    take_over(private, settings=PRIVACY, spent=10.0)
-    after = store(private).balances(tuple(range(8)), NIGHT + DAY)
+    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    after = store(private).balances(tuple(range(8)), after=NIGHT)
     assert after.schema == BALANCES
     assert after.sort("listener").rows() == [(ANA, NIGHT, *ANAS), (BO, NIGHT, *BOS), (CY, NIGHT, *CYS)]
     assert min(ANAS) < 0  # a debt
     assert not (private / "counted").exists()
 
 
-def test_the_last_night_may_never_have_been_released_and_is_paid_for_all_the_same(private: Path) -> None:
-    """It is run again from balances that are not of an earlier night, so that it adds nothing a second time."""
-    take_over(private, settings=PRIVACY, spent=10.0)
-    before = store(private).balances((1, 2), NIGHT)
-    assert before.equals(store(private).balances((1, 2), NIGHT + DAY))
-    assert before["night"].unique().to_list() == [NIGHT]
-    folders = [path.parent.name for path in (private / "contributions").glob("date=*/balances")]
-    assert sorted(folders) == [f"date={night}" for night in LAST_NIGHTS[1:]]
+def test_a_last_night_that_was_never_released_is_not_paid_for_and_is_run_again(private: Path) -> None:
+    """Who counted on it alone owes nothing, and who has a debt keeps it when the night is run again."""
+    last = LAST_NIGHTS[-2]
+    take_over(private, released=last, settings=PRIVACY, spent=10.0)
+    before = store(private).balances(tuple(range(8)), after=last)
+    assert before["night"].unique().to_list() == [last]
+    rows = [row for some in counted_before().values() for row in some if row[1] <= last]
+    counted = pl.DataFrame(rows, schema={"listener": pl.String, "night": pl.Date}, orient="row")
+    assert before.sort("listener").equals(owed(counted, last=last, settings=PRIVACY, spent=10.0).sort("listener"))
+    played = pl.DataFrame({"listener": [ANA], "tracks": [5]})
+    again = pay(played, before.filter(pl.col("listener") == ANA), night=last, settings=PRIVACY)
+    kept = before.filter(pl.col("listener") == ANA).select("of_28", "of_365").row(0)
+    assert again.select("weight", "of_28", "of_365").row(0) == (0, *(min(balance, 0) for balance in kept))
 
 
 def test_everything_is_for_its_owner_alone(private: Path) -> None:
-    take_over(private, settings=PRIVACY, spent=10.0)
+    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     folder = private / "contributions" / f"date={NIGHT}"
     files = [*folder.glob("*.parquet"), *(folder / "balances").iterdir()]
     assert len(files) == 3
@@ -98,24 +103,24 @@ def test_everything_is_for_its_owner_alone(private: Path) -> None:
 
 
 def test_a_store_of_now_and_an_empty_one_are_left_alone(private: Path, tmp_path: Path) -> None:
-    take_over(private, settings=PRIVACY, spent=10.0)
+    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     before = everything(private)
-    assert not take_over(private, settings=PRIVACY, spent=10.0)
+    assert not take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert everything(private) == before
-    assert not take_over(tmp_path / "empty", settings=PRIVACY, spent=10.0)
+    assert not take_over(tmp_path / "empty", released=NIGHT, settings=PRIVACY, spent=10.0)
 
 
 def test_a_record_of_a_year_without_any_night_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "counted").mkdir()
-    assert take_over(tmp_path, settings=PRIVACY, spent=10.0)
+    assert take_over(tmp_path, released=None, settings=PRIVACY, spent=10.0)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("write", range(7))
+@pytest.mark.parametrize("write", range(5))
 def test_after_a_crash_in_the_middle_it_is_done_again_as_if_nothing_had_been(
     private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
-    """Three nights of one file each, twice two buckets of balances: seven files are written."""
+    """Three nights of one file each, and two buckets of balances: five files are written."""
     written: list[Path] = []
     real = takeover.replace_file
 
@@ -128,22 +133,22 @@ def test_after_a_crash_in_the_middle_it_is_done_again_as_if_nothing_had_been(
     with monkeypatch.context() as crashing:
         crashing.setattr(takeover, "replace_file", dies)
         with pytest.raises(KeyboardInterrupt):
-            take_over(private, settings=PRIVACY, spent=10.0)
+            take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert (private / "counted").exists()
-    assert take_over(private, settings=PRIVACY, spent=10.0)
-    after = store(private).balances(tuple(range(8)), NIGHT + DAY)
+    assert take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    after = store(private).balances(tuple(range(8)), after=NIGHT)
     assert after.sort("listener").rows() == [(ANA, NIGHT, *ANAS), (BO, NIGHT, *BOS), (CY, NIGHT, *CYS)]
     assert store(private).scan().collect().filter(pl.col("weight") == FULL).height == 3
-    assert len(everything(private)) == 7 + 1
+    assert len(everything(private)) == 5 + 1
 
 
 def test_an_erasure_before_the_takeover_leaves_nothing_to_take_over(private: Path) -> None:
     """An erasure need not wait for a night, and a night whose takeover failed carries erasures out all the same."""
     store(private).erase(ANA)
     assert all(ANA.encode() not in content for content in everything(private).values())
-    take_over(private, settings=PRIVACY, spent=10.0)
+    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert all(ANA.encode() not in content for content in everything(private).values())
-    assert store(private).balances((1, 2), NIGHT + DAY)["listener"].sort().to_list() == [BO, CY]
+    assert store(private).balances((1, 2), after=NIGHT)["listener"].sort().to_list() == [BO, CY]
 
 
 @pytest.mark.parametrize(("spent", "expected"), [(10.0, 2_560), (3.0, 768), (2.001, 513)])
@@ -156,7 +161,12 @@ def test_a_night_is_owed_as_the_ledger_has_it_and_never_less(spent: float, expec
 def test_the_debt_of_a_year_of_full_nights_keeps_a_listener_out_for_a_while() -> None:
     """Twelve of the last 28 nights: 12 * 2,560 less what 28 nights earned, from a full bucket on."""
     nights = [NIGHT - days * DAY for days in range(12)]
-    found = owed(pl.DataFrame({"listener": [ANA] * 12, "night": nights}), last=NIGHT, settings=PRIVACY, spent=10.0)
+    found = owed(
+        pl.DataFrame({"listener": [ANA] * 12, "night": nights}),
+        last=NIGHT,
+        settings=PRIVACY,
+        spent=10.0,
+    )
     assert found.select("of_28", "of_365").row(0) == (
         5_120 + 11 * 914 - 12 * 2_560,
         5_120 + 11 * 687 - 12 * 2_560,
