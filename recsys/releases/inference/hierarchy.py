@@ -82,7 +82,6 @@ def read_places(window: Window, *, atlas: Atlas, past: Recollection | None = Non
     Reading
         Of every served place, larger places first.
     """
-    past = past or Recollection(NOTHING, nights=0, tracks=window.tracks, artists={})
     children = _children(atlas)
     world = _read_world(window)
     yield world
@@ -160,7 +159,9 @@ def _read_world(window: Window) -> Reading:
     return Reading(WORLD, tracks, noisy, None, prior, posterior.belief(noisy, prior), 0.0, nothing, None)
 
 
-def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection) -> Iterator[Reading]:
+def _read_within(
+    families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection | None
+) -> Iterator[Reading]:
     """Read the places of one level."""
     level, seen = _learn(families, window=window, atlas=atlas, past=past)
     for whole, children in families:
@@ -173,14 +174,15 @@ def _read_within(families: Sequence[_Family], *, window: Window, atlas: Atlas, p
 
 
 def _learn(
-    families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection
+    families: Sequence[_Family], *, window: Window, atlas: Atlas, past: Recollection | None = None
 ) -> tuple[_Level, dict[str, _Seen]]:
     """Learn what is usual in a level: sizes of all places, relations from evenly chosen ones, which are returned."""
     near = {place: some for _, children in families for place, some in _near(children, atlas=atlas).items()}
     wholes = {place: whole for whole, children in families for place in children}
     proper = [place for place, whole in wholes.items() if window.portion(place, whole.place) < 1]
     sizes = {place: _first_size(place, wholes[place], window=window) for place in proper}
-    level = _Level(sizes, near, np.zeros(0), past)
+    nothing = Recollection(NOTHING, nights=0, tracks=window.tracks, artists={})
+    level = _Level(sizes, near, np.zeros(0), past or nothing)
     some = proper[:: -(-len(proper) // _SAMPLE) or 1]
     seen = {place: _see(place, wholes[place], level=level, window=window) for place in some}
     return replace(level, usual=posterior.usual_relations([each.evidence for each in seen.values()])), seen

@@ -24,9 +24,7 @@ _USUAL_SIZES = 1.5  # log deviation of sizes from the typical one
 _UNFORESEEN = 0.01  # share of a place's counts that may be of any track, whatever is around it
 _FAR = 5.0  # standard deviations of a measured and of a usual size that are looked at
 
-_EVERYBODY = (
-    0.01  # share of a place's counts: nearly all listeners play such a track, which leaves it no room to depart
-)
+_EVERYBODY = 0.02  # share of a place's counts: most listeners play such a track, which leaves it no room to depart
 _BEYOND_NOISE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
 _BLUR = 0.35  # of a step: widens the likelihood on the coarse grid, so that no peak falls between two points
