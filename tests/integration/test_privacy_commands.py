@@ -14,7 +14,8 @@ from pipelines.privacy.import_consents import import_consents
 
 USERS = [f"user-{number}" for number in range(90)]
 SETTINGS = (
-    '[atlas]\nservice_area = ["PT"]\n[store]\nbuckets = 4\n[partner]\nrho = 10.0\nmin_nights = 2\nmax_tracks = 3\n'
+    '[atlas]\nservice_area = ["PT"]\n[store]\nbuckets = 4\n'
+    "[partner]\nrho = 10.0\nmin_nights = 2\nmost_per_file = 3\nmax_tracks = 3\n"
 )
 
 

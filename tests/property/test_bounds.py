@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.arriving import KEY, NIGHT, Quarters, coarse
 
@@ -168,6 +168,7 @@ def test_being_forgotten_is_never_worth_anything(plays: list[int], forgotten: se
         lapsed = spend.select(*BALANCES)
 
 
+@example(days=set(range(388, 400)), spree=[30] * 16)  # twelve nights in full just before, and on and on
 @given(
     days=st.sets(st.integers(0, 399), max_size=120),
     spree=st.lists(st.integers(0, 30), min_size=1, max_size=60),

@@ -470,8 +470,17 @@ MUTATIONS: tuple[Mutation, ...] = (
         "(settings.most_per_28_nights * SQUARE - size) // 14",
         (
             f"{EARNED}::test_size_and_earnings_of_28_and_of_365_nights_come_to_their_bound_and_not_to_more",
-            "property/test_bounds.py::"
-            "test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice",
+            f"{EARNED}::test_who_plays_much_every_night_spends_what_a_window_allows_and_no_more",
+        ),
+    ),
+    Mutation(
+        "what a night of the year earns is doubled",
+        EARNINGS,
+        "(settings.most_per_365_nights * SQUARE - size) // 365",
+        "(settings.most_per_365_nights * SQUARE - size) // 182",
+        (
+            f"{EARNED}::test_size_and_earnings_of_28_and_of_365_nights_come_to_their_bound_and_not_to_more",
+            f"{EARNED}::test_who_plays_much_every_night_spends_what_a_window_allows_and_no_more",
         ),
     ),
     Mutation(

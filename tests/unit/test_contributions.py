@@ -211,7 +211,8 @@ def test_other_listeners_change_nothing() -> None:
     mine = [(ANA, f"t{i}", i % 3) for i in range(30)]
     alone = found(coarse(mine), balances=full(ANA))
     crowd = [(f"{i // 10:032x}", f"t{i % 30}", i // 10 % 4) for i in range(400)]  # they have too many, too
-    among = found(coarse(crowd + mine), balances=pl.concat([full(ANA, BO), full(*(f"{i:032x}" for i in range(9)))]))
+    owing = full(BO, *(f"{i:032x}" for i in range(9))).with_columns(of_28=pl.lit(-9_999, pl.Int32))
+    among = found(coarse(crowd + mine), balances=pl.concat([full(ANA), owing]))
     assert among.contributions.filter(pl.col("listener") == ANA).equals(alone.contributions)
     assert among.balances.filter(pl.col("listener") == ANA).equals(alone.balances)
 

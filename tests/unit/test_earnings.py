@@ -8,7 +8,7 @@ from support.arriving import NIGHT
 
 from recsys.cells.earnings import BALANCES, Bucket, buckets, pay
 from recsys.settings import PrivacySettings, load_settings
-from recsys.weights import SQUARE
+from recsys.weights import SQUARE, totals
 
 DAY = timedelta(days=1)
 PRIVACY = load_settings().privacy
@@ -97,3 +97,30 @@ def test_a_night_costs_at_most_what_the_settings_say(most: int) -> None:
     for tracks in (1, 2, 7, 30, 300):
         ((_, _, of_28, _, weight),) = paid({BO: tracks}, full, settings=settings)
         assert tracks * weight**2 <= 5_120 - of_28 <= most * SQUARE
+
+
+@pytest.mark.parametrize(
+    ("nights", "bounds"),
+    [(28, {"most_per_28_nights": 60}), (365, {}), (365, {"most_per_365_nights": 300})],
+    ids=["28", "365", "365, with less to earn"],
+)
+def test_who_plays_much_every_night_spends_what_a_window_allows_and_no_more(
+    nights: int, bounds: dict[str, int]
+) -> None:
+    """From full buckets on, 30 tracks a night: little is left that a weight of one sixteenth more would not have."""
+    settings = PRIVACY.model_copy(update=bounds)
+    most = {28: settings.most_per_28_nights, 365: settings.most_per_365_nights}[nights] * SQUARE
+    before, added = balances((BO, NIGHT - DAY, 5_120, 5_120)), 0
+    played = pl.DataFrame({"listener": [BO], "tracks": [30]})
+    for day in range(nights):
+        paid = pay(played, before, night=NIGHT + day * DAY, settings=settings)
+        weight, of_tracks, of_weights = (
+            paid["weight"].item(),
+            *(
+                paid.select(total).item()
+                for total in totals(pl.col("tracks"), pl.col("weight"), night=NIGHT + day * DAY)
+            ),
+        )
+        added += 30 * weight**2 + of_tracks**2 + of_weights**2
+        before = paid.select(*BALANCES)
+    assert 0.9 * most < added <= most
