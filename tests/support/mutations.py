@@ -534,8 +534,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a night that was paid for has its balance again",
         EARNINGS,
-        "then(grown).otherwise(0)",
-        "then(grown).otherwise(pl.col(name))",
+        "pl.min_horizontal(name, 0)",
+        "pl.col(name)",
         (
             f"{EARNED}::test_a_night_that_is_not_after_the_balance_has_nothing_and_leaves_it_no_larger",
             f"{BOUNDED}::test_a_night_that_is_not_after_the_balance_adds_nothing",
@@ -561,8 +561,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a night that is run again begins from its own balances",
         STORE,
-        "if other < night and (self._folder(other)",
-        "if other <= night and (self._folder(other)",
+        "sorted((self._folder(night) / _BALANCES)",
+        "sorted((self._folder(max(self.nights())) / _BALANCES)",
         ("unit/test_store.py::test_a_night_that_is_run_again_begins_from_the_balances_of_the_night_before",),
     ),
     Mutation(
@@ -575,9 +575,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "balances are kept for ever",
         STORE,
-        'balances.filter(pl.col("night") > night - timedelta(days=self._settings.nights))',
+        'balances.filter(there | pl.any_horizontal(pl.col("of_28", "of_365") < 0))',
         "balances",
         ("unit/test_store.py::test_balances_of_who_was_not_there_for_as_long_as_nights_are_kept_are_gone",),
+    ),
+    Mutation(
+        "a debt is forgotten with who was long away",
+        STORE,
+        'balances.filter(there | pl.any_horizontal(pl.col("of_28", "of_365") < 0))',
+        "balances.filter(there)",
+        ("unit/test_store.py::test_debts_are_kept_until_they_are_paid",),
     ),
     Mutation(
         "an erasure leaves balances",

@@ -103,7 +103,7 @@ def test_the_manifest_says_what_was_released_and_nothing_else(tmp_path: Path) ->
     facts = json.loads((folder / "manifest.json").read_text())
     assert set(facts) == {
         *("night", "ledger", "rho", "tiers", "most_per_night", "most_per_28_nights"),
-        *("most_per_365_nights", "atlas", "rows_digest"),
+        *("most_per_365_nights", "largest_balance", "atlas", "rows_digest"),
         *("tracks", "tracks_digest", "candidates", "candidates_digest", "newcomers", "threshold", "written_digest"),
         "files",
     }

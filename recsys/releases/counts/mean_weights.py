@@ -20,7 +20,7 @@ from recsys.weights import FULL, SQUARE, TRACKS_UNIT, WEIGHTS_UNIT
 IN_UNITS = np.array([TRACKS_UNIT, WEIGHTS_UNIT], dtype=np.int64)  # tracks and full weights, of sixteenths
 NOISE_OF_TOTALS = SQUARE * IN_UNITS.astype(np.float64) ** 2  # variance of the noise in totals, by that in a count
 
-_LOGARITHMS = np.linspace(np.log(1 / FULL), 0.0, 256)  # of mean weights: no weight is smaller than a sixteenth
+_LOGARITHMS = np.linspace(np.log(1 / FULL), 0.0, 4096)  # of mean weights: no weight is smaller than a sixteenth
 _USUAL, _OFTEN = np.log(0.4), 0.5  # of a world about which nothing is known: logarithm and its deviation
 _ALIKE = 0.1  # log deviation between a place and the larger one: both have daily and weekly, light and heavy listeners
 
