@@ -137,6 +137,7 @@ def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nigh
     check_windows(added, caps)
 
 
+@example(plays=[30] * 9, forgotten={5}, caps=PRIVACY)
 @settings(max_examples=60)
 @given(
     plays=st.lists(st.integers(0, 40), min_size=1, max_size=120),

@@ -252,14 +252,16 @@ class _World:
         return table
 
     def observed(self, change: NDArray[np.int64], *, runs: int) -> Floats:
-        """Release again and again; return by run and tier how far the noisy counts lie along the clones' change."""
+        """Release again and again; return by run how far tracks and totals of each tier lie along the change."""
         return np.array([self._once(change) for _ in range(runs)], dtype=np.float64)
 
     def _once(self, change: NDArray[np.int64]) -> list[int]:
-        seen, start = dict.fromkeys((tier.name for tier in self.tiers), 0), 0
-        for tier, places, noisy in release.noisy_blocks(self.true, tiers=self.tiers, width=self.width):
-            seen[tier.name] += int(change[start : start + len(places)].ravel() @ noisy)
-            start += len(places)
+        seen, start = {(tier.name, what): 0 for tier in self.tiers for what in ("tracks", "totals")}, 0
+        for block in release.noisy_blocks(self.true, tiers=self.tiers, width=self.width):
+            rows = change[start : start + len(block.places)]
+            seen[block.tier.name, "tracks"] += int((rows[:, : -len(TOTALS)] * block.tracks).sum())
+            seen[block.tier.name, "totals"] += int((rows[:, -len(TOTALS) :] * block.totals).sum())
+            start += len(block.places)
         return list(seen.values())
 
 
