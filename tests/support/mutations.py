@@ -283,7 +283,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         COUNTS,
         "        noisy[at[here] - start] += weight[here]\n",
         "        noisy.reshape(-1, width)[:, -2:] = 0\n        noisy[at[here] - start] += weight[here]\n",
-        (HONEST, f"{COUNTED}::test_totals_have_noise_in_their_units_and_are_read_with_it"),
+        (f"{COUNTED}::test_totals_have_noise_in_their_units_and_are_read_with_it",),
     ),
     Mutation(
         "only places where listeners were seen get noise",
