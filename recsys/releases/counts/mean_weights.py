@@ -21,7 +21,7 @@ IN_UNITS = np.array([TRACKS_UNIT, WEIGHTS_UNIT], dtype=np.int64)  # tracks and f
 NOISE_OF_TOTALS = SQUARE * IN_UNITS.astype(np.float64) ** 2  # variance of the noise in totals, by that in a count
 
 _LOGARITHMS = np.linspace(np.log(1 / FULL), 0.0, 4096)  # of mean weights: no weight is smaller than a sixteenth
-_USUAL, _OFTEN = np.log(0.4), 0.5  # of a world about which nothing is known: logarithm and its deviation
+_USUAL, _OFTEN = np.log(0.5), 1.0  # of a world about which nothing is known, all or hardly any: logarithm and deviation
 _ALIKE = 0.1  # log deviation between a place and the larger one: both have daily and weekly, light and heavy listeners
 
 
@@ -70,7 +70,8 @@ def mean_weights(found: PlaceTotals, *, atlas: Atlas) -> dict[str, MeanWeight]:
     """Read the mean weight of every place: of the world by itself, of others in the light of the larger place.
 
     The ratio of two noisy totals, of which neither may be clearly above zero: its likelihood is that of
-    ``weights - ratio * tracks``, which is normal around zero.
+    ``weights - ratio * tracks``, which is normal around zero, at the number of tracks that is likeliest by it. Where
+    totals are mostly noise, all ratios are as likely, and what is expected beforehand stands.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def _posterior(totals: Array, variances: Array, *, prior: tuple[float, float]) -
     log_weights = -0.5 * ((_LOGARITHMS - prior[0]) / prior[1]) ** 2
     if np.isfinite(variances).all():
         spread = variances[1] + ratios**2 * variances[0]
-        log_weights -= (totals[1] - ratios * totals[0]) ** 2 / (2 * spread) + 0.5 * np.log(spread)
+        log_weights -= (totals[1] - ratios * totals[0]) ** 2 / (2 * spread)
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
     mean = float(weights @ ratios)
