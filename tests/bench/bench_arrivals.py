@@ -111,13 +111,14 @@ def nights(folder: Path, *, count: int, rows: int) -> None:
                             coarse,
                             night=night,
                             atlas=Halves(),
-                            past=store.counted_nights(buckets, night),
+                            balances=store.balances(buckets, after=night - timedelta(days=1)),
                             settings=SETTINGS.privacy,
                             key=KEY,
                         ),
                     )
                     for buckets, coarse in batches
                 ),
+                after=night - timedelta(days=1),
             )
         took.append(time.perf_counter() - started)
     print(f"{count} nights of {rows:,} rows: {np.mean(took):.3f} s a night, the slowest {max(took):.3f} s")

@@ -3,11 +3,11 @@
 Run it with ``PYTHONPATH=tests python tests/bench/bench_candidates.py [WORLDS]`` (by default 1,000 worlds a figure).
 
 A breakout is a track that nobody heard before; from one night on a share of one region's daily listeners plays it once
-a night, and nobody elsewhere does. A listener plays 15 a day, the rest Zipf 1 over the catalogue, and of the distinct
-tracks 10 count. *Selected*: the breakout stood out of the noise on one of the first two nights. *Seen*: on the second
-or the third night its counts since then, as a candidate and without the one that it was selected by, are significant
-among all of the region's newcomers of these nights at a false discovery rate of 10 % (Benjamini and Hochberg). All
-other newcomers are taken to be noise, which makes it hardest.
+a night, and nobody elsewhere does. A listener plays 15 every night, the rest Zipf 1 over the catalogue, and adds to
+each what :func:`recsys.cells.earnings.pay` leaves in the steady state. *Selected*: the breakout stood out of the noise
+on one of the first two nights. *Seen*: on the second or the third night its counts since then, as a candidate and
+without the one that it was selected by, are significant among all of the region's newcomers of these nights at a false
+discovery rate of 10 % (Benjamini and Hochberg). All other newcomers are taken to be noise, which makes it hardest.
 
 The peer is a private selection from the whole catalogue: k tracks by one-shot Gumbel noise (D. Durfee, R. Rogers,
 "Practical Differentially Private Top-k Selection with Pay-what-you-get Composition", NeurIPS 2019), each of which costs
@@ -23,12 +23,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from scipy.stats import norm
 from support.releasing import contributed, everywhere, released, small_atlas
+from support.simulated_worlds import steady_weight
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import Place
@@ -39,11 +41,12 @@ from recsys.settings import load_settings
 SEED = 20_261_123
 SETTINGS = load_settings()
 LISTENERS, CATALOGUES = (300, 1_000, 3_000, 10_000), (20_000, 1_000_000)
-PLAYS, COUNTED, NIGHTS, RATE, WANTED = 15, SETTINGS.privacy.max_tracks, 3, 0.1, 0.9
+PLAYS, NIGHTS, RATE, WANTED = 15, 3, 0.1, 0.9
+MOST = SETTINGS.privacy.most_per_night
 RHO = SETTINGS.privacy.rho_per_night
 PART = RHO * (1 - SETTINGS.privacy.country_share - SETTINGS.privacy.world_share)
-SIGMA_SQUARED = {"part": COUNTED / (2 * PART)} | {
-    tier: COUNTED / (2 * RHO * share)
+SIGMA_SQUARED = {"part": MOST / (2 * PART)} | {
+    tier: MOST / (2 * RHO * share)
     for tier, share in (("country", SETTINGS.privacy.country_share), ("world", SETTINGS.privacy.world_share))
 }
 
@@ -96,7 +99,7 @@ def found(share: float, way: Way, *, listeners: int, tracks: int, worlds: int) -
     """Return the shares of worlds in which a breakout is selected, and seen."""
     random = np.random.default_rng(SEED)
     fans = np.full((worlds, NIGHTS), round(share * listeners))
-    true = random.binomial(fans, chance_to_count(tracks))
+    true = np.rint(fans * weight_of(tracks)).astype(int)
     selected = way.selects(true, random)[:, : NIGHTS - 1]
     since = np.where(selected.any(axis=1), selected.argmax(axis=1) + 1, NIGHTS)  # the first night as a candidate
     noisy, seen = true + noise(true.shape, way.sigma_squared), np.zeros(worlds, dtype=bool)
@@ -132,17 +135,12 @@ def smallest(way: Way, *, listeners: int, tracks: int, worlds: int, which: int =
     return high / listeners
 
 
-_CHANCES: dict[int, float] = {}
-
-
-def chance_to_count(tracks: int) -> float:
-    """Return how probably a listener's one play of the breakout is among the tracks that count."""
-    if tracks not in _CHANCES:
-        zipf = np.cumsum(1 / np.arange(1, tracks + 1))
-        plays = np.searchsorted(zipf / zipf[-1], np.random.default_rng(SEED).random((20_000, PLAYS - 1)))
-        distinct = 1 + np.array([len(set(row)) for row in plays])
-        _CHANCES[tracks] = float(np.minimum(1, COUNTED / distinct).mean())
-    return _CHANCES[tracks]
+@cache
+def weight_of(tracks: int) -> float:
+    """Return what a listener's one play of the breakout weighs."""
+    zipf = np.cumsum(1 / np.arange(1, tracks + 1))
+    plays = np.searchsorted(zipf / zipf[-1], np.random.default_rng(SEED).random((5_000, PLAYS - 1)))
+    return steady_weight(1 + np.array([len(set(row)) for row in plays.tolist()]))
 
 
 def noise(shape: tuple[int, ...], sigma_squared: float) -> np.ndarray:
@@ -159,9 +157,7 @@ def by_size(worlds: int) -> None:
     newcomers = SETTINGS.candidates.newcomers
     print(f"smallest breakout, in % of a region's daily listeners (and listeners), {newcomers:.0f} newcomers a night;")
     print("own noise: without pooling with larger places; limit: of any test of the same noisy counts")
-    print(
-        f"{'tracks':>9} {'listeners':>9} {'counted':>8} {'selected':>10} {'seen':>20}  {'own noise':>10} {'limit':>9}"
-    )
+    print(f"{'tracks':>9} {'listeners':>9} {'weight':>8} {'selected':>10} {'seen':>20}  {'own noise':>10} {'limit':>9}")
     for tracks in CATALOGUES:
         for listeners in LISTENERS:
             size = {"listeners": listeners, "tracks": tracks, "worlds": worlds}
@@ -169,8 +165,8 @@ def by_size(worlds: int) -> None:
             selected, seen = (smallest(way, **size, which=which) for which in (0, 1))
             alone = smallest(standing_out(tracks, newcomers, pooled=False), **size)
             shares = f"{described(selected)} {described(seen)} ({seen * listeners:7.0f}) {described(alone)}"
-            least = described(limit(tracks) / chance_to_count(tracks) / listeners)
-            print(f"{tracks:9,} {listeners:9,} {chance_to_count(tracks):8.2f} {shares} {least}")
+            least = described(limit(tracks) / weight_of(tracks) / listeners)
+            print(f"{tracks:9,} {listeners:9,} {weight_of(tracks):8.2f} {shares} {least}")
 
 
 def limit(tracks: int) -> float:

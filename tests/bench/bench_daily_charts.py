@@ -165,7 +165,7 @@ def rising(chart: Daily, question: Question) -> np.ndarray:
     """The score of the product's rising chart."""
     settings = load_settings()
     listeners = NUMBER_ONE / chart.ranks[question.day - HISTORY + 1 : question.day + 1, question.tracks]
-    noise = settings.privacy.max_tracks / (2 * settings.privacy.rho_per_night * settings.privacy.country_share)
+    noise = settings.privacy.most_per_night / (2 * settings.privacy.rho_per_night * settings.privacy.country_share)
     return np.max(
         [_beside_the_past(listeners, nights, noise=noise) for nights in settings.charts.rising_nights], axis=0
     )

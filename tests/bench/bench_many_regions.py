@@ -16,6 +16,7 @@ from recsys.models.interactions import Interactions, gather
 from recsys.models.regional import Fitted, fit
 from recsys.schemas import Contributions
 from recsys.settings import ModelsSettings, load_settings
+from recsys.weights import FULL
 
 RESIDENTS = 100  # of a region
 PLAYS = 40  # of a listener, on the average
@@ -63,7 +64,7 @@ def simulated(listeners: int, *, tracks: int) -> pl.DataFrame:
         part=pl.format("r{}", "region"),
         track_id=pl.format("t{}", "track"),
         plays="plays",
-        counted=pl.lit(value=True),
+        weight=pl.lit(FULL, pl.UInt8),
         trained=pl.lit(value=True),
         partner_part=None,
     ).select(pl.col(name).cast(kind) for name, kind in types.items())

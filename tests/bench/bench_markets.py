@@ -32,6 +32,7 @@ from recsys.models.regional import fit, fit_alone
 from recsys.models.trends import standardized
 from recsys.schemas import Contributions
 from recsys.settings import ModelsSettings, load_settings
+from recsys.weights import FULL
 
 DEFAULTS = load_settings().models
 FEW_LARGE = {"regional_shrinkage": 30.0, "trend_shrinkage": 100.0}  # markets have 239 listeners or more
@@ -133,7 +134,7 @@ def task(rows: pl.DataFrame, *, back: int = 0) -> Task:
 
 def contributed(rows: pl.DataFrame) -> pl.DataFrame:
     """Count purchases as plays that may be trained on."""
-    uses = {"counted": pl.lit(True), "trained": pl.lit(True), "partner_part": None, "plays": 1}
+    uses = {"weight": pl.lit(FULL, pl.UInt8), "trained": pl.lit(True), "partner_part": None, "plays": 1}
     types = {name: column.dtype for name, column in Contributions.columns().items()}
     return rows.with_columns(**uses).select(pl.col(name).cast(kind) for name, kind in types.items())
 

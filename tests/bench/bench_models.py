@@ -18,6 +18,7 @@ from recsys.models.evaluation import evaluate
 from recsys.models.report_tables import MODELS
 from recsys.schemas import Contributions
 from recsys.settings import load_settings
+from recsys.weights import FULL
 
 METRICS = ("ndcg_at_10", "macro_ndcg_at_10", "recall_at_20", "coverage", "with_heard_ndcg_at_10")
 
@@ -80,7 +81,7 @@ def plays(data: Path) -> pl.DataFrame:
 
 def contributed(rows: pl.DataFrame) -> pl.DataFrame:
     """Count equal rows as plays that may be trained on."""
-    uses = {"counted": pl.lit(True), "trained": pl.lit(True), "partner_part": None}
+    uses = {"weight": pl.lit(FULL, pl.UInt8), "trained": pl.lit(True), "partner_part": None}
     counted = rows.group_by(pl.all()).agg(plays=pl.len()).with_columns(**uses)
     types = {name: column.dtype for name, column in Contributions.columns().items()}
     return counted.select(pl.col(name).cast(kind) for name, kind in types.items())

@@ -3,14 +3,15 @@
 Run it with ``PYTHONPATH=tests python tests/bench/bench_trends.py [WORLDS] [--seed N] [--workspace DIR]``. Worlds are
 simulated listener by listener: three countries of nine regions, three each of 300, 1,000 and 3,000 daily listeners;
 2,000 tracks, Zipf 1, with tastes that depart by a log deviation of 0.4 in a country and of 0.7 more in a region; 15
-plays a night, of which 10 distinct tracks count; totals that go with the weekday and grow by 1 % a night; every tenth
-track a party song, played twice as much on Saturdays; 35 nights, released in the product's tiers with the default
-budget. All of a region's daily listeners contribute.
+plays a night by every listener; totals that go with the weekday and grow by 1 % a night; every tenth track a party
+song, played twice as much on Saturdays; 35 nights, released in the product's tiers with the default budget. All of a
+region's daily listeners contribute, by what they have earned: as they listen every night, each track weighs what
+:func:`recsys.cells.earnings.pay` leaves in the steady state, and the noise is that of the product over this weight.
 
 On the 29th night two trends begin in every third region, each in that region alone: one of a track with a past there
 (a *mover*, between the region's 100th and 500th) and one of a track that nobody could count before (a *debut*). From
 then on 5, 10 or 20 % of the region's listeners play it once more a night than they would: all at once (*step*), or a
-quarter of them more each night (*growing*). It counts only where it is among a listener's ten. Charts are drawn on each
+quarter of them more each night (*growing*). Charts are drawn on each
 of the seven nights that follow, and these are printed by size and gain:
 
 - precision: lines of the regions' rising charts that are planted trends (regions without any trend have a row of their
@@ -39,6 +40,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from support.releasing import small_atlas
+from support.simulated_worlds import steady_weight
 
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.places import WORLD, Place
@@ -50,7 +52,7 @@ from recsys.workspace import Workspace
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 SIZES, GAINS = (300, 1_000, 3_000), (0.05, 0.1, 0.2)
-TRACKS, NIGHTS, ONSET, PLAYS, COUNTED = 2_000, 35, 28, 15, 10
+TRACKS, NIGHTS, ONSET, PLAYS = 2_000, 35, 28, 15
 COUNTRIES, ALIKE, EVERY = 3, 3, 3  # countries; regions of a size in each; every third has trends
 GROWTH, PARTY, GROWING = 1.01, 0.1, 4  # a night; share of tracks; nights
 WEEK = np.array([0.9, 0.9, 0.95, 1.0, 1.1, 1.2, 0.95])  # listeners by weekday, Monday first
@@ -188,13 +190,18 @@ def count(
     order = random.random(plays.shape)
     order[plays < 0] = 2
     order[:, 1:][plays[:, 1:] == plays[:, :-1]] = 2  # a repeated play is no track of its own
-    chosen = (order <= np.partition(order, COUNTED - 1, axis=1)[:, COUNTED - 1 : COUNTED]) & (order < 2)
-    kept = chosen.sum() / (order < 2).sum()  # the chance of a track to be among the ten
     usual, trending = (1 - rates) ** PLAYS, (1 - rates) ** PLAYS
     for track, share in trends:
         trending[track] *= 1 - share
-    counted = np.bincount(plays[chosen], minlength=TRACKS)
-    return counted, listeners * kept * (1 - usual), listeners * kept * (1 - trending)
+    counted = np.bincount(plays[order < 2], minlength=TRACKS)
+    return counted, listeners * (1 - usual), listeners * (1 - trending)
+
+
+def usual_weight() -> float:
+    """Return what a track weighs of listeners who play every night."""
+    zipf = np.cumsum(1 / np.arange(1, TRACKS + 1))
+    plays = np.searchsorted(zipf / zipf[-1], np.random.default_rng(0).random((2_000, PLAYS)))
+    return steady_weight(np.array([len(set(row)) for row in plays.tolist()]))
 
 
 def atlas_of(sizes: np.ndarray) -> Atlas:
@@ -219,7 +226,7 @@ class Releases:
         self._tiers = release.tiers(world.atlas, settings=privacy)
         self._rows = tuple(sorted(row for tier in self._tiers for row in tier.rows))
         self._tier_of = {row: tier.name for tier in self._tiers for row in tier.rows}
-        sigma = {tier.name: tier.sigma_squared for tier in self._tiers}
+        sigma = {tier.name: tier.sigma_squared / usual_weight() ** 2 for tier in self._tiers}
         self._variance = np.array([sigma[self._tier_of[row]] for row in self._rows])
         parts = world.atlas.parts
         members = np.array([np.isin(parts, world.atlas.members[row]) for row in self._rows])

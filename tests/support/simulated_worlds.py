@@ -230,6 +230,26 @@ class Nights:
         )
 
 
+def steady_weight(tracks: NDArray[np.integer]) -> float:
+    """Return the mean weight of a track in the steady state of listeners who play every night.
+
+    Parameters
+    ----------
+    tracks : numpy.ndarray of int
+        How many tracks each of them plays, in turn.
+    """
+    settings, ids = load_settings().privacy, [f"{i:08x}" for i in range(len(tracks))]
+    balances, weights, played = pl.DataFrame(schema=earnings.BALANCES), 0.0, 0
+    for night in range(2 * _RUN_IN):
+        tonight = np.roll(tracks, night)
+        frame = pl.DataFrame({"listener": ids, "tracks": tonight})
+        paid = earnings.pay(frame, balances, night=FIRST + timedelta(days=night), settings=settings)
+        balances = paid.select(*earnings.BALANCES)
+        if night >= _RUN_IN:
+            weights, played = weights + tonight @ paid["weight"].to_numpy() / FULL, played + tonight.sum()
+    return float(weights / played)
+
+
 def atlas_of(regions: Mapping[str, str]) -> Atlas:
     """Return an atlas of regions by country, without remainders; where they lie has no meaning."""
     small = small_atlas()
