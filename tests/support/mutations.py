@@ -461,7 +461,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         CELLS,
         'pl.col("order").rank("ordinal").over("listener") <= limit',
         'pl.col("order").rank("ordinal") <= limit * pl.col("listener").n_unique()',
-        (f"{BOUNDED}::test_other_listeners_change_nothing",),
+        (f"{BOUNDED}::test_other_listeners_change_nothing_in_a_partner_file",),
     ),
     Mutation(
         "what a night earns is doubled",

@@ -187,6 +187,14 @@ def test_a_partner_file_has_one_part_and_a_few_tracks_of_a_listener() -> None:
     assert again.equals(found)
 
 
+def test_other_listeners_change_nothing_in_a_partner_file() -> None:
+    mine = bounded(coarse([(ANA, f"t{i}", 1) for i in range(30)], partner=True))
+    crowd = bounded(coarse([(f"{i:032x}", f"t{j}", 1) for i in range(9) for j in range(i)], partner=True))
+    alone, among = partner_file(mine, max_tracks=5), partner_file(crowd, mine, max_tracks=5)
+    assert alone.height == 5
+    assert among.filter(pl.col("listener") == ANA).equals(alone)
+
+
 @pytest.mark.parametrize(("tracks", "weight"), [(1, 16), (29, 16), (30, 15), (100, 8), (150, 7), (200, 6), (250, 6)])
 def test_the_more_tracks_a_partner_file_has_of_a_listener_the_less_each_weighs(tracks: int, weight: int) -> None:
     """The largest w with tracks w² and the totals within 30 * 256 = 7,680, of 200 tracks at most."""

@@ -53,7 +53,8 @@ def test_a_file_is_hashed_and_decoded_once_however_often_it_is_asked_for(
     for nights in (NIGHTS, NIGHTS[1:3], NIGHTS[::2], NIGHTS[:1]):
         for newcomers in (False, True):
             assert reader.read(nights, newcomers=newcomers).nights == tuple(nights)
-    assert sorted(asked["hashed"]) == sorted(asked["decoded"]) == [str(night) for night in NIGHTS]
+    assert sorted(asked["decoded"]) == [str(night) for night in NIGHTS]
+    assert sorted(asked["hashed"]) == sorted([str(night) for night in NIGHTS] * 2)  # of counts and of totals
 
 
 @pytest.mark.parametrize("newcomers", [False, True])
@@ -71,7 +72,7 @@ def test_without_room_a_night_is_decoded_again_and_hashed_once(releases: Path, a
     first, again = (counts(cramped.read(NIGHTS)) for _ in range(2))
     assert first == again == counts(ReleaseReader(releases).read(NIGHTS))
     assert asked["decoded"].count(str(NIGHT)) == 3  # twice by the one, once by the other
-    assert asked["hashed"].count(str(NIGHT)) == 2
+    assert asked["hashed"].count(str(NIGHT)) == 2 * 2  # two files, by two readers
 
 
 def test_the_night_asked_for_longest_ago_makes_room(releases: Path, asked: dict[str, list[str]]) -> None:
