@@ -133,8 +133,9 @@ def run_night(job: JobContext, night: date) -> Counts:
     allowed = keep_allowed(arrived, permissions=job.permissions, key=key)
     coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
     with store.bucketed(coarse) as buckets:
-        bounded = ((some, _bounded(job, night, some, rows)) for some, rows in buckets)
-        store.write_night(night, bounded, after=_last_released(job))
+        after = _last_released(job)
+        bounded = ((some, _bounded(job, night, some, rows, after=after)) for some, rows in buckets)
+        store.write_night(night, bounded, after=after)
     remember_rows(job.workspace, night, tally)
     release.release(
         store.scan([night]),
@@ -251,12 +252,12 @@ def _candidates(job: JobContext, night: date) -> Candidates:
     )
 
 
-def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame) -> Bounded:
+def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame, *, after: date | None) -> Bounded:
     return bound(
         rows,
         night=night,
         atlas=job.atlas,
-        balances=job.store.balances(buckets, after=_last_released(job)),
+        balances=job.store.balances(buckets, after=after),
         settings=job.settings.privacy,
         key=job.listener_key,
     )
