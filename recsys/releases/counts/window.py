@@ -15,6 +15,8 @@ Tracks = NDArray[np.intp]  # positions in the window's tracks
 
 UNKNOWN = 1e18  # variance of a count that was never released: weighed by inverse variance, it says nothing
 
+_KEPT = 512  # places whose counts of all tracks are at hand; more than the neighbours of a place, and few in memory
+
 
 class Window:
     """The noisy counts of some nights, place by place, in listeners and in whole-window equivalents.
@@ -34,6 +36,7 @@ class Window:
         self._released = released
         self._members = members
         self._sum_of = lru_cache(maxsize=None)(self._sum)  # of a larger place, which all places in it ask for
+        self._noisy_of = lru_cache(maxsize=_KEPT)(self._noisy)  # of a place, which all its neighbours ask for
 
     @property
     def tracks(self) -> tuple[str, ...]:
@@ -76,7 +79,8 @@ class Window:
         Of a larger place the sum of its parts, where all of them counted a track, pooled with its own count by inverse
         variance: they measure the same, and their noise is independent.
         """
-        return _pooled(_at(self._parts(place), tracks), _at(self._own(place), tracks))
+        noisy = self._noisy_of(place)
+        return Noisy(noisy.counts[:, tracks], noisy.variance[:, tracks])
 
     def own(self, place: str, tracks: Tracks) -> Noisy:
         """Return what a larger place counted by itself, shape (1, tracks); unknown where it did not."""
@@ -94,6 +98,11 @@ class Window:
     def portion(self, place: str, of: str) -> float:
         """Return how many of a place's parts belong to a place in it, as a share."""
         return len(self._members[place]) / len(self._members[of])
+
+    def _noisy(self, place: str) -> Noisy:
+        """Return the counts of all tracks."""
+        tracks = np.arange(len(self.tracks))
+        return _pooled(_at(self._parts(place), tracks), _at(self._own(place), tracks))
 
     def _parts(self, place: str) -> "_Counted":
         """Return a place's counts as the sum of its parts."""

@@ -217,16 +217,13 @@ def prior_of_size(noisy: Noisy, *, rest: Belief, spread: Array, size: Size) -> P
         Standard deviation of log factors.
     size : Size
     """
-    mean = np.maximum(size.mean[:, None] * shares(rest), 1e-6)
-    width_squared = np.log1p(_departure(rest, spread=spread, size=size) + 1 / mean)
-    centre = np.log(mean) - width_squared / 2
-    return Prior(centre, np.maximum(np.sqrt(width_squared), _width_to_reach(noisy, centre)), _GRID, _LOG_DENSITY)
+    return _expecting(size.mean[:, None] * shares(rest), rest.relative_variance, noisy=noisy, spread=spread, size=size)
 
 
 def linear(noisy: Noisy, *, rest: Belief, spread: Array, size: Size) -> Noisy:
     """Return the best linear prediction of true counts and its variance, where a posterior's shape does not matter."""
     mean = np.maximum(size.mean[:, None] * shares(rest), 1e-6)
-    variance = mean**2 * _departure(rest, spread=spread, size=size) + mean
+    variance = mean**2 * _departure(rest.relative_variance, spread=spread, size=size) + mean
     weight = variance / (variance + noisy.variance)
     return Noisy(mean + weight * (noisy.counts - mean), weight * noisy.variance)
 
@@ -237,15 +234,16 @@ def evidence_for_spreads(noisy: Noisy, *, rest: Belief, size: Size, tracks: int 
     It is read from the tracks that are largest in the surroundings: chosen by them and not by the place's own noise.
     """
     rest = Belief(*np.broadcast_arrays(rest.mean, rest.relative_variance, noisy.counts)[:2])
-    share = shares(rest)
+    share, spreads = shares(rest), len(SPREADS)
     largest = np.argsort(-np.where(share < _EVERYBODY, share, 0), axis=1, kind="stable")[:, :tracks]
-    few = Noisy(_take(noisy.counts, largest), _take(noisy.variance, largest))
-    columns = []
-    for spread in SPREADS:
-        prior = prior_of_size(noisy, rest=rest, spread=np.full(len(noisy.counts), spread), size=size)
-        narrow = Prior(_take(prior.centre, largest), _take(prior.width, largest), prior.grid, prior.log_density)
-        columns.append(_log_likelihood(few, narrow).sum(axis=1))
-    return np.stack(columns, axis=1)
+    mean, relative_variance, counts, variance = (
+        np.repeat(_take(values, largest), spreads, axis=0)  # of each place a row for every spread
+        for values in (size.mean[:, None] * share, rest.relative_variance, noisy.counts, noisy.variance)
+    )
+    few, every = Noisy(counts, variance), Size(np.repeat(size.mean, spreads), np.repeat(size.deviation, spreads))
+    spread = np.tile(SPREADS, len(share))
+    prior = _expecting(mean, relative_variance, noisy=few, spread=spread, size=every)
+    return np.asarray(_log_likelihood(few, prior).sum(axis=1).reshape(-1, spreads))
 
 
 def usual_relations(evidence: Sequence[Array]) -> Array:
@@ -349,10 +347,18 @@ def _width_to_reach(noisy: Noisy, centre: Array) -> Array:
     return np.asarray(np.maximum(up, (centre - most + 1) / -_GRID[0]))
 
 
-def _departure(rest: Belief, *, spread: Array, size: Size) -> Array:
+def _expecting(mean: Array, relative_variance: Array, *, noisy: Noisy, spread: Array, size: Size) -> Prior:
+    """Return the prior of counts with the given means, of which size and shares are as uncertain as is told."""
+    mean = np.maximum(mean, 1e-6)
+    width_squared = np.log1p(_departure(relative_variance, spread=spread, size=size) + 1 / mean)
+    centre = np.log(mean) - width_squared / 2
+    return Prior(centre, np.maximum(np.sqrt(width_squared), _width_to_reach(noisy, centre)), _GRID, _LOG_DENSITY)
+
+
+def _departure(relative_variance: Array, *, spread: Array, size: Size) -> Array:
     """Return the squared relative deviation of counts from size times share, but for chance."""
-    relative_variance = (rest.relative_variance + 1) * (1 + (size.deviation / size.mean) ** 2)[:, None]
-    return np.asarray(_per_track(np.exp(spread**2)) * relative_variance - 1)
+    of_both = (relative_variance + 1) * (1 + (size.deviation / size.mean) ** 2)[:, None]
+    return np.asarray(_per_track(np.exp(spread**2)) * of_both - 1)
 
 
 def _per_track(values: Array) -> Array:
