@@ -5,7 +5,7 @@ place, off by a log-normal factor; the noise on the count is Gaussian of known v
 grid, coarse where a mean is enough, and refined where an interval is published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ _ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
     1.2,
 )  # listeners below which counts are alike; the largest log variance that is passed on
 _ENDLESS = 30.0  # logarithm of a count that no place has; its square fits in single precision
+_BLOCK = 512  # counts that are read at a time
 _FINE = 64  # points of the refined grid
 _LEAST_WEIGHT = (
     0.2  # observations that a component of the world must explain beyond, lest the largest noise founds its own
@@ -273,10 +274,7 @@ def relation(evidence: Array, *, usual: Array) -> tuple[float, float]:
 
 def belief(noisy: Noisy, prior: Prior) -> Belief:
     """Return the posterior on the coarse grid."""
-    counts, weights = _on_coarse_grid(noisy, prior)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    mean, variance = _moments(counts, weights)
-    _, log_variance = _moments(np.log(np.maximum(counts, _ALIKE_BELOW)), weights)
+    mean, variance, log_variance = _in_blocks(_counts_and_logs, noisy, prior)
     relative_variance = np.maximum(
         variance / np.maximum(mean, 1e-9) ** 2, np.expm1(np.minimum(log_variance, _LARGEST_LOG_VARIANCE))
     )
@@ -296,9 +294,7 @@ def log_factors(noisy: Noisy, *, expected: Array, centre: Array, variance: Array
     """
     middle = np.log(expected) + centre
     width = np.maximum(np.sqrt(variance), _width_to_reach(noisy, middle))
-    _, weights = _on_coarse_grid(noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    mean, spread = _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
+    mean, spread = _in_blocks(_factors, noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
     return centre + width * mean, width**2 * spread
 
 
@@ -373,11 +369,43 @@ def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:
     return deviation * np.maximum(z + hazard, 1e-3), deviation * np.sqrt(np.maximum(1 - hazard * (z + hazard), 1e-6))
 
 
+def _in_blocks(read: Callable[[Noisy, Prior], tuple[Array, ...]], noisy: Noisy, prior: Prior) -> tuple[Array, ...]:
+    """Read some tracks at a time, so that what lies on the grid stays in the processor's cache: a third of the time."""
+    places, tracks = np.broadcast_shapes(noisy.counts.shape, prior.centre.shape)
+    step = max(1, _BLOCK // places)
+    blocks = [slice(first, first + step) for first in range(0, max(tracks, 1), step)]
+    read_blocks = [read(_tracks(noisy, here), _tracks_of(prior, here)) for here in blocks]
+    return tuple(np.concatenate(some, axis=1) for some in zip(*read_blocks, strict=True))
+
+
+def _tracks(noisy: Noisy, here: slice) -> Noisy:
+    return Noisy(noisy.counts[:, here], noisy.variance[:, here])
+
+
+def _tracks_of(prior: Prior, here: slice) -> Prior:
+    return Prior(prior.centre[:, here], prior.width[:, here], prior.grid, prior.log_density)
+
+
 def _on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return counts and posterior weights (largest 1) at every point, shape (places, tracks, points)."""
     counts, log_weights = _log_on_coarse_grid(noisy, prior)
     log_weights -= log_weights.max(axis=-1, keepdims=True)
     return counts, np.exp(log_weights, out=log_weights)
+
+
+def _counts_and_logs(noisy: Noisy, prior: Prior) -> tuple[Array, Array, Array]:
+    """Return posterior mean and variance of counts, and the variance of their logarithms."""
+    counts, weights = _on_coarse_grid(noisy, prior)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    _, log_variance = _moments(np.log(np.maximum(counts, _ALIKE_BELOW)), weights)
+    return *_moments(counts, weights), log_variance
+
+
+def _factors(noisy: Noisy, prior: Prior) -> tuple[Array, Array]:
+    """Return posterior mean and variance of the standardised log factor."""
+    _, weights = _on_coarse_grid(noisy, prior)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
 
 
 def _moments(values: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple[Array, Array]:
@@ -387,10 +415,14 @@ def _moments(values: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple
 
 
 def _log_likelihood(noisy: Noisy, prior: Prior) -> Array:
+    return _in_blocks(_log_likelihoods, noisy, prior)[0]
+
+
+def _log_likelihoods(noisy: Noisy, prior: Prior) -> tuple[Array]:
     _, log_weights = _log_on_coarse_grid(noisy, prior)
     largest = log_weights.max(axis=-1, keepdims=True)
     total = np.exp(log_weights - largest).sum(axis=-1, dtype=np.float64)
-    return np.asarray(largest[..., 0] + np.log(total), dtype=np.float64)
+    return (np.asarray(largest[..., 0] + np.log(total), dtype=np.float64),)
 
 
 def _log_on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
