@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipelines.experiments.paired_runs import Figures, Gain, at_least, both, gain, gains_by_part, other_code_in, why_not
 from pipelines.mlflow.model_registry import LoggedRun, Registry
-from recsys.models.report_tables import MODELS, SERVED
+from recsys.models.evaluation.report_tables import MODELS, SERVED
 
 REGIONS = "regions"
 SHOWN_REGIONS = 5  # that gained most, and as many that lost most

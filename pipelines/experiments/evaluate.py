@@ -19,9 +19,9 @@ from pipelines.mlflow import logbook, tracking
 from pipelines.mlflow.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
 from recsys.errors import InputError
 from recsys.geography.atlas import countries
-from recsys.models.evaluation import Evaluation, evaluate
+from recsys.models.evaluation.evaluation import Evaluation, evaluate
+from recsys.models.evaluation.report_tables import MODELS, SERVED
 from recsys.models.interactions import nights
-from recsys.models.report_tables import MODELS, SERVED
 from recsys.settings import ModelsSettings
 
 SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")

@@ -14,9 +14,9 @@ from recsys.arrivals.permission import permissions, still_personal
 from recsys.cells import evaluations
 from recsys.consents.log import consent_log
 from recsys.errors import InputError
-from recsys.models.bootstrap import paired
-from recsys.models.evaluation import Evaluation
-from recsys.models.report_tables import SERVED
+from recsys.models.evaluation.bootstrap import paired
+from recsys.models.evaluation.evaluation import Evaluation
+from recsys.models.evaluation.report_tables import SERVED
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 

@@ -14,7 +14,7 @@ from pipelines.mlflow.model_registry import CHAMPION, MODEL, Champion, LoggedRun
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
 from pipelines.mlflow.run_tags import DATA_DIGEST
 from recsys.errors import InputError, NotBetterError, UnknownRunError
-from recsys.models.report_tables import MODELS, SERVED
+from recsys.models.evaluation.report_tables import MODELS, SERVED
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

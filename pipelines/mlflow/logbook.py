@@ -16,8 +16,8 @@ from pipelines.report.maps import draw_map
 from pipelines.report.page import render
 from recsys.geography.atlas import Atlas
 from recsys.models.collaborative import FEATURES
-from recsys.models.evaluation import SECONDS, SIZES, Evaluation
-from recsys.models.report_tables import MODELS, metric_keys
+from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
+from recsys.models.evaluation.report_tables import MODELS, metric_keys
 from recsys.releases.budget.accounting import summary
 from recsys.workspace import digest
 

@@ -16,7 +16,7 @@ from pipelines.base.experiment_config import FIXED
 from pipelines.mlflow import tracking
 from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from recsys.errors import InputError, UnknownRunError
-from recsys.models.report_tables import SERVED
+from recsys.models.evaluation.report_tables import SERVED
 
 MODEL = "hearabouts"
 CHAMPION = "champion"

@@ -13,9 +13,9 @@ from pipelines.report.html_templates import template, text_of
 from pipelines.report.maps import largest_countries
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas
-from recsys.models.bootstrap import Difference, paired
-from recsys.models.evaluation import Evaluation
-from recsys.models.report_tables import HISTORIES, MODELS, SERVED
+from recsys.models.evaluation.bootstrap import Difference, paired
+from recsys.models.evaluation.evaluation import Evaluation
+from recsys.models.evaluation.report_tables import HISTORIES, MODELS, SERVED
 
 NAMED = 15  # regions that gain most, and as many that gain least, are named
 PANELS = 4  # countries shown larger

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from recsys.models.evaluation import Evaluation
-from recsys.models.report_tables import HISTORIES, RIVALS, SERVED
+from recsys.models.evaluation.evaluation import Evaluation
+from recsys.models.evaluation.report_tables import HISTORIES, RIVALS, SERVED
 
 NAMES = {
     "popular_world": "popular in world",

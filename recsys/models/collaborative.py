@@ -11,10 +11,32 @@ from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
-from recsys.models.report_tables import CURVE_SCHEMA, FACTS_SCHEMA
 from recsys.settings import ModelsSettings
 
-__all__ = ["FEATURES", "UNLEARNED", "Blend", "BlendParameters", "Trained", "learn_and_train", "parameters_of", "train"]
+__all__ = [
+    "CURVE_SCHEMA",
+    "FEATURES",
+    "HOME_SCHEMA",
+    "LEARNED_SCHEMA",
+    "UNLEARNED",
+    "Blend",
+    "BlendParameters",
+    "Trained",
+    "learn_and_train",
+    "parameters_of",
+    "train",
+]
+
+HOME_SCHEMA: Mapping[str, type[pl.DataType]] = {"part": pl.String, "parent": pl.String, "listeners": pl.Int64}
+LEARNED_SCHEMA: Mapping[str, type[pl.DataType]] = {
+    "train_rows": pl.Int64,
+    "own_model": pl.Boolean,
+    "gate_open": pl.Boolean,
+    "own_weight": pl.Float64,
+    "gate_gain": pl.Float64,
+    "learned_order": pl.Boolean,
+}
+CURVE_SCHEMA: Mapping[str, type[pl.DataType]] = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64}
 
 
 @dataclass(frozen=True)
@@ -127,5 +149,5 @@ def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.
             "gate_gain": pl.Series(gains, dtype=pl.Float64).fill_nan(None),
             "learned_order": ~served.summed[: places.parts] & (served.trees is not None),
         },
-        schema=FACTS_SCHEMA,
+        schema={**HOME_SCHEMA, **LEARNED_SCHEMA},
     )

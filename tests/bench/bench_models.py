@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 from support.listening import world
 
-from recsys.models.evaluation import evaluate
-from recsys.models.report_tables import MODELS
+from recsys.models.evaluation.evaluation import evaluate
+from recsys.models.evaluation.report_tables import MODELS
 from recsys.schemas import Contributions
 from recsys.settings import load_settings
 from recsys.weights import FULL

@@ -25,7 +25,7 @@ from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.geography.atlas import countries
-from recsys.models.baselines import RecentRegion
+from recsys.models.evaluation.baselines import RecentRegion
 from recsys.models.interactions import gather, heard_later, nights
 from recsys.models.metrics import ndcg_at_10, rank
 from recsys.serving.lists.personal_items import BECAUSE

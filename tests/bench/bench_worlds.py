@@ -25,10 +25,10 @@ from pipelines.sample.listeners import FAVOURITE_SHARES
 from pipelines.sample.tastes import probabilities
 from recsys.arrivals.permission import still_allowed
 from recsys.geography.atlas import countries
-from recsys.models.evaluation import evaluate
+from recsys.models.evaluation.evaluation import evaluate
+from recsys.models.evaluation.report_tables import MODELS
 from recsys.models.interactions import Interactions, gather, heard_later, trained
 from recsys.models.metrics import Lists, ndcg_at_10, rank
-from recsys.models.report_tables import MODELS
 from recsys.settings import load_settings
 from recsys.workspace import Workspace, listener_of
 

@@ -14,7 +14,7 @@ from pipelines import __main__ as command_line
 from pipelines.mlflow.model_registry import Registry
 from pipelines.sample import write_world
 from recsys.geography.atlas import Atlas
-from recsys.models.report_tables import MODELS, metric_keys
+from recsys.models.evaluation.report_tables import MODELS, metric_keys
 from recsys.workspace import listener_of
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from recsys.models.beyond_accuracy import coverage, gini, overlap, stability
-from recsys.models.bootstrap import paired
+from recsys.models.evaluation.beyond_accuracy import coverage, gini, overlap, stability
+from recsys.models.evaluation.bootstrap import paired
 from recsys.models.metrics import (
     CUTS,
     LENGTH,

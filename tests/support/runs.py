@@ -11,7 +11,7 @@ from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import LoggedRun, Registry
 from recsys.cells import evaluations
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
-from recsys.models.report_tables import LISTENER_SCHEMA, MODELS
+from recsys.models.evaluation.report_tables import LISTENER_SCHEMA, MODELS
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

@@ -5,7 +5,7 @@ import pytest
 from support.checkerboard import settings
 from support.listening import contributions
 
-from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
+from recsys.models.evaluation.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
 from recsys.models.interactions import Interactions, gather
 
 # Tracks by column: x, y, z. Home of a and b is P, of c and d is Q; e's is unknown.

@@ -5,8 +5,8 @@ import pytest
 from support.checkerboard import settings
 from support.listening import contributions
 
-from recsys.models import beyond_accuracy
-from recsys.models.beyond_accuracy import Background
+from recsys.models.evaluation import beyond_accuracy
+from recsys.models.evaluation.beyond_accuracy import Background
 from recsys.models.interactions import Interactions, gather
 from recsys.models.metrics import LENGTH, NOTHING, Lists
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.models.bootstrap import Difference, paired
+from recsys.models.evaluation.bootstrap import Difference, paired
 
 
 def column(*values: float) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_columns_are_measured_on_the_same_draws_and_blocks_change_nothing(monkey
     values = np.random.default_rng(8).normal(size=(50, 1))
     once = paired(np.hstack([values, values + 1]), resamples=200)
     assert once[1].low == pytest.approx(once[0].low + 1)
-    monkeypatch.setattr("recsys.models.bootstrap._DRAWS_AT_ONCE", 500)
+    monkeypatch.setattr("recsys.models.evaluation.bootstrap._DRAWS_AT_ONCE", 500)
     again = paired(values, resamples=200)
     assert again[0].high == pytest.approx(once[0].high, abs=0.05)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from recsys.models.disclosure import may_be_told
+from recsys.models.evaluation.disclosure import may_be_told
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from support.checkerboard import checkerboard
 from support.listening import FIRST_NIGHT, contributions, world
 
-from recsys.models.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
-from recsys.models.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
+from recsys.models.evaluation.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
+from recsys.models.evaluation.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
 from recsys.schemas import Figures, at_border
 from recsys.settings import ModelsSettings, load_settings

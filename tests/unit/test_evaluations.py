@@ -13,7 +13,7 @@ from support.runs import figures, listener
 from pipelines.privacy.forget import forget
 from recsys.cells import evaluations
 from recsys.errors import InputError
-from recsys.models.report_tables import LISTENER_SCHEMA, MODELS
+from recsys.models.evaluation.report_tables import LISTENER_SCHEMA, MODELS
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 

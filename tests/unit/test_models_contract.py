@@ -7,8 +7,8 @@ import pytest
 from support.checkerboard import SIZE, checkerboard, settings
 from threadpoolctl import threadpool_limits
 
-from recsys.models.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
 from recsys.models.collaborative import UNLEARNED, BlendParameters, train
+from recsys.models.evaluation.baselines import ItemNeighbours, PopularRegion, PopularWorld, RecentRegion, fit_baselines
 from recsys.models.interactions import Interactions, gather
 from recsys.models.metrics import Model, top
 from recsys.models.regional import fit, fit_alone

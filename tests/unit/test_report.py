@@ -16,8 +16,8 @@ from pipelines.report.maps import draw_map
 from pipelines.report.page import regional_gains, render
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas, load_atlas
-from recsys.models.evaluation import Evaluation, evaluate
-from recsys.models.report_tables import MODELS
+from recsys.models.evaluation.evaluation import Evaluation, evaluate
+from recsys.models.evaluation.report_tables import MODELS
 from recsys.settings import load_settings
 
 NIGHT = date(2026, 3, 1)

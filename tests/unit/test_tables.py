@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from support.listening import contributions
 
-from recsys.models.evaluation import evaluate
-from recsys.models.report_tables import below
+from recsys.models.evaluation.evaluation import evaluate
+from recsys.models.evaluation.report_tables import below
 from recsys.settings import load_settings
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from recsys.models import report_tables
-from recsys.models.baselines import fit_baselines
-from recsys.models.beyond_accuracy import Background, stability
 from recsys.models.cold_start import rank_cold, strangers
-from recsys.models.collaborative import FEATURES, Trained, learn_and_train
+from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_and_train
+from recsys.models.evaluation import report_tables
+from recsys.models.evaluation.baselines import fit_baselines
+from recsys.models.evaluation.beyond_accuracy import Background, stability
+from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
-from recsys.models.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
 from recsys.settings import ModelsSettings
 
@@ -43,11 +43,11 @@ class Evaluation:
     Parameters
     ----------
     metrics : mapping of str to float
-        By the keys of :func:`~recsys.models.report_tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
+        By the keys of :func:`~.report_tables.metric_keys`: ``MODEL.METRIC`` over all test listeners,
         ``MODEL.macro_METRIC``, the mean over regions, ``MODEL.worst_METRIC``, that over the worst tenth of regions,
         with tracks that a listener heard before taken out of lists and truth; ``MODEL.with_heard_...``, all the same
         with them left in. ``blend_minus.MODEL.METRIC`` and its ``_low``, ``_high`` and ``_relative`` compare, and
-        ``regions.`` counts regions that are served worse; see :func:`~recsys.models.report_tables.below`. NaN for what
+        ``regions.`` counts regions that are served worse; see :func:`~.report_tables.below`. NaN for what
         could not be measured; empty when nothing could.
     by_part : polars.DataFrame
         One row per part with enough listeners: ``part``, the facts of its models, and ``MODEL.METRIC``.
@@ -55,7 +55,7 @@ class Evaluation:
         One row per model and number of past listens. Those of 0 are no part of any other number: they are ranked by
         what they would get on their first day, and most models have nothing for them.
     comparisons : polars.DataFrame
-        See :func:`~recsys.models.report_tables.compare`.
+        See :func:`~recsys.models.evaluation.report_tables.compare`.
     listeners : polars.DataFrame
         Schema :class:`~recsys.schemas.Figures`, one row a test listener, by which two runs on the same data are
         compared in pairs: for the private store, and for nothing that is logged.
@@ -258,7 +258,7 @@ def _nothing(note: str) -> Evaluation:
         report_tables.LISTENER_SCHEMA,
     )
     by_part, by_history, comparisons, listeners = (pl.DataFrame(schema=schema) for schema in schemas)
-    facts, curve = by_part.select("part"), pl.DataFrame(schema=report_tables.CURVE_SCHEMA)
+    facts, curve = by_part.select("part"), pl.DataFrame(schema=CURVE_SCHEMA)
     return Evaluation({}, by_part, by_history, comparisons, listeners, facts, curve, {}, {}, {}, note)
 
 

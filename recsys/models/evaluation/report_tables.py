@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from recsys.models import beyond_accuracy
-from recsys.models.beyond_accuracy import THIRDS, Background
-from recsys.models.bootstrap import Difference, paired
-from recsys.models.disclosure import may_be_told
+from recsys.models.collaborative import HOME_SCHEMA, LEARNED_SCHEMA
+from recsys.models.evaluation import beyond_accuracy
+from recsys.models.evaluation.beyond_accuracy import THIRDS, Background
+from recsys.models.evaluation.bootstrap import Difference, paired
+from recsys.models.evaluation.disclosure import may_be_told
 from recsys.models.interactions import IntArray, Interactions
 from recsys.models.metrics import CUTS, BoolArray, Lists, Values, average_precision, ndcg, recall, reciprocal_rank
 from recsys.schemas import Figures
@@ -388,9 +389,9 @@ _LEARNED = {
 }
 FACTS_SCHEMA: Mapping[str, type[pl.DataType]] = {**_HOME, **_LEARNED}
 PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
-    **_HOME,
+    **HOME_SCHEMA,
     "test_listeners": pl.Int64,
-    **_LEARNED,
+    **LEARNED_SCHEMA,
     **{f"{model}.{name}": pl.Float64 for model in MODELS for name in _SHORT_OF_KINDS},
     **{f"{_minus(model)}.ndcg_at_10{end}": pl.Float64 for model, end in _ENDS},
 }
@@ -408,4 +409,3 @@ COMPARISON_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "over": pl.String,
     **dict.fromkeys(("difference", "low", "high", "relative"), pl.Float64),
 }
-CURVE_SCHEMA: Mapping[str, type[pl.DataType]] = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64}

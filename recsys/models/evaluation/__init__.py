@@ -1,0 +1,1 @@
+"""How good the models are: against what, by which tables, and how sure that is."""
