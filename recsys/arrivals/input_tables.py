@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from recsys.errors import InputError
+from recsys.printable import names
 from recsys.schemas import READ_FAILURES
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -148,7 +149,7 @@ def scan(file: TableFile, *, table: Table) -> pl.LazyFrame:
     mistyped = sorted(name for name, dtype in found.items() if name in table.columns and not _fits(table, name, dtype))
     if missing or unexpected or mistyped:
         wrong = {"missing": missing, "unexpected": unexpected, "of a wrong type": mistyped}
-        listed = "; ".join(f"{fault}: {', '.join(names)}" for fault, names in wrong.items() if names)
+        listed = "; ".join(f"{fault}: {names(some, known=table.columns)}" for fault, some in wrong.items() if some)
         raise InputError(f"{file.path} has columns that do not fit ({listed})", hint=_expected(table))
     absent = [pl.lit(None, pl.String).alias(name) for name in table.columns if name not in found]
     return _open(file.path, columns=tuple(found)).with_columns(absent).select(table.columns.keys())

@@ -92,7 +92,7 @@ CASES = [
     (unknown_purposes, "unknown_purpose"),
     (repeated_track, TRACKS[3]),
     (truncated_parquet, "listens.parquet"),
-    (unexpected_column, "singer_id"),
+    (unexpected_column, "1 column that is not known"),
 ]
 
 
