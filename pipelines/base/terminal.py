@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from rich import box
@@ -19,6 +19,9 @@ from recsys.errors import RecsysError
 from recsys.printable import printable
 from recsys.serving.lists.responses import Chart
 from recsys.serving.snapshot.place_lists import Item
+
+if TYPE_CHECKING:
+    from recsys.arrivals.input_tables import Counts
 
 Thing = TypeVar("Thing")
 
@@ -60,6 +63,12 @@ def tell(what: str, **facts: object) -> None:
     """Log what was done where no progress is shown: in a pipe."""
     if not progress_console.is_terminal:
         log.info(what, **facts)
+
+
+def warn_of(counts: "Counts") -> None:
+    """Log which rows were set aside, by reason, and where the first of each is; nothing of what they hold."""
+    for reason, rows in counts.bad.items():
+        log.warning("rows set aside", of=counts.what, reason=reason, rows=rows, first=counts.first.get(reason, ""))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.terminal import log
+from pipelines.base.terminal import log, warn_of
 from recsys.arrivals import permission
 from recsys.arrivals.input_tables import files_of
 from recsys.consents.log import Entry, consent_log
@@ -33,6 +33,7 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     """
     key = workspace.listener_key()
     read = read_consents(file, key=key, settings=settings)
+    warn_of(read.counts)
     known = _Known(settings.consents.in_force)
     new = consent_log(workspace, settings=settings.consents).append(
         known.count(read.entries), digest=_digest(file, key)
