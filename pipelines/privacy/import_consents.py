@@ -33,7 +33,6 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     """
     key = workspace.listener_key()
     read = read_consents(file, key=key, settings=settings)
-    warn_of(read.counts)
     known = _Known(settings.consents.in_force)
     new = consent_log(workspace, settings=settings.consents).append(
         known.count(read.entries), digest=_digest(file, key)
@@ -45,7 +44,9 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
 
 def read_consents(file: Path, *, key: bytes, settings: Settings) -> permission.ReadConsents:
     """Read and check a consents file, without changing the log."""
-    return permission.read_entries(file, key=key, max_bad_share=settings.arrivals.max_bad_share)
+    read = permission.read_entries(file, key=key, max_bad_share=settings.arrivals.max_bad_share)
+    warn_of(read.counts)
+    return read
 
 
 class _Known:

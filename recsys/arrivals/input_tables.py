@@ -214,13 +214,14 @@ def scan(file: TableFile, *, table: Table) -> pl.LazyFrame:
 
 def read(files: Sequence[TableFile], *, table: Table) -> pl.LazyFrame:
     """Return the parsed rows of several files, with the columns ``fault`` and ``at_row``."""
-    parts = [located(parse(scan(file, table=table), kinds=table.columns), file, of=files) for file in files]
+    parsed = (parse(scan(file, table=table), kinds=table.columns) for file in files)
+    parts = [located(rows, number=number) for number, rows in enumerate(parsed)]
     return pl.concat(parts) if parts else empty(table)
 
 
-def located(rows: pl.LazyFrame, file: TableFile, *, of: Sequence[TableFile]) -> pl.LazyFrame:
-    """Replace ``row``, which counts in its file, by ``at_row``, which counts in all files of a table."""
-    return rows.with_columns((pl.col(ROW) + of.index(file) * _FILE).alias(AT)).drop(ROW)
+def located(rows: pl.LazyFrame, *, number: int) -> pl.LazyFrame:
+    """Replace ``row``, which counts in the file of this number, by ``at_row``, which counts in all files of a table."""
+    return rows.with_columns((pl.col(ROW) + number * _FILE).alias(AT)).drop(ROW)
 
 
 def empty(table: Table) -> pl.LazyFrame:

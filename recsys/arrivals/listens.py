@@ -228,13 +228,14 @@ def _flat_files(source: Path) -> tuple[TableFile, ...]:
 
 
 def _partition(files: Sequence[TableFile]) -> pl.LazyFrame:
-    return _together([input_tables.located(parse(_scan(f), kinds=_TABLE.columns), f, of=files) for f in files])
+    parsed = (parse(_scan(file), kinds=_TABLE.columns) for file in files)
+    return _together([input_tables.located(rows, number=number) for number, rows in enumerate(parsed)])
 
 
 def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> pl.LazyFrame:
-    held = [file for file in files if _holds(_tally(file, now=now), night, days=days)]
-    parts = ((file, _of_night(_scan(file), night, days=days, now=now)) for file in held)
-    return _together([input_tables.located(rows, file, of=files) for file, rows in parts])
+    held = [(number, file) for number, file in enumerate(files) if _holds(_tally(file, now=now), night, days=days)]
+    parts = ((number, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
+    return _together([input_tables.located(rows, number=number) for number, rows in parts])
 
 
 def _holds(tally: Mapping[date | None, int], night: date, *, days: _Days) -> bool:

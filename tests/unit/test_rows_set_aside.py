@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import h3
 import polars as pl
@@ -13,7 +14,7 @@ from support.arriving import CATALOGUE, KEY, LISBON, LISBON_CELL, NIGHT, NOON, N
 
 from recsys.arrivals import input_tables, text_files
 from recsys.arrivals.catalogue import read_catalogue
-from recsys.arrivals.listens import CheckedNight, check_share, nights, read_night
+from recsys.arrivals.listens import REASONS, CheckedNight, check_share, nights, read_night
 from recsys.arrivals.permission import read_entries
 from recsys.errors import InputError, NotReadyError
 
@@ -92,6 +93,11 @@ def test_lines_are_counted_over_blocks(tmp_path: Path, monkeypatch: pytest.Monke
     assert (found.rows, found.first) == (41, {"malformed_line": f"line 23 of {tmp_path}/listens.csv"})
     source = written(tmp_path / "listens.ndjson", *[JSON] * 20, "", "ana,t1", *[JSON] * 20)
     assert read(source).counts().first == {"malformed_line": f"line 22 of {source}"}
+
+
+@pytest.mark.parametrize("reason", [*REASONS, "impossible_time", "missing_title"])
+def test_every_reason_is_explained(reason: str) -> None:
+    assert f"`{reason}`" in (Path(__file__).parents[2] / "docs/input.md").read_text()
 
 
 def test_an_empty_part_has_no_row(tmp_path: Path) -> None:
@@ -265,6 +271,24 @@ def test_a_file_that_changes_while_it_is_read_stops_the_night(
         pass
 
 
+@pytest.mark.parametrize("name", ["listens.csv", "listens.ndjson"])
+def test_a_text_that_is_cut_under_the_reader_is_no_crash(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_listens(tmp_path / name, [listen(user_id=f"user-{i}") for i in range(5000)])
+    night, next_block, blocks = read(source), text_files._next, iter(range(100))
+
+    def read_and_cut(file: IO[bytes]) -> bytes:
+        if next(blocks) == 1:
+            cut(source)
+        return next_block(file)
+
+    monkeypatch.setattr(text_files, "_BLOCK", 10_000)
+    monkeypatch.setattr(text_files, "_next", read_and_cut)
+    with pytest.raises(NotReadyError, match="changed while it was read"):
+        night.counts()
+
+
 def test_consents_that_change_between_check_and_import_are_refused(tmp_path: Path) -> None:
     good = [f"user-{i},local_trends,given,2026-03-01T00:00:00Z,1" for i in range(30)]
     source = written(tmp_path / "consents.csv", CONSENTS, *good)
@@ -312,6 +336,6 @@ def test_a_place_is_told_by_file_and_line() -> None:
     file = input_tables.TableFile(Path("in/part-00001.csv"), Path("in"), 1, 1)
     other = input_tables.TableFile(Path("in/part-00000.parquet"), Path("in"), 1, 1)
     frame = pl.LazyFrame({"row": [5]}, schema={"row": pl.UInt64})
-    at = input_tables.located(frame, file, of=(other, file)).collect()["at_row"][0]
+    at = input_tables.located(frame, number=1).collect()["at_row"][0]
     assert input_tables.where(at, files=(other, file)) == "line 5 of in/part-00001.csv"
     assert input_tables.where(7, files=(other, file)) == "row 7 of in/part-00000.parquet"
