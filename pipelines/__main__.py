@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from pipelines.base.terminal import chart_table, configure_logging, print_table, say_error, say_where
 from recsys.errors import RecsysError, UsageError
+from recsys.printable import escaped, printable
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
 
@@ -426,7 +427,16 @@ def main() -> None:
     try:
         summary = app(sys.argv[1:], exit_on_error=False, result_action="return_value")
     except CycloptsError as error:  # which cyclopts has shown on standard error
-        print(_line({"status": "failed", "problem": UsageError.problem, "message": str(error), "hint": "Try --help."}))
+        print(
+            _line(
+                {
+                    "status": "failed",
+                    "problem": UsageError.problem,
+                    "message": printable(str(error)),
+                    "hint": "Try --help.",
+                }
+            )
+        )
         sys.exit(UsageError.exit_code)
     except RecsysError as error:
         say_error(error)
@@ -486,7 +496,7 @@ def _show_charts(workspace: Workspace) -> None:
 
 
 def _line(summary: dict[str, Any]) -> str:
-    return json.dumps(summary, ensure_ascii=False)
+    return escaped(json.dumps(summary, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,12 @@
     └── SettingsError               78   500  the operator
 
 A message says what was found and what was expected; the hint says what to do. Neither ever holds a position or a
-listener's id: they end in logs, on terminals and in answers.
+listener's id: they end in logs, on terminals and in answers. They are made printable here, whatever was put in them.
 """
 
 from typing import ClassVar
+
+from recsys.printable import printable
 
 
 class RecsysError(Exception):
@@ -44,9 +46,9 @@ class RecsysError(Exception):
     problem: ClassVar[str] = "internal"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(printable(message))
+        self.message = printable(message)
+        self.hint = printable(hint)
 
 
 class InputError(RecsysError):

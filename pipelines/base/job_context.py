@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.base.terminal import warn_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
@@ -68,7 +69,9 @@ class JobContext:
     @cached_property
     def catalogue(self) -> pl.DataFrame:
         """The tracks."""
-        return read_catalogue(self.sources.catalogue)
+        found = read_catalogue(self.sources.catalogue, max_bad_share=self.settings.arrivals.max_bad_share)
+        warn_of(found.counts)
+        return found.tracks
 
     @cached_property
     def consents(self) -> ConsentLog:

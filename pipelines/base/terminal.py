@@ -2,10 +2,10 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from rich import box
@@ -16,12 +16,24 @@ from rich.text import Text
 
 from recsys.artifacts.list_candidates import RISING
 from recsys.errors import RecsysError
+from recsys.printable import printable
 from recsys.serving.lists.responses import Chart
 from recsys.serving.snapshot.place_lists import Item
 
+if TYPE_CHECKING:
+    from recsys.arrivals.input_tables import Counts
+
 Thing = TypeVar("Thing")
 
-progress_console = Console(stderr=True)
+
+class _Plain(Console):
+    """A console on which text is text: what is in brackets or between colons is shown, control characters are not."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text), **{**how, "markup": False, "emoji": False})
+
+
+progress_console = _Plain(stderr=True)
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -33,6 +45,7 @@ def configure_logging() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _printable,
             renderer,
         ],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -52,13 +65,19 @@ def tell(what: str, **facts: object) -> None:
         log.info(what, **facts)
 
 
+def warn_of(counts: "Counts") -> None:
+    """Log which rows were set aside, by reason, and where the first of each is; nothing of what they hold."""
+    for reason, rows in counts.bad.items():
+        log.warning("rows set aside", of=counts.what, reason=reason, rows=rows, first=counts.first.get(reason, ""))
+
+
 @contextmanager
 def step(what: str) -> Iterator[None]:
     """Show on a terminal that something is going on; log it in a pipe."""
     if progress_console.is_terminal:
         with progress_console.status(what):
             yield
-        progress_console.print(f"[green]✓[/] {what}")
+        progress_console.print(Text.assemble(("✓", "green"), f" {what}"))
     else:
         tell(what)
         yield
@@ -77,6 +96,11 @@ def say_where(error: BaseException) -> None:
     for frame in traceback.extract_tb(error.__traceback__):
         progress_console.print(Text(f"  {Path(frame.filename).name}:{frame.lineno} in {frame.name}"))
     progress_console.print("Its message is not shown, because it may quote the input.")
+
+
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Make printable what a log line tells."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def chart_table(answer: Chart) -> Table:
@@ -110,9 +134,9 @@ def chart_table(answer: Chart) -> Table:
 
 def print_table(table: Table) -> None:
     """Print a table on standard output: styled on a terminal, wide and plain in a pipe."""
-    console = Console(file=sys.stdout)
+    console = _Plain(file=sys.stdout)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, width=120, no_color=True, highlight=False)
+        console = _Plain(file=sys.stdout, width=120, no_color=True, highlight=False)
     console.print(table)
 
 

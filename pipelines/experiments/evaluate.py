@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
@@ -131,11 +132,11 @@ def models_table(metrics: Mapping[str, float], *, title: str) -> Table:
     return table
 
 
-def _cell(column: Mapping[str, float], model: str) -> str:
+def _cell(column: Mapping[str, float], model: str) -> Text:
     value = column.get(model)
     if value is None:
-        return "–"
-    return f"[bold]{value:.4f}[/]" if value == max(column.values()) else f"{value:.4f}"
+        return Text("–")
+    return Text(f"{value:.4f}", style="bold" if value == max(column.values()) else "")
 
 
 def _rows(job: JobContext) -> pl.DataFrame:

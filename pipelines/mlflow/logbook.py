@@ -14,6 +14,7 @@ from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow.tracking import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
+from recsys.arrivals.input_tables import files_of
 from recsys.geography.atlas import Atlas
 from recsys.models.collaborative import FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
@@ -28,9 +29,14 @@ def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
     """Log the digests of what was read: the listens of the nights, if there are any, the catalogue, the consents."""
     if nights:
         run.dataset("listens", digest_of(listens_files(sources.listens, nights=nights)))
-    run.dataset("catalogue", digest(sources.catalogue))
+    run.dataset("catalogue", _digest(sources.catalogue))
     if sources.consents:
-        run.dataset("consents", digest(sources.consents))
+        run.dataset("consents", _digest(sources.consents))
+
+
+def _digest(source: Path) -> str:
+    """Return the digest of a file, or one over those of a folder."""
+    return digest(source) if source.is_file() else digest_of([file.path for file in files_of(source)])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
-from pipelines.base.terminal import followed, log, step, tell
+from pipelines.base.terminal import followed, log, step, tell, warn_of
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook, tracking
@@ -26,7 +26,7 @@ from pipelines.privacy.nightly_audit import audit_release
 from pipelines.privacy.write_privacy_account import write_account
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
-from recsys.arrivals.listens import REASONS, check_share, read_night
+from recsys.arrivals.listens import REASONS, CheckedNight, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
@@ -130,9 +130,9 @@ def run_night(job: JobContext, night: date) -> Counts:
     """
     settings, store, key = job.settings, job.store, job.listener_key
     arrived, tally = _checked(job, night)
-    allowed = keep_allowed(arrived, permissions=job.permissions, key=key)
+    allowed = keep_allowed(arrived.listens, permissions=job.permissions, key=key)
     coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
-    with store.bucketed(coarse) as buckets:
+    with arrived.unchanged(), store.bucketed(coarse) as buckets:
         after = _last_released(job)
         bounded = ((some, _bounded(job, night, some, rows, after=after)) for some, rows in buckets)
         store.write_night(night, bounded, after=after)
@@ -235,11 +235,13 @@ def _draw(job: JobContext) -> Draw:
     )
 
 
-def _checked(job: JobContext, night: date) -> tuple[pl.LazyFrame, Counts]:
-    """Return a night's good rows, unread, and the tally of all, or stop where too many are bad."""
+def _checked(job: JobContext, night: date) -> tuple[CheckedNight, Counts]:
+    """Return a night's rows, unread, and the tally of all, or stop where too many are bad."""
     settings = job.settings.arrivals
     checked = read_night(job.sources.listens, night, catalogue=job.catalogue, now=job.now)
-    return checked.listens, check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+    tally = check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+    warn_of(tally)
+    return checked, tally
 
 
 def _candidates(job: JobContext, night: date) -> Candidates:

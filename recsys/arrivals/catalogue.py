@@ -1,59 +1,80 @@
 """Read the catalogue: which tracks can be played, what they are called, and by whom they are."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from recsys.arrivals import input_tables
-from recsys.arrivals.input_tables import Kind
+from recsys.arrivals.input_tables import AT, Counts
+from recsys.arrivals.parsing import FAULT, Kind
 from recsys.errors import InputError
+from recsys.printable import given
 from recsys.schemas import Catalogue, at_border
 
 _TABLE = input_tables.Table(
     required={"track_id": Kind.TEXT, "title": Kind.TEXT, "artist_id": Kind.TEXT, "artist": Kind.TEXT},
     optional={"released": Kind.DATE},
 )
-_EXAMPLES = 3
+_ONE = 1  # row that may always be bad: a share of a small catalogue says nothing
 
 
-def read_catalogue(source: Path) -> pl.DataFrame:
+@dataclass(frozen=True)
+class ReadCatalogue:
+    """The tracks of a catalogue, and how many rows were set aside.
+
+    Parameters
+    ----------
+    tracks : polars.DataFrame
+        Schema :class:`recsys.schemas.Catalogue`, sorted by ``track_id``; ``released`` is null where it is absent or no
+        date.
+    counts : Counts
+        Rows, and bad rows by reason: ``malformed_line``, ``missing_track_id``, ``missing_title``,
+        ``missing_artist_id``, ``missing_artist``.
+    """
+
+    tracks: pl.DataFrame
+    counts: Counts
+
+
+def read_catalogue(source: Path, *, max_bad_share: float) -> ReadCatalogue:
     """Read and check the whole catalogue.
 
     Parameters
     ----------
     source : Path
         A Parquet, CSV (also .gz) or NDJSON file, or a folder of them.
-
-    Returns
-    -------
-    polars.DataFrame
-        Schema :class:`recsys.schemas.Catalogue`, sorted by ``track_id``; ``released`` is null where it is absent or no
-        date.
+    max_bad_share : float
+        Share of rows, 0 to 1; a single row may be bad in any case.
 
     Raises
     ------
     InputError
-        If it cannot be read, a column is missing or unexpected, it holds no track, a text is missing, or a track is
-        there twice. The message says how many and names up to three tracks.
+        If it cannot be read, a column is missing or unexpected, it holds no track, too many rows are bad, or a track
+        is there twice. The message says how many, and where the first is.
+    NotReadyError
+        If a file changed while it was read.
     """
     files = input_tables.files_of(source)
-    with input_tables.reading(source):
-        parts = [input_tables.parse(input_tables.scan(file, table=_TABLE), table=_TABLE).collect() for file in files]
-    tracks = pl.concat([input_tables.empty(_TABLE).collect(), *parts]).sort("track_id", maintain_order=True)
+    checked = input_tables.read(files, table=_TABLE).with_columns(_reason().alias("reason"))
+    with input_tables.reading(*files):
+        rows = checked.collect()
+    counts = input_tables.count(rows.lazy(), what=f"the catalogue {given(source)}", files=files)
+    if counts.rows - counts.good > _ONE:
+        counts.within(max_bad_share)
+    tracks = rows.filter(pl.col("reason").is_null()).sort("track_id", maintain_order=True)
     if tracks.is_empty():
-        raise InputError(f"the catalogue {source} holds no track", hint="Deliver the catalogue and run again.")
-    for name in _TABLE.required:
-        _refuse(tracks.filter(pl.col(name).is_null()), f"without {name}", source=source)
-    _refuse(
-        tracks.filter(pl.col("track_id").is_duplicated()), "with a track_id that is not theirs alone", source=source
-    )
-    return at_border(tracks, Catalogue)
-
-
-def _refuse(wrong: pl.DataFrame, fault: str, *, source: Path) -> None:
-    if not wrong.is_empty():
-        examples = wrong["track_id"].drop_nulls().unique(maintain_order=True).head(_EXAMPLES).to_list()
-        named = f", such as {', '.join(examples)}" if examples else ""
+        raise InputError(f"{counts.what} holds no track", hint=f"Deliver the catalogue and run again. {counts.hint}")
+    twice = tracks.filter(pl.col("track_id").is_duplicated())
+    if not twice.is_empty():
+        first = input_tables.where(int(twice[AT].min()), files=files)  # type: ignore[arg-type]
         raise InputError(
-            f"the catalogue {source} has {len(wrong)} rows {fault}{named}", hint="Correct the catalogue and run again."
+            f"{counts.what} has {len(twice)} rows with a track_id that is not theirs alone, the first in {first}",
+            hint="Correct the catalogue and run again.",
         )
+    return ReadCatalogue(at_border(tracks.select(_TABLE.columns.keys()), Catalogue), counts)
+
+
+def _reason() -> pl.Expr:
+    absent = (pl.when(pl.col(name).is_null()).then(pl.lit(f"missing_{name}")) for name in _TABLE.required)
+    return pl.coalesce(pl.col(FAULT), *absent)

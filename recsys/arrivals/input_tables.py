@@ -1,33 +1,31 @@
 """Read any table of section 3.1 lazily: find its files, scan each format, parse each column, count misfits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum, auto
 from functools import lru_cache
-from glob import escape
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from recsys.errors import InputError
+from recsys.arrivals import text_files
+from recsys.arrivals.parsing import Kind, fits, parse
+from recsys.arrivals.text_files import MALFORMED, ROW
+from recsys.errors import InputError, NotReadyError
+from recsys.printable import given, names, place
 from recsys.schemas import READ_FAILURES
 
-INSTANT = pl.Datetime("us", "UTC")
+AT = "at_row"
+"""The column that tells where a row stands: its file's number, then its line (of Parquet: its row)."""
 
-_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".ndjson")
+_SUFFIXES = (".parquet", *text_files.SUFFIXES)
 _HINT = "A table is Parquet, CSV (also .gz) or NDJSON: one file, a folder of files, or a folder of date=YYYY-MM-DD/."
-
-
-class Kind(Enum):
-    """How the values of a column are read, whatever type the file gives them."""
-
-    TEXT = auto()
-    INSTANT = auto()
-    NUMBER = auto()
-    DATE = auto()
+_NO_HEADER = (
+    "Is the header line missing, do lines end with a CR alone, is the file in UTF-16, or is it another one? "
+    "Names that are not known are not shown, because they may be values of a row."
+)
+_KINDS = "Ids are text or whole numbers, times ISO 8601 text or timestamps (not seconds since 1970), cells H3."
+_FILE = 1 << 40  # more rows than a file has
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,57 @@ class Table:
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file as it is now: what is remembered of it is forgotten when its size or time changes."""
+    """One file as it is now: what is remembered of it is forgotten when its size or time changes.
+
+    Parameters
+    ----------
+    path, source : Path
+        The file, and what was named on the command line or found there, in which it lies.
+    size : int
+        Bytes.
+    modified : int
+        Nanoseconds since 1970.
+    """
 
     path: Path
+    source: Path
     size: int
     modified: int
 
+    def __str__(self) -> str:
+        """Return where it lies, for messages."""
+        return place(self.path, source=self.source)
 
-DAYLESS = ("unparsable_time", "future_time")  # why a row of a flat input belongs to no night
+    @property
+    def is_text(self) -> bool:
+        """Whether its rows are lines."""
+        return self.path.name.lower().endswith(text_files.SUFFIXES)
+
+    def confirm_unchanged(self) -> None:
+        """Raise a NotReadyError (exit 75) where the file is not as it was when it was found."""
+        if not self.path.is_file() or _found(self.path, source=self.source) != self:
+            raise NotReadyError(
+                f"{self} changed while it was read", hint="Run again when the delivery is complete: nothing was taken."
+            )
+
+
+DAYLESS = (  # why a row of a flat input belongs to no night
+    "malformed_line",
+    "time_is_a_number",
+    "unparsable_time",
+    "future_time",
+    "outside_catalogue_years",
+    "far_from_other_nights",
+)
+_SUSPECTED = {
+    "time_is_a_number": "Times are ISO 8601 text or timestamps: were seconds since 1970 delivered?",
+    "user_id_is_a_float": "A table program made 100.0 of 100: deliver ids as text, and the same in all tables.",
+    "latitude_out_of_range": "Are latitude and longitude swapped?",
+    "longitude_out_of_range": "Are latitude and longitude swapped?",
+    "null_island": "Leave a position that is not known away, instead of 0, 0.",
+    "malformed_line": "A quote inside a field is written twice, and a field with a comma or a quote stands in quotes.",
+    "unknown_track": "Are catalogue and listens of the same day, and their ids written alike?",
+}
 
 
 @dataclass(frozen=True)
@@ -75,12 +116,15 @@ class Counts:
     rows_of_input : int or None
         Where these are the rows of one night of a flat input: all rows of it. Rows without a day are then those of
         many nights, and are judged as a share of all.
+    first : mapping of reason to str
+        Where the first bad row of each reason stands: its line and file, and nothing of what it holds.
     """
 
     what: str
     rows: int
     bad: Mapping[str, int]
     rows_of_input: int | None = None
+    first: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def good(self) -> int:
@@ -101,13 +145,20 @@ class Counts:
         ordered = sorted(self.bad.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{count} {reason}" for reason, count in ordered) or "none"
 
+    @property
+    def hint(self) -> str:
+        """What to do about the bad rows: where they begin, and what the most frequent reason suggests."""
+        most = max(self.bad, key=lambda reason: self.bad[reason], default="")
+        begin = "".join(f" The first {reason} is in {where}." for reason, where in self.first.items())
+        return f"{_SUSPECTED.get(most, '')}{begin}".strip()
+
     def within(self, max_bad_share: float) -> "Counts":
         """Return self, or raise an InputError (exit 65) if more than this share of the rows is bad."""
         if self.bad_share > max_bad_share:
             raise InputError(
                 f"{self.what}: {self.rows - self.good} of {self.rows} rows do not fit, more than the allowed"
                 f" {max_bad_share:.1%} ({self.by_reason})",
-                hint="Correct the input and run again; arrivals.max_bad_share sets the allowed share.",
+                hint=f"Correct the input and run again; arrivals.max_bad_share sets the allowed share. {self.hint}",
             )
         return self
 
@@ -123,35 +174,12 @@ def files_of(source: Path) -> tuple[TableFile, ...]:
         If there is no such path, or something in the folder is not a table.
     """
     if not source.exists():
-        raise InputError(f"there is no {source}", hint="Check the path.")
+        raise InputError(f"there is no {given(source)}", hint="Check the path.")
     paths = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith((".", "_")))
     for path in paths:
-        if not path.is_file() or not path.name.endswith(_SUFFIXES):
-            raise InputError(f"{path} is not a table that can be read", hint=_HINT)
-    return tuple(TableFile(path, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths)
-
-
-def scan(file: TableFile, *, table: Table) -> pl.LazyFrame:
-    """Scan one file as it is: all columns of the table, in its order, with the file's own types.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a column is missing or unexpected (named, never its values), or its type is not
-        of its kind.
-    """
-    found = columns_of(file)
-    if not found:  # NDJSON without lines has no rows and no names
-        return pl.LazyFrame(schema=dict.fromkeys(table.columns, pl.String()))
-    missing = sorted(table.required.keys() - found.keys())
-    unexpected = sorted(found.keys() - table.columns.keys())
-    mistyped = sorted(name for name, dtype in found.items() if name in table.columns and not _fits(table, name, dtype))
-    if missing or unexpected or mistyped:
-        wrong = {"missing": missing, "unexpected": unexpected, "of a wrong type": mistyped}
-        listed = "; ".join(f"{fault}: {', '.join(names)}" for fault, names in wrong.items() if names)
-        raise InputError(f"{file.path} has columns that do not fit ({listed})", hint=_expected(table))
-    absent = [pl.lit(None, pl.String).alias(name) for name in table.columns if name not in found]
-    return _open(file.path, columns=tuple(found)).with_columns(absent).select(table.columns.keys())
+        if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
+            raise InputError(f"{place(path, source=source)} is not a table that can be read", hint=_HINT)
+    return tuple(_found(path, source=source) for path in paths)
 
 
 def columns_of(file: TableFile) -> Mapping[str, pl.DataType]:
@@ -162,118 +190,141 @@ def columns_of(file: TableFile) -> Mapping[str, pl.DataType]:
     InputError
         If the file cannot be read.
     """
-    with reading(file.path):
+    with reading(file):
         return _types(file)
 
 
-def parse(rows: pl.LazyFrame, *, table: Table) -> pl.LazyFrame:
-    """Give every column the type of its kind: String, Datetime in UTC, Float64 or Date.
+def scan(file: TableFile, *, table: Table) -> pl.LazyFrame:
+    """Scan one file as it is: the columns of the table with the file's own types, ``row`` and ``malformed``.
 
-    What is no instant or no date becomes null, what is no number becomes NaN, an empty text becomes null.
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a column is missing or unexpected (which is counted, and never named), or its type
+        is not of its kind.
     """
-    types = rows.collect_schema()
-    return rows.with_columns(
-        _PARSERS[kind](pl.col(name), types[name]).alias(name) for name, kind in table.columns.items()
-    )
+    found = columns_of(file)
+    if not found:  # a text without lines has no rows and no names
+        types = {**dict.fromkeys(table.columns, pl.String()), ROW: pl.UInt64(), MALFORMED: pl.Boolean()}
+        return pl.LazyFrame(schema=types)
+    _check_columns(file, found, table=table)
+    absent = [pl.lit(None, pl.String).alias(name) for name in table.columns if name not in found]
+    return _open(file, columns=tuple(found)).with_columns(absent).select(*table.columns, ROW, MALFORMED)
 
 
-def literal(instant: datetime, *, dtype: pl.DataType) -> pl.Expr:
-    """Return an instant as a literal of a file's own type, so that a filter is decided from the file's statistics."""
-    naive = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
-    return pl.lit(instant.astimezone(UTC).replace(tzinfo=None) if naive else instant).cast(dtype)
+def read(files: Sequence[TableFile], *, table: Table) -> pl.LazyFrame:
+    """Return the parsed rows of several files, with the columns ``fault`` and ``at_row``."""
+    parsed = (parse(scan(file, table=table), kinds=table.columns) for file in files)
+    parts = [located(rows, number=number) for number, rows in enumerate(parsed)]
+    return pl.concat(parts) if parts else empty(table)
+
+
+def located(rows: pl.LazyFrame, *, number: int) -> pl.LazyFrame:
+    """Replace ``row``, which counts in the file of this number, by ``at_row``, which counts in all files of a table."""
+    return rows.with_columns((pl.col(ROW) + number * _FILE).alias(AT)).drop(ROW)
 
 
 def empty(table: Table) -> pl.LazyFrame:
     """Return a parsed table without rows."""
-    return parse(pl.LazyFrame(schema=dict.fromkeys(table.columns, pl.String())), table=table)
+    types = {**dict.fromkeys(table.columns, pl.String()), MALFORMED: pl.Boolean(), AT: pl.UInt64()}
+    return parse(pl.LazyFrame(schema=types), kinds=table.columns).select(*table.columns, "fault", AT)
 
 
-def count(checked: pl.LazyFrame, *, what: str, source: Path) -> Counts:
-    """Count the rows of a frame by its column ``reason`` (null for a good row), in one streaming pass."""
-    with reading(source):
-        tally = checked.group_by("reason").len().collect(engine="streaming")
-    reasons = {reason: int(rows) for reason, rows in tally.sort("reason", nulls_last=True).iter_rows()}
-    rows = sum(reasons.values())
-    reasons.pop(None, None)
-    return Counts(what, rows, reasons)
+def count(checked: pl.LazyFrame, *, what: str, files: Sequence[TableFile]) -> Counts:
+    """Count the rows of a frame by its column ``reason`` (null for a good row), in one streaming pass.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged: the message names it.
+    NotReadyError
+        If a file changed meanwhile.
+    """
+    with reading(*files):
+        tally = checked.group_by("reason").agg(pl.len(), pl.col(AT).min()).collect(engine="streaming")
+    found = {reason: (int(rows), at) for reason, rows, at in tally.sort("reason", nulls_last=True).iter_rows()}
+    rows = sum(rows for rows, _ in found.values())
+    found.pop(None, None)
+    bad = {reason: rows for reason, (rows, _) in found.items()}
+    return Counts(what, rows, bad, first={reason: where(at, files=files) for reason, (_, at) in found.items()})
+
+
+def where(at: int, *, files: Sequence[TableFile]) -> str:
+    """Return where a row stands, by its ``at_row``: ``line 5 of listens.csv``."""
+    file = files[at // _FILE]
+    return f"{'line' if file.is_text else 'row'} {at % _FILE} of {file}"
 
 
 @contextmanager
-def reading(source: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading a file into an InputError that names the file and none of its content."""
+def reading(*files: TableFile) -> Iterator[None]:
+    """Turn what goes wrong in reading into an InputError that names the file and none of its content.
+
+    Raises
+    ------
+    NotReadyError
+        If one of the files changed meanwhile: then whatever was read of it may be half of it.
+    """
     try:
         yield
     except READ_FAILURES:
+        _confirm_unchanged(files)
+        damaged = next((file for file in files if not _is_whole(file)), files[0]) if len(files) > 1 else files[0]
         raise InputError(
-            f"{source} cannot be read: it is cut off, damaged, or not what its name says",
+            f"{damaged} cannot be read: it is cut off, damaged, or not what its name says",
             hint="Deliver the file again, whole; " + _HINT,
         ) from None
+    _confirm_unchanged(files)
 
 
-@lru_cache(maxsize=4096)  # inferring a schema reads the whole of an NDJSON file
-def _types(file: TableFile) -> pl.Schema:
-    if file.path.name.endswith(".ndjson"):
-        names = _lines(file.path, infer_schema_length=None).collect_schema().names() if file.size else []
-        return pl.Schema(dict.fromkeys(names, pl.String()))
-    return _open(file.path).collect_schema()
+def _confirm_unchanged(files: Sequence[TableFile]) -> None:
+    for file in files:
+        file.confirm_unchanged()
 
 
-def _open(path: Path, columns: tuple[str, ...] = ()) -> pl.LazyFrame:
+def _is_whole(file: TableFile) -> bool:
+    try:
+        _open(file, columns=tuple(_types(file))).select(pl.all().null_count()).collect(engine="streaming")
+    except READ_FAILURES:
+        return False
+    return True
+
+
+def _found(path: Path, *, source: Path) -> TableFile:
+    status = path.stat()
+    return TableFile(path, source, status.st_size, status.st_mtime_ns)
+
+
+def _check_columns(file: TableFile, found: Mapping[str, pl.DataType], *, table: Table) -> None:
+    missing = table.required.keys() - found.keys()
+    unexpected = found.keys() - table.columns.keys()
+    mistyped = [name for name, kind in table.columns.items() if name in found and not fits(kind, found[name])]
+    wrong = {"missing": missing, "unexpected": unexpected, "of a wrong type": mistyped}
+    listed = "; ".join(f"{fault}: {names(some, known=table.columns)}" for fault, some in wrong.items() if some)
+    if listed:
+        no_header = f" {_NO_HEADER}" if missing == table.required.keys() else ""
+        raise InputError(f"{file} has columns that do not fit ({listed})", hint=f"{_expected(table)}{no_header}")
+
+
+@lru_cache(maxsize=4096)  # the keys of an NDJSON file are those of all its lines
+def _types(file: TableFile) -> Mapping[str, pl.DataType]:
+    if not file.is_text:
+        return pl.scan_parquet(file.path, hive_partitioning=False, glob=False).collect_schema()
+    found = text_files.columns_of(file.path)
+    if found is None:
+        raise InputError(f"{file} tells no columns: it is no text in UTF-8, or not of its suffix", hint=_HINT)
+    if len(found) > len(set(found)):
+        raise InputError(f"{file} has a column twice", hint="Is the header line missing? " + _HINT)
+    return dict.fromkeys(found, pl.String())
+
+
+def _open(file: TableFile, *, columns: tuple[str, ...]) -> pl.LazyFrame:
     """Scan with the types of a Parquet file, and everything as text where the format has no types."""
-    if path.name.endswith(".parquet"):
-        return pl.scan_parquet(path, hive_partitioning=False, glob=False)
-    if path.name.endswith(".ndjson"):
-        return _lines(path, schema=dict.fromkeys(columns, pl.String()))
-    return pl.scan_csv(path, infer_schema=False, glob=False)
-
-
-def _lines(path: Path, **how: Any) -> pl.LazyFrame:
-    return pl.scan_ndjson(escape(str(path)), **how)  # it has no switch against globbing
-
-
-def _fits(table: Table, name: str, dtype: pl.DataType) -> bool:
-    native = {
-        Kind.TEXT: dtype.is_integer(),
-        Kind.INSTANT: dtype == pl.Datetime,
-        Kind.NUMBER: dtype.is_numeric(),
-        Kind.DATE: any(dtype == day for day in (pl.Date, pl.Datetime)),
-    }
-    return native[table.columns[name]] or any(dtype == text for text in (pl.String, pl.Null, pl.Categorical, pl.Enum))
+    if file.is_text:
+        return text_files.scan(file.path, columns=columns)
+    rows = pl.scan_parquet(file.path, hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
+    return rows.with_columns(pl.col(ROW).cast(pl.UInt64), pl.lit(value=False).alias(MALFORMED))
 
 
 def _expected(table: Table) -> str:
     optional = f" and may have {', '.join(table.optional)}" if table.optional else ""
-    return f"The table has the columns {', '.join(table.required)}{optional}."
-
-
-def _text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:  # noqa: ARG001
-    text = column.cast(pl.String)
-    return pl.when(text != "").then(text)
-
-
-def _number(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    given = _text(column, dtype) if not dtype.is_numeric() else column
-    number = given.cast(pl.Float64, strict=False)
-    return pl.when(given.is_not_null() & number.is_null()).then(float("nan")).otherwise(number)
-
-
-def _instant(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    if not isinstance(dtype, pl.Datetime):
-        return _instant_of_text(column.cast(pl.String))
-    zoned = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column
-    return zoned if dtype == INSTANT else zoned.cast(INSTANT)
-
-
-def _instant_of_text(text: pl.Expr) -> pl.Expr:
-    """Read ISO 8601 with ``Z``, an offset or neither (then UTC), with or without seconds and their fraction."""
-    ended = text.str.strip_chars().str.replace(" ", "T", literal=True).str.replace("[Zz]$", "+00:00")
-    zoned = pl.when(ended.str.contains(r"T.*[+-]\d{2}(:?\d{2})?$")).then(ended).otherwise(ended + "+00:00")
-    formats = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
-    return pl.coalesce(zoned.str.to_datetime(form, time_unit="us", strict=False) for form in formats)
-
-
-def _date(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    return column.cast(pl.Date) if dtype.is_temporal() else column.cast(pl.String).str.to_date("%Y-%m-%d", strict=False)
-
-
-_PARSERS = {Kind.TEXT: _text, Kind.NUMBER: _number, Kind.INSTANT: _instant, Kind.DATE: _date}
+    return f"The table has the columns {', '.join(table.required)}{optional}. {_KINDS}"

@@ -2,23 +2,28 @@
 
 The days of a folder of ``date=YYYY-MM-DD/`` partitions are the partitions' names: every row of a partition belongs to
 its night, and a row of another day is bad. In flat input (a file, or a folder of files) a row belongs to the UTC day of
-its ``played_at``. A row without such a day (its time is missing, unparsable or in the future) is counted with the
-**last night of the input that is over**; where there is none, with yesterday. So every row is counted exactly once.
-Since such rows come from many nights, they are judged as a share of all rows of the input.
+its ``played_at``. A row without such a day (its time is missing, unparsable, in the future, older than any play can
+be, or so far from all others that it is no night of theirs) is counted with the **last night of the input that is
+over**; where there is none, with its first. So every row is counted exactly once. Since such rows come from many
+nights, they are judged as a share of all rows of the input.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
-import polars_h3
 
 from recsys.arrivals import input_tables
-from recsys.arrivals.input_tables import Counts, Kind, TableFile
+from recsys.arrivals.input_tables import Counts, TableFile
+from recsys.arrivals.parsing import EARLIEST, FAULT, FAULTS, INSTANT, Kind, is_float, literal, parse, position_faults
 from recsys.errors import InputError
+from recsys.printable import given, place
 from recsys.schemas import Listens, at_border
 
 _TABLE = input_tables.Table(
@@ -26,11 +31,32 @@ _TABLE = input_tables.Table(
     optional={
         "latitude": Kind.NUMBER,
         "longitude": Kind.NUMBER,
-        "cell": Kind.TEXT,
+        "cell": Kind.CELL,
         "ms_played": Kind.NUMBER,
     },
 )
 _PARTITION = "date="
+_FAR = timedelta(days=92)
+_FEW = 0.01  # share of an input's rows: fewer, and far before all others, are no nights of it
+
+
+@dataclass(frozen=True)
+class _Days:
+    """The nights of a flat input.
+
+    Parameters
+    ----------
+    rows : mapping of date to int
+        In the order of time; the rows without a day are with ``last``.
+    begin : date
+        What is before has no day.
+    last : date
+        The night with which the rows without a day are counted.
+    """
+
+    rows: Mapping[date, int]
+    begin: date
+    last: date
 
 
 @dataclass(frozen=True)
@@ -44,7 +70,9 @@ class CheckedNight:
     source : Path
         Where the rows come from, for messages.
     rows : polars.LazyFrame
-        The columns of :class:`recsys.schemas.Listens` and ``reason``.
+        The columns of :class:`recsys.schemas.Listens`, ``reason`` and ``at_row``.
+    files : sequence of TableFile
+        Where they stand.
     rows_of_input : int or None
         All rows of a flat input; None where the input has partitions.
     """
@@ -52,12 +80,13 @@ class CheckedNight:
     night: date
     source: Path
     rows: pl.LazyFrame
+    files: Sequence[TableFile] = ()
     rows_of_input: int | None = None
 
     @property
     def listens(self) -> pl.LazyFrame:
         """The good rows: a lazy frame of schema :class:`recsys.schemas.Listens`."""
-        good = self.rows.filter(pl.col("reason").is_null()).drop("reason")
+        good = self.rows.filter(pl.col("reason").is_null()).drop("reason", input_tables.AT)
         return at_border(good.with_columns(pl.col("ms_played").cast(pl.Int64)), Listens)
 
     def counts(self) -> Counts:
@@ -67,9 +96,23 @@ class CheckedNight:
         ------
         InputError
             If a file turns out to be damaged.
+        NotReadyError
+            If a file changed meanwhile.
         """
-        counts = input_tables.count(self.rows, what=f"listens of {self.night} in {self.source}", source=self.source)
-        return replace(counts, rows_of_input=self.rows_of_input)
+        what = f"listens of {self.night} in {given(self.source)}"
+        return replace(input_tables.count(self.rows, what=what, files=self.files), rows_of_input=self.rows_of_input)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise a NotReadyError (exit 75) at the end of a block, however it ends, where a file is not as it was found.
+
+        What was read of it may be half of it, and the rows that were counted others than those that were taken.
+        """
+        try:
+            yield
+        finally:
+            for file in self.files:
+                file.confirm_unchanged()
 
 
 def nights(source: Path, *, now: datetime) -> dict[date, int]:
@@ -97,7 +140,7 @@ def nights(source: Path, *, now: datetime) -> dict[date, int]:
         return {
             night: sum(_rows(file) for file in input_tables.files_of(folder)) for night, folder in partitions.items()
         }
-    return _nights_of(source, _flat_files(source), now=now)
+    return dict(_days(source, _flat_files(source), now=now).rows)
 
 
 def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datetime) -> CheckedNight:
@@ -125,11 +168,17 @@ def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datet
         If there is no input, or it cannot be read, or its columns do not fit.
     """
     partitions = _partitions(source)
-    rows = _partition(partitions.get(night)) if partitions else _flat(source, night, now=now)
+    if partitions:
+        files = input_tables.files_of(partitions[night]) if night in partitions else ()
+        rows, begin, of_input = _partition(files), EARLIEST.date(), None
+    else:
+        files = _flat_files(source)
+        days = _days(source, files, now=now)
+        rows, begin, of_input = _flat(files, night, days=days, now=now), days.begin, sum(days.rows.values())
     known = catalogue.lazy().select("track_id", known=True)
     checked = rows.join(known, on="track_id", how="left", build_side="force_right")
-    checked = checked.with_columns(_reason(night, now=now).alias("reason")).drop("known")
-    return CheckedNight(night, source, checked, None if partitions else sum(nights(source, now=now).values()))
+    checked = checked.with_columns(_reason(night, now=now, begin=begin).alias("reason")).drop("known", FAULT)
+    return CheckedNight(night, source, checked, files, of_input)
 
 
 def check_share(counts: Counts, *, max_bad_share: float) -> Counts:
@@ -145,7 +194,7 @@ def check_share(counts: Counts, *, max_bad_share: float) -> Counts:
     if counts.good == 0:
         raise InputError(
             f"{counts.what}: no good row among {counts.rows} (bad rows: {counts.by_reason})",
-            hint="Deliver the night's listens and run again.",
+            hint=f"Deliver the night's listens and run again. {counts.hint}",
         )
     return counts
 
@@ -156,103 +205,120 @@ def _partitions(source: Path) -> dict[date, Path]:
         return {}
     folders = [path for path in source.iterdir() if path.is_dir() and path.name.startswith(_PARTITION)]
     if folders and any(path.is_file() and not path.name.startswith((".", "_")) for path in source.iterdir()):
-        raise InputError(f"{source} mixes date= partitions and loose files", hint="Put every file into its partition.")
-    return dict(sorted((_day_of(folder), folder) for folder in folders))
+        raise InputError(
+            f"{given(source)} mixes date= partitions and loose files", hint="Put every file into its partition."
+        )
+    return dict(sorted((_day_of(folder, source=source), folder) for folder in folders))
 
 
-def _day_of(folder: Path) -> date:
+def _day_of(folder: Path, *, source: Path) -> date:
     try:
         return datetime.strptime(folder.name, f"{_PARTITION}%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        raise InputError(f"{folder} names no day", hint="A partition is named date=YYYY-MM-DD.") from None
+        raise InputError(
+            f"{place(folder, source=source)} names no day", hint="A partition is named date=YYYY-MM-DD."
+        ) from None
 
 
 def _flat_files(source: Path) -> tuple[TableFile, ...]:
     files = input_tables.files_of(source)
     if not files:
-        raise InputError(f"{source} holds no file", hint="Check the path, and whether the delivery arrived.")
+        raise InputError(f"{given(source)} holds no file", hint="Check the path, and whether the delivery arrived.")
     return files
 
 
-def _partition(folder: Path | None) -> pl.LazyFrame:
-    files = input_tables.files_of(folder) if folder else ()
-    return _together([input_tables.parse(_scan(file), table=_TABLE) for file in files])
+def _partition(files: Sequence[TableFile]) -> pl.LazyFrame:
+    parsed = (parse(_scan(file), kinds=_TABLE.columns) for file in files)
+    return _together([input_tables.located(rows, number=number) for number, rows in enumerate(parsed)])
 
 
-def _flat(source: Path, night: date, *, now: datetime) -> pl.LazyFrame:
-    files = _flat_files(source)
-    found = _nights_of(source, files, now=now)
-    last = night == _last_over(found, now=now)
-    wanted = {night, None} if last else {night}
-    held = [file for file in files if night in found and wanted & _tally(file, now=now).keys()]
-    return _together([_of_night(_scan(file), night, last=last, now=now) for file in held])
+def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> pl.LazyFrame:
+    held = [(number, file) for number, file in enumerate(files) if _holds(_tally(file, now=now), night, days=days)]
+    parts = ((number, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
+    return _together([input_tables.located(rows, number=number) for number, rows in parts])
 
 
-def _of_night(rows: pl.LazyFrame, night: date, *, last: bool, now: datetime) -> pl.LazyFrame:
+def _holds(tally: Mapping[date | None, int], night: date, *, days: _Days) -> bool:
+    return night in tally or (night == days.last and any(day is None or day < days.begin for day in tally))
+
+
+def _of_night(rows: pl.LazyFrame, night: date, *, days: _Days, now: datetime) -> pl.LazyFrame:
     """Keep a night's rows: first by the file's own type, whose statistics then decide what is read, then exactly."""
-    dtype = rows.collect_schema()["played_at"]
+    last, dtype = night == days.last, rows.collect_schema()["played_at"]
     if isinstance(dtype, pl.Datetime):
         candidates = _inside(night, dtype=dtype)
-        rows = rows.filter(candidates | _dayless(now, dtype=dtype) if last else candidates)
-    own = (
-        pl.when(_dayless(now, dtype=input_tables.INSTANT))
-        .then(last)
-        .otherwise(_inside(night, dtype=input_tables.INSTANT))
-    )
-    return input_tables.parse(rows, table=_TABLE).filter(own)
+        rows = rows.filter(candidates | _dayless(now, begin=days.begin, dtype=dtype) if last else candidates)
+    dayless = _dayless(now, begin=days.begin, dtype=INSTANT)
+    own = pl.when(dayless).then(last).otherwise(_inside(night, dtype=INSTANT))
+    return parse(rows, kinds=_TABLE.columns).filter(own)
 
 
 def _inside(night: date, *, dtype: pl.DataType) -> pl.Expr:
-    start = datetime.combine(night, time(), UTC)
-    since, until = (input_tables.literal(instant, dtype=dtype) for instant in (start, start + timedelta(days=1)))
+    since, until = (literal(_start(day), dtype=dtype) for day in (night, night + timedelta(days=1)))
     return (pl.col("played_at") >= since) & (pl.col("played_at") < until)
 
 
-def _dayless(now: datetime, *, dtype: pl.DataType) -> pl.Expr:
-    return pl.col("played_at").is_null() | (pl.col("played_at") > input_tables.literal(now, dtype=dtype))
+def _dayless(now: datetime, *, begin: date, dtype: pl.DataType) -> pl.Expr:
+    played = pl.col("played_at")
+    return played.is_null() | (played > literal(now, dtype=dtype)) | (played < literal(_start(begin), dtype=dtype))
 
 
-def _nights_of(source: Path, files: tuple[TableFile, ...], *, now: datetime) -> dict[date, int]:
-    found: dict[date | None, int] = {}
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _days(source: Path, files: Sequence[TableFile], *, now: datetime) -> _Days:
+    found: Counter[date | None] = Counter()
     for file in files:
-        for night, rows in _tally(file, now=now).items():
-            found[night] = found.get(night, 0) + rows
+        found.update(_tally(file, now=now))
     if not found:
-        raise InputError(f"{source} holds no row", hint="Deliver the listens and run again.")
-    without_day = found.pop(None, 0)
-    days = {night: rows for night, rows in found.items() if night is not None}
-    if without_day:
-        last = _last_over(days, now=now)
-        days[last] = days.get(last, 0) + without_day
-    return dict(sorted(days.items()))
+        raise InputError(f"{given(source)} holds no row", hint="Deliver the listens and run again.")
+    begin = _begin({day: rows for day, rows in found.items() if day is not None}, rows=found.total())
+    days = {day: rows for day, rows in found.items() if day is not None and day >= begin}
+    if not days:
+        raise _no_day(source, files, now=now)
+    last = max((day for day in days if day < now.astimezone(UTC).date()), default=min(days))
+    days[last] += found.total() - sum(days.values())
+    return _Days(dict(sorted(days.items())), begin, last)
 
 
-def _last_over(days: Iterable[date], *, now: datetime) -> date:
-    """Return the last of the days that is over, or yesterday."""
-    today = now.astimezone(UTC).date()
-    return max((day for day in days if day < today), default=today - timedelta(days=1))
+def _begin(days: Mapping[date, int], *, rows: int) -> date:
+    """Return the first day that can be a night: no earlier than plays can be, and not far before all the others."""
+    begin, before = EARLIEST.date(), 0
+    possible = sorted(day for day in days if day >= begin)
+    for day, following in pairwise(possible):
+        before += days[day]
+        if following - day > _FAR and before < _FEW * rows:
+            begin = following
+    return begin
+
+
+def _no_day(source: Path, files: Sequence[TableFile], *, now: datetime) -> InputError:
+    rows = _partition(files).with_columns(known=True)
+    reason = _reason(EARLIEST.date(), now=now, begin=EARLIEST.date()).alias("reason")
+    counts = input_tables.count(rows.with_columns(reason), what=f"{given(source)}", files=files)
+    hint = f"Deliver the listens with their times and run again. {counts.hint}"
+    return InputError(f"{counts.what} has no row with the time of a night ({counts.by_reason})", hint=hint)
 
 
 @lru_cache(maxsize=4096)  # a catch-up asks once for every night of a flat input
 def _tally(file: TableFile, *, now: datetime) -> dict[date | None, int]:
-    """Count a file's rows by day; None stands for the rows without a day."""
-    played = input_tables.parse(_scan(file), table=_TABLE).select("played_at")
-    day = pl.when(~_dayless(now, dtype=input_tables.INSTANT)).then(pl.col("played_at").dt.date())
-    with input_tables.reading(file.path):
+    """Count a file's rows by day; None stands for the rows without a time, or with one that is still to come."""
+    played = parse(_scan(file), kinds=_TABLE.columns).select("played_at")
+    day = pl.when(pl.col("played_at") <= now).then(pl.col("played_at").dt.date())
+    with input_tables.reading(file):
         return dict(played.group_by(day=day).len().collect(engine="streaming").iter_rows())
 
 
 def _rows(file: TableFile) -> int:
-    with input_tables.reading(file.path):
+    with input_tables.reading(file):
         return int(_scan(file).select(pl.len()).collect(engine="streaming").item())
 
 
 def _scan(file: TableFile) -> pl.LazyFrame:
     rows = input_tables.scan(file, table=_TABLE)
     if ("latitude" in input_tables.columns_of(file)) != ("longitude" in input_tables.columns_of(file)):
-        raise InputError(
-            f"{file.path} has one of latitude and longitude", hint="A position is both, or a cell, or neither."
-        )
+        raise InputError(f"{file} has one of latitude and longitude", hint="A position is both, or a cell, or neither.")
     return rows
 
 
@@ -260,38 +326,30 @@ def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
     return pl.concat(parts) if parts else input_tables.empty(_TABLE)
 
 
-def _reason(night: date, *, now: datetime) -> pl.Expr:
+def _reason(night: date, *, now: datetime, begin: date) -> pl.Expr:
     """Return the first reason that applies to a row, or null."""
-    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in _checks(night, now=now).items())
+    checks = _checks(night, now=now, begin=begin)
+    return pl.coalesce(pl.col(FAULT), *(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items()))
 
 
-def _checks(night: date, *, now: datetime) -> dict[str, pl.Expr]:
-    """Return what makes a row bad, by reason.
-
-    H3 wraps coordinates that are out of range into valid cells silently, so the range is checked here.
-    """
+def _checks(night: date, *, now: datetime, begin: date) -> dict[str, pl.Expr]:
+    """Return what makes a row bad, by reason."""
     col = pl.col
     return {
         "missing_user": col("user_id").is_null(),
         "missing_track": col("track_id").is_null(),
         "unparsable_time": col("played_at").is_null(),
         "future_time": col("played_at") > now,
+        "outside_catalogue_years": col("played_at") < EARLIEST,
+        "far_from_other_nights": col("played_at") < _start(begin),
         "wrong_day": col("played_at").dt.date() != night,
+        "user_id_is_a_float": is_float("user_id"),
         "unknown_track": col("known").is_null(),
-        "position_not_a_number": _not_numbers(),
-        "latitude_out_of_range": col("latitude").abs() > 90,
-        "longitude_out_of_range": col("longitude").abs() > 180,
-        "malformed_cell": col("cell").is_not_null() & ~polars_h3.is_valid_cell(polars_h3.str_to_int("cell")),
+        **position_faults(),
         "unparsable_ms_played": ~col("ms_played").is_finite(),
         "negative_ms_played": col("ms_played") < 0,
     }
 
 
-def _not_numbers() -> pl.Expr:
-    """Tell whether a position is only half there, or NaN or infinite (as which text is read, too)."""
-    latitude, longitude = pl.col("latitude"), pl.col("longitude")
-    return (latitude.is_null() != longitude.is_null()) | ~latitude.is_finite() | ~longitude.is_finite()
-
-
-REASONS = tuple(_checks(date.min, now=datetime.min))
+REASONS = (*FAULTS, *_checks(date.min, now=datetime.min, begin=date.min))
 """Why a row may be bad, in the order in which the reasons are tried."""

@@ -1,6 +1,6 @@
 """PRECISE: keep of each listen what its listener allowed, then and now; the default is no."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from recsys.arrivals import input_tables
-from recsys.arrivals.input_tables import Counts, Kind
+from recsys.arrivals.input_tables import Counts, TableFile
+from recsys.arrivals.parsing import EARLIEST, FAULT, INSTANT, Kind, is_float
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.printable import given
 from recsys.schemas import Contributions, Listens, at_border
 from recsys.workspace import listener_of
 
@@ -98,16 +100,16 @@ def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConse
     ------
     InputError
         If it cannot be read, or more than ``max_bad_share`` of the rows is bad: ``missing_user``,
-        ``unknown_purpose``, ``unknown_state``, ``unparsable_time``, ``missing_notice``.
+        ``malformed_line``, ``time_is_a_number``, ``user_id_is_a_float``, ``unknown_purpose``, ``unknown_state``,
+        ``unparsable_time``, ``impossible_time``, ``missing_notice``.
+    NotReadyError
+        If a file changed while it was read, also later, while the entries are.
     """
-    parsed = [
-        input_tables.parse(input_tables.scan(file, table=_TABLE), table=_TABLE)
-        for file in input_tables.files_of(source)
-    ]
-    checked = pl.concat([input_tables.empty(_TABLE), *parsed]).with_columns(_reason().alias("reason"))
-    counts = input_tables.count(checked, what=f"consents in {source}", source=source).within(max_bad_share)
+    files = input_tables.files_of(source)
+    checked = input_tables.read(files, table=_TABLE).with_columns(_reason().alias("reason"))
+    counts = input_tables.count(checked, what=f"consents in {given(source)}", files=files).within(max_bad_share)
     good = _hashed(checked.filter(pl.col("reason").is_null()), key=key)
-    return ReadConsents(_entries(good, source=source), counts)
+    return ReadConsents(_entries(good, files=files), counts)
 
 
 def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
@@ -224,9 +226,7 @@ def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFram
         [pl.DataFrame(schema=schema), *(pl.DataFrame(rows, schema=schema, orient="row") for rows in chunks)]
     )
     others = [pl.lit(None, pl.Boolean).alias(other) for other in _PURPOSES if other != purpose]
-    return rows.with_columns(pl.col("since").cast(input_tables.INSTANT), *others).select(
-        "listener", "since", *_PURPOSES
-    )
+    return rows.with_columns(pl.col("since").cast(INSTANT), *others).select("listener", "since", *_PURPOSES)
 
 
 def _states(answers: pl.DataFrame) -> pl.DataFrame:
@@ -252,17 +252,19 @@ def _hashed(rows: pl.LazyFrame, *, key: bytes) -> pl.LazyFrame:
 def _reason() -> pl.Expr:
     checks = {
         "missing_user": pl.col("user_id").is_null(),
+        "user_id_is_a_float": is_float("user_id"),
         "unknown_purpose": ~pl.col("purpose").is_in(list(Purpose)).fill_null(value=False),
         "unknown_state": ~pl.col("state").is_in(list(State)).fill_null(value=False),
         "unparsable_time": pl.col("at").is_null(),
+        "impossible_time": pl.col("at") < EARLIEST,
         "missing_notice": pl.col("notice_version").is_null(),
     }
-    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())
+    return pl.coalesce(pl.col(FAULT), *(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items()))
 
 
-def _entries(good: pl.LazyFrame, *, source: Path) -> Iterator[Entry]:
+def _entries(good: pl.LazyFrame, *, files: Sequence[TableFile]) -> Iterator[Entry]:
     columns = good.select("listener", "purpose", "state", "at", "notice_version")
-    with input_tables.reading(source):
+    with input_tables.reading(*files):
         for batch in columns.collect_batches():
             for listener, purpose, state, at, notice in batch.iter_rows():
                 yield Entry(listener, Purpose(purpose), State(state), at, notice)

@@ -133,11 +133,12 @@ def test_in_flat_input_every_row_is_counted_exactly_once(tmp_path: Path) -> None
     assert counts[NIGHT].bad == {"unparsable_time": 1, "future_time": 1}
 
 
-def test_rows_without_any_day_belong_to_yesterday(tmp_path: Path) -> None:
+def test_input_without_any_day_is_refused_and_blamed_on_no_night(tmp_path: Path) -> None:
     source = write_listens(tmp_path / "listens.csv", [listen(played_at="?"), listen(played_at="??")])
-    assert nights(source, now=NOW) == {NIGHT: 2}
-    with pytest.raises(InputError, match="2 unparsable_time"):
-        check_share(read(source).counts(), max_bad_share=1)
+    with pytest.raises(InputError, match="no row with the time of a night") as raised:
+        nights(source, now=NOW)
+    assert "2 unparsable_time" in raised.value.message
+    assert "line 2 of" in raised.value.hint
 
 
 def test_partitions_are_nights_by_name_and_empty_ones_have_no_row(tmp_path: Path) -> None:
@@ -171,9 +172,9 @@ def truncated(tmp_path: Path) -> Path:
     return source
 
 
-def damaged_inside(tmp_path: Path) -> Path:
-    source = write_listens(tmp_path / "listens.csv", [listen()] * 1000)
-    source.write_bytes(source.read_bytes()[:5000] + b'"' + source.read_bytes()[5000:])
+def cut_gzip(tmp_path: Path) -> Path:
+    source = write_listens(tmp_path / "listens.csv.gz", [listen(user_id=f"user-{i}") for i in range(1000)])
+    source.write_bytes(source.read_bytes()[:-20])
     return source
 
 
@@ -183,7 +184,7 @@ def not_gzip(tmp_path: Path) -> Path:
     return source
 
 
-@pytest.mark.parametrize("broken", [truncated, damaged_inside, not_gzip])
+@pytest.mark.parametrize("broken", [truncated, cut_gzip, not_gzip])
 def test_a_damaged_file_is_bad_input_that_names_the_file_alone(broken: Callable[[Path], Path], tmp_path: Path) -> None:
     source = broken(tmp_path)
     with pytest.raises(InputError, match=r"cannot be read") as raised:
@@ -209,10 +210,10 @@ def test_damage_behind_an_intact_footer_is_found_when_counting(tmp_path: Path) -
     [
         (lambda folder: folder / "nowhere", "there is no"),
         (lambda folder: folder, "holds no file"),
-        (lambda folder: write_listens(folder / "x.csv", [listen(phone="555-0199")]), "unexpected: phone"),
+        (lambda folder: write_listens(folder / "x.csv", [listen(phone="555-0199")]), "1 column that is not known"),
         (
             lambda folder: write_listens(folder / "x.ndjson", [listen()] * 2000 + [listen(phone="555-0199")]),
-            "unexpected: phone",
+            "1 column that is not known",
         ),
         (lambda folder: write_listens(folder / "x.csv", [{"user_id": "ana", "track_id": "t1"}]), "missing: played_at"),
         (lambda folder: write_listens(folder / "x.parquet", [listen(played_at=17)]), "wrong type: played_at"),
