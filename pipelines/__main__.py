@@ -5,12 +5,13 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from pipelines.base.terminal import chart_table, configure_logging, print_table, say_error, say_where
+from recsys.causes import not_ready
 from recsys.errors import RecsysError, UsageError
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
@@ -99,8 +100,9 @@ def nightly(
     from pipelines.night.nightly import rehearse, run_nightly
 
     sources, file = _sources(listens, consents, catalogue, common.settings)
-    settings, champion = settings_of(file)
-    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    workspace = Workspace(common.workspace)
+    settings, champion = settings_of(file, workspace=workspace, keep=not dry_run)
+    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     if dry_run:
         return rehearse(job, through=through, skip=skip)
     summary = run_nightly(job, through=through, skip=skip, engine=engine)
@@ -137,9 +139,10 @@ def evaluate(
 
     experiment = read_config(config)
     file = _settings_file(common.settings, catalogue=catalogue)
-    settings, champion = settings_of(file, overrides={"models": experiment.models})
+    workspace = Workspace(common.workspace)
+    settings, champion = settings_of(file, overrides={"models": experiment.models}, workspace=workspace)
     sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
-    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     done = run_evaluate(job, config=experiment, second_seed=second_seed)
     print_table(models_table(done.metrics, title=f"{experiment.name} · to {done.summary['night']}"))
     return done.summary
@@ -429,17 +432,24 @@ def main() -> None:
         print(_line({"status": "failed", "problem": UsageError.problem, "message": str(error), "hint": "Try --help."}))
         sys.exit(UsageError.exit_code)
     except RecsysError as error:
-        say_error(error)
-        print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
-        sys.exit(error.exit_code)
+        _fail(error)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # a panic of Polars' Rust code is no Exception
+        refused = not_ready(error)  # a full disk is no bug
+        if refused is not None:
+            _fail(refused)
         say_where(error)
         print(_line({"status": "failed", "problem": "unforeseen", "message": type(error).__name__, "hint": ""}))
         sys.exit(1)
     if isinstance(summary, dict):
         print(_line(summary))
+
+
+def _fail(error: RecsysError) -> NoReturn:
+    say_error(error)
+    print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
+    sys.exit(error.exit_code)
 
 
 def _settings_file(settings: Path | None, *, catalogue: Path | None) -> Path | None:

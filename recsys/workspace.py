@@ -39,6 +39,11 @@ class Workspace:
         return self.root / "private"
 
     @property
+    def unlogged(self) -> Path:
+        """What runs logged and MLflow does not have yet."""
+        return self.private / "unlogged"
+
+    @property
     def consents(self) -> Path:
         """The consent log."""
         return self.root / "consents.db"

@@ -15,7 +15,9 @@ from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
-from pipelines.mlflow import logbook, tracking
+from pipelines.mlflow import logbook
+from pipelines.mlflow.handover import clean_up
+from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.public_files import write_public
@@ -85,7 +87,7 @@ def run_nightly(
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
-        _remove_listeners(job)
+        clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
@@ -96,14 +98,14 @@ def run_nightly(
             logbook.log_inputs(run, job.sources, nights=plan.due)
             write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
-            done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
+            done = _summary(plan, rows, published) | {"consents": imported}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
             keep(job, published.measured.evaluation, run=run.id, night=published.nights[-1])
-    return done | {"privacy": summary(job.settings.privacy), "seconds": seconds}
+    return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
 
 def rehearse(job: JobContext, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
@@ -282,13 +284,6 @@ def _import(job: JobContext) -> dict[str, Any] | None:
     return import_consents(file, workspace=job.workspace, settings=job.settings) if file else None
 
 
-def _remove_listeners(job: JobContext) -> None:
-    """Take out of MLflow what runs of earlier releases logged of single listeners."""
-    runs = tracking.remove_listeners(job.settings.tracking.folder)
-    if runs:
-        tell("listeners removed from earlier runs", runs=runs)
-
-
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
     return forgetting(job.consents, store=job.store, workspace=job.workspace)
 
@@ -318,7 +313,7 @@ def _is_published(job: JobContext) -> bool:
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
-def _audit(job: JobContext, run: tracking.Run) -> Finding:
+def _audit(job: JobContext, run: Run) -> Finding:
     """Audit the release code before it draws anything: noise that was too small could not be taken back."""
     with step("audit"):
         finding = audit_release(job.settings)
@@ -327,7 +322,7 @@ def _audit(job: JobContext, run: tracking.Run) -> Finding:
     return finding
 
 
-def _tracked(job: JobContext, engine: str) -> AbstractContextManager[tracking.Run]:
+def _tracked(job: JobContext, engine: str) -> AbstractContextManager[Run]:
     settings, name = job.settings, f"nightly {job.now:%Y-%m-%d %H:%M}"
     experiment = settings.tracking.experiment
     return tracked(job, experiment=experiment, name=name, params=settings.flat(), engine=engine)
