@@ -37,7 +37,7 @@ _BROKEN = Cause("the disk fails to read or write", "Look at the disk (`dmesg`) b
 _GONE = Cause("it is gone", "Something else removed or moved it meanwhile, or it was never there: check the path.")
 _LARGE = Cause("a file may not grow so large", "Raise the limit (`ulimit -f`), then run the same command again.")
 _MEMORY = Cause("no memory is left", "Free memory, or give the machine more; then run the same command again.")
-_LOCKED = Cause("another job is using it", "Wait until that has finished and try again.")
+_LOCKED = Cause("it is locked, another job is using it", "Wait until that has finished and try again.")
 _CLOSED = Cause("it cannot be opened", "Check that its folder is there, and may be read and written by this user.")
 
 _BY_NUMBER = {

@@ -45,6 +45,22 @@ def address(folder: Path) -> str:
     return f"sqlite:///{file.resolve()}"
 
 
+def check(file: Path) -> None:
+    """Find out what keeps a database from being used.
+
+    Raises
+    ------
+    NotReadyError
+        If something does, with the cause.
+    """
+    _version(file)
+
+
+def is_half_made(file: Path) -> bool:
+    """Tell whether the next job makes a database anew, or migrates it."""
+    return _version(file) != _wanted()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep to itself what a migration logs of its steps, and MLflow of its tracebacks."""

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
+from pipelines.base.left_out import leave_out, left_out
 from pipelines.base.terminal import followed, log, step, tell
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
@@ -21,7 +22,7 @@ from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.public_files import write_public
-from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
+from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
 from pipelines.privacy.forget import forgetting
 from pipelines.privacy.import_consents import import_consents, read_consents
 from pipelines.privacy.nightly_audit import audit_release
@@ -30,6 +31,7 @@ from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
+from recsys.artifacts.chart_database import FORMAT
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
@@ -81,8 +83,11 @@ def run_nightly(
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
         leave_out(job.workspace, skip)
-        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now)
+        without = left_out(job.workspace)
+        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now, without=without)
         _take_over(job)
+        check_records(job.workspace)
+        job.store.check()
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
@@ -309,6 +314,8 @@ def _is_published(job: JobContext) -> bool:
     except (NotReadyError, InputError):
         return False
     wanted = (job.settings.digest(), rendering(job.settings))
+    if facts.get("format") != FORMAT:
+        return False
     alike = (facts["settings"], facts.get("rendering")) == wanted or facts["atlas"] != job.atlas.version
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 

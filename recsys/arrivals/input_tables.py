@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from recsys.causes import not_ready
 from recsys.errors import InputError
 from recsys.schemas import READ_FAILURES
 
@@ -124,7 +125,8 @@ def files_of(source: Path) -> tuple[TableFile, ...]:
     """
     if not source.exists():
         raise InputError(f"there is no {source}", hint="Check the path.")
-    paths = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith((".", "_")))
+    inside = sorted(source.iterdir()) if source.is_dir() else [source]
+    paths = [path for path in inside if path == source or not path.name.startswith((".", "_"))]
     for path in paths:
         if not path.is_file() or not path.name.endswith(_SUFFIXES):
             raise InputError(f"{path} is not a table that can be read", hint=_HINT)
@@ -203,8 +205,8 @@ def reading(source: Path) -> Iterator[None]:
     """Turn what goes wrong in reading a file into an InputError that names the file and none of its content."""
     try:
         yield
-    except READ_FAILURES:
-        raise InputError(
+    except READ_FAILURES as error:
+        raise not_ready(error, str(source)) or InputError(
             f"{source} cannot be read: it is cut off, damaged, or not what its name says",
             hint="Deliver the file again, whole; " + _HINT,
         ) from None

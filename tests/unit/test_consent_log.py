@@ -15,7 +15,7 @@ from support.databases import psycopg
 
 from recsys.consents import database
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State, consent_log
-from recsys.errors import NotReadyError, SettingsError
+from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
@@ -333,7 +333,7 @@ def test_a_file_that_is_no_database_is_not_left_open(tmp_path: Path, monkeypatch
         return opened[-1]
 
     monkeypatch.setattr(sqlite3, "connect", remembered)
-    with pytest.raises(NotReadyError, match="not a database"):
+    with pytest.raises(InputError, match="is damaged, or no database"):
         ConsentLog(tmp_path / "consents.db")
     assert opened
     for connection in opened:
