@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,17 +43,20 @@ def hand_over(spool: Path, folder: Path) -> dict[str, str]:
     What cannot be logged now stays for the next time, and a warning says why.
     """
     logged: dict[str, str] = {}
-
-    def hand() -> None:
-        for record in waiting(spool):
-            logged[record.id] = tracking.log(folder, record)
-            remove(record.folder)
-
-    attempt(hand, "runs are kept in the workspace and logged by a later run", folder=folder)
+    records = waiting(spool)
+    if records and attempt(lambda: tracking.client(folder), _LATER, folder=folder) is not None:
+        for record in records:  # one that cannot be logged does not keep others
+            run = attempt(partial(tracking.log, folder, record), _LATER, folder=folder)
+            if run is not None:
+                logged[record.id] = run
+                remove(record.folder)
     dropped = drop_oldest(spool)
     if dropped:
         log.warning("the oldest runs that MLflow never had are gone: too many wait", runs=dropped)
     return logged
+
+
+_LATER = "runs are kept in the workspace and logged by a later run"
 
 
 def clean_up(spool: Path, folder: Path) -> None:

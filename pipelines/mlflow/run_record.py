@@ -51,7 +51,7 @@ class Run:
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log numbers under flat dotted keys."""
-        self.note("metrics", dict(values))
+        self.note("metrics", {key: float(value) for key, value in values.items()})
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log settings, flat; none that is logged already can change."""
