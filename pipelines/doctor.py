@@ -4,9 +4,8 @@ import fcntl
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -158,9 +157,10 @@ def _ledger(job: JobContext) -> Iterator[Finding]:
 
 
 def _clock(job: JobContext) -> Iterator[Finding]:
-    if job.workspace.ledger.exists():
-        last: datetime | None = max((e.at for e in Ledger.to_read(job.workspace.ledger).entries()), default=None)
-        if last is not None and job.now < last:
+    with suppress(RecsysError):  # of the ledger, which was told
+        entries = Ledger.to_read(job.workspace.ledger).entries() if job.workspace.ledger.exists() else []
+        last = max((entry.at for entry in entries), default=job.now)
+        if job.now < last:
             found = f"it says {job.now:%Y-%m-%d %H:%M}, which is before the ledger's last entry, {last:%Y-%m-%d %H:%M}"
             yield Finding("clock", found, "Set the clock: consents count by it.", NotReadyError.exit_code)
 

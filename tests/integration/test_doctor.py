@@ -49,9 +49,17 @@ def once(tmp_path_factory: pytest.TempPathFactory, mlruns_template: Path) -> Pat
     folder = tmp_path_factory.mktemp("doctor")
     shutil.copytree(mlruns_template, folder / "mlruns")
     write_world(folder, nights=2, users=USERS)
-    run_nightly(at(folder), through=night_of(0))
     run_nightly(at(folder))
+    publish_before(folder / "workspace")
     return folder
+
+
+def publish_before(root: Path) -> None:
+    """Add a snapshot of before: the same under another name, as a second night would take as long as the first."""
+    newest = root / "snapshots" / (root / "current").read_text()
+    folder = shutil.copytree(newest, newest.with_name(f"{night_of(0)}-00000000"))
+    facts = json.loads((folder / "manifest.json").read_text())
+    write_manifest(folder, {**facts, "id": folder.name}, names=facts["files"])
 
 
 @pytest.fixture
