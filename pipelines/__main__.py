@@ -5,12 +5,13 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from pipelines.base.terminal import chart_table, configure_logging, print_table, say_error, say_where
+from pipelines.base.terminal import chart_table, configure_logging, print_line, print_table, say_error, say_where
+from recsys.causes import not_ready
 from recsys.errors import RecsysError, UsageError
 from recsys.printable import escaped, printable
 from recsys.settings import Settings, load_settings
@@ -33,9 +34,11 @@ app = App(
     ),
 )
 consents_app = App(name="consents", help="Bring a consent log in.")
+snapshots_app = App(name="snapshots", help="List what was published, and go back to it.")
 privacy_app = App(name="privacy", help="Tell and check what privacy was spent.")
 app.command(consents_app)
 app.command(privacy_app)
+app.command(snapshots_app)
 
 
 @Parameter(name="*")
@@ -100,8 +103,9 @@ def nightly(
     from pipelines.night.nightly import rehearse, run_nightly
 
     sources, file = _sources(listens, consents, catalogue, common.settings)
-    settings, champion = settings_of(file)
-    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    workspace = Workspace(common.workspace)
+    settings, champion = settings_of(file, workspace=workspace, keep=not dry_run)
+    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     if dry_run:
         return rehearse(job, through=through, skip=skip)
     summary = run_nightly(job, through=through, skip=skip, engine=engine)
@@ -138,9 +142,10 @@ def evaluate(
 
     experiment = read_config(config)
     file = _settings_file(common.settings, catalogue=catalogue)
-    settings, champion = settings_of(file, overrides={"models": experiment.models})
+    workspace = Workspace(common.workspace)
+    settings, champion = settings_of(file, overrides={"models": experiment.models}, workspace=workspace)
     sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
-    job = JobContext(Workspace(common.workspace), settings, sources, datetime.now(UTC), champion)
+    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     done = run_evaluate(job, config=experiment, second_seed=second_seed)
     print_table(models_table(done.metrics, title=f"{experiment.name} · to {done.summary['night']}"))
     return done.summary
@@ -287,7 +292,7 @@ def serve(
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535))] = 8000,
     common: Common = COMMON,
-) -> None:
+) -> dict[str, Any]:
     """Serve the published charts over HTTP until interrupted.
 
     Parameters
@@ -301,7 +306,8 @@ def serve(
     from recsys.serving.server import serve as serve_http
 
     workspace, settings = common.opened()
-    serve_http(workspace, settings=settings, records=records_in(workspace, settings=settings), host=host, port=port)
+    records = records_in(workspace, settings=settings)
+    return serve_http(workspace, settings=settings, records=records, host=host, port=port)
 
 
 @app.command
@@ -392,6 +398,47 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
         return import_consents(file, workspace=workspace, settings=settings)
 
 
+@snapshots_app.command(name="list")
+def list_(*, common: Common = COMMON) -> dict[str, Any]:
+    """Print the snapshots that are kept, the newest first, and whether they are whole."""
+    from pipelines.snapshots import listed, snapshots_table
+
+    found = listed(Workspace(common.workspace))
+    print_table(snapshots_table(found))
+    return {"status": "done", "snapshots": [asdict(each) for each in found]}
+
+
+@snapshots_app.command
+def use(snapshot: str, *, common: Common = COMMON) -> dict[str, Any]:
+    """Serve another of the snapshots that are kept, until the next one is published.
+
+    Parameters
+    ----------
+    snapshot
+        Its id, as `hearabouts snapshots list` prints it.
+    """
+    from pipelines.snapshots import use
+
+    return {"status": "done", "snapshot": snapshot, "before": use(Workspace(common.workspace), snapshot)}
+
+
+@app.command
+def doctor(*, common: Common = COMMON) -> dict[str, Any]:
+    """Look at a workspace and all it stands on, say what was found and what to do, a line each, and change nothing.
+
+    Exits with 0 where all is well, else with what the worst asks for: 77 a budget, 65 data, 75 something that passes.
+    """
+    from pipelines.base.job_context import JobContext, Sources
+    from pipelines.doctor import examine
+    from pipelines.doctor import summary as told
+
+    sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
+    found = examine(JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC)))
+    for finding in found:
+        print_line(finding)
+    return told(found)
+
+
 @privacy_app.command
 def report(*, common: Common = COMMON) -> dict[str, Any]:
     """Print what privacy was spent and may be spent, by purpose and two accountants, and what that means."""
@@ -439,17 +486,27 @@ def main() -> None:
         )
         sys.exit(UsageError.exit_code)
     except RecsysError as error:
-        say_error(error)
-        print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
-        sys.exit(error.exit_code)
+        _fail(error)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # a panic of Polars' Rust code is no Exception
+        refused = not_ready(error)  # a full disk is no bug
+        if refused is not None:
+            _fail(refused)
         say_where(error)
         print(_line({"status": "failed", "problem": "unforeseen", "message": type(error).__name__, "hint": ""}))
         sys.exit(1)
     if isinstance(summary, dict):
+        code = summary.pop("exit_code", 0)
         print(_line(summary))
+        if code:
+            sys.exit(code)
+
+
+def _fail(error: RecsysError) -> NoReturn:
+    say_error(error)
+    print(_line({"status": "failed", "problem": error.problem, "message": error.message, "hint": error.hint}))
+    sys.exit(error.exit_code)
 
 
 def _settings_file(settings: Path | None, *, catalogue: Path | None) -> Path | None:

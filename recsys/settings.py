@@ -1,6 +1,7 @@
 """Settings: the commented defaults of hearabouts.toml, overridden by a file, overridden by the environment."""
 
 import hashlib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -42,6 +43,16 @@ def _protected(source: str) -> str:
     if "://" in source and not source.startswith("https://"):
         raise ValueError("needs a path or an https:// address: a key that came unprotected could be anybody's")
     return source
+
+
+def _address(text: str) -> str:
+    try:
+        written = str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("needs single addresses, as 192.0.2.1: a name or a network never matches") from None
+    if written != text:
+        raise ValueError(f"needs the address as the system writes it, {written}: another spelling never matches")
+    return text
 
 
 class _Section(BaseModel):
@@ -237,7 +248,7 @@ class ServingSettings(_Section):
     rate_seconds: Count
     listener_requests: NotNegative
     address_requests: NotNegative
-    proxies: tuple[str, ...]
+    proxies: tuple[Annotated[str, AfterValidator(_address)], ...]
     head_seconds: Count
     body_seconds: Count
     write_seconds: Count

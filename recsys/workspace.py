@@ -1,5 +1,6 @@
 """Where everything of one deployment lies on disk, and how anything gets there whole or not at all."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,8 +17,10 @@ from typing import Any
 from recsys.errors import InputError, NotReadyError, SettingsError
 
 MANIFEST = "manifest.json"
+KEY_BYTES = 32  # of a secret
 PUBLIC = "public"
 
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}  # no fault of what was named
 _MANY = 200  # files that are brought to the disk together
 
 
@@ -37,6 +40,11 @@ class Workspace:
     def private(self) -> Path:
         """Contributions and models; mode 0700."""
         return self.root / "private"
+
+    @property
+    def unlogged(self) -> Path:
+        """What runs logged and MLflow does not have yet."""
+        return self.private / "unlogged"
 
     @property
     def consents(self) -> Path:
@@ -81,6 +89,8 @@ class Workspace:
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
         except OSError as error:
+            if error.errno in _PASSING:
+                raise
             raise SettingsError(
                 f"the workspace {self.root} cannot be used ({error.strerror})", hint="Name a folder after --workspace."
             ) from None
@@ -93,6 +103,11 @@ class Workspace:
     def token_key(self) -> bytes:
         """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``."""
         return _secret(self.root / "token.key")
+
+    def swept(self) -> list[Path]:
+        """Return the folders in which a crash may leave something half-written."""
+        private = [path for path in self.private.glob("[!.]*") if path.is_dir() and path != self.unlogged]
+        return [self.root, self.private, *private, self.releases, self.charts, self.snapshots]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -111,7 +126,7 @@ class Workspace:
                     f"another job is running on the workspace {self.root}",
                     hint="Wait until it has finished and try again.",
                 ) from None
-            for folder in (self.root, self.private, self.releases, self.charts, self.snapshots):
+            for folder in self.swept():
                 sweep(folder)
             yield
 
@@ -184,6 +199,11 @@ def replace_link(path: Path, target: Path) -> None:
     fsync(path.parent)
 
 
+def age_of(snapshot: Path) -> tuple[str, int, str]:
+    """Return what snapshots are put in order by: their last night, and then when they were written."""
+    return snapshot.name[:10], snapshot.stat().st_mtime_ns, snapshot.name
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder so that nobody, and no crash, ever sees a part of it."""
     gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.staged")
@@ -230,7 +250,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = {str(name): (int(facts["bytes"]), str(facts["sha256"])) for name, facts in manifest["files"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, LookupError, TypeError, AttributeError):
+        # Whatever else the system says, as that too many files are open, is not said of the folder.
         raise InputError(f"{folder} has no readable {MANIFEST}", hint="Restore the folder from a backup.") from None
     for name, (size, sha256) in files.items():
         path = folder / name
@@ -265,7 +286,7 @@ def _secret(path: Path) -> bytes:
     """Return a secret; the first of several callers that find none makes it, and all get the same."""
     if not path.exists():
         made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.staged")
-        replace_file(made, secrets.token_bytes(32), mode=0o600)
+        replace_file(made, secrets.token_bytes(KEY_BYTES), mode=0o600)
         with suppress(FileExistsError):
             path.hardlink_to(made)
         made.unlink()

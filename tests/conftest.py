@@ -82,8 +82,7 @@ def mlruns_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.mlflow import tracking  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("mlruns-template")
-    with tracking.run(folder, experiment="template", name="template", params={}, tags={}):
-        pass
+    tracking.client(folder)
     return folder
 
 

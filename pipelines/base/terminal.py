@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RichCast
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -138,6 +138,12 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console = _Plain(file=sys.stdout, width=120, no_color=True, highlight=False)
     console.print(table)
+
+
+def print_line(what: ConsoleRenderable | RichCast) -> None:
+    """Print something on standard output, on a line of its own however long it is."""
+    console = Console(file=sys.stdout)
+    Console(file=sys.stdout, no_color=not console.is_terminal, highlight=False).print(what, soft_wrap=True)
 
 
 def _chart_row(item: Item) -> Iterable[str]:

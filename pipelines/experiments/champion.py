@@ -1,18 +1,28 @@
 """The champion's settings: they take the place of a job's defaults, and what the operator sets wins."""
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipelines.base.experiment_config import FIXED
 from pipelines.base.terminal import log, tell
-from pipelines.mlflow.model_registry import Champion, Registry
+from pipelines.mlflow.handover import attempt
+from pipelines.mlflow.model_registry import Champion, LoggedRun, Registry
 from pipelines.mlflow.run_tags import NO_CHAMPION
 from recsys.errors import SettingsError
 from recsys.settings import ModelsSettings, Settings, load_settings
+from recsys.workspace import Workspace, replace_file
 
 
-def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Settings, str]:
+def settings_of(
+    file: Path | None,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    workspace: Workspace | None = None,
+    keep: bool = True,
+) -> tuple[Settings, str]:
     """Return the settings that a night uses now, and the version of the champion behind them.
 
     A key of ``[models]`` comes from the environment, else from the overrides, else from the file, else from the
@@ -20,13 +30,16 @@ def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]]
     says. Where it says something else than the champion, a line of the log names the keys. What a run is asked
     (:data:`pipelines.base.experiment_config.FIXED`) never comes from a champion.
 
+    The champion is kept in the workspace, where there is one, unless ``keep`` is false. Where MLflow cannot be used
+    now, or its store is a new one that never had a champion, the one of the last time stays in force.
+
     Raises
     ------
     SettingsError
         If settings do not fit, or the champion has some that this release does not know.
     """
     plain = load_settings(file, overrides=overrides)
-    champion = Registry(plain.tracking.folder).champion()
+    champion = _champion(plain.tracking.folder, workspace=workspace, keep=keep)
     if champion is None:
         return plain, NO_CHAMPION
     settings = with_champion(champion, file, overrides=overrides)
@@ -36,6 +49,50 @@ def settings_of(file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]]
         log.warning("settings win over the champion's", champion=champion.version, keys=",".join(changed))
     tell("settings of the models", champion=champion.version, run=champion.run.label)
     return settings, str(champion.version)
+
+
+def _champion(folder: Path, *, workspace: Workspace | None, keep: bool) -> Champion | None:
+    """Return the champion of the registry, or else the one that is kept; keep the registry's for the next time."""
+    kept = _kept(workspace) if workspace else None
+    registry = Registry(folder)
+    found = attempt(lambda: (registry.champion(), registry.has_versions), _INSTEAD, folder=folder)
+    if found is None:
+        return kept
+    champion, is_known = found
+    if champion is None and kept is not None and not is_known:
+        log.warning("MLflow's store never had a champion: the one that is kept stays in force", champion=kept.version)
+        return kept
+    if workspace is not None and keep and champion != kept and workspace.private.is_dir():
+        _keep(champion, workspace)
+    return champion
+
+
+_INSTEAD = "the champion of the last time stays in force, or else the defaults"
+_FILE = "champion.json"
+
+
+def _kept(workspace: Workspace) -> Champion | None:
+    """Return the champion that was kept; None where nobody was, or nothing can be read."""
+    try:
+        told = json.loads((workspace.private / _FILE).read_text(encoding="utf-8"))
+        run = LoggedRun(**told["run"] | {"started": datetime.fromisoformat(told["run"]["started"]), "metrics": {}})
+        return Champion(int(told["version"]), run, tuple(told["line"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _keep(champion: Champion | None, workspace: Workspace) -> None:
+    file = workspace.private / _FILE
+    if champion is None:
+        file.unlink(missing_ok=True)
+        return
+    run = {key: value for key, value in vars(champion.run).items() if key != "metrics"}
+    told = {
+        "version": champion.version,
+        "line": champion.line,
+        "run": run | {"started": champion.run.started.isoformat()},
+    }
+    replace_file(file, json.dumps(told).encode(), mode=0o600)
 
 
 def with_champion(

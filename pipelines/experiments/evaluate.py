@@ -16,7 +16,8 @@ from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import step
 from pipelines.experiments.paired_runs import keep
 from pipelines.experiments.search import Found, search
-from pipelines.mlflow import logbook, tracking
+from pipelines.mlflow import logbook
+from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
 from recsys.errors import InputError
 from recsys.geography.atlas import countries
@@ -151,7 +152,7 @@ def _rows(job: JobContext) -> pl.DataFrame:
     return rows
 
 
-def _searched(run: tracking.Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:
+def _searched(run: Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:
     """Carry out the search of a config, and log its trials as a table: one run, not one for every trial."""
     if config.search is None:
         return None
@@ -162,7 +163,7 @@ def _searched(run: tracking.Run, rows: pl.DataFrame, *, job: JobContext, config:
     return found
 
 
-def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
+def _summary(run: Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
     searched = (
         {
             "trials": found.trials.height,
@@ -173,7 +174,7 @@ def _summary(run: tracking.Run, config: Config, measured: Measured, found: Found
     )
     return {
         "status": "done",
-        "mlflow_run": run.id,
+        "mlflow_run": run.logged,
         "name": config.name,
         "night": measured.tags[NIGHT],
         "data": measured.tags[DATA_DIGEST],

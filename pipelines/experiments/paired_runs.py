@@ -76,7 +76,7 @@ class Figures:
 
     def gone(self, run: LoggedRun) -> str:
         """Return that there are no rows of a run here any more; empty where there are."""
-        if evaluations.read(self.workspace, run=run.id) is not None:
+        if evaluations.read(self.workspace, run=run.record) is not None:
             return ""
         return (
             f"the workspace {self.workspace.root} has no figures of the listeners of {run.label}: they are kept for "
@@ -91,7 +91,7 @@ class Figures:
         InputError
             If there are none.
         """
-        rows = evaluations.read(self.workspace, run=run.id)
+        rows = evaluations.read(self.workspace, run=run.record)
         if rows is None:
             raise InputError(
                 self.gone(run),

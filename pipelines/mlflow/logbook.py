@@ -11,7 +11,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.mlflow.tracking import Run
+from pipelines.mlflow.run_record import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
 from recsys.arrivals.input_tables import files_of

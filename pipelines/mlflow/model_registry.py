@@ -46,6 +46,11 @@ class LoggedRun:
     metrics: Mapping[str, float] = field(repr=False)
 
     @property
+    def record(self) -> str:
+        """What the workspace keeps the run's figures under: not MLflow's id, which is known only once it is logged."""
+        return self.tags.get(tracking.RECORD, self.id)
+
+    @property
     def label(self) -> str:
         """The name with the beginning of the id, as tables and messages show a run."""
         return f"{self.name} ({self.id[:8]})"
@@ -187,12 +192,21 @@ class Registry:
         """Return the champion; None where nothing was promoted yet."""
         if not tracking.is_there(self._folder):
             return None
-        named = [model for model in self._store.search_registered_models() if model.name == MODEL]
-        version = named[0].aliases.get(CHAMPION) if named else None
+        named = self._named()
+        version = named.aliases.get(CHAMPION) if named else None
         if not version:
             return None
-        line = tuple(int(number) for number in named[0].tags.get(_LINE, "").split())
+        line = tuple(int(number) for number in named.tags.get(_LINE, "").split())
         return replace(self.version(int(version)), line=line)
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether anything was ever promoted here."""
+        return tracking.is_there(self._folder) and self._named() is not None
+
+    def _named(self) -> Any:
+        """Return the registered model; None where nothing was promoted yet."""
+        return next((model for model in self._store.search_registered_models() if model.name == MODEL), None)
 
     def version(self, number: int) -> Champion:
         """Return a registered version.

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
-from pipelines.mlflow import tracking
+from pipelines.mlflow.handover import run_of
+from pipelines.mlflow.run_record import Run
 from recsys.arrivals.permission import still_allowed
 from recsys.models.interactions import trained
 
@@ -25,10 +26,10 @@ _CODE = (".py", ".toml", ".j2")
 
 def tracked(
     job: JobContext, *, experiment: str, name: str, params: Mapping[str, Any], engine: str = "polars"
-) -> AbstractContextManager[tracking.Run]:
+) -> AbstractContextManager[Run]:
     """Open a run of a job, with the tags that every run opens with."""
     folder, tags = job.settings.tracking.folder, tags_of(job, engine=engine)
-    return tracking.run(folder, experiment=experiment, name=name, params=params, tags=tags)
+    return run_of(job.workspace.unlogged, folder, experiment=experiment, name=name, params=params, tags=tags)
 
 
 def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:

@@ -1,20 +1,17 @@
-"""Runs in MLflow, for data scientists to compare; the only import of mlflow."""
+"""Runs in MLflow, for data scientists to compare."""
 
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
 
 import polars as pl
-from matplotlib.figure import Figure
 
 # Before the import: telemetry would be sent otherwise. The migrations' logging would drown the night's progress.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -24,90 +21,66 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import DatasetInput, InputTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-_DATABASE = "mlflow.db"
+from pipelines.mlflow.run_record import Record
+from pipelines.mlflow.tracking_database import DATABASE, address
+
+RECORD = "record.id"  # the tag with which the workspace finds what belongs to a run
+_OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
-@dataclass(frozen=True)
-class Run:
-    """One open MLflow run; what is logged to it holds no listener, no figure of one person, no position and no factor.
+def log(folder: Path, record: Record) -> str:
+    """Log a record as a run in the MLflow store of a folder, creating the store when missing; return MLflow's id.
 
-    Parameters
-    ----------
-    id : str
-        MLflow's run id.
-    """
-
-    id: str
-
-    def metrics(self, values: Mapping[str, float]) -> None:
-        """Log numbers under flat dotted keys."""
-        mlflow.log_metrics(dict(values), run_id=self.id)
-
-    def table(self, frame: pl.DataFrame, name: str) -> None:
-        """Log a frame as a table that the MLflow page shows and ``mlflow.load_table`` returns."""
-        texts = {column: object for column, dtype in frame.schema.items() if dtype == pl.String}
-        # As objects: MLflow 3.17 asks for them and warns of the text type of pandas 3.
-        mlflow.log_table(frame.to_pandas().astype(texts), f"{name}.json", run_id=self.id)
-
-    def figure(self, figure: Figure, name: str) -> None:
-        """Log a picture."""
-        mlflow.log_figure(figure, f"{name}.png")
-
-    def text(self, text: str, name: str) -> None:
-        """Log a text file."""
-        mlflow.log_text(text, name, run_id=self.id)
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Log settings, flat; none that is logged already can change."""
-        mlflow.log_params({key: str(value) for key, value in values.items()}, run_id=self.id)
-
-    def tags(self, values: Mapping[str, str]) -> None:
-        """Set tags."""
-        mlflow.set_tags(dict(values))
-
-    def dataset(self, name: str, digest: str) -> None:
-        """Log that an input with this digest was used; the input itself is not copied."""
-        source = CodeDatasetSource(tags={"name": name})
-        mlflow.log_input(MetaDataset(source, name=name, digest=digest[:36]), context="nightly")  # type: ignore[abstract]
-
-
-@contextmanager
-def run(
-    folder: Path, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
-) -> Iterator[Run]:
-    """Open a run in the MLflow store of a folder, creating the store when missing.
+    A record that was logged already is not logged again; one whose logging was cut off is begun anew.
 
     Parameters
     ----------
     folder : Path
         Holds ``mlflow.db`` and ``artifacts/``.
-    experiment, name : str
-        Of the run.
-    params : mapping
-        The resolved settings, flat.
-    tags : mapping of str to str
+    record : Record
 
-    Yields
+    Raises
     ------
-    Run
-        Marked failed when the block raises.
+    NotReadyError
+        If the store cannot be used now.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)  # true counts, for those who operate the job
-    client(folder)
-    mlflow.set_experiment(experiment_id=_experiment(experiment, folder / "artifacts"))
-    (folder / _DATABASE).chmod(0o600)
-    with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
-        opened = Run(active.info.run_id)
-        opened.params(params)
-        yield opened
+    store = client(folder)
+    experiment = _experiment(store, record.experiment, folder / "artifacts")
+    done = _logged_before(store, record, experiment=experiment)
+    if done is not None:
+        return done
+    tags = {**record.tags, RECORD: record.id}
+    run = str(store.create_run(experiment, record.started, tags=tags, run_name=record.name).info.run_id)
+    mlflow.log_params(dict(record.params), run_id=run)
+    for at, numbers in record.metrics:
+        mlflow.log_metrics(dict(numbers), run_id=run, timestamp=at)
+    for name, digest in record.datasets.items():
+        _log_dataset(store, run, name=name, digest=digest)
+    for name, frame in record.tables():
+        _log_table(run, frame, name=name)
+    for file in record.artifacts():
+        store.log_artifact(run, str(file))
+    store.set_terminated(run, record.status, record.ended)
+    return run
+
+
+def end_lost(folder: Path) -> int:
+    """End the runs that a kill left running when runs were still logged as they went; return how many there were."""
+    store = client(folder)
+    experiments = [experiment.experiment_id for experiment in store.search_experiments()]
+    running = store.search_runs(experiments, filter_string="attributes.status = 'RUNNING'")
+    lost = [run for run in running if _OURS in run.data.tags and RECORD not in run.data.tags]
+    for run in lost:
+        store.set_terminated(run.info.run_id, "KILLED")
+    return len(lost)
 
 
 def remove_listeners(folder: Path) -> int:
@@ -125,12 +98,18 @@ def remove_listeners(folder: Path) -> int:
 
 def is_there(folder: Path) -> bool:
     """Tell whether a folder holds an MLflow store."""
-    return (folder / _DATABASE).is_file()
+    return (folder / DATABASE).is_file()
 
 
 def client(folder: Path) -> MlflowClient:
-    """Return the client of a folder's store, which this makes the one that runs are logged to."""
-    uri = f"sqlite:///{(folder / _DATABASE).resolve()}"
+    """Return the client of a folder's store, which this makes the one that runs are logged to.
+
+    Raises
+    ------
+    NotReadyError
+        If the store cannot be used now.
+    """
+    uri = address(folder)
     mlflow.set_tracking_uri(uri)
     return MlflowClient(uri)
 
@@ -198,9 +177,31 @@ def _signature(loader: ModuleType) -> ModelSignature:
     return ModelSignature(inputs, outputs, params)
 
 
-def _experiment(name: str, artifacts: Path) -> str:
-    client = MlflowClient()
-    found = client.get_experiment_by_name(name)
+def _logged_before(store: MlflowClient, record: Record, *, experiment: str) -> str | None:
+    """Return the run of a record that was logged to its end; one that was not is taken away."""
+    for run in store.search_runs([experiment], filter_string=f"tags.`{RECORD}` = '{record.id}'"):
+        if run.info.status != "RUNNING":
+            return str(run.info.run_id)
+        store.set_terminated(run.info.run_id, "KILLED")
+        store.delete_run(run.info.run_id)
+    return None
+
+
+def _log_dataset(store: MlflowClient, run: str, *, name: str, digest: str) -> None:
+    source = CodeDatasetSource(tags={"name": name})
+    dataset = MetaDataset(source, name=name, digest=digest[:36])  # type: ignore[abstract]
+    tags = [InputTag(key="mlflow.data.context", value="nightly")]
+    store.log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), tags)])
+
+
+def _log_table(run: str, frame: pl.DataFrame, *, name: str) -> None:
+    texts = {column: object for column, dtype in frame.schema.items() if dtype == pl.String}
+    # As objects: MLflow 3.17 asks for them and warns of the text type of pandas 3.
+    mlflow.log_table(frame.to_pandas().astype(texts), f"{name}.json", run_id=run)
+
+
+def _experiment(store: MlflowClient, name: str, artifacts: Path) -> str:
+    found = store.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    return str(client.create_experiment(name, artifact_location=artifacts.resolve().as_uri()))
+    return str(store.create_experiment(name, artifact_location=artifacts.resolve().as_uri()))

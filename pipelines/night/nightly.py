@@ -12,14 +12,17 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
+from pipelines.base.left_out import leave_out, left_out
 from pipelines.base.terminal import followed, log, step, tell, warn_of
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
-from pipelines.mlflow import logbook, tracking
+from pipelines.mlflow import logbook
+from pipelines.mlflow.handover import clean_up
+from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.public_files import write_public
-from pipelines.night.schedule import Plan, leave_out, plan_nights, remember_rows
+from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
 from pipelines.privacy.forget import forgetting
 from pipelines.privacy.import_consents import import_consents, read_consents
 from pipelines.privacy.nightly_audit import audit_release
@@ -28,6 +31,7 @@ from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, CheckedNight, check_share, read_night
 from recsys.arrivals.permission import keep_allowed
+from recsys.artifacts.chart_database import FORMAT
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
@@ -79,13 +83,16 @@ def run_nightly(
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
         leave_out(job.workspace, skip)
-        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now)
+        without = left_out(job.workspace)
+        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now, without=without)
         _take_over(job)
+        check_records(job.workspace)
+        job.store.check()
         if plan.late:
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
-        _remove_listeners(job)
+        clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
@@ -96,14 +103,14 @@ def run_nightly(
             logbook.log_inputs(run, job.sources, nights=plan.due)
             write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
-            done = _summary(plan, rows, published) | {"consents": imported, "mlflow_run": run.id}
+            done = _summary(plan, rows, published) | {"consents": imported}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
             keep(job, published.measured.evaluation, run=run.id, night=published.nights[-1])
-    return done | {"privacy": summary(job.settings.privacy), "seconds": seconds}
+    return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
 
 def rehearse(job: JobContext, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
@@ -284,13 +291,6 @@ def _import(job: JobContext) -> dict[str, Any] | None:
     return import_consents(file, workspace=job.workspace, settings=job.settings) if file else None
 
 
-def _remove_listeners(job: JobContext) -> None:
-    """Take out of MLflow what runs of earlier releases logged of single listeners."""
-    runs = tracking.remove_listeners(job.settings.tracking.folder)
-    if runs:
-        tell("listeners removed from earlier runs", runs=runs)
-
-
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
     return forgetting(job.consents, store=job.store, workspace=job.workspace)
 
@@ -316,11 +316,13 @@ def _is_published(job: JobContext) -> bool:
     except (NotReadyError, InputError):
         return False
     wanted = (job.settings.digest(), rendering(job.settings))
+    if facts.get("format") != FORMAT:
+        return False
     alike = (facts["settings"], facts.get("rendering")) == wanted or facts["atlas"] != job.atlas.version
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 
 
-def _audit(job: JobContext, run: tracking.Run) -> Finding:
+def _audit(job: JobContext, run: Run) -> Finding:
     """Audit the release code before it draws anything: noise that was too small could not be taken back."""
     with step("audit"):
         finding = audit_release(job.settings)
@@ -329,7 +331,7 @@ def _audit(job: JobContext, run: tracking.Run) -> Finding:
     return finding
 
 
-def _tracked(job: JobContext, engine: str) -> AbstractContextManager[tracking.Run]:
+def _tracked(job: JobContext, engine: str) -> AbstractContextManager[Run]:
     settings, name = job.settings, f"nightly {job.now:%Y-%m-%d %H:%M}"
     experiment = settings.tracking.experiment
     return tracked(job, experiment=experiment, name=name, params=settings.flat(), engine=engine)

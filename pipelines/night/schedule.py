@@ -7,13 +7,12 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pipelines.base.job_context import JobContext
+from pipelines.base.left_out import left_out
 from recsys.arrivals import listens
 from recsys.arrivals.input_tables import Counts
 from recsys.errors import InputError, UsageError
 from recsys.releases.counts import release
 from recsys.workspace import Workspace, replace_file
-
-_LEFT_OUT = ".skipped"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def plan_nights(job: JobContext, *, through: date | None = None, skip: Collectio
     through : date, optional
         The last night to run.
     skip : collection of date
-        Nights to leave out; :func:`leave_out` makes that last.
+        Nights to leave out; :func:`pipelines.base.left_out.leave_out` makes that last.
 
     Raises
     ------
@@ -61,8 +60,8 @@ def plan_nights(job: JobContext, *, through: date | None = None, skip: Collectio
     present = listens.nights(job.sources.listens, now=job.now)
     _check_asked(present, source=job.sources.listens, through=through)
     released = release.released_nights(job.workspace.releases)
-    _check_left_out(skip, present=present, released=released)
-    gone = {*skip, *_left_out(job.workspace)}
+    _check_left_out(skip, present={*present, *_lost(job)} if skip else present, released=released)
+    gone = {*skip, *left_out(job.workspace)}
     last = max(released, default=date.min)
     until = min(job.now.date() - timedelta(days=1), through or date.max)
     over = [night for night in sorted(present) if night <= until and night not in gone]
@@ -73,19 +72,23 @@ def plan_nights(job: JobContext, *, through: date | None = None, skip: Collectio
     )
 
 
-def leave_out(workspace: Workspace, nights: Iterable[date]) -> None:
-    """Write down which nights are left out for good: no later run tries them again."""
-    for night in nights:
-        file = _mark(workspace, night)
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(file, b"", mode=0o600)
-
-
 def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
     """Write down how many rows a night had, so that later ones are seen to be late."""
     file = _record(workspace, night)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     replace_file(file, json.dumps({"rows": tally.rows, "bad": dict(tally.bad)}).encode(), mode=0o600)
+
+
+def check_records(workspace: Workspace) -> None:
+    """Refuse a record of a night's rows that cannot be read.
+
+    Raises
+    ------
+    InputError
+        With the file's name.
+    """
+    for file in sorted((workspace.private / "nights").glob("[0-9]*.json")):
+        _rows_counted(workspace, date.fromisoformat(file.stem))
 
 
 def _check_asked(present: Mapping[date, int], *, source: Path, through: date | None) -> None:
@@ -98,7 +101,12 @@ def _check_asked(present: Mapping[date, int], *, source: Path, through: date | N
         )
 
 
-def _check_left_out(skip: Iterable[date], *, present: Mapping[date, int], released: Collection[date]) -> None:
+def _lost(job: JobContext) -> list[date]:
+    """Return the released nights whose folder is gone: these can be left out, whatever the input holds."""
+    return release.lost_nights(job.workspace.releases, entries=job.ledger.entries())
+
+
+def _check_left_out(skip: Iterable[date], *, present: Collection[date], released: Collection[date]) -> None:
     for night in sorted(skip):
         if night in released:
             raise UsageError(f"the night {night} was released already", hint="Leave --skip for that night away.")
@@ -106,18 +114,16 @@ def _check_left_out(skip: Iterable[date], *, present: Mapping[date, int], releas
             raise UsageError(f"the input has no night {night} to leave out", hint="Check --skip; days are UTC.")
 
 
-def _left_out(workspace: Workspace) -> set[date]:
-    return {date.fromisoformat(file.stem) for file in (workspace.private / "nights").glob(f"*{_LEFT_OUT}")}
-
-
-def _mark(workspace: Workspace, night: date) -> Path:
-    return workspace.private / "nights" / f"{night}{_LEFT_OUT}"
-
-
 def _rows_counted(workspace: Workspace, night: date) -> int:
     """Return how many rows a night had when it ran; 0 for a night that never did."""
     file = _record(workspace, night)
-    return int(json.loads(file.read_text())["rows"]) if file.exists() else 0
+    try:
+        return int(json.loads(file.read_text())["rows"]) if file.exists() else 0
+    except (ValueError, LookupError, TypeError):
+        raise InputError(
+            f"{file} does not say how many rows its night had",
+            hint="Restore it from a backup, or remove it: all rows of that night are then told to be late.",
+        ) from None
 
 
 def _record(workspace: Workspace, night: date) -> Path:

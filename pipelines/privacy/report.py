@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from pipelines.base.left_out import left_out
 from recsys.errors import InputError
 from recsys.geography.atlas import load_atlas
 from recsys.releases.budget import accounting
@@ -93,7 +94,7 @@ def privacy_report(workspace: Workspace, *, settings: Settings) -> Report:
     ledger = _ledger(workspace)
     if ledger is None:
         raise InputError(f"{workspace.root} has no ledger: nothing was ever released there", hint="Check --workspace.")
-    release.check_accounted(workspace.releases, ledger=ledger)
+    release.check_accounted(workspace.releases, ledger=ledger, without=left_out(workspace))
     entries, purposes = ledger.entries(), (release.PURPOSE, partner_files.PURPOSE)
     of = {purpose: [entry for entry in entries if entry.spend.purpose == purpose] for purpose in purposes}
     of[TOGETHER] = entries
@@ -134,7 +135,7 @@ def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
     """
     ledger = _ledger(workspace)
     if (folder / partner_files.RELEASE).is_file():
-        return verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder))
+        return [*verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder)), *_none_lost(workspace, ledger=ledger)]
     if not (folder / MANIFEST).is_file():
         raise InputError(
             f"{folder} holds neither a {partner_files.RELEASE} nor a {MANIFEST}",
@@ -144,7 +145,15 @@ def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
         raise InputError(
             f"{workspace.root} has no ledger, which a night's release is compared with", hint="Check --workspace."
         )
-    return verify_night(folder, ledger=ledger)
+    return [*verify_night(folder, ledger=ledger), *_none_lost(workspace, ledger=ledger)]
+
+
+def _none_lost(workspace: Workspace, *, ledger: Ledger | None) -> list[Check]:
+    """Check that every night which the ledger paid for is still among the releases."""
+    if ledger is None:
+        return []
+    lost = release.lost_nights(workspace.releases, entries=ledger.entries(), without=left_out(workspace))
+    return [Check("released nights whose folder is gone", not lost, str(len(lost)), "0", privacy=True)]
 
 
 def checks_table(checks: Sequence[Check], *, folder: Path, workspace: Workspace) -> Table:
@@ -171,7 +180,7 @@ def _short(value: str) -> str:
 
 
 def _ledger(workspace: Workspace) -> Ledger | None:
-    return Ledger(workspace.ledger) if workspace.ledger.is_file() else None
+    return Ledger.to_read(workspace.ledger) if workspace.ledger.is_file() else None
 
 
 def _atlas_of(folder: Path) -> Any:

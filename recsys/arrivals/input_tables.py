@@ -11,6 +11,7 @@ import polars as pl
 from recsys.arrivals import text_files
 from recsys.arrivals.parsing import Kind, fits, parse
 from recsys.arrivals.text_files import MALFORMED, ROW
+from recsys.causes import not_ready
 from recsys.errors import InputError, NotReadyError
 from recsys.printable import given, names, place
 from recsys.schemas import READ_FAILURES
@@ -175,7 +176,8 @@ def files_of(source: Path) -> tuple[TableFile, ...]:
     """
     if not source.exists():
         raise InputError(f"there is no {given(source)}", hint="Check the path.")
-    paths = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith((".", "_")))
+    inside = sorted(source.iterdir()) if source.is_dir() else [source]
+    paths = [path for path in inside if path == source or not path.name.startswith((".", "_"))]
     for path in paths:
         if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
             raise InputError(f"{place(path, source=source)} is not a table that can be read", hint=_HINT)
@@ -266,10 +268,10 @@ def reading(*files: TableFile) -> Iterator[None]:
     """
     try:
         yield
-    except READ_FAILURES:
+    except READ_FAILURES as error:
         _confirm_unchanged(files)
         damaged = next((file for file in files if not _is_whole(file)), files[0]) if len(files) > 1 else files[0]
-        raise InputError(
+        raise not_ready(error, str(damaged)) or InputError(
             f"{damaged} cannot be read: it is cut off, damaged, or not what its name says",
             hint="Deliver the file again, whole; " + _HINT,
         ) from None

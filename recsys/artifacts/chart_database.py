@@ -17,9 +17,11 @@ import numpy as np
 import orjson
 
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
+from recsys.errors import InputError
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
+FORMAT = "6"  # of a snapshot: what its manifest and its database hold
 
 Items = Sequence[dict[str, Any]]
 
@@ -140,13 +142,23 @@ class ChartDatabase:
     ------
     sqlite3.Error
         If it is not there.
+    InputError
+        If it is of another shape.
     """
 
     def __init__(self, file: Path) -> None:
         uri = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
         self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._turn = Lock()
-        self._priced = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'prices'"))  # not before they were
+        there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        self._priced = "prices" in there  # not before they were
+        missing = sorted(_TABLES - there)
+        if missing:
+            self.close()
+            raise InputError(
+                f"{file.name} is of another shape: it has no {', '.join(missing)}",
+                hint="Publish again: `hearabouts nightly`.",
+            )
 
     def close(self) -> None:
         """Close it, for all threads."""
@@ -258,6 +270,7 @@ def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[t
 
 
 _PLACE = ", ".join(PlaceRow._fields)
+_TABLES = {"places", "cells", "lists", "lines", "tracks", "nearby"}
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = OFF;

@@ -50,7 +50,7 @@ def write(workspace: Workspace, figures: pl.DataFrame, *, run: str, night: date)
     figures : polars.DataFrame
         Schema :class:`recsys.schemas.Figures`; nothing is written where there are no rows.
     run : str
-        MLflow's id of the run.
+        The id of the run's record, which the run in MLflow has as a tag.
     night : date
         The last night of the data.
     """

@@ -22,7 +22,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from recsys.causes import not_ready
 from recsys.cells.contributions import Bounded
 from recsys.cells.earnings import BALANCES
 from recsys.cells.takeover import COUNTED
@@ -38,6 +41,10 @@ _BATCH_BYTES = 8 << 20  # of compressed coarse listens: small buckets are worked
 _STAGED_ROWS = 20_000  # rows a bucket holds in memory until they are written: larger groups measured 300 MB more
 _SCHEMA = {name: column.dtype for name, column in Contributions.columns().items()}
 _BALANCES = "balances"
+_RESTORE = (
+    "Restore it from a backup. Without one, move the file away: its listeners are not learned from for that night, and "
+    "begin with nothing saved where it is of balances."
+)
 
 
 class Store:
@@ -60,6 +67,40 @@ class Store:
         self._root = root / "contributions"
         self._settings = settings
         self._check_buckets()
+
+    def check(self) -> None:
+        """Look at every file before anything is spent: at its end, which one that was cut off lacks, and its columns.
+
+        Raises
+        ------
+        InputError
+            If one cannot be read, or is of another release; the message names it.
+        """
+        for path in self.files():
+            self.check_file(path)
+
+    def files(self) -> Iterator[Path]:
+        """Yield every file of contributions and of balances."""
+        for night in self.nights():
+            yield from self._files(night)
+            yield from self._balances_after(night)
+
+    @staticmethod
+    def check_file(path: Path) -> None:
+        """Refuse a file that was cut off, or has other columns than this release writes.
+
+        Raises
+        ------
+        InputError
+            With the file's name.
+        """
+        columns = list(BALANCES) if path.parent.name == _BALANCES else Contributions.column_names()
+        try:
+            found = pq.read_schema(path).names
+        except (pa.ArrowInvalid, OSError) as error:
+            raise not_ready(error, str(path)) or InputError(f"{path} is cut off or damaged", hint=_RESTORE) from None
+        if found != columns:
+            raise InputError(f"{path} has other columns than this release of Hearabouts writes", hint=_RESTORE)
 
     @contextmanager
     def bucketed(self, coarse: pl.LazyFrame) -> Iterator[Iterator[tuple[Buckets, pl.DataFrame]]]:
@@ -93,10 +134,10 @@ class Store:
                     mkdir=True,
                     engine="streaming",
                 )
-            except READ_FAILURES:  # whose words may quote a value
-                raise InputError(
-                    "the night's listens cannot be read to their end, or not be staged",
-                    hint="Check the input files and the free space of the workspace's disk.",
+            except READ_FAILURES as error:  # whose words may quote a value
+                raise not_ready(error, "the input, or the stage of the workspace,") or InputError(
+                    "the night's listens cannot be read to their end",
+                    hint="Check the input files: one of them is cut off or damaged.",
                 ) from None
             yield _batches(stage)
 
@@ -236,7 +277,13 @@ class Store:
     def _check_buckets(self) -> None:
         if not self._recorded.exists() or self._is_empty():
             return
-        recorded = json.loads(self._recorded.read_text(encoding="utf-8"))["buckets"]
+        try:
+            recorded = int(json.loads(self._recorded.read_text(encoding="utf-8"))["buckets"])
+        except (ValueError, LookupError, TypeError):
+            raise InputError(
+                f"{self._recorded} does not say how many buckets the private store has",
+                hint='Restore it from a backup, or write {"buckets": N} into it, with the store.buckets of before.',
+            ) from None
         if recorded != self._settings.buckets:
             raise SettingsError(
                 f"the private store has {recorded} buckets, the settings say store.buckets = {self._settings.buckets}",

@@ -1,10 +1,13 @@
 """The tables of the consent log, in SQLite and PostgreSQL: entries are kept, but for those of who asked for erasure."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from recsys.consents.database import Database
+from recsys.versions import check_columns, check_version
 
 _METADATA = sa.MetaData()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,6 +44,8 @@ IMPORTED = sa.Table("imported", _METADATA, sa.Column("digest", _text(), primary_
 
 def prepare(database: Database) -> None:
     """Create what is missing, and bring a log of an earlier version up to this one; changes nothing a second time."""
+    if not database.is_postgresql:
+        check_current(f"the consent log {database.name}", lambda query: database.read(query, {}))
     if not _is_current(database):
         with database.deciding("schema") as connection:
             _METADATA.create_all(connection)
@@ -68,6 +73,28 @@ def _is_current(database: Database) -> bool:
     if database.is_postgresql:
         return database.read("SELECT to_regproc('entries_kept')", {}) != [(None,)]
     return database.read("PRAGMA user_version", {}) == [(_VERSION,)]
+
+
+def check_current(what: str, read: Callable[[str], Sequence[Any]]) -> None:
+    """Refuse a log of a later release, or one of this release that has other columns: its entries may mean more.
+
+    Parameters
+    ----------
+    what : str
+        In words, for the message.
+    read : callable
+        Asks the SQLite file.
+
+    Raises
+    ------
+    InputError
+        If it is another.
+    """
+    [(version,)] = read("PRAGMA user_version")
+    check_version(what, version, known=range(_VERSION + 1))
+    for table in _METADATA.sorted_tables if version == _VERSION else ():
+        found = [str(name) for _, name, *_ in read(f"PRAGMA table_info({table.name})")]
+        check_columns(what, table.name, found, expected=table.columns.keys())
 
 
 def _sqlite(connection: sa.Connection) -> list[str]:

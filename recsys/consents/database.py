@@ -16,11 +16,13 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from recsys.errors import NotReadyError, SettingsError
+from recsys.causes import not_ready
+from recsys.errors import InputError, NotReadyError, SettingsError
 
 Values = Mapping[str, Any]
 
 _PATIENCE = 5  # seconds that one writer waits for another
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PIECE = 10_000  # rows that PostgreSQL sends at a time of a long answer
 
 
@@ -37,7 +39,9 @@ class Database:
     SettingsError
         If the URL is none, or names a database that is not PostgreSQL, or its driver is not installed.
     NotReadyError
-        If the file cannot be used now, or is no database.
+        If the file cannot be used now.
+    InputError
+        If it is no database.
     """
 
     def __init__(self, place: Path | str) -> None:
@@ -47,7 +51,7 @@ class Database:
         weakref.finalize(self, self._engine.dispose)
         _forget_when_forked(self._engine)
         if not self.is_postgresql:
-            self.read("PRAGMA journal_mode = WAL", {})
+            self._open()
 
     @property
     def is_postgresql(self) -> bool:
@@ -157,12 +161,23 @@ class Database:
         except self._failures as error:
             raise self._refusal(error) from None
 
+    def _open(self) -> None:
+        """Set the journal's mode, which finds out whether the file is a database at all."""
+        try:
+            self._read("PRAGMA journal_mode = WAL", {})
+        except self._failures as error:
+            if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
+                raise self._refusal(error) from None
+            raise InputError(
+                f"the consent log {self.name} is damaged, or no database",
+                hint="Restore it from a backup; without it nobody's consent is known, and nothing is released.",
+            ) from None
+
     def _refusal(self, error: Exception) -> NotReadyError:
         cause = getattr(error, "orig", None) or error
-        said = str(cause) if isinstance(cause, sqlite3.Error) else type(cause).__name__
-        return NotReadyError(
-            f"the consent log {self.name} cannot be used now ({said})",
-            hint="Another job may be writing to it; try again.",
+        return not_ready(error, f"the consent log {self.name}") or NotReadyError(
+            f"the consent log {self.name} cannot be used now ({type(cause).__name__})",
+            hint="See to its database, and try again.",
         )
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -37,7 +38,7 @@ def serve(
     records: ListenerRecords | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
-) -> None:
+) -> dict[str, Any]:
     """Serve a workspace until told to stop; requests under way are finished first.
 
     Parameters
@@ -50,6 +51,11 @@ def serve(
         Without a key set (``serving.jwks``) a loopback address.
     port : int
         0 for a free one; the log says which.
+
+    Returns
+    -------
+    dict
+        The summary that the command line prints, once it was told to stop.
 
     Raises
     ------
@@ -64,6 +70,7 @@ def serve(
     app = create_app(workspace, settings=settings, clock=lambda: datetime.now(UTC), records=records)
     _collect_seldom()
     uvloop.run(_run(app, address=address, port=port, settings=settings.serving))
+    return {"status": "stopped", "address": address, "port": port}
 
 
 async def _run(app: ASGIApp, *, address: str, port: int, settings: ServingSettings) -> None:

@@ -249,7 +249,8 @@ def test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps(
 
     monkeypatch.setattr(evaluate, "measure", meanwhile)
     done = evaluate.run_evaluate(job, config=Config(), second_seed=False)
-    [file] = (job.workspace.private / "evaluations").rglob(f"{done.summary['mlflow_run']}.parquet")
+    run = Registry(ran.mlruns).find(done.summary["mlflow_run"])
+    [file] = (job.workspace.private / "evaluations").rglob(f"{run.record}.parquet")
     assert pl.read_parquet(file)["listener"].n_unique() == len(HOMES) - 1
     assert holders(job.workspace.root, ran.listeners[ANA]) == []
 
@@ -258,7 +259,8 @@ def test_who_withdraws_is_in_the_rows_of_no_later_run(ran: Ran) -> None:
     who = ran.listeners[ANA]
     ran.job.consents.append([Entry(who, Purpose.PERSONALISATION, State.WITHDRAWN, NOW, "2026-09")])
     done = evaluate.run_evaluate(ran.again(), config=Config(), second_seed=False)
-    [file] = (ran.job.workspace.private / "evaluations").rglob(f"{done.summary['mlflow_run']}.parquet")
+    run = Registry(ran.mlruns).find(done.summary["mlflow_run"])
+    [file] = (ran.job.workspace.private / "evaluations").rglob(f"{run.record}.parquet")
     assert len(holders(file.parent, who)) == 1  # that of the night before, which no comparison uses for it
 
 

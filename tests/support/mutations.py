@@ -663,7 +663,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a lost ledger is begun anew",
         "recsys/releases/counts/release.py",
-        "    check_accounted(releases, ledger=ledger)\n    for entry",
+        "    check_accounted(releases, ledger=ledger, without=without)\n    for entry",
         "    for entry",
         ("attack/test_release_once.py::test_a_ledger_that_does_not_know_a_release_stops_the_night",),
     ),

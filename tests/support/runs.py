@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.experiments.paired_runs import Figures
-from pipelines.mlflow import tracking
+from pipelines.mlflow.handover import run_of
 from pipelines.mlflow.model_registry import LoggedRun, Registry
 from recsys.cells import evaluations
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
@@ -51,7 +51,8 @@ def log_run(
     keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in asked.items()}
     digests = {"data.digest": data, "code.digest": code, "atlas.version": atlas}
     tags = {**digests, "night": LAST_NIGHT.isoformat(), "champion.version": "none"}
-    with tracking.run(folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
+    spool = workspace_of(folder).unlogged
+    with run_of(spool, folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:
             listeners = figures(gains, parts)
             decide(folder, *range(len(gains)))

@@ -15,7 +15,7 @@ from support.databases import psycopg
 
 from recsys.consents import database
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State, consent_log
-from recsys.errors import NotReadyError, SettingsError
+from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 
@@ -324,6 +324,16 @@ def test_an_address_that_does_not_fit_is_a_setting_and_is_not_repeated(url: str)
     assert "canary" not in caught.value.message + caught.value.hint
 
 
+def test_a_log_of_a_later_release_is_left_as_it_is(tmp_path: Path) -> None:
+    ConsentLog(tmp_path / "consents.db")
+    with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(InputError, match="is of version 99, this release reads 2 and before"):
+        ConsentLog(tmp_path / "consents.db")
+    with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (99,)
+
+
 def test_a_file_that_is_no_database_is_not_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "consents.db").write_bytes(b"no database " * 1000)
     opened, connect = list[sqlite3.Connection](), sqlite3.connect
@@ -333,7 +343,7 @@ def test_a_file_that_is_no_database_is_not_left_open(tmp_path: Path, monkeypatch
         return opened[-1]
 
     monkeypatch.setattr(sqlite3, "connect", remembered)
-    with pytest.raises(NotReadyError, match="not a database"):
+    with pytest.raises(InputError, match="is damaged, or no database"):
         ConsentLog(tmp_path / "consents.db")
     assert opened
     for connection in opened:

@@ -1,5 +1,6 @@
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.releasing import NIGHT, NOW
 
-from recsys.errors import NotReadyError, PrivacyBudgetError
+from recsys.errors import InputError, NotReadyError, PrivacyBudgetError
 from recsys.releases.budget.ledger import Ledger, Spend
 
 SPEND = Spend(
@@ -24,6 +25,21 @@ SPEND = Spend(
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger.db")
+
+
+def test_a_ledger_of_before_versions_is_taken_over_and_one_of_a_later_release_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "versions.db"
+    Ledger(file)
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        database.execute("PRAGMA user_version = 0")
+    Ledger(file)
+    for change, said in (("PRAGMA user_version = 2", "of version 2"), ("ALTER TABLE releases ADD x", "1 unknown")):
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("PRAGMA user_version = 1")
+            database.execute(change)
+        with pytest.raises(InputError, match=said):
+            Ledger(file)
 
 
 def test_an_entry_is_on_disk_when_commit_returns(tmp_path: Path, ledger: Ledger) -> None:

@@ -207,7 +207,7 @@ def test_a_challenger_whose_listeners_rows_are_gone_is_told_to_evaluate_again(
 
 
 def forget_rows(run: LoggedRun, folder: Path) -> None:
-    [file] = workspace_of(folder).private.rglob(f"{run.id}.parquet")
+    [file] = workspace_of(folder).private.rglob(f"{run.record}.parquet")
     file.unlink()
 
 

@@ -160,7 +160,10 @@ def test_the_probes_say_whether_there_is_something_to_serve(workspace: Workspace
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
         assert str(workspace.root) not in answer.text
     name = publish(workspace, size=1)
-    assert client.get("/readyz").json() == {"status": "ready", "snapshot": name, "as_of": "2026-10-31"}
+    assert client.get("/readyz").json() == {
+        **{"status": "ready", "snapshot": name, "as_of": "2026-10-31"},
+        **{"old": False, "why": ""},
+    }
 
 
 def test_an_app_can_start_before_its_workspace_exists(workspace: Workspace, settings: Settings) -> None:

@@ -365,15 +365,16 @@ def test_a_proxy_of_ours_says_who_asks(workspace: Workspace) -> None:
     assert codes == [200, 429, 429]
 
 
-def test_an_old_snapshot_is_not_ready_but_served(workspace: Workspace) -> None:
+def test_an_old_snapshot_is_served_and_told_of(workspace: Workspace) -> None:
     client = set_to(workspace, snapshot_max_age_days=1)
     assert client.get("/readyz").status_code == 200
     client.now = NOW + timedelta(days=1)
     old = client.get("/readyz")
-    assert (old.status_code, old.json()["type"]) == (503, "/problems/not-ready")
-    assert f"{AS_OF}, 2 days ago" in old.json()["hint"]
+    assert (old.status_code, old.json()["old"]) == (200, True)  # a stopped night job does not take the site down
+    assert f"{AS_OF}, 2 days ago" in old.json()["why"]
     assert client.get(CHART).status_code == 200
-    assert set_to(workspace, snapshot_max_age_days=0).get("/readyz").status_code == 200
+    assert values(client)["hearabouts_snapshot_old[]"] == 1
+    assert not set_to(workspace, snapshot_max_age_days=0).get("/readyz").json()["old"]
 
 
 def test_without_the_consent_log_it_is_not_ready_though_charts_are_served(

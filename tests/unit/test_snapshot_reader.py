@@ -154,6 +154,38 @@ def test_a_damaged_snapshot_is_not_served_and_the_one_before_goes_on(
     assert current.check().items(LISBON, chart="popular") == items(LISBON, size=2)
 
 
+def test_beside_a_broken_snapshot_the_newest_whole_one_is_what_a_server_begins_with(
+    workspace: Workspace, current: Current, stream: io.StringIO
+) -> None:
+    publish(workspace, as_of="2026-10-29", size=1)
+    good = publish(workspace, as_of="2026-10-30", size=1)
+    bad = publish(workspace, size=2)
+    damage_database(workspace, bad)
+    assert current.get().id == good
+    found, refusal = current.state()
+    assert (found, bad in str(refusal)) == (current.get(), True)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()][:2] == [
+        "snapshot refused",
+        "snapshot of before",
+    ]
+    whole = publish(workspace, size=3)
+    assert current.check().id == whole
+
+
+@pytest.mark.parametrize("table", ["nearby", "lines", "cells"])
+def test_a_snapshot_of_another_shape_is_refused_in_words(workspace: Workspace, table: str) -> None:
+    folder = workspace.snapshots / publish(workspace, size=1)
+    with closing(sqlite3.connect(folder / "charts.db")) as database, database:
+        database.execute(f"DROP TABLE {table}")
+    facts = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, {key: value for key, value in facts.items() if key != "files"})
+    with pytest.raises(NotReadyError, match=f"of another shape: it has no {table}"):
+        open_published(workspace)
+    write_manifest(folder, {**facts, "format": "99"})
+    with pytest.raises(NotReadyError, match="is of version 99, this release reads"):
+        open_published(workspace)
+
+
 def test_a_restored_snapshot_is_noticed_though_the_pointer_did_not_move(workspace: Workspace, current: Current) -> None:
     name = publish(workspace, size=1)
     shutil.move(workspace.snapshots / name, workspace.root / "aside")

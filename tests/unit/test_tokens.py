@@ -16,7 +16,7 @@ from support.commands import Run
 from support.edge import NOW, Client, bearer, publish
 from support.tokens import GOOD, KEYS, NAMES, jwks, secret, signed
 
-from recsys.errors import IdentityError, PositionError, SettingsError
+from recsys.errors import IdentityError, NotReadyError, PositionError, SettingsError
 from recsys.serving.auth.jwks import DevelopmentKey, KeySet
 from recsys.serving.auth.tokens import Identity, mint, verify
 from recsys.serving.server import serve
@@ -252,6 +252,28 @@ def test_an_address_that_breaks_off_is_one_that_fails(settings: Settings, failur
     keys._read = broken
     issuer.now = 1.0 * settings.serving.jwks_seconds
     assert identity(keys, settings).listener(token(), now=SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("failure", "family", "outcome"),
+    [
+        (OSError("no route"), NotReadyError, "unreadable"),
+        (HTTPException("no status"), NotReadyError, "unreadable"),
+        (ValueError("junk"), SettingsError, "refused"),
+    ],
+)
+def test_an_address_without_keys_is_told_and_counted_at_the_start(
+    failure: Exception, family: type[Exception], outcome: str
+) -> None:
+    issuer = Issuer("EdDSA")
+
+    def broken(_: str) -> bytes:
+        raise failure
+
+    issuer.read = broken  # type: ignore[method-assign]
+    with pytest.raises(family, match=r"serving\.jwks"):
+        issuer.keys()
+    assert issuer.outcomes == [outcome]
 
 
 def listed(*keys: tuple[Key, dict[str, Any]]) -> bytes:

@@ -1,15 +1,20 @@
 """The ledger: what privacy was spent, on what and when; a spend is on disk before its noise exists."""
 
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from recsys.errors import NotReadyError, PrivacyBudgetError
+from recsys.causes import not_ready
+from recsys.errors import PrivacyBudgetError
+from recsys.versions import check_columns, check_version
 from recsys.workspace import fsync
 
 CHARTS = "charts"  # the purpose of a night's release
@@ -85,6 +90,11 @@ class Ledger:
     ----------
     path : Path
         The database; created (mode 0600) when missing.
+
+    Raises
+    ------
+    InputError
+        If another release wrote it, which says more, or something else, than this one reads.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +102,36 @@ class Ledger:
         fsync(path.parent)
         self._path = path
         with self._connected() as connection:
+            version = self._check_version(connection)
             connection.executescript(_SCHEMA)
+            if version != _VERSION:
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @classmethod
+    def to_read(cls, path: Path) -> "Ledger":
+        """Open a ledger that nothing is written to, also where nothing can be: then a copy of it is read."""
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            return cls(path)
+        folder = TemporaryDirectory()
+        for file in (path, path.with_name(f"{path.name}-wal")):  # what was committed may still be beside it
+            if file.exists():
+                shutil.copyfile(file, Path(folder.name) / file.name)
+        ledger = cls(Path(folder.name) / path.name)
+        ledger._copy = folder
+        return ledger
+
+    _copy: TemporaryDirectory[str] | None = None  # lives as long as the ledger
+
+    def _check_version(self, connection: sqlite3.Connection) -> int:
+        """Return the version; refuse a ledger that may say more than this release understands."""
+        what = f"the ledger {self._path}"
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        check_version(what, version, known=range(_VERSION + 1))
+        for table, expected in _COLUMNS.items():
+            found = [str(name) for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+            if found:  # a new ledger has none yet
+                check_columns(what, table, found, expected=expected)
+        return version
 
     def commit(self, spend: Spend, *, at: datetime) -> Entry:
         """Write a spend; when this returns, it is on disk and its noise may be drawn, once.
@@ -169,13 +208,8 @@ class Ledger:
                     yield connection
             finally:
                 connection.close()
-        except sqlite3.OperationalError as error:
-            raise NotReadyError(
-                f"the ledger {self._path} cannot be used now ({error})",
-                hint="Another job may be writing to it; try again.",
-            ) from error
         except sqlite3.DatabaseError as error:
-            raise PrivacyBudgetError(
+            raise not_ready(error, f"the ledger {self._path}") or PrivacyBudgetError(
                 f"the ledger {self._path} cannot be read ({error})",
                 hint="Restore it from a backup: without it nothing may be released.",
             ) from error
@@ -252,6 +286,16 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 def _last_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT max(number) FROM entries").fetchone()[0])
 
+
+_VERSION = 1  # 0 was the same, before it was written down
+
+_COLUMNS = {
+    "entries": (
+        *("number", "night", "purpose", "rho", "sensitivity_squared"),
+        *("tiers", "rows", "parameters", "at"),
+    ),
+    "releases": ("number", "digest", "at"),
+}
 
 # The triggers on insert stop INSERT OR REPLACE, which deletes without asking the triggers on delete.
 _SCHEMA = """

@@ -1,7 +1,7 @@
 """The one noisy release of a night: with what weight each part of the world listened to each track."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -121,7 +121,7 @@ def release(
     return folder
 
 
-def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
+def confirm(releases: Path, *, ledger: Ledger, now: datetime, without: Collection[date] = ()) -> None:
     """Record in the ledger the releases that a crash left unrecorded, so that none of them can be drawn again.
 
     Parameters
@@ -130,30 +130,44 @@ def confirm(releases: Path, *, ledger: Ledger, now: datetime) -> None:
         The folder of all releases.
     ledger : Ledger
     now : datetime
+    without : collection of date
+        Nights that are left out for good.
 
     Raises
     ------
     InputError
         If such a release is damaged.
     PrivacyBudgetError
-        If a release is not in the ledger: it was lost, or is older than the releases.
+        If a release is not in the ledger, which was lost or is older than the releases; or if one that the ledger paid
+        for is gone.
     """
-    check_accounted(releases, ledger=ledger)
+    check_accounted(releases, ledger=ledger, without=without)
     for entry in ledger.entries():
         folder = releases / entry.spend.night.isoformat()
         if entry.release is None and entry.spend.purpose == PURPOSE and folder.exists():
             _released_before(folder, night=entry.spend.night, ledger=ledger, now=now)
 
 
-def check_accounted(releases: Path, *, ledger: Ledger) -> None:
-    """Refuse to go on with a ledger that does not know every release: what else it forgot would be drawn again.
+def check_accounted(releases: Path, *, ledger: Ledger, without: Collection[date] = ()) -> None:
+    """Refuse to go on with a ledger that does not know every release, or knows of one that is gone.
+
+    What else such a ledger forgot would be drawn again; and charts without a night that was paid for would be others.
 
     Raises
     ------
     PrivacyBudgetError
-        If a released night is not in the ledger.
+        If a released night is not in the ledger, or one that was paid for is not among the releases.
     """
-    known = {entry.spend.night for entry in ledger.entries() if entry.spend.purpose == PURPOSE}
+    entries = [entry for entry in ledger.entries() if entry.spend.purpose == PURPOSE]
+    known = {entry.spend.night for entry in entries}
+    lost = lost_nights(releases, entries=entries, without=without)
+    if lost:
+        raise PrivacyBudgetError(
+            f"{len(lost)} nights that the ledger says were released, the first of them {lost[0]}, have no folder under "
+            f"{releases} any more",
+            hint=f"Restore the folder from a backup, or leave the night out for good: `hearabouts nightly --skip "
+            f"{lost[0]}`.",
+        )
     unknown = [night for night in released_nights(releases) if night not in known]
     if unknown:
         raise PrivacyBudgetError(
@@ -161,6 +175,13 @@ def check_accounted(releases: Path, *, ledger: Ledger) -> None:
             "is unaccounted",
             hint="Restore the ledger that belongs to these releases.",
         )
+
+
+def lost_nights(releases: Path, *, entries: Iterable[Entry], without: Collection[date] = ()) -> list[date]:
+    """Return the nights whose release was paid for and published, and is gone, in order."""
+    there = {*released_nights(releases), *without}
+    published = (entry for entry in entries if entry.release is not None and entry.spend.purpose == PURPOSE)
+    return sorted(entry.spend.night for entry in published if entry.spend.night not in there)
 
 
 def tiers(atlas: Atlas, *, settings: PrivacySettings) -> tuple[Tier, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.artifacts.chart_database import DATABASE, ChartDatabase, PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import LOCAL
 from recsys.errors import InputError, NotReadyError
 from recsys.geography.atlas import Atlas
@@ -24,6 +24,7 @@ from recsys.workspace import (
     MANIFEST,
     PUBLIC,
     Workspace,
+    age_of,
     read_manifest,
     remove_folder,
     replace_file,
@@ -33,7 +34,6 @@ from recsys.workspace import (
     write_manifest,
 )
 
-_FORMAT = "5"  # part of every id: the same charts in another format are another snapshot
 _KEPT = 7  # snapshots, the current one included: a week to go back to
 
 
@@ -45,7 +45,8 @@ class Snapshot:
     ----------
     folder : Path
     manifest : mapping
-        ``id``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger``, ``rendering`` and ``files``.
+        ``id``, ``format``, ``as_of``, ``charts``, ``atlas``, ``nights``, ``settings``, ``ledger``, ``rendering`` and
+        ``files``.
     """
 
     folder: Path
@@ -113,6 +114,7 @@ def publish(
         raise InputError("a snapshot needs at least one night, found none", hint="Release a night first.")
     lines = _with_titles(at_border(charts.lines, Chart), at_border(catalogue, Catalogue))
     facts = {
+        "format": FORMAT,  # part of every id: the same charts in another format are another snapshot
         "as_of": max(nights).isoformat(),
         "charts": list(charts.kinds),
         "atlas": atlas.version,
@@ -140,8 +142,8 @@ def publish(
                 read_manifest(stage / PUBLIC)
             write_manifest(stage, facts, names=_vouched(stage))
         read_manifest(folder)
-    if _pointer(workspace) != name:
-        replace_file(workspace.current, name.encode())
+    if pointer(workspace) != name:
+        point_to(workspace, name)
     link_public(workspace)
     _prune(workspace, current=name)
     return name
@@ -157,22 +159,38 @@ def current(workspace: Workspace) -> Snapshot:
     InputError
         If it is damaged.
     """
-    name = _pointer(workspace)
+    name = pointer(workspace)
     if name is None:
         raise NotReadyError("no snapshot was published yet", hint="Run `hearabouts nightly` first.")
     folder = workspace.snapshots / name
     return Snapshot(folder, read_manifest(folder))
 
 
+def point_to(workspace: Workspace, name: str) -> None:
+    """Let the workspace point to one of its snapshots, and the public link with it."""
+    replace_file(workspace.current, name.encode())
+    link_public(workspace)
+
+
 def link_public(workspace: Workspace) -> None:
     """Let ``public`` lead to the public files of the current snapshot; a crash may have come before it did."""
-    folder = workspace.snapshots / (_pointer(workspace) or "") / PUBLIC
-    is_there = workspace.public.is_symlink()
-    if not folder.is_dir():
-        if is_there:
-            workspace.public.unlink()
-    elif not is_there or workspace.public.resolve() != folder.resolve():
+    if is_linked(workspace):
+        return
+    folder = _public(workspace)
+    if folder.is_dir():
         replace_link(workspace.public, folder)
+    else:
+        workspace.public.unlink()
+
+
+def is_linked(workspace: Workspace) -> bool:
+    """Tell whether ``public`` leads to the public files of the current snapshot, or to none where it has none."""
+    folder, is_there = _public(workspace), workspace.public.is_symlink()
+    return is_there and workspace.public.resolve() == folder.resolve() if folder.is_dir() else not is_there
+
+
+def _public(workspace: Workspace) -> Path:
+    return workspace.snapshots / (pointer(workspace) or "") / PUBLIC
 
 
 def _vouched(folder: Path) -> list[str]:
@@ -181,7 +199,8 @@ def _vouched(folder: Path) -> list[str]:
     return [DATABASE, *([public] if (folder / public).exists() else [])]
 
 
-def _pointer(workspace: Workspace) -> str | None:
+def pointer(workspace: Workspace) -> str | None:
+    """Return the id that the workspace points to; None before the first."""
     return workspace.current.read_text(encoding="utf-8").strip() if workspace.current.exists() else None
 
 
@@ -192,7 +211,7 @@ def _with_titles(charts: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
 
 
 def _digest(lines: pl.DataFrame, facts: Mapping[str, Any]) -> str:
-    content = hashlib.sha256(_FORMAT.encode() + json.dumps(facts, sort_keys=True).encode())
+    content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for part in lines.iter_slices(1 << 17):
         content.update(part.write_csv(include_header=False).encode())
     return content.hexdigest()[:8]
@@ -210,7 +229,7 @@ def _is_whole(folder: Path) -> bool:
 def _prune(workspace: Workspace, *, current: str) -> None:
     """Remove all but the last snapshots; whoever still has the charts of one open keeps them until it closes."""
     folders = [path for path in workspace.snapshots.iterdir() if path.name[0] != "." and path.name != current]
-    folders.sort(key=lambda path: (path.name[:10], path.stat().st_mtime_ns, path.name))  # by night, then by writing
+    folders.sort(key=age_of)
     for folder in folders[: max(0, len(folders) - (_KEPT - 1))]:
         remove_folder(folder)
 

@@ -16,7 +16,7 @@ from joserfc.errors import InvalidKeyTypeError, MissingKeyError
 from joserfc.jwk import JWKRegistry, Key, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from recsys.errors import InputError, RecsysError, SettingsError
+from recsys.errors import InputError, NotReadyError, RecsysError, SettingsError
 from recsys.settings import ServingSettings
 
 # A token never chooses how it is checked (RFC 8725, 3.1): each kind of key has one algorithm, which may have two names.
@@ -76,6 +76,8 @@ class KeySet:
     ------
     SettingsError
         If there are no usable keys to begin with.
+    NotReadyError
+        If an address does not answer to begin with.
 
     Attributes
     ----------
@@ -102,6 +104,12 @@ class KeySet:
         try:
             self._take(self._read(settings.jwks))
         except _BROKEN as error:
+            found("unreadable" if isinstance(error, (OSError, HTTPException)) else "refused")
+            if self._remote and isinstance(error, (OSError, HTTPException)):
+                raise NotReadyError(
+                    f"the key set of serving.jwks cannot be fetched now ({_reason(error)})",
+                    hint="See to whoever answers at that address, and start again: without keys nobody is let in.",
+                ) from None
             raise SettingsError(f"serving.jwks names no key set ({_reason(error)})", hint=_HINT) from None
         if not self._keys:
             raise SettingsError("serving.jwks names a key set without a usable key", hint=_HINT)

@@ -78,7 +78,7 @@ PROBLEM: Problem = {
     "hint": "Send no position at all, or an H3 cell of resolution 5 or coarser as the parameter `cell`.",
 }
 
-READY = {"status": "ready", "snapshot": "2025-06-30-0123abcd", "as_of": "2025-06-30"}
+READY = {"status": "ready", "snapshot": "2025-06-30-0123abcd", "as_of": "2025-06-30", "old": False, "why": ""}
 
 METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"} 3.0\n'
 

@@ -41,6 +41,9 @@ class Metrics:
         for outcome in ("used", "refused", "unreadable"):
             self._key_sets.labels(outcome)
         self._age = Gauge("hearabouts_snapshot_age_seconds", "Since the end of the last night.", registry=registry)
+        self._old = Gauge(
+            "hearabouts_snapshot_old", "1 where older charts are served than should be, or none.", registry=registry
+        )
         ProcessCollector(registry=registry)
 
     def answered(self, method: str, route: str | None, status: int | None, *, seconds: float) -> None:
@@ -71,9 +74,10 @@ class Metrics:
         """Count a new key set that is ``used``, or a look at one that is ``refused`` or ``unreadable``."""
         self._key_sets.labels(outcome).inc()
 
-    def text(self, *, as_of: str | None, now: datetime) -> bytes:
+    def text(self, *, as_of: str | None, now: datetime, old: bool = False) -> bytes:
         """Return everything as it stands; without a snapshot its age is not a number."""
         self._age.set(float("nan") if as_of is None else age(as_of, now=now))
+        self._old.set(old)
         return generate_latest(self._registry)
 
 

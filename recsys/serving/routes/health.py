@@ -37,17 +37,19 @@ async def healthz() -> dict[str, str]:
     summary="Is there something to serve?",
     responses={200: {"content": {"application/json": {"example": READY}}}, **problems(503)},
 )
-async def readyz(parts: Parts) -> dict[str, str]:
+async def readyz(parts: Parts) -> dict[str, str | bool]:
     """Tell which snapshot is served.
 
-    503 if there is none, the newest one does not verify, the last night behind it is longer ago than
-    `serving.snapshot_max_age_days`, or the consent log does not answer; the hint says which. What there is goes on
-    being served all the same.
+    503 if there is none to serve, or the consent log does not answer; the hint says which. `old` is true, and `why`
+    says why, where the last night behind the charts is longer ago than `serving.snapshot_max_age_days`, or the newest
+    snapshot does not verify: what there is goes on being served, and whoever sees to the nightly job is to be told.
     """
-    published, now = await run_in_threadpool(parts.current.check), parts.clock()
-    _check_age(published, today=now.date(), most=parts.settings.serving.snapshot_max_age_days)
+    (published, refusal), now = await run_in_threadpool(parts.current.state), parts.clock()
+    if published is None:
+        raise refusal or NotReadyError("no snapshot has been published yet", hint="Run `hearabouts nightly` first.")
     await _check_consents(parts.consents, now=now)
-    return {"status": "ready", "snapshot": published.id, "as_of": published.as_of}
+    why = _why_old(published, refusal, today=now.date(), most=parts.settings.serving.snapshot_max_age_days)
+    return {"status": "ready", "snapshot": published.id, "as_of": published.as_of, "old": bool(why), "why": why}
 
 
 @router.get(
@@ -58,22 +60,28 @@ async def readyz(parts: Parts) -> dict[str, str]:
 )
 def metrics(request: Request, parts: Parts) -> Response:
     """Return counts and times in Prometheus' format; by default to this machine alone (`serving.metrics`)."""
-    serving, published = parts.settings.serving, parts.current.loaded()
+    serving = parts.settings.serving
     who = serving.metrics
     if not (who == "everyone" or (who == "loopback" and _is_local(request.scope, serving.proxies))):
         raise HTTPException(404)
-    text = parts.metrics.text(as_of=published.as_of if published else None, now=parts.clock())
+    now, most = parts.clock(), serving.snapshot_max_age_days
+    found, refusal = parts.current.state(again=False)
+    old = found is None or bool(_why_old(found, refusal, today=now.date(), most=most))
+    text = parts.metrics.text(as_of=found.as_of if found else None, now=now, old=old)
     return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
-def _check_age(published: Published, *, today: date, most: int) -> None:
+def _why_old(published: Published, refusal: NotReadyError | None, *, today: date, most: int) -> str:
+    """Return why what is served is not what should be; empty where it is."""
+    if refusal is not None:
+        return "The newest snapshot is not whole: `hearabouts doctor` says what is wrong with it."
     days = (today - date.fromisoformat(published.as_of)).days
-    if most and days > most:
-        raise NotReadyError(
-            "the snapshot is too old",
-            hint=f"Its last night is {published.as_of}, {days} days ago; {most} are allowed "
-            "(serving.snapshot_max_age_days): see to the nightly job. The sample world is always old.",
-        )
+    if not most or days <= most:
+        return ""
+    return (
+        f"The last night is {published.as_of}, {days} days ago; {most} are allowed (serving.snapshot_max_age_days): "
+        "see to the nightly job. The sample world is always old."
+    )
 
 
 async def _check_consents(log: ConsentLog, *, now: datetime) -> None:

@@ -37,6 +37,8 @@ class HotReload(Generic[T]):
         What the log calls one of them: its ``id`` by default.
     found : callable, optional
         Told ``served`` or ``refused`` of everything new.
+    instead : callable, optional
+        Returns what to begin with where what the pointer names is not whole; None where there is nothing.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class HotReload(Generic[T]):
         log: structlog.typing.FilteringBoundLogger,
         named: Callable[[T], str] = attrgetter("id"),
         found: Callable[[str], None] = lambda _: None,
+        instead: Callable[[], T | None] = lambda: None,
     ) -> None:
+        self._instead = instead
         self._pointer, self._opened, self._what = str(pointer), opened, what
         self._log, self._named, self._found = log, named, found
         self._opening = Lock()
@@ -95,8 +99,13 @@ class HotReload(Generic[T]):
         NotReadyError
             If there is nothing or it does not verify, even where something older is still in use.
         """
-        seen = self._follow(again=True)
-        return _raise(seen.refusal) if seen.refusal or seen.found is None else seen.found
+        found, refusal = self.state()
+        return _raise(refusal) if refusal or found is None else found
+
+    def state(self, *, again: bool = True) -> tuple[T | None, NotReadyError | None]:
+        """Return what is in use, and why what the pointer names is not, where that is so: by a look of now if asked."""
+        seen = self._follow(again=again)
+        return seen.found, seen.refusal
 
     def _follow(self, *, again: bool) -> "_Seen[T]":
         seen, pointer = self._seen, _signature(self._pointer)
@@ -118,10 +127,16 @@ class HotReload(Generic[T]):
             if pointer != before.pointer:
                 self._log.error(f"{self._what} refused", reason=refusal.message)
                 self._found("refused")
-            return _Seen(pointer, before.found, refusal)
+            return _Seen(pointer, before.found or self._begin_with_another(), refusal)
         self._log.info(self._what, id=self._named(found))
         self._found("served")
         return _Seen(pointer, found, None)
+
+    def _begin_with_another(self) -> T | None:
+        found = self._instead()
+        if found is not None:
+            self._log.warning(f"{self._what} of before", id=self._named(found))
+        return found
 
 
 _Pointer = tuple[int, int, int] | None

@@ -4,7 +4,7 @@ import re
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -13,13 +13,15 @@ from typing import Any, cast
 
 import structlog
 
-from recsys.artifacts.chart_database import DATABASE, ChartDatabase, Line, Lists
+from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, Line, Lists
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
+from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.places import WORLD, Place
 from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.reload import HotReload
-from recsys.workspace import MANIFEST, PUBLIC, Workspace, read_manifest
+from recsys.versions import check_version
+from recsys.workspace import MANIFEST, PUBLIC, Workspace, age_of, read_manifest
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,16 @@ def open_published(workspace: Workspace) -> Published:
         raise NotReadyError("no snapshot has been published yet", hint="Run `hearabouts nightly` first.") from None
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise NotReadyError(f"{workspace.current} names no snapshot", hint=_REPUBLISH)
-    return _open(workspace.snapshots / name)
+    return open_snapshot(workspace.snapshots / name)
+
+
+def open_newest(workspace: Workspace) -> Published | None:
+    """Open the newest whole snapshot, whatever the pointer names; None where there is none."""
+    folders = (path for path in workspace.snapshots.glob("[!.]*") if path.is_dir())
+    for folder in sorted(folders, key=age_of, reverse=True):
+        with suppress(NotReadyError):
+            return open_snapshot(folder)
+    return None
 
 
 @contextmanager
@@ -138,6 +149,8 @@ def open_staged(folder: Path, facts: Mapping[str, Any]) -> Iterator[Published]:
 
 class Current(HotReload[Published]):
     """Follows the workspace's pointer: a new snapshot is picked up by the first request that finds it.
+
+    Where the first one that it finds is not whole, it begins with the newest that is.
 
     Parameters
     ----------
@@ -156,22 +169,35 @@ class Current(HotReload[Published]):
         found: Callable[[str], None] = lambda _: None,
     ) -> None:
         opened = partial(open_published, workspace)
-        super().__init__(workspace.current, opened=opened, what="snapshot", log=log, found=found)
+        instead = partial(open_newest, workspace)
+        super().__init__(workspace.current, opened=opened, what="snapshot", log=log, found=found, instead=instead)
 
 
 _REPUBLISH = "Restore the folder from a backup, or publish again."
 
 
-def _open(folder: Path) -> Published:
+def open_snapshot(folder: Path) -> Published:
+    """Open one snapshot, verified.
+
+    Raises
+    ------
+    NotReadyError
+        If it is not whole.
+    """
     try:
         manifest = read_manifest(folder)
         return _read(folder, manifest)
     except (RecsysError, sqlite3.Error, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
+        refused = not_ready(error, f"the snapshot {folder.name}")
+        if refused and not isinstance(error, FileNotFoundError):
+            raise refused from None
         reason = error.message if isinstance(error, RecsysError) else type(error).__name__
         raise NotReadyError(f"the snapshot {folder.name} is not whole ({reason})", hint=_REPUBLISH) from None
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
+    found = manifest.get("format", FORMAT)  # before it was written down its tables tell
+    check_version("it", found, known=[FORMAT])
     if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
         raise ValueError
     public = open_folder(folder / PUBLIC) if f"{PUBLIC}/{MANIFEST}" in manifest["files"] else NO_FILES

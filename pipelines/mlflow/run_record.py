@@ -1,0 +1,233 @@
+"""The record of a run: what a job logs, kept in the workspace until MLflow has it, so that MLflow is never in the way.
+
+One folder a run below ``private/unlogged/``: ``journal.ndjson`` with a line for everything that was logged, ``tables/``
+as Parquet and ``artifacts/`` as they are shown. Whoever writes one holds its journal's lock; one that is not held and
+has no end was cut off by a kill. At most :data:`MOST` are kept.
+"""
+
+import fcntl
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import polars as pl
+from matplotlib.figure import Figure
+
+MOST = 60  # records that wait for MLflow: two months of nights, a few megabytes each at most
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+_JOURNAL = "journal.ndjson"
+
+
+class Run:
+    """One open run; what is logged to it holds no listener, no figure of one person, no position and no factor.
+
+    Parameters
+    ----------
+    folder : Path
+        Of its record.
+
+    Attributes
+    ----------
+    id : str
+        Of the record; MLflow's own id is known later.
+    logged : str or None
+        MLflow's id, once it has the run.
+    """
+
+    def __init__(self, folder: Path, journal: IO[str]) -> None:
+        self._folder, self._journal = folder, journal
+        self.id, self.logged = folder.name, None
+
+    id: str
+    logged: str | None
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log numbers under flat dotted keys."""
+        self.note("metrics", {key: float(value) for key, value in values.items()})
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log settings, flat; none that is logged already can change."""
+        self.note("params", {key: str(value) for key, value in values.items()})
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.note("tags", dict(values))
+
+    def dataset(self, name: str, digest: str) -> None:
+        """Log that an input with this digest was used; the input itself is not copied."""
+        self.note("datasets", {name: digest})
+
+    def table(self, frame: pl.DataFrame, name: str) -> None:
+        """Log a frame as a table that the MLflow page shows and ``mlflow.load_table`` returns."""
+        frame.write_parquet(self._folder / "tables" / f"{name}.parquet")
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Log a picture."""
+        figure.savefig(self._folder / "artifacts" / f"{name}.png")
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text file."""
+        (self._folder / "artifacts" / name).write_text(text, encoding="utf-8")
+
+    def note(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Add a line to the journal."""
+        self._journal.write(json.dumps({"kind": kind, "at": _now(), "values": values}) + "\n")
+        self._journal.flush()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was recorded of a run.
+
+    Parameters
+    ----------
+    folder : Path
+    experiment, name : str
+    started, ended : int
+        Milliseconds since 1970; for one that was cut off, the last line of its journal.
+    status : str
+        ``FINISHED``, ``FAILED``, or ``KILLED`` where it was cut off.
+    params, tags, datasets : mapping of str to str
+    metrics : sequence of (int, mapping)
+        The instant of each line, and its numbers.
+    """
+
+    folder: Path
+    experiment: str
+    name: str
+    started: int
+    ended: int
+    status: Status
+    params: Mapping[str, str] = field(repr=False)
+    tags: Mapping[str, str] = field(repr=False)
+    datasets: Mapping[str, str] = field(repr=False)
+    metrics: tuple[tuple[int, Mapping[str, float]], ...] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Of the record, under which the workspace keeps what belongs to the run."""
+        return self.folder.name
+
+    def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield the tables that were logged."""
+        for file in sorted((self.folder / "tables").glob("*.parquet")):
+            yield file.stem, pl.read_parquet(file)
+
+    def artifacts(self) -> list[Path]:
+        """Return the files that were logged."""
+        return sorted((self.folder / "artifacts").iterdir())
+
+
+@contextmanager
+def recorded(
+    spool: Path, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+) -> Iterator[Run]:
+    """Record a run in a folder of the spool; it ends as failed when the block raises.
+
+    Parameters
+    ----------
+    spool : Path
+        Created when missing; mode 0700.
+    experiment, name : str
+        Of the run.
+    params : mapping
+        The resolved settings, flat.
+    tags : mapping of str to str
+    """
+    folder = spool / uuid.uuid4().hex
+    stage = spool / f".{folder.name}.staged"  # which nobody takes for one that was cut off
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (stage, stage / "tables", stage / "artifacts"):
+        each.mkdir(mode=0o700)
+    with (stage / _JOURNAL).open("a", encoding="utf-8") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        stage.rename(folder)
+        run = Run(folder, journal)
+        run.note("begin", {"experiment": experiment, "name": name})
+        run.tags(tags)
+        run.params(params)
+        status: Status = "FAILED"
+        try:
+            yield run
+            status = "FINISHED"
+        finally:
+            run.note("end", {"status": status})
+
+
+def waiting(spool: Path) -> list[Record]:
+    """Return the records that nobody writes any more, the oldest first; what holds nothing readable is removed."""
+    found = []
+    for folder in spool.glob("[0-9a-f]*"):
+        with suppress(BlockingIOError):
+            record = _read(folder)
+            if record is None:
+                remove(folder)
+            else:
+                found.append(record)
+    return sorted(found, key=lambda record: (record.started, record.id))
+
+
+def drop_oldest(spool: Path, *, most: int = MOST) -> int:
+    """Remove the oldest records beyond what is kept; return how many those were."""
+    beyond = waiting(spool)[:-most]
+    for record in beyond:
+        remove(record.folder)
+    return len(beyond)
+
+
+def remove(folder: Path) -> None:
+    """Remove a record; its journal first, so that a crash in between leaves nothing that is read as a run."""
+    (folder / _JOURNAL).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _read(folder: Path) -> Record | None:
+    """Return a record; None where a crash came before its first line.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody is writing it.
+    """
+    lines = _lines(folder / _JOURNAL)
+    if not lines or lines[0]["kind"] != "begin":
+        return None
+    first, last = lines[0], lines[-1]
+
+    def merged(kind: str) -> dict[str, str]:
+        return {key: value for line in lines if line["kind"] == kind for key, value in line["values"].items()}
+
+    return Record(
+        folder=folder,
+        experiment=first["values"]["experiment"],
+        name=first["values"]["name"],
+        started=first["at"],
+        ended=last["at"],
+        status=last["values"]["status"] if last["kind"] == "end" else "KILLED",
+        params=merged("params"),
+        tags=merged("tags"),
+        datasets=merged("datasets"),
+        metrics=tuple((line["at"], line["values"]) for line in lines if line["kind"] == "metrics"),
+    )
+
+
+def _lines(journal: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a journal that nobody writes: a crash may have cut the last one off."""
+    found: list[dict[str, Any]] = []
+    with suppress(FileNotFoundError, ValueError), journal.open(encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        for line in file:
+            found.append(json.loads(line))
+    return found
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
