@@ -63,7 +63,7 @@ def check_spends(ledger: Ledger, witness: Witness) -> None:
 
 
 def check_witness(ledger: Ledger, witness: Witness, *, at: datetime) -> None:
-    """Refuse to go on with a witness that forgot what was drawn; a ledger of before there were any is taken in as it is.
+    """Refuse to go on with a witness that forgot what was drawn; one that knows nothing takes all of a ledger in.
 
     Raises
     ------
