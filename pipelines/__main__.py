@@ -429,7 +429,7 @@ def settle(
 
 @privacy_app.command
 def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
-    """Recompute every figure of a partner file, or of a night's release, and compare it with the ledger.
+    """Recompute every figure of a partner file, or of a night's release, and compare it with ledger and witness.
 
     Parameters
     ----------
@@ -440,7 +440,7 @@ def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
     from recsys.releases.verify.verification import confirm
 
     workspace = Workspace(common.workspace)
-    checks = verified(folder, workspace=workspace)
+    checks = verified(folder, workspace=workspace, settings=load_settings(common.settings))
     print_table(checks_table(checks, folder=folder, workspace=workspace))
     confirm(checks)
     return {"status": "done", "folder": str(folder), "checks": len(checks), "broken": 0}

@@ -189,6 +189,18 @@ def witness_of(workspace: Workspace, *, settings: Settings, at: datetime) -> Wit
     return witness
 
 
+def witness_at_hand(workspace: Workspace, *, settings: Settings) -> Witness | None:
+    """Open the witness of a workspace to read it; None where it is elsewhere, cannot be asked, or knows nothing."""
+    place = place_of(settings)
+    if not workspace.id_file.exists() or (isinstance(place, Path) and not place.exists()):
+        return None
+    try:
+        witness = Witness(place, deployment=workspace.id_file.read_text().strip())
+        return witness if witness.lines() else None
+    except NotReadyError:
+        return None
+
+
 def begin_again(workspace: Workspace, *, settings: Settings, at: datetime) -> None:
     """Let a witness that forgot a workspace know it again, as the same."""
     witness = Witness(place_of(settings), deployment=workspace.id_file.read_text().strip())
