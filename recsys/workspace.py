@@ -104,8 +104,9 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
-            for file in self._secrets():
-                file.chmod(file.stat().st_mode & 0o700)
+            for name in ("*.key", "consents.db*", "ledger.db*"):
+                for file in self.root.glob(name):
+                    _close_to_others(file)
         except OSError as error:
             raise SettingsError(
                 f"the workspace {self.root} cannot be used ({error.strerror})",
@@ -143,12 +144,6 @@ class Workspace:
             If it is not whole.
         """
         return _secret(self.root / "token.key")
-
-    def _secrets(self) -> list[Path]:
-        """Return the files of single persons and of what was spent whose mode lets others in."""
-        names = ("*.key", "consents.db*", "ledger.db*")
-        files = (file for name in names for file in self.root.glob(name) if file.is_file())
-        return [file for file in files if file.stat().st_mode & 0o077]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -325,6 +320,14 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _close_to_others(file: Path) -> None:
+    """Take a file from everybody but its owner, if others can use it."""
+    with suppress(FileNotFoundError):  # what SQLite keeps beside a database comes and goes
+        mode = file.stat().st_mode
+        if mode & 0o077:
+            file.chmod(mode & 0o700)
 
 
 def _secret(path: Path) -> bytes:

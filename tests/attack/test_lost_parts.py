@@ -177,6 +177,19 @@ def test_an_emptied_workspace_is_refused_until_all_of_it_is_accepted(deployment:
     assert run_due(deployment) == ["2026-10-03"]
 
 
+def test_a_lost_ledger_is_written_anew_from_its_witness(deployment: Path) -> None:
+    workspace = Workspace(deployment / "workspace")
+    before = Ledger(workspace.ledger).entries()
+    for file in workspace.root.glob("ledger.db*"):
+        file.unlink()
+    with pytest.raises(PrivacyBudgetError, match="not in the ledger"):
+        run_due(deployment)
+    done = settle(job_in(deployment), accept=["spends"])
+    assert (done["charged"], done["left_out"], done["lost"]) == (2, [], {})
+    assert Ledger(workspace.ledger).entries() == before
+    assert run_due(deployment) == ["2026-10-03"]
+
+
 def test_a_lost_witness_is_told_and_begun_again(deployment: Path) -> None:
     (deployment / "mlruns" / "witness.db").unlink()
     with pytest.raises(PrivacyBudgetError, match="does not know this workspace"):
