@@ -85,9 +85,9 @@ def _accept_witness(job: JobContext) -> dict[str, Any]:
 
 def _accept_spends(job: JobContext) -> dict[str, Any]:
     lost = compare(job.ledger, job.witness).lost
-    charge(lost, job.ledger, at=job.now)
     nights = _without_release(job, [Spend.from_json(line.facts) for line in lost])
-    leave_out(job.workspace, nights)
+    leave_out(job.workspace, nights)  # first: what is charged is lost no more, and a crash may come in between
+    charge(lost, job.ledger, at=job.now)
     return {"charged": len(lost), "left_out": [str(night) for night in nights]}
 
 

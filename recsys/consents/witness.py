@@ -121,6 +121,13 @@ class Witness:
         PrivacyBudgetError
             If there are others.
         """
+        (line,) = self.record_all(kind, {subject: facts or {}}, at=at, after=after)
+        return line
+
+    def record_all(
+        self, kind: str, facts: Mapping[str, Mapping[str, Any]], *, at: datetime, after: int | None = None
+    ) -> list[Line]:
+        """Add lines by their subject as :meth:`record` does, all or, after a crash, none of them."""
         with self._database.deciding(f"witness {self.deployment}") as connection:
             found = sa.select(sa.func.count().filter(_OF.kind == kind), sa.func.max(_OF.number))
             known, last = connection.execute(found.where(_OF.deployment == self.deployment)).one()
@@ -130,9 +137,11 @@ class Witness:
                     "copy of it went on meanwhile, and only one of them can",
                     hint="Nothing of this run counts. Go on with the other copy, and remove this one.",
                 )
-            line = Line(self.deployment, (last or 0) + 1, kind, subject, facts or {}, at)
-            connection.execute(sa.insert(_LINES).values(_row(line)))
-        return line
+            numbered = enumerate(facts.items(), (last or 0) + 1)
+            lines = [Line(self.deployment, number, kind, subject, some, at) for number, (subject, some) in numbered]
+            if lines:
+                connection.execute(sa.insert(_LINES), list(map(_row, lines)))
+        return lines
 
     def lines(self, *kinds: str) -> list[Line]:
         """Return the deployment's lines, of some kinds or all, in the order in which they were written."""

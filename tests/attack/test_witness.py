@@ -15,7 +15,8 @@ from support.dying import WRITES, died, witness_beside
 from support.releasing import NIGHT, NOW
 from support.witnessing import opened, release_night, telling_moments
 
-from recsys.consents.witness import DRAWN, Witness
+from recsys.consents import witness as witness_module
+from recsys.consents.witness import DRAWN, Line, Witness
 from recsys.errors import NotReadyError, PrivacyBudgetError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.budget.witnessing import charge, compare
@@ -197,12 +198,24 @@ def test_a_witness_that_is_lost_or_forgot_is_told(tmp_path: Path) -> None:
         assert "hearabouts privacy settle --accept witness" in refused.value.hint
 
 
-def test_a_ledger_of_before_there_were_witnesses_is_taken_in(tmp_path: Path) -> None:
+def test_a_ledger_of_before_there_were_witnesses_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, witness = tmp_path / "workspace", tmp_path / "witness.db"
     release_night(root, witness=tmp_path / "other.db")
     (root / "deployment.id").unlink()
+    release_night(root, witness=tmp_path / "other.db", night=NIGHT + timedelta(days=1))
+    (root / "deployment.id").unlink()
+    digests, row = [entry.release for entry in Ledger(root / "ledger.db").entries()], witness_module._row
+
+    def crash(line: Line) -> dict[str, Any]:
+        return {} if line.subject == digests[1] else row(line)
+
+    with monkeypatch.context() as crashing:  # all of it or nothing, as half would look like a witness that forgot
+        crashing.setattr(witness_module, "_row", crash)
+        with pytest.raises(NotReadyError):
+            opened(root, witness=witness)
+    assert every(witness, DRAWN) == []
     opened(root, witness=witness)
-    assert [line.subject for line in every(witness, DRAWN)] == [drawn(root)]
+    assert [line.subject for line in every(witness, DRAWN)] == digests
 
 
 def test_what_was_witnessed_stays(tmp_path: Path) -> None:

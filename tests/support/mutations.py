@@ -363,7 +363,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "recsys/workspace.py",
         "if self.is_begun and not self.listener_key_file.exists():",
         "if self.is_begun and not self.root.exists():",
-        (f"{LOST}::test_what_is_lost_stops_the_night_until_somebody_means_it",),
+        ("unit/test_workspace.py::test_a_lost_listener_key_is_not_made_anew",),
     ),
     Mutation(
         "a key of any length is a key",

@@ -81,9 +81,8 @@ def check_witness(ledger: Ledger, witness: Witness, *, at: datetime) -> None:
 
 
 def remember(entries: Sequence[Entry], witness: Witness, *, at: datetime) -> None:
-    """Let a witness know the releases of a ledger that it does not know."""
-    for entry in entries:
-        witness.record(DRAWN, str(entry.release), entry.spend.as_json(), at=at)
+    """Let a witness know the releases of a ledger that it does not know, all or, after a crash, none of them."""
+    witness.record_all(DRAWN, {str(entry.release): entry.spend.as_json() for entry in entries}, at=at)
 
 
 def charge(lines: Sequence[Line], ledger: Ledger, *, at: datetime) -> None:
