@@ -450,8 +450,34 @@ def report(*, common: Common = COMMON) -> dict[str, Any]:
 
 
 @privacy_app.command
+def settle(
+    *,
+    accept: Annotated[tuple[Literal["witness", "spends", "key", "consents"], ...], Parameter(negative="")] = (),
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Say what a restored, copied or damaged workspace lost; with --accept, go on without it, for good.
+
+    Accept only what no backup brings back. witness: the releases in the ledger are witnessed anew. spends: releases
+    that only the witness knows are charged to the ledger, their nights are left out for good, and all listeners begin
+    with nothing saved. key: a new listener key; the plays stored under the other are removed, and everybody has to
+    allow everything anew. consents: the consent log that is there is the one to use, as it is.
+
+    Parameters
+    ----------
+    accept
+        What is lost for good; may be given several times.
+    """
+    from pipelines.base.job_context import JobContext, Sources
+    from pipelines.night.settle import settle
+
+    sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
+    job = JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC))
+    return settle(job, accept=accept)
+
+
+@privacy_app.command
 def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
-    """Recompute every figure of a partner file, or of a night's release, and compare it with the ledger.
+    """Recompute every figure of a partner file, or of a night's release, and compare it with ledger and witness.
 
     Parameters
     ----------
@@ -462,7 +488,7 @@ def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
     from recsys.releases.verify.verification import confirm
 
     workspace = Workspace(common.workspace)
-    checks = verified(folder, workspace=workspace)
+    checks = verified(folder, workspace=workspace, settings=load_settings(common.settings))
     print_table(checks_table(checks, folder=folder, workspace=workspace))
     confirm(checks)
     return {"status": "done", "folder": str(folder), "checks": len(checks), "broken": 0}

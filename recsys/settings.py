@@ -108,6 +108,8 @@ class PrivacySettings(_Section):
     most_per_365_nights: Count
     largest_balance: Count
     delta: Annotated[float, Field(gt=0, lt=1e-3)]
+    # It may hold a password, and decides nothing of what is published: in no dump, and so in no file and no digest.
+    witness: Annotated[SecretStr, Field(exclude=True)] = SecretStr("")
 
     @model_validator(mode="after")
     def _blurred(self) -> "PrivacySettings":

@@ -7,9 +7,10 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,27 +82,75 @@ class Workspace:
         """The link to the current snapshot's public files, which any web server can serve."""
         return self.root / PUBLIC
 
+    @property
+    def id_file(self) -> Path:
+        """What tells the witness which deployment this is, copies and restored backups included."""
+        return self.root / "deployment.id"
+
+    @property
+    def listener_key_file(self) -> Path:
+        """The secret behind :meth:`listener_key`."""
+        return self.root / "listener.key"
+
+    @property
+    def has_listener_key(self) -> bool:
+        """Whether there is a listener key, and a whole one."""
+        return self.listener_key_file.exists() and self.listener_key_file.stat().st_size == KEY_BYTES
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something stands on the listener key and the consent log: a release, a spend, or stored plays."""
+        patterns = ("releases/[0-9]*", "private/nights/*", "private/contributions/date=*")
+        return any(any(self.root.glob(pattern)) for pattern in patterns) or _has_entries(self.ledger)
+
     def prepare(self) -> "Workspace":
-        """Create the folders that are missing, and return self."""
+        """Create the folders that are missing, take from others what is not theirs to read, and return self."""
         try:
             for folder in (self.root, self.releases, self.charts, self.snapshots):
                 folder.mkdir(parents=True, exist_ok=True)
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
+            for name in ("*.key", "consents.db*", "ledger.db*"):
+                for file in self.root.glob(name):
+                    _close_to_others(file)
         except OSError as error:
             if error.errno in _PASSING:
                 raise
             raise SettingsError(
-                f"the workspace {self.root} cannot be used ({error.strerror})", hint="Name a folder after --workspace."
+                f"the workspace {self.root} cannot be used ({error.strerror})",
+                hint="Name a folder after --workspace that belongs to whoever runs this, with all that is in it.",
             ) from None
         return self
 
     def listener_key(self) -> bytes:
-        """Return the secret (32 bytes, mode 0600) that turns user ids into listeners; made on first use."""
-        return _secret(self.root / "listener.key")
+        """Return the secret (32 bytes, mode 0600) that turns user ids into listeners; made on first use.
+
+        Raises
+        ------
+        SettingsError
+            If it is lost, while something stands on it, or is not whole.
+        """
+        if self.is_begun and not self.listener_key_file.exists():
+            raise SettingsError(
+                f"{self.listener_key_file} is lost: consents, stored plays and what listeners have earned are kept "
+                "under it, and with another key they are nobody's",
+                hint=f"Restore the file from a backup. {accepting('key')}",
+            )
+        return _secret(self.listener_key_file)
+
+    def new_listener_key(self) -> bytes:
+        """Put another secret in the place of the listener key, and return it: everybody becomes somebody else."""
+        self.listener_key_file.unlink(missing_ok=True)
+        return _secret(self.listener_key_file)
 
     def token_key(self) -> bytes:
-        """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``."""
+        """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``.
+
+        Raises
+        ------
+        SettingsError
+            If it is not whole.
+        """
         return _secret(self.root / "token.key")
 
     def swept(self) -> list[Path]:
@@ -134,6 +183,16 @@ class Workspace:
 def listener_of(user_id: str, *, key: bytes) -> str:
     """Return the listener (32 hex digits) of a user id: a keyed BLAKE2b hash (RFC 7693), useless without the key."""
     return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).hexdigest()
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what tells one listener key from another, and nothing of either."""
+    return hashlib.blake2b(b"hearabouts: which key is this?", key=key, digest_size=16).hexdigest()
+
+
+def accepting(what: str) -> str:
+    """Return the hint to go on without what is lost, which nobody but a person can decide."""
+    return f"If it is lost for good: `hearabouts privacy settle --accept {what}` says what that means, and goes on."
 
 
 @contextmanager
@@ -282,6 +341,14 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _close_to_others(file: Path) -> None:
+    """Take a file from everybody but its owner, if others can use it."""
+    with suppress(FileNotFoundError):  # what SQLite keeps beside a database comes and goes
+        mode = file.stat().st_mode
+        if mode & 0o077:
+            file.chmod(mode & 0o700)
+
+
 def _secret(path: Path) -> bytes:
     """Return a secret; the first of several callers that find none makes it, and all get the same."""
     if not path.exists():
@@ -291,4 +358,27 @@ def _secret(path: Path) -> bytes:
             path.hardlink_to(made)
         made.unlink()
         fsync(path.parent)
-    return path.read_bytes()
+    secret = path.read_bytes()
+    if len(secret) != KEY_BYTES:
+        raise SettingsError(
+            f"{path} has {len(secret)} bytes, a key has {KEY_BYTES}: it is damaged, or is not the file it should be",
+            hint=f"Restore the file from a backup. {_LOST[path.name]}",
+        )
+    return secret
+
+
+_LOST = {
+    "listener.key": accepting("key"),
+    "token.key": "Or remove it: a new one is made, and tokens of before are not accepted any more.",
+}
+
+
+def _has_entries(ledger: Path) -> bool:
+    """Tell whether a ledger has a line, or cannot be asked."""
+    if not ledger.exists() or not ledger.stat().st_size:
+        return False
+    try:
+        with closing(sqlite3.connect(ledger)) as connection:
+            return connection.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return True

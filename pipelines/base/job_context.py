@@ -1,20 +1,27 @@
 """The context of a job: workspace, settings, sources and stores, each opened once."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
+from pipelines.base.left_out import left_out
 from pipelines.base.terminal import warn_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
 from recsys.consents.log import ConsentLog, consent_log
+from recsys.consents.witness import Witness, check_key, witness_of
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.releases.budget.ledger import Ledger
+from recsys.releases.budget.witnessing import check_clock, check_spends, check_witness
+from recsys.releases.counts import release
 from recsys.releases.counts.release_reader import ReleaseReader
+from recsys.releases.partner import partner_release
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -94,6 +101,49 @@ class JobContext:
         return ReleaseReader(self.workspace.releases)
 
     @cached_property
+    def witness(self) -> Witness:
+        """What remembers outside the workspace what was spent in it."""
+        return witness_of(self.workspace, settings=self.settings, at=self.now)
+
+    @cached_property
     def ledger(self) -> Ledger:
         """What privacy was spent."""
-        return Ledger(self.workspace.ledger)
+        return Ledger(self.workspace.ledger, witness=self.witness)
+
+    @contextmanager
+    def begun(self, *, without: Collection[date] = ()) -> Iterator[None]:
+        """Hold the workspace for a job that spends: what a crash left undone is finished, and nothing is forgotten.
+
+        Parameters
+        ----------
+        without : collection of date
+            Nights that are left out for good, beside those that are already: nobody misses their releases.
+
+        Raises
+        ------
+        NotReadyError
+            If another job holds the workspace, or the clock is behind what is written already.
+        PrivacyBudgetError
+            If the ledger or its witness forgot what the other knows.
+        SettingsError, ConsentError
+            If the listener key or the consent log is lost, or that of another deployment.
+        """
+        with self.workspace.prepare().locked():
+            self.check(without=without)
+            yield
+
+    def check(self, *, without: Collection[date] = ()) -> None:
+        """Refuse a workspace that forgot something; what lies outside it is asked before anything in it is believed."""
+        check_clock(Ledger(self.workspace.ledger).last_written(), now=self.now, of="ledger")
+        self.finish_releases(without=without)
+        check_clock(self.witness.last_written(), now=self.now, of="witness")
+        check_spends(self.ledger, self.witness)
+        check_witness(self.ledger, self.witness, at=self.now)
+        check_key(self.witness, self.listener_key, at=self.now)
+        check_clock(self.consents.last_decided(), now=self.now, of="consent log")
+
+    def finish_releases(self, *, without: Collection[date] = ()) -> None:
+        """Finish what a crash left between the drawing of a release and its line in the ledger."""
+        nights = {*without, *left_out(self.workspace)}
+        release.confirm(self.workspace.releases, ledger=self.ledger, now=self.now, without=nights)
+        partner_release.confirm(self.workspace.root / "partner", ledger=self.ledger, now=self.now)

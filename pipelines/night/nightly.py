@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.base.job_context import JobContext
-from pipelines.base.left_out import leave_out, left_out
+from pipelines.base.left_out import leave_out
 from pipelines.base.terminal import followed, log, step, tell, warn_of
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
@@ -77,14 +77,14 @@ def run_nightly(
         If another job holds the workspace, or no night is over yet: then nothing is done.
     PrivacyBudgetError
         If the audit of the release code fails: then nothing is drawn, spent or published.
+    ConsentError, SettingsError
+        As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
     started = time.monotonic()
-    with job.workspace.prepare().locked(), _forgetting(job) as forget_all:
+    with job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
         leave_out(job.workspace, skip)
-        without = left_out(job.workspace)
-        release.confirm(job.workspace.releases, ledger=job.ledger, now=job.now, without=without)
         _take_over(job)
         check_records(job.workspace)
         job.store.check()
@@ -273,8 +273,12 @@ def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame,
 
 
 def _last_released(job: JobContext) -> date | None:
-    """Return the last night that was released: what listeners added to later ones was never given out."""
-    return max(job.releases.nights(), default=None)
+    """Return the last night that was released: what listeners added to later ones was never given out.
+
+    By the ledger, which knows also of nights that this workspace lost: after one nobody has anything saved.
+    """
+    entries = (entry for entry in job.ledger.entries() if entry.spend.purpose == CHARTS and entry.release is not None)
+    return max((entry.spend.night for entry in entries), default=None)
 
 
 def _take_over(job: JobContext) -> None:

@@ -14,7 +14,7 @@ from recsys.arrivals.permission import still_allowed
 from recsys.cells.contributions import bound_for_partner
 from recsys.errors import InputError, UsageError
 from recsys.releases.partner.files import CHECKSUMS, FILES, read_facts
-from recsys.releases.partner.partner_release import Period, confirm, release_partner_file
+from recsys.releases.partner.partner_release import Period, release_partner_file
 from recsys.workspace import staged
 
 
@@ -42,13 +42,12 @@ def run_partner(job: JobContext, *, period: Period, out: Path | None = None) -> 
     PrivacyBudgetError
         If the period is too short, or has nights that are in another file.
     """
-    workspace = job.workspace.prepare()
+    workspace = job.workspace
     files = workspace.root / "partner"
     _check(period, out=out)
-    with workspace.locked():
+    with job.begun():
         if job.sources.consents:
             import_consents(job.sources.consents, workspace=workspace, settings=job.settings)
-        confirm(files, ledger=job.ledger, now=job.now)
         known = (files / str(period)).exists()
         with step("partner file"):
             folder = release_partner_file(

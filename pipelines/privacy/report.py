@@ -11,18 +11,22 @@ from rich import box
 from rich.table import Table
 
 from pipelines.base.left_out import left_out
+from recsys.consents.witness import DRAWN, Witness, witness_at_hand
 from recsys.errors import InputError
 from recsys.geography.atlas import load_atlas
 from recsys.releases.budget import accounting
 from recsys.releases.budget.accounting import MONTH, NIGHT, YEAR, Epsilon, Exposure
 from recsys.releases.budget.ledger import Entry, Ledger
+from recsys.releases.budget.witnessing import compare
 from recsys.releases.counts import release
 from recsys.releases.partner import files as partner_files
 from recsys.releases.verify.verification import Check, verify_night, verify_partner
 from recsys.settings import AtlasSettings, Settings
-from recsys.workspace import MANIFEST, Workspace
+from recsys.workspace import MANIFEST, Workspace, digest
 
 TOGETHER = "together"
+
+_NO_WITNESS = "The witness is not at hand: whether the ledger forgot a release cannot be told."
 
 _VALUE = 18  # characters of a value in a table: numbers whole, digests as far as one compares them
 
@@ -57,6 +61,38 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Witnessed:
+    """What the ledger and its witness, outside the workspace, know of each other.
+
+    Parameters
+    ----------
+    name : str
+        Which witness.
+    drawn : int
+        Releases that it saw drawn.
+    lost : int
+        Of these, such as the ledger does not know.
+    unwitnessed : int
+        Releases in the ledger that it does not know.
+    """
+
+    name: str
+    drawn: int
+    lost: int
+    unwitnessed: int
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        if not self.lost and not self.unwitnessed:
+            return f"The {self.name} saw the same {self.drawn} releases as the ledger."
+        return (
+            f"The {self.name} saw {self.drawn} releases: {self.lost} of them are not in the ledger, which has "
+            f"{self.unwitnessed} that it did not see. `hearabouts privacy settle` says what to do."
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """What ``hearabouts privacy report`` tells.
 
@@ -67,11 +103,14 @@ class Report:
         At which all epsilons hold.
     meaning : str
         The same for a listener.
+    witnessed : Witnessed or None
+        None where the witness is not at hand.
     """
 
     lines: tuple[Line, ...]
     delta: float
     meaning: str
+    witnessed: Witnessed | None
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary that the command line prints."""
@@ -80,6 +119,7 @@ class Report:
             "delta": self.delta,
             "lines": [asdict(line) for line in self.lines],
             "meaning": self.meaning,
+            "witness": self.witnessed and asdict(self.witnessed),
         }
 
 
@@ -99,7 +139,8 @@ def privacy_report(workspace: Workspace, *, settings: Settings) -> Report:
     of = {purpose: [entry for entry in entries if entry.spend.purpose == purpose] for purpose in purposes}
     of[TOGETHER] = entries
     lines = [line for purpose, some in of.items() for line in _lines(purpose, some, settings=settings)]
-    return Report(tuple(lines), settings.privacy.delta, _meaning(settings))
+    witnessed = _witnessed(ledger, witness_at_hand(workspace, settings=settings))
+    return Report(tuple(lines), settings.privacy.delta, _meaning(settings), witnessed)
 
 
 def report_table(report: Report) -> Table:
@@ -108,7 +149,7 @@ def report_table(report: Report) -> Table:
         title=f"Privacy of one listener · epsilon at delta {report.delta:g}",
         title_justify="left",
         title_style="bold",
-        caption=report.meaning,
+        caption=f"{report.meaning}\n\n{report.witnessed.told if report.witnessed else _NO_WITNESS}",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -125,8 +166,8 @@ def report_table(report: Report) -> Table:
     return table
 
 
-def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
-    """Recompute a partner file or a night's release, with the ledger and the atlas where they are at hand.
+def verified(folder: Path, *, workspace: Workspace, settings: Settings) -> list[Check]:
+    """Recompute a partner file or a night's release, with ledger, witness and atlas where they are at hand.
 
     Raises
     ------
@@ -134,8 +175,10 @@ def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
         If it is neither, or cannot be read.
     """
     ledger = _ledger(workspace)
+    witness = witness_at_hand(workspace, settings=settings)
     if (folder / partner_files.RELEASE).is_file():
-        return [*verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder)), *_none_lost(workspace, ledger=ledger)]
+        checks = verify_partner(folder, ledger=ledger, atlas=_atlas_of(folder))
+        return [*checks, *_none_lost(workspace, ledger=ledger), *_seen(folder / partner_files.CHECKSUMS, witness)]
     if not (folder / MANIFEST).is_file():
         raise InputError(
             f"{folder} holds neither a {partner_files.RELEASE} nor a {MANIFEST}",
@@ -145,7 +188,8 @@ def verified(folder: Path, *, workspace: Workspace) -> list[Check]:
         raise InputError(
             f"{workspace.root} has no ledger, which a night's release is compared with", hint="Check --workspace."
         )
-    return [*verify_night(folder, ledger=ledger), *_none_lost(workspace, ledger=ledger)]
+    checks = [*verify_night(folder, ledger=ledger), *_none_lost(workspace, ledger=ledger)]
+    return [*checks, *_seen(folder / MANIFEST, witness)]
 
 
 def _none_lost(workspace: Workspace, *, ledger: Ledger | None) -> list[Check]:
@@ -173,6 +217,21 @@ def checks_table(checks: Sequence[Check], *, folder: Path, workspace: Workspace)
         mark, style = ("✓", None) if check.holds else ("✗", "red")
         table.add_row(mark, check.what, *(_short(value) for value in (check.found, check.expected)), style=style)
     return table
+
+
+def _witnessed(ledger: Ledger, witness: Witness | None) -> Witnessed | None:
+    if witness is None:
+        return None
+    found = compare(ledger, witness)
+    return Witnessed(witness.name, len(witness.lines(DRAWN)), len(found.lost), len(found.unwitnessed))
+
+
+def _seen(seal: Path, witness: Witness | None) -> list[Check]:
+    """Check that these bytes are what the witness saw drawn."""
+    if witness is None or not seal.is_file():
+        return []
+    seen = digest(seal) in {line.subject for line in witness.lines(DRAWN)}
+    return [Check("the witness saw this drawn", seen, "yes" if seen else "no", "yes", privacy=True)]
 
 
 def _short(value: str) -> str:

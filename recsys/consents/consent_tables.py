@@ -39,6 +39,8 @@ ERASURES = sa.Table(
     sa.Column("done", sa.Boolean, nullable=False),
 )
 
+CLAIMED = sa.Table("claimed", _METADATA, sa.Column("key", _text(), primary_key=True))  # fingerprint of the listener key
+
 IMPORTED = sa.Table("imported", _METADATA, sa.Column("digest", _text(), primary_key=True))  # of consents files
 
 
@@ -71,7 +73,7 @@ def instant_of(at: int) -> datetime:
 
 def _is_current(database: Database) -> bool:
     if database.is_postgresql:
-        return database.read("SELECT to_regproc('entries_kept')", {}) != [(None,)]
+        return database.read("SELECT to_regclass('claimed')", {}) != [(None,)]
     return database.read("PRAGMA user_version", {}) == [(_VERSION,)]
 
 
@@ -107,7 +109,7 @@ def _postgresql() -> tuple[str, ...]:
     return _POSTGRESQL_KEPT
 
 
-_VERSION = 2
+_VERSION = 3
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
 
 _SQLITE_KEPT = (

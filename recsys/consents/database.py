@@ -1,4 +1,4 @@
-"""One database behind the consent log: a SQLite file by default, PostgreSQL where one machine is not enough.
+"""One database behind a log: a SQLite file by default, PostgreSQL where one machine is not enough.
 
 Both are used in the same way: statements are written once, in SQLAlchemy Core, and compiled once; a reading takes a
 pooled connection for one statement, a writing is one transaction that is on disk when it ends.
@@ -33,6 +33,10 @@ class Database:
     ----------
     place : Path or str
         A path is a SQLite file, created (mode 0600) when missing; a text is a PostgreSQL URL.
+    of : str
+        What it holds, in words for whoever reads an error.
+    setting : str
+        Which setting names it.
 
     Raises
     ------
@@ -44,9 +48,9 @@ class Database:
         If it is no database.
     """
 
-    def __init__(self, place: Path | str) -> None:
-        self.name = str(place) if isinstance(place, Path) else "in PostgreSQL"
-        self._engine = _sqlite(place) if isinstance(place, Path) else _postgresql(place)
+    def __init__(self, place: Path | str, *, of: str = "consent log", setting: str = "consents.url") -> None:
+        self.name = f"{of} {place if isinstance(place, Path) else 'in PostgreSQL'}"
+        self._engine = _sqlite(place) if isinstance(place, Path) else _postgresql(place, setting=setting)
         self._failures = (sa.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         weakref.finalize(self, self._engine.dispose)
         _forget_when_forked(self._engine)
@@ -140,7 +144,7 @@ class Database:
             return
         ((busy, *_),) = self.read("PRAGMA wal_checkpoint(TRUNCATE)", {})
         if busy:
-            raise NotReadyError(f"the consent log {self.name} is being read", hint="Try again.")
+            raise NotReadyError(f"the {self.name} is being read", hint="Try again.")
 
     def _read(self, query: str, values: Values) -> list[tuple[Any, ...]]:
         connection = self._engine.raw_connection()
@@ -169,14 +173,14 @@ class Database:
             if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
                 raise self._refusal(error) from None
             raise InputError(
-                f"the consent log {self.name} is damaged, or no database",
+                f"the {self.name} is damaged, or no database",
                 hint="Restore it from a backup; without it nobody's consent is known, and nothing is released.",
             ) from None
 
     def _refusal(self, error: Exception) -> NotReadyError:
         cause = getattr(error, "orig", None) or error
-        return not_ready(error, f"the consent log {self.name}") or NotReadyError(
-            f"the consent log {self.name} cannot be used now ({type(cause).__name__})",
+        return not_ready(error, f"the {self.name}") or NotReadyError(
+            f"the {self.name} cannot be used now ({type(cause).__name__})",
             hint="See to its database, and try again.",
         )
 
@@ -203,7 +207,7 @@ def _sqlite(path: Path) -> sa.Engine:
     return engine
 
 
-def _postgresql(url: str) -> sa.Engine:
+def _postgresql(url: str, *, setting: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
         known = parsed.get_backend_name() == "postgresql"
@@ -211,18 +215,18 @@ def _postgresql(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(parsed, connect_args={"autocommit": True, "connect_timeout": _PATIENCE}, **_POOL)
     except sa.exc.ArgumentError:
-        raise SettingsError("consents.url is not the URL of a database", hint=_URL_HINT) from None
+        raise SettingsError(f"{setting} is not the URL of a database", hint=_URL_HINT) from None
     except ImportError:
         raise SettingsError(
-            "consents.url names PostgreSQL, whose driver is not installed", hint="Install `hearabouts[postgres]`."
+            f"{setting} names PostgreSQL, whose driver is not installed", hint="Install `hearabouts[postgres]`."
         ) from None
     if not known:
-        raise SettingsError("consents.url names another database than PostgreSQL", hint=_URL_HINT)
+        raise SettingsError(f"{setting} names another database than PostgreSQL", hint=_URL_HINT)
     _begin_with(engine, "BEGIN", "SET LOCAL synchronous_commit = on")
     return engine
 
 
-_URL_HINT = "Expected postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for the SQLite file of the workspace."
+_URL_HINT = "Expected postgresql://USER:PASSWORD@HOST/DATABASE, or nothing for the SQLite file that is the default."
 
 _POOL: dict[str, Any] = {
     "pool_size": 8,

@@ -10,13 +10,24 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
+from recsys.consents.consent_tables import (
+    CLAIMED,
+    ENTRIES,
+    ERASURES,
+    IMPORTED,
+    instant_of,
+    microseconds,
+    not_erased,
+    prepare,
+)
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
+from recsys.errors import ConsentError
 from recsys.settings import ConsentsSettings
-from recsys.workspace import Workspace
+from recsys.workspace import Workspace, accepting, fingerprint
 
 _PIECE = 10_000  # entries that are written at a time
+_TRACES = (ENTRIES, ERASURES, IMPORTED)  # what was ever used has a row in one of them
 
 
 class Purpose(StrEnum):
@@ -148,6 +159,9 @@ class ConsentLog:
         self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
         self._choices = self._database.compiled(_choices(notices))
         self._of = self._database.compiled(_all_of_one())
+        self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
+        self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
+        self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -225,6 +239,30 @@ class ConsentLog:
         for listener, at, given in self._database.stream(self._history, asked):
             yield listener, at, bool(given)
 
+    def last_decided(self) -> datetime | None:
+        """Return when the last decision came in or an erasure was asked for, by the clocks of who took them in.
+
+        What a file says is left out, and what was entered because a file says it: nobody's clock stood there.
+        """
+        ((last,),) = self._database.read(self._last_decided, {})
+        return None if last is None else instant_of(last)
+
+    def claimed_by(self) -> str | None:
+        """Return the fingerprint of the listener key under which the log is kept; None for one that nobody claimed."""
+        found = self._database.read(self._claimed, {})
+        return str(found[0][0]) if found else None
+
+    def is_unused(self) -> bool:
+        """Tell whether nothing was ever written to the log."""
+        ((used,),) = self._database.read(self._used, {})
+        return not used
+
+    def claim(self, key: str) -> None:
+        """Write down under which listener key the log is kept, instead of what was written before."""
+        with self._database.deciding("claim") as connection:
+            connection.execute(sa.delete(CLAIMED))
+            connection.execute(sa.insert(CLAIMED).values(key=key))
+
     def _standing(self, last: Sequence[Entry]) -> Standing:
         """Return how a switch stands after the entries of its last instant, of which there may be several."""
         if not last:
@@ -242,9 +280,32 @@ def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentL
 
     Raises
     ------
+    ConsentError
+        If it is a new one although something stands on another, or that of another listener key.
     SettingsError, NotReadyError
-        As :class:`ConsentLog` does.
+        As :class:`ConsentLog` and :meth:`recsys.workspace.Workspace.listener_key` do.
     """
+    key = fingerprint(workspace.listener_key())
+    log = open_log(workspace, settings=settings)
+    claimed = log.claimed_by()
+    if claimed is None:
+        if workspace.is_begun and log.is_unused():
+            raise ConsentError(
+                "the consent log is new and empty, but nights were run on another one: it is lost, or was moved and "
+                "this is not where it went, and with this one nobody has allowed anything",
+                hint=f"Restore consents.db from a backup, or check consents.url. {accepting('consents')}",
+            )
+        log.claim(key)
+    elif claimed != key:
+        raise ConsentError(
+            "the consent log is that of another listener key: under this one, nobody in it is known",
+            hint=f"Restore listener.key and the consent log from one backup. {accepting('consents')}",
+        )
+    return log
+
+
+def open_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
+    """Open the log of a deployment, whatever it is."""
     return ConsentLog(settings.url.get_secret_value() or workspace.consents, notices=settings.in_force)
 
 
@@ -309,6 +370,17 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     past = (ENTRIES.c.purpose == _given("purpose"), ENTRIES.c.at <= _given("until"), not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+def _last_decided() -> sa.Select[Any]:
+    """Select the latest instant that came from a clock: of an answer that was not imported, or of an erasure."""
+    imported = ENTRIES.alias()
+    same = [imported.c[name] == ENTRIES.c[name] for name in ("listener", "purpose", "at")]
+    dated = sa.exists().where(*same, imported.c.channel == _constant(f"'{Channel.IMPORT}'"))
+    came = ENTRIES.c.channel != _constant(f"'{Channel.IMPORT}'")
+    of_entries = sa.select(sa.func.max(ENTRIES.c.at).label("at")).where(came, sa.not_(dated))
+    each = sa.union_all(of_entries, sa.select(sa.func.max(ERASURES.c.asked_at).label("at"))).subquery()
+    return sa.select(sa.func.max(each.c.at))
 
 
 def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:

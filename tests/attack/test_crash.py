@@ -1,29 +1,14 @@
 """Promise 8: kill -9 at any moment leaves the last published snapshot complete, and a release whole or absent."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from support import dying
+from support.dying import died
 
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.snapshot import publishing
 from recsys.workspace import Workspace, read_manifest
-
-
-def died(job: str, root: Path, copies: Path) -> list[Path]:
-    """Return the workspaces of all processes that died, in the order of their moments."""
-    copies.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "support.dying", job, str(root), str(copies)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return sorted(copies.iterdir(), key=lambda path: int(path.name))[:-1]
 
 
 def test_the_last_snapshot_stays_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

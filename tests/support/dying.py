@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support import witnessing
 from support.releasing import NIGHT, catalogue, contributed, released, small_atlas, window
+from support.witnessing import MOMENT, telling_moments
 
 from recsys.artifacts.public_files import PublicFile, write_files
 from recsys.releases.charts import charts
@@ -26,7 +29,7 @@ from recsys.workspace import Workspace
 
 CHARTS = load_settings(overrides={"charts": {"size": 10}}).charts
 ROWS = [(f"listener {i}", "aa1", f"t{i % 3:02d}") for i in range(30)]
-WRITES = {"os.symlink", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
+WRITES = {MOMENT, "os.symlink", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "sqlite3.connect", "shutil.rmtree"}
 
 
 def publish(root: Path, *, day: int = 1) -> str:
@@ -56,7 +59,36 @@ def release(root: Path) -> Path:
     return released(contributed(ROWS), root)
 
 
-JOBS: dict[str, Callable[[Path], object]] = {"publish": publish, "release": release}
+def release_witnessed(root: Path) -> Path:
+    """Release a night as a job does it, with a witness outside the workspace."""
+    with telling_moments():
+        return witnessing.release_night(root, witness=witness_beside(root))
+
+
+def witness_beside(copy: Path) -> Path:
+    """Return where the witness of a copy is."""
+    return copy.parents[1] / "witnesses" / f"{copy.name}.db"
+
+
+JOBS: dict[str, Callable[[Path], object]] = {
+    "publish": publish,
+    "release": release,
+    "release_witnessed": release_witnessed,
+}
+
+
+def died(job: str, root: Path, copies: Path) -> list[Path]:
+    """Return the workspaces of all processes that died, in the order of their moments."""
+    copies.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "support.dying", job, str(root), str(copies)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return sorted(copies.iterdir(), key=lambda path: int(path.name))[:-1]
 
 
 def main(job: str, workspace: Path, copies: Path) -> None:

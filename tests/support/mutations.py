@@ -152,6 +152,7 @@ PERMISSION, COARSENING = "recsys/arrivals/permission.py", "recsys/arrivals/coars
 HONEST = "attack/test_audit.py::test_the_code_as_it_is_keeps_its_promise_and_the_audit_comes_close_to_it"
 ONCE, BOUNDED, DENIED = "attack/test_release_once.py", "unit/test_contributions.py", "attack/test_default_deny.py"
 COUNTED, EARNED, FIGURES = "unit/test_release.py", "unit/test_earnings.py", "attack/test_evaluations.py"
+WITNESSED, LOST = "attack/test_witness.py", "attack/test_lost_parts.py"
 DISCLOSED = "unit/test_disclosure.py::test_what_is_left_over_is_nobody_or_many"
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -324,10 +325,66 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the ledger never hears that a night was released",
-        COUNTS,
-        "ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)\n    return folder\n\n\ndef confirm",
-        "return folder\n\n\ndef confirm",
+        LEDGER,
+        "        self.complete(entry.number, release=release, at=at)\n",
+        "",
         (f"{ONCE}::test_a_deleted_release_is_not_drawn_again",),
+    ),
+    Mutation(
+        "a release can be read although no witness knows of it",
+        LEDGER,
+        "            self._witness_drawn(entry.spend, release, at=at)\n        except",
+        "            pass\n        except",
+        (f"{WITNESSED}::test_a_backup_of_any_moment_never_draws_again",),
+    ),
+    Mutation(
+        "of two copies that draw at once both are heard",
+        LEDGER,
+        "spend.as_json(), at=at, after=known)",
+        "spend.as_json(), at=at)",
+        (f"{WITNESSED}::test_of_two_live_copies_one_goes_on",),
+    ),
+    Mutation(
+        "a restored backup is not compared with the witness",
+        "recsys/releases/budget/witnessing.py",
+        "    lost = compare(ledger, witness).lost\n    if lost:",
+        "    lost = compare(ledger, witness).lost\n    if not lost:\n        return\n    if not lost:",
+        (f"{LOST}::test_a_restored_backup_is_refused_then_charged_and_goes_on",),
+    ),
+    Mutation(
+        "what was lost and is settled may be earned a second time",
+        "pipelines/night/nightly.py",
+        "    return max((entry.spend.night for entry in entries), default=None)",
+        "    return max(job.releases.nights(), default=None)",
+        (f"{LOST}::test_a_restored_backup_is_refused_then_charged_and_goes_on",),
+    ),
+    Mutation(
+        "a lost listener key is made anew",
+        "recsys/workspace.py",
+        "if self.is_begun and not self.listener_key_file.exists():",
+        "if self.is_begun and not self.root.exists():",
+        ("unit/test_workspace.py::test_a_lost_listener_key_is_not_made_anew",),
+    ),
+    Mutation(
+        "a key of any length is a key",
+        "recsys/workspace.py",
+        "    if len(secret) != KEY_BYTES:",
+        "    if len(secret) > KEY_BYTES * 1000:",
+        ("attack/test_lost_parts.py::test_a_damaged_token_key_is_no_key",),
+    ),
+    Mutation(
+        "an empty consent log takes the place of a lost one",
+        "recsys/consents/log.py",
+        "if workspace.is_begun and log.is_unused():",
+        "if workspace.is_begun and not log.is_unused():",
+        (f"{LOST}::test_what_is_lost_stops_the_night_until_somebody_means_it",),
+    ),
+    Mutation(
+        "a clock may be behind what was decided",
+        "recsys/releases/budget/witnessing.py",
+        "if last is not None and now + SKEW < last:",
+        "if last is not None and now + SKEW * 1000 < last:",
+        (f"{LOST}::test_a_clock_that_is_behind_is_refused_before_anything_is_read",),
     ),
     Mutation(
         "a release is not compared with what the ledger paid for",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys.consents.witness import Witness
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD, Level, Place
 from recsys.releases.budget.ledger import Ledger
@@ -70,6 +71,7 @@ def released(
     candidates: Iterable[str] | Candidates = TRACKS,
     atlas: Atlas | None = None,
     settings: PrivacySettings = PRIVACY,
+    witness: Witness | None = None,
 ) -> Path:
     """Release a night into a workspace's folder, every track being a candidate unless told otherwise."""
     return release.release(
@@ -78,7 +80,7 @@ def released(
         candidates=candidates if isinstance(candidates, Candidates) else everywhere(candidates),
         atlas=atlas or small_atlas(),
         settings=settings,
-        ledger=Ledger(folder / "ledger.db"),
+        ledger=Ledger(folder / "ledger.db", witness=witness),
         releases=folder / "releases",
         now=NOW,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys import workspace as module
-from recsys.errors import InputError, NotReadyError
+from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.workspace import Workspace, listener_of, read_manifest, replace_file, staged, sweep, write_manifest
 
 
@@ -159,6 +159,17 @@ def test_secrets_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None
     assert key == Workspace(tmp_path / "w").listener_key() != workspace.token_key()
     assert {path.stat().st_mode & 0o777 for path in workspace.root.glob("*.key")} == {0o600}
     assert workspace.private.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "begun", ["releases/2026-10-01", "private/nights/2026-10-01.json", "private/contributions/date=2026-10-01"]
+)
+def test_a_lost_listener_key_is_not_made_anew(tmp_path: Path, begun: str) -> None:
+    workspace = Workspace(tmp_path / "w").prepare()
+    (workspace.root / begun).mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"listener\.key is lost"):
+        workspace.listener_key()
+    assert not workspace.listener_key_file.exists()
 
 
 def test_a_listener_is_nothing_without_the_key() -> None:

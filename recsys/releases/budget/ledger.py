@@ -6,18 +6,23 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from recsys.causes import not_ready
+from recsys.consents.witness import DRAWN, Witness
 from recsys.errors import PrivacyBudgetError
 from recsys.versions import check_columns, check_version
-from recsys.workspace import fsync
+from recsys.workspace import digest, fsync, remove_folder, staged
 
 CHARTS = "charts"  # the purpose of a night's release
+LOST = "lost"  # the purpose of a release beside the one that the ledger knows of the same nights
+SPENT = "spent"  # kind of a witness's line: what is about to be in the ledger
+
+_DRAWN = ".drawn"  # a release that is whole, and not yet where it can be read
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ class Spend:
         """The first of the nights."""
         return date.fromisoformat(self.parameters.get("from", self.night.isoformat()))
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {**vars(self), "night": self.night.isoformat(), "tiers": dict(self.tiers)}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "Spend":
+        """Return what :meth:`as_json` was made of."""
+        return cls(**{**facts, "night": date.fromisoformat(facts["night"])})
+
     @property
     def nights(self) -> str:
         """The nights in words, for a person."""
@@ -90,6 +104,8 @@ class Ledger:
     ----------
     path : Path
         The database; created (mode 0600) when missing.
+    witness : Witness, optional
+        What remembers all of it outside the workspace; without one, a copy may draw what this one drew.
 
     Raises
     ------
@@ -97,10 +113,10 @@ class Ledger:
         If another release wrote it, which says more, or something else, than this one reads.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, witness: Witness | None = None) -> None:
         path.touch(mode=0o600)
         fsync(path.parent)
-        self._path = path
+        self._path, self.name, self.witness = path, str(path), witness
         with self._connected() as connection:
             version = self._check_version(connection)
             connection.executescript(_SCHEMA)
@@ -149,12 +165,66 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
             existing = self._overlapping(connection, spend)
             if existing is None:
+                if self.witness:
+                    self.witness.record(SPENT, _named(spend), spend.as_json(), at=at)
                 connection.execute(_INSERT, (*_row(spend), at.isoformat()))
                 return Entry(_last_number(connection), spend, at, None)
         _refuse_other_period(existing, spend)
         _refuse_released(existing)
         _refuse_changed(existing.spend, spend)
         return existing
+
+    @contextmanager
+    def drawing(self, entry: Entry, *, into: Path, seal: str, at: datetime) -> Iterator[Path]:
+        """Yield an empty folder for what an entry paid for; it becomes ``into`` when the block ends well.
+
+        It is whole and on the disk before the witness hears of it, and cannot be read before the witness has: so what
+        was read once is known there, and what the witness knows is either readable or lies ready for
+        :meth:`finish_drawing`. Where another copy of the workspace was faster, nothing is left of it.
+
+        Parameters
+        ----------
+        entry : Entry
+        into : Path
+            A folder that does not exist.
+        seal : str
+            The file whose digest stands for the whole.
+        at : datetime
+
+        Raises
+        ------
+        PrivacyBudgetError
+            If the witness knows of something that this ledger does not.
+        """
+        ready = into.with_name(f".{into.name}{_DRAWN}")
+        with staged(ready) as stage:
+            yield stage
+        release = digest(ready / seal)
+        try:
+            self._witness_drawn(entry.spend, release, at=at)
+        except PrivacyBudgetError:
+            remove_folder(ready)
+            raise
+        ready.rename(into)
+        fsync(into.parent)
+        self.complete(entry.number, release=release, at=at)
+
+    def finish_drawing(self, releases: Path, *, seal: str) -> None:
+        """Bring to their place the releases that are witnessed, if a crash came in between, and remove all others."""
+        ready = list(releases.glob(f".*{_DRAWN}"))
+        witnessed = {line.subject for line in self.witness.lines(DRAWN)} if ready and self.witness else set()
+        for folder in ready:
+            into = folder.with_name(folder.name.removeprefix(".").removesuffix(_DRAWN))
+            if not into.exists() and digest(folder / seal) in witnessed:
+                folder.rename(into)
+                fsync(releases)
+            else:
+                remove_folder(folder)
+
+    def _witness_drawn(self, spend: Spend, release: str, *, at: datetime) -> None:
+        if self.witness:
+            known = sum(entry.release is not None for entry in self.entries())
+            self.witness.record(DRAWN, release, spend.as_json(), at=at, after=known)
 
     def complete(self, number: int, *, release: str, at: datetime) -> None:
         """Record the digest of the release that an entry paid for; the same digest again changes nothing.
@@ -174,6 +244,24 @@ class Ledger:
                     f"ledger entry {number} paid for another release than this one",
                     hint="Restore the night's folder under releases/ from a backup.",
                 )
+
+    def charge(self, spend: Spend, *, release: str, at: datetime) -> None:
+        """Write down a release that this ledger has forgotten, or that was made beside the one it knows."""
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            begun = self._find(connection, spend.night, spend.purpose)
+            number = begun.number if begun and begun.release is None and _facts(begun.spend) == _facts(spend) else None
+            if number is None:
+                purpose = spend.purpose if begun is None else f"{LOST} {release[:16]}"
+                connection.execute(_INSERT, (*_row(replace(spend, purpose=purpose)), at.isoformat()))
+                number = _last_number(connection)
+            connection.execute("INSERT INTO releases VALUES (?, ?, ?)", (number, release, at.isoformat()))
+
+    def last_written(self) -> datetime | None:
+        """Return when the last entry or release was written down."""
+        with self._connected() as connection:
+            found = connection.execute("SELECT at FROM entries UNION ALL SELECT at FROM releases").fetchall()
+        return max((datetime.fromisoformat(at) for (at,) in found), default=None)
 
     def find(self, night: date, *, purpose: str) -> Entry | None:
         """Return the entry of a night and purpose, or None."""
@@ -248,6 +336,10 @@ def _or_without(spend: Spend) -> str:
     """Name the way out for a night that nothing can finish: it must not stop those after it."""
     nightly = spend.purpose == CHARTS
     return f", or leave that night out for good: `hearabouts nightly --skip {spend.night}`" if nightly else ""
+
+
+def _named(spend: Spend) -> str:
+    return f"{spend.purpose} {spend.night}"
 
 
 def _facts(spend: Spend) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from recsys.releases.counts.release_writer import Block, Tier, Written, write_co
 from recsys.schemas import Contributions, at_border
 from recsys.settings import PrivacySettings
 from recsys.weights import FULL, SQUARE, TOTALS, cost, totals
-from recsys.workspace import MANIFEST, digest, read_manifest, staged, sweep, write_manifest
+from recsys.workspace import MANIFEST, digest, read_manifest, sweep, write_manifest
 
 __all__ = [
     "Released",
@@ -113,16 +113,15 @@ def release(
     entry = ledger.commit(
         _spend(night, candidates=candidates, tiers=budget, order=order, atlas=atlas, settings=settings), at=now
     )
-    with staged(folder) as stage:
+    with ledger.drawing(entry, into=folder, seal=MANIFEST, at=now) as stage:
         blocks = noisy_blocks(true, tiers=order, width=len(candidates.tracks) + len(TOTALS))
         written = write_counts(blocks, candidates=candidates, atlas=atlas, folder=stage)
         write_manifest(stage, _facts(entry, tiers=budget, threshold=candidates.threshold, written=written))
-    ledger.complete(entry.number, release=digest(folder / MANIFEST), at=now)
     return folder
 
 
 def confirm(releases: Path, *, ledger: Ledger, now: datetime, without: Collection[date] = ()) -> None:
-    """Record in the ledger the releases that a crash left unrecorded, so that none of them can be drawn again.
+    """Finish and record in the ledger the releases that a crash left undone, so that none of them can be drawn again.
 
     Parameters
     ----------
@@ -141,6 +140,7 @@ def confirm(releases: Path, *, ledger: Ledger, now: datetime, without: Collectio
         If a release is not in the ledger, which was lost or is older than the releases; or if one that the ledger paid
         for is gone.
     """
+    ledger.finish_drawing(releases, seal=MANIFEST)
     check_accounted(releases, ledger=ledger, without=without)
     for entry in ledger.entries():
         folder = releases / entry.spend.night.isoformat()

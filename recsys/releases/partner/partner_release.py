@@ -32,7 +32,7 @@ from recsys.releases.partner.guarantees import as_nightly, check_finite, derived
 from recsys.releases.partner.threshold import threshold
 from recsys.settings import PartnerSettings, Settings
 from recsys.weights import FULL, TOTALS
-from recsys.workspace import digest, staged, sweep
+from recsys.workspace import digest, sweep
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,17 @@ def release_partner_file(
     figures = derived(known, settings.privacy, settings.partner)
     check_finite(figures["guarantees"], settings=settings)
     entry = ledger.commit(_spend(period, tiers=tiers, known=known, settings=settings), at=now)
-    with staged(folder) as stage:
+    with ledger.drawing(entry, into=folder, seal=CHECKSUMS, at=now) as stage:
         found, weights = _published(true, order=order, tracks=tracks, atlas=atlas, settings=settings.partner)
         trends = named(found, catalogue=catalogue, atlas=atlas)
         facts = {**known, **figures, **_outcome(trends, entry=entry), "mean_weights": weights}
         write(stage, trends=trends, facts=facts)
-    ledger.complete(entry.number, release=digest(folder / CHECKSUMS), at=now)
     return folder
 
 
 def confirm(files: Path, *, ledger: Ledger, now: datetime) -> None:
-    """Record in the ledger the files that a crash left unrecorded, so that none of them can be drawn again."""
+    """Finish and record in the ledger the files that a crash left undone, so that none of them can be drawn again."""
+    ledger.finish_drawing(files, seal=CHECKSUMS)
     entries = [entry for entry in ledger.entries() if entry.spend.purpose == PURPOSE]
     paid = {str(Period(entry.spend.first, entry.spend.night)) for entry in entries}
     unknown = sorted(folder.name for folder in files.glob("[0-9]*_*") if folder.name not in paid)
