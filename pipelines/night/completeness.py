@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import followed, log
@@ -198,26 +199,34 @@ def _asked(plan: Plan, accept: Iterable[Acceptance], *, released: Iterable[date]
 
 def _accepted(workspace: Workspace) -> dict[date, str]:
     """Return what was accepted in earlier runs, which may have ended before the night was released."""
-    files = _folder(workspace).glob(f"*{_ACCEPTED}")
-    return {date.fromisoformat(file.stem): str(json.loads(file.read_text())["reason"]) for file in files}
+    marks = {date.fromisoformat(file.stem): _read(file) for file in _folder(workspace).glob(f"*{_ACCEPTED}")}
+    return {night: str(mark["reason"]) for night, mark in marks.items() if "reason" in mark}
 
 
 def _released(workspace: Workspace) -> dict[date, Delivery]:
     """Return the numbers of released nights, as far as they are kept and can be read."""
-    nights = ((night, _read(workspace, night)) for night in release.released_nights(workspace.releases))
-    return {night: delivery for night, delivery in nights if delivery}
+    nights = release.released_nights(workspace.releases)
+    kept = {night: _delivery(_read(_folder(workspace) / f"{night}{_DELIVERY}")) for night in nights}
+    return {night: delivery for night, delivery in kept.items() if delivery}
 
 
-def _read(workspace: Workspace, night: date) -> Delivery | None:
-    file = _folder(workspace) / f"{night}{_DELIVERY}"
+def _delivery(kept: Mapping[str, Any]) -> Delivery | None:
+    """Return the numbers of a night; None where they are of another version: one night less to compare with."""
     try:
-        kept = json.loads(file.read_text())
         return Delivery(**{**kept, "sketch": tuple(kept["sketch"])})
-    except FileNotFoundError:
+    except (TypeError, LookupError):
         return None
-    except (ValueError, TypeError, LookupError):  # damaged, or of another version: one night less to compare with
-        log.warning("the numbers of a night cannot be read, nights are compared without", night=night.isoformat())
-        return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return what a file holds; nothing where it is not there or damaged, which is no reason to stop a night."""
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except ValueError:
+        log.warning("a file of the completeness gate is damaged, and left out", file=file.name)
+        return {}
 
 
 def _expire(folder: Path, *, before: date, weeks: int) -> None:

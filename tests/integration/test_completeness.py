@@ -29,7 +29,7 @@ from support.night import (
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night import completeness
 from pipelines.night.completeness import acceptances, check_complete, rehearse_complete
-from pipelines.night.schedule import Plan, plan_nights
+from pipelines.night.schedule import Plan, leave_out, plan_nights
 from pipelines.privacy import nightly_audit
 from pipelines.privacy.import_consents import import_consents
 from recsys.errors import IncompleteNightError, UsageError
@@ -179,6 +179,14 @@ def test_released_nights_tell_what_is_usual(job: JobContext, tmp_path: Path) -> 
     (job.workspace.private / "nights" / f"{night_of(0)}.delivery").write_text("{")  # one night less to compare with
     write_listens(tmp_path / "listens", night_of(NIGHTS), lively(NIGHTS))
     assert check_complete(opened(tmp_path), plan_nights(opened(tmp_path))).accepted == {}
+
+
+def test_a_night_that_is_left_out_is_not_missing(job: JobContext) -> None:
+    assert plan_nights(job).missing == plan_nights(job, skip=[night_of(2)]).missing == ()
+    missing(job)
+    assert plan_nights(job).missing == (night_of(2),)
+    leave_out(job.workspace.prepare(), [night_of(2)])
+    assert plan_nights(job).missing == ()
 
 
 def test_numbers_expire(job: JobContext, tmp_path: Path) -> None:
