@@ -74,6 +74,7 @@ def nightly(
     catalogue: Path | None = None,
     engine: Literal["polars"] = "polars",
     skip: Annotated[tuple[date, ...], Parameter(negative="")] = (),
+    accept: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     common: Common = COMMON,
 ) -> dict[str, Any]:
@@ -95,20 +96,25 @@ def nightly(
         What computes: Polars on one machine.
     skip
         A night to leave out for good, as YYYY-MM-DD: one that cannot be finished. May be given several times.
+    accept
+        NIGHT=REASON: a night that is right as it is, though it does not look whole, or is missing; also
+        FIRST..LAST=REASON. The reason is recorded. May be given several times.
     dry_run
         Read and check everything, say what would be done, and change nothing.
     """
     from pipelines.base.job_context import JobContext
     from pipelines.experiments.champion import settings_of
+    from pipelines.night.completeness import acceptances
     from pipelines.night.nightly import rehearse, run_nightly
 
+    accepted = acceptances(accept)
     sources, file = _sources(listens, consents, catalogue, common.settings)
     workspace = Workspace(common.workspace)
     settings, champion = settings_of(file, workspace=workspace, keep=not dry_run)
     job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     if dry_run:
-        return rehearse(job, through=through, skip=skip)
-    summary = run_nightly(job, through=through, skip=skip, engine=engine)
+        return rehearse(job, through=through, skip=skip, accept=accepted)
+    summary = run_nightly(job, through=through, skip=skip, accept=accepted, engine=engine)
     _show_charts(job.workspace)
     return summary
 

@@ -8,6 +8,7 @@
     │   ├── UnknownPlaceError        2   404  whoever typed the place
     │   ├── UnknownChartError        2   404  whoever typed the chart
     │   ├── UnknownRunError          2   404  whoever typed the run
+    │   ├── IncompleteNightError    65   400  whoever delivered the night, or accepts it as it is
     │   ├── NotBetterError          65   409  whoever wants the run promoted
     │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
     │   ├── UnknownReceiptError     65   404  whoever holds the receipt
@@ -88,6 +89,12 @@ class UnknownRunError(InputError):
     exit_code = 2
     status = 404
     problem = "unknown-run"
+
+
+class IncompleteNightError(InputError):
+    """A night that is missing, not whole, or not new, as far as other nights tell."""
+
+    problem = "incomplete-night"
 
 
 class NotBetterError(InputError):

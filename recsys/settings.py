@@ -65,6 +65,16 @@ class ArrivalsSettings(_Section):
     max_bad_share: Share
 
 
+class CompletenessSettings(_Section):
+    """When a night is taken to be whole."""
+
+    weeks: Annotated[int, Field(ge=1, le=26)]
+    change: Annotated[float, Field(gt=1, le=4)]
+    part_change: Annotated[float, Field(gt=1, le=20)]
+    max_repeated_share: Share
+    min_listeners: Count
+
+
 class ConsentsSettings(_Section):
     """Where the consent log is, whose it is, and under which notice a consent is in force."""
 
@@ -281,6 +291,7 @@ class Settings(BaseSettings):
     )
 
     arrivals: ArrivalsSettings
+    completeness: CompletenessSettings
     consents: ConsentsSettings
     atlas: AtlasSettings
     privacy: PrivacySettings

@@ -20,6 +20,7 @@ from pipelines.mlflow import logbook
 from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
+from pipelines.night.completeness import Acceptance, check_complete, rehearse_complete
 from pipelines.night.personal_lists import Lists, Past, write_personal_lists
 from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
@@ -50,7 +51,12 @@ from recsys.releases.verify.audit import Finding
 
 
 def run_nightly(
-    job: JobContext, *, through: date | None = None, skip: Sequence[date] = (), engine: str = "polars"
+    job: JobContext,
+    *,
+    through: date | None = None,
+    skip: Sequence[date] = (),
+    accept: Sequence[Acceptance] = (),
+    engine: str = "polars",
 ) -> dict[str, Any]:
     """Run all unprocessed nights up to ``through`` in order, and publish what follows from them.
 
@@ -61,6 +67,8 @@ def run_nightly(
         The last night (UTC day); by default the last that is over.
     skip : sequence of date
         Nights to leave out for good.
+    accept : sequence of Acceptance
+        Nights that are right as they are, though they do not look whole, or are missing.
     engine : str
         Named in the run's tags.
 
@@ -72,7 +80,10 @@ def run_nightly(
     Raises
     ------
     InputError
-        If input is missing or a night's rows do not fit; nights before it stay released, the snapshot unchanged.
+        If input is missing or a night's rows do not fit: then nothing is drawn, spent or published. If it turns out
+        to be damaged later, nights before it stay released, the snapshot unchanged.
+    IncompleteNightError
+        If a night is missing or does not look whole, and nobody accepted that: nothing is drawn, spent or published.
     NotReadyError
         If another job holds the workspace, or no night is over yet: then nothing is done.
     PrivacyBudgetError
@@ -96,7 +107,9 @@ def run_nightly(
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
+        accepted = check_complete(job, plan, accept=accept).accepted
         with _tracked(job, engine) as run:
+            run.tags({f"accepted.{night}": reason for night, reason in accepted.items()})
             audited = _audit(job, run)
             with logbook.spending(run, job):
                 rows = [run_night(job, night) for night in followed(plan.due, "nights")]
@@ -104,6 +117,7 @@ def run_nightly(
             write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
             done = _summary(plan, rows, published) | {"consents": imported}
+            done |= {"accepted": [night.isoformat() for night in accepted]}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
@@ -113,16 +127,20 @@ def run_nightly(
     return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
 
-def rehearse(job: JobContext, *, through: date | None = None, skip: Sequence[date] = ()) -> dict[str, Any]:
+def rehearse(
+    job: JobContext, *, through: date | None = None, skip: Sequence[date] = (), accept: Sequence[Acceptance] = ()
+) -> dict[str, Any]:
     """Read and check everything that a run would, say what it would do, and change nothing."""
     plan = plan_nights(job, through=through, skip=skip)
     _check_begun(plan, job)
     if job.sources.consents:
         read_consents(job.sources.consents, key=bytes(32), settings=job.settings)
     tracks, parts = job.catalogue.height, len(job.atlas.parts)
-    rows = [_checked(job, night)[1] for night in followed(plan.due, "nights")]
+    judged = rehearse_complete(job, plan, accept=accept)
     rho = round(len(plan.due) * job.settings.privacy.rho_per_night, 6)
+    rows = list(judged.rows.values())
     return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows} | {
+        "accepted": [night.isoformat() for night in judged.accepted],
         "tracks": tracks,
         "parts": parts,
         "rho": rho,

@@ -1,7 +1,7 @@
-"""The schedule: which nights a run has to do, and which rows came too late for theirs."""
+"""The schedule: which nights a run has to do, which did not come, and which rows came too late for theirs."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from recsys.workspace import Workspace, replace_file
 
 @dataclass(frozen=True)
 class Plan:
-    """Which nights are due, and how many rows came too late to count.
+    """Which nights are due, which did not come, and how many rows came too late to count.
 
     Parameters
     ----------
@@ -25,10 +25,13 @@ class Plan:
         Nights to run, in order.
     late : mapping of date to int
         Rows of nights that are already released, or that lie before one that is.
+    missing : tuple of date
+        Nights after the last released one and before the last due one that the input does not have.
     """
 
     due: tuple[date, ...]
     late: Mapping[date, int]
+    missing: tuple[date, ...] = ()
 
     @property
     def late_rows(self) -> int:
@@ -66,9 +69,11 @@ def plan_nights(job: JobContext, *, through: date | None = None, skip: Collectio
     until = min(job.now.date() - timedelta(days=1), through or date.max)
     over = [night for night in sorted(present) if night <= until and night not in gone]
     late = {night: present[night] - _rows_counted(job.workspace, night) for night in over if night <= last}
+    due = tuple(night for night in over if night > last)
     return Plan(
-        due=tuple(night for night in over if night > last),
+        due=due,
         late={night: rows for night, rows in late.items() if rows > 0},
+        missing=_missing(due, last=max(released, default=None), known={*due, *gone}),
     )
 
 
@@ -112,6 +117,14 @@ def _check_left_out(skip: Iterable[date], *, present: Collection[date], released
             raise UsageError(f"the night {night} was released already", hint="Leave --skip for that night away.")
         if night not in present:
             raise UsageError(f"the input has no night {night} to leave out", hint="Check --skip; days are UTC.")
+
+
+def _missing(due: Sequence[date], *, last: date | None, known: Collection[date]) -> tuple[date, ...]:
+    if not due:
+        return ()
+    first = due[0] if last is None else last + timedelta(days=1)
+    between = (first + timedelta(days=day) for day in range((due[-1] - first).days))
+    return tuple(night for night in between if night not in known)
 
 
 def _rows_counted(workspace: Workspace, night: date) -> int:

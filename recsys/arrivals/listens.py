@@ -143,6 +143,15 @@ def nights(source: Path, *, now: datetime) -> dict[date, int]:
     return dict(_days(source, _flat_files(source), now=now).rows)
 
 
+def files_of_night(source: Path, night: date, *, now: datetime) -> dict[str, int]:
+    """Return how many rows of a night each file has, by the file's name; parameters and errors as of :func:`nights`."""
+    partitions = _partitions(source)
+    if partitions:
+        folder = partitions.get(night)
+        return {file.path.name: _rows(file) for file in input_tables.files_of(folder)} if folder else {}
+    return {file.path.name: rows for file in _flat_files(source) if (rows := _tally(file, now=now).get(night, 0))}
+
+
 def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datetime) -> CheckedNight:
     """Find one night's rows and how each of them is to be checked, without reading them yet.
 

@@ -3,7 +3,8 @@
 Run it with ``python tests/bench/bench_arrivals.py [ROWS]``. For a night of ROWS rows (by default 4 million, which fills
 every buffer) and one of eight times as many it prints, each in a process of its own, peak memory and rows a second of
 
-- ``arrivals``: count, check, permission, coarsening, and the stage by listener bucket, and
+- ``arrivals``: count, check, permission, coarsening, and the stage by listener bucket,
+- ``gate``: what the completeness gate counts of the night before, and
 - ``peer``: polars ``scan_parquet().sink_parquet()`` of the same file, which does nothing but read and write;
 
 and then the time of 35 nights of 40,000 rows, contributions and store included. The peak is that of anonymous memory
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.arrivals import coarsening, listens, permission
+from recsys.arrivals import coarsening, deliveries, listens, permission
 from recsys.cells.contributions import bound
 from recsys.cells.store import Store
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
@@ -42,6 +43,8 @@ CATALOGUE = pl.DataFrame({"track_id": [f"track-{i}" for i in range(TRACKS)]}).wi
 
 class Halves:
     """An atlas of two parts: even and odd cells."""
+
+    settings = SETTINGS.atlas
 
     def locate(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         return frame.with_columns(
@@ -85,6 +88,13 @@ def arrivals(folder: Path, source: Path) -> None:
     coarse = coarsening.coarsen(allowed, night=FIRST, resolution=5)
     with Store(folder / "private", SETTINGS.store).bucketed(coarse):
         pass
+
+
+def gate(folder: Path, source: Path) -> None:
+    night = listens.read_night(source, FIRST, catalogue=CATALOGUE, now=NOW)
+    files = listens.files_of_night(source, FIRST, now=NOW)
+    placing = deliveries.Placing(consented(folder / "consents.db"), KEY, Halves(), {"part-0": "PT", "part-1": "ES"})
+    deliveries.measure(night, rows=sum(files.values()), files=files, placing=placing, seed=1)
 
 
 def peer(folder: Path, source: Path) -> None:
@@ -141,7 +151,7 @@ def one(what: str, folder: Path, source: Path, rows: int) -> None:
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     started = time.perf_counter()
-    {"arrivals": arrivals, "peer": peer}[what](folder, source)
+    {"arrivals": arrivals, "gate": gate, "peer": peer}[what](folder, source)
     seconds = time.perf_counter() - started
     done.set()
     thread.join()
@@ -158,7 +168,7 @@ def main(rows: int) -> None:
             night_of(FIRST, rows).write_parquet(first)
             for copy in range(1, times):
                 (source / f"{copy}.parquet").hardlink_to(first)
-            for what in ("arrivals", "peer"):
+            for what in ("arrivals", "gate", "peer"):
                 measured(what, folder, source, rows * times)
         nights(folder, count=35, rows=40_000)
 

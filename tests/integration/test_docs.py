@@ -26,7 +26,9 @@ PAGE = (ROOT / "docs" / "endpoint.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
 CURLS = [command for command in COMMANDS if command.startswith("curl ")]
 OF_HTTP = {("not-found", 404), ("method-not-allowed", 405)}
-OF_THE_COMMAND_LINE = {"usage", "consent", "privacy-budget", "settings", "unknown-run", "not-better"}
+OF_THE_COMMAND_LINE = {
+    *("usage", "consent", "privacy-budget", "settings", "unknown-run", "not-better", "incomplete-night")
+}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -1,0 +1,179 @@
+"""PRECISE in, numbers out: what came for one night, counted for the judgement whether that is all of it.
+
+Who and where is looked at only as far as it is allowed: countries are those of listeners who may be placed, after
+coarsening. Of a large night, listeners and rows are sampled by hash, so that memory does not grow with it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+
+import polars as pl
+
+from recsys.arrivals import input_tables
+from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.listens import CheckedNight
+from recsys.arrivals.permission import Permissions, keep_allowed
+from recsys.geography.atlas import Atlas
+
+BUCKETS = 64  # of a sketch
+
+_SAMPLED = 250_000  # rows at most, about, of which listeners, places and repetitions are counted
+_HOURS = 4  # of a block of the day: in longer ones half a night hides, in shorter ones summer time does
+_NAMED = 30  # kinds of files at most
+_VARYING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]*[0-9][0-9a-f]*")  # UUIDs, dates, numbers
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The numbers of one night: true ones, for the private store.
+
+    Parameters
+    ----------
+    rows, positioned : int
+        Good rows, and those of them with a position or a cell.
+    listeners : int
+        Distinct users; of a large night extrapolated from a sample.
+    repeated : float
+        Share of rows, 0 to 1, whose user, track and time another row of the night has, too.
+    times : int
+        Distinct times of day, in a sample.
+    by_hours : mapping of str to int
+        Rows by hours of the day (UTC).
+    sketch : tuple of int
+        Which rows the night has, whatever their order and date: of each of 64 buckets of rows eight bits of the least
+        keyed hash of user, track and time of day; -1 for an empty one. The share of equal ones estimates which share
+        of all rows two nights have in common, and tells of no row whether it is there.
+    consenting : int or None
+        Listeners who allow any use of any of their listens; None where consents were not looked at.
+    by_country : mapping of country to int
+        Those of them who may be placed.
+    by_source : mapping of str to int
+        Rows by kind of file.
+
+    References
+    ----------
+    P. Li and A. C. König, "b-Bit Minwise Hashing" (WWW 2010); P. Li et al., "One Permutation Hashing" (NIPS 2012).
+    """
+
+    rows: int
+    positioned: int
+    listeners: int
+    repeated: float
+    times: int
+    by_hours: Mapping[str, int]
+    sketch: tuple[int, ...]
+    consenting: int | None = None
+    by_country: Mapping[str, int] = field(default_factory=dict)
+    by_source: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What is needed to tell who allows what, and to find the country of whom may be placed.
+
+    Parameters
+    ----------
+    permissions : Permissions
+    key : bytes
+        Turns user ids into listeners.
+    atlas : Atlas
+    countries : mapping of part to country
+        From :func:`recsys.geography.atlas.countries`.
+    """
+
+    permissions: Permissions
+    key: bytes
+    atlas: Atlas
+    countries: Mapping[str, str]
+
+
+def measure(
+    checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int
+) -> Delivery:
+    """Count what came for a night; its good rows are read twice, as a stream.
+
+    Parameters
+    ----------
+    checked : CheckedNight
+    rows : int
+        About how many rows it has: decides which share of them is sampled.
+    files : mapping of name to int
+        Rows of the night by file (:func:`recsys.arrivals.listens.files_of_night`).
+    placing : Placing or None
+        None where consents are not to be looked at.
+    seed : int
+        Secret, 64 bits: keys every hash.
+
+    Raises
+    ------
+    InputError
+        If a file turns out to be damaged.
+    """
+    one_of = -(-max(rows, 1) // _SAMPLED)
+    with input_tables.reading(*checked.files):
+        counted = _counted(checked.listens, night=checked.night, one_of=one_of, seed=seed)
+        consenting, by_country = _placed(checked, placing, one_of=one_of, seed=seed) if placing else (None, {})
+    return replace(counted, consenting=consenting, by_country=by_country, by_source=_by_kind(files))
+
+
+def kind_of(name: str) -> str:
+    """Return which kind of file a name is of: that of every night, without numbers, dates and digests."""
+    stem, dot, suffix = name.partition(".")
+    return re.sub(r"[^\w.-]", "", _VARYING.sub("", stem).strip("-_=") + dot + suffix)
+
+
+def _counted(listens: pl.LazyFrame, *, night: date, one_of: int, seed: int) -> Delivery:
+    """Count what needs no permission, all in one pass."""
+    since = pl.lit(datetime.combine(night, time())).dt.replace_time_zone("UTC")
+    told = listens.select(
+        who=pl.col("user_id").hash(seed),
+        at=pl.col("played_at") - since,
+        row=pl.struct("user_id", "track_id", at=pl.col("played_at") - since).hash(seed),
+        hours=pl.col("played_at").dt.hour() // _HOURS * _HOURS,
+        positioned=pl.col("cell").is_not_null() | pl.col("latitude").is_not_null(),
+    )
+    some = told.filter(pl.col("row") // BUCKETS % one_of == 0)
+    hours, listeners, copies, times, least = pl.collect_all(
+        [
+            told.group_by("hours").agg(rows=pl.len(), positioned=pl.col("positioned").sum()),
+            told.filter(pl.col("who") % one_of == 0).group_by("who").agg().select(pl.len()),
+            some.group_by("row").agg(rows=pl.len()).select(pl.col("rows").sum(), distinct=pl.len()),
+            some.group_by("at").agg().select(pl.len()),
+            told.group_by(bucket=pl.col("row") % BUCKETS).agg(least=pl.col("row").min() // BUCKETS % 256),
+        ],
+        engine="streaming",
+    )
+    sampled, distinct = copies.row(0)
+    buckets = dict(least.iter_rows())
+    return Delivery(
+        rows=int(hours["rows"].sum()),
+        positioned=int(hours["positioned"].sum()),
+        listeners=int(listeners.item()) * one_of,
+        repeated=1 - distinct / sampled if sampled else 0.0,
+        times=int(times.item()),
+        by_hours={f"{hour:02}-{hour + _HOURS:02}": rows for hour, rows, _ in hours.sort("hours").iter_rows()},
+        sketch=tuple(int(buckets.get(bucket, -1)) for bucket in range(BUCKETS)),
+    )
+
+
+def _placed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> tuple[int, dict[str, int]]:
+    """Count the listeners who allow any use, and by country those who may be placed."""
+    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0)
+    allowed = keep_allowed(some, permissions=placing.permissions, key=placing.key)
+    coarse = coarsen(allowed, night=checked.night, resolution=placing.atlas.settings.finest_resolution)
+    seen = coarse.select("listener", "cell").unique().collect(engine="streaming")
+    located = placing.atlas.locate(seen.drop_nulls("cell").lazy()).collect()
+    country = pl.col("part").replace_strict(placing.countries, default=None, return_dtype=pl.String)
+    by_country = located.with_columns(country=country).drop_nulls("country").group_by("country")
+    found = by_country.agg(pl.col("listener").n_unique()).sort("country")
+    return seen["listener"].n_unique() * one_of, {name: count * one_of for name, count in found.iter_rows()}
+
+
+def _by_kind(files: Mapping[str, int]) -> dict[str, int]:
+    kinds = Counter[str]()
+    for name, rows in files.items():
+        kinds[kind_of(name)] += rows
+    return dict(kinds.most_common(_NAMED))
