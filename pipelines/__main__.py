@@ -324,7 +324,8 @@ def token(user_id: str, *, common: Common = COMMON) -> None:
 def forget(user_id: str, *, common: Common = COMMON) -> dict[str, Any]:
     """Erase everything held about a listener, at once; released charts are anonymous and stay.
 
-    What the input of later nights still holds comes back with them: erase it there first.
+    A keyed mark stays, too, for `erasures.kept_days`: what a consents file, the input or a backup still holds of before
+    is not taken in again.
 
     Parameters
     ----------

@@ -70,6 +70,12 @@ class ConsentsSettings(_Section):
         return None if EVERY_NOTICE in earlier else frozenset((self.notice_version, *earlier))
 
 
+class ErasuresSettings(_Section):
+    """What an erasure leaves behind, so that it stays one."""
+
+    kept_days: Annotated[int, Field(ge=1, le=36_500)]
+
+
 class AtlasSettings(_Section):
     """Which fixed regions there are, and which of them a release covers."""
 
@@ -269,6 +275,7 @@ class Settings(BaseSettings):
 
     arrivals: ArrivalsSettings
     consents: ConsentsSettings
+    erasures: ErasuresSettings
     atlas: AtlasSettings
     privacy: PrivacySettings
     candidates: CandidatesSettings

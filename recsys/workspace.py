@@ -44,6 +44,11 @@ class Workspace:
         return self.root / "consents.db"
 
     @property
+    def marks(self) -> Path:
+        """The marks of erasures and withdrawals, which a restored consent log must not take with it."""
+        return self.root / "marks.db"
+
+    @property
     def ledger(self) -> Path:
         """What privacy was spent."""
         return self.root / "ledger.db"
@@ -89,6 +94,10 @@ class Workspace:
     def listener_key(self) -> bytes:
         """Return the secret (32 bytes, mode 0600) that turns user ids into listeners; made on first use."""
         return _secret(self.root / "listener.key")
+
+    def marks_key(self) -> bytes:
+        """Return the secret (32 bytes, mode 0600) under which a no leaves its mark; made on first use."""
+        return _secret(self.root / "marks.key")
 
     def token_key(self) -> bytes:
         """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``."""

@@ -58,9 +58,12 @@ class Database:
         """Return a statement in the words of this database; parameters stay named."""
         return str(statement.compile(dialect=self._engine.dialect))
 
-    def insert_new(self, table: sa.Table) -> str:
-        """Return the statement that adds a row unless its primary key is there already."""
+    def insert_new(self, table: sa.Table, *, taken: sa.ColumnElement[bool] | None = None) -> str:
+        """Return the statement that adds a row unless its primary key is there already, or a condition fails."""
         insert: Any = (postgresql if self.is_postgresql else sqlite).insert(table)
+        if taken is not None:
+            row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c)).where(taken)
+            insert = insert.from_select(table.c.keys(), row)
         return self.compiled(insert.on_conflict_do_nothing())
 
     def read(self, query: str, values: Values) -> list[tuple[Any, ...]]:

@@ -66,7 +66,9 @@ def test_what_is_kept_follows_from_the_purposes(
         ([(2, WITHDRAWN), (-1, GIVEN)], False),  # now, but not then
         ([(2, GIVEN), (0, GIVEN)], True),  # once, though two entries speak of it
         ([(2, GIVEN), (2, WITHDRAWN)], False),  # both at one instant
-        ([(2, GIVEN), (-100, WITHDRAWN)], True),  # the withdrawal lies in the future
+        ([(2, GIVEN), (-100, WITHDRAWN)], False),  # a clock is wrong: no withdrawal waits for it
+        ([(2, WITHDRAWN), (-100, GIVEN)], False),  # a consent does
+        ([(2, GIVEN), (-100, WITHDRAWN), (-200, GIVEN)], False),
     ],
 )
 def test_allowed_means_at_the_time_of_the_play_and_still_now(

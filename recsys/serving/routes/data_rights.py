@@ -24,10 +24,11 @@ router = APIRouter(dependencies=[Depends(without_parameters)])
 
 
 class Erasure(TypedDict):
-    """The state of an erasure, ``pending`` or ``done``."""
+    """The state of an erasure, ``pending`` or ``done``, and for how many days its mark keeps it done."""
 
     receipt: str
     state: str
+    mark_kept_days: int
 
 
 @router.get(
@@ -66,10 +67,12 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
 def erase(who: Listener, parts: Parts) -> JSONResponse:
     """Forget the listener: at once in every answer, and with the next night on every disk.
 
-    The receipt is drawn at random. It is all that stays, and tells nothing about who holds it.
+    The receipt is drawn at random, and tells nothing about who holds it. Beside it one mark stays, a keyed hash with
+    this moment, for `mark_kept_days`: what is older about whoever it is, in a consents file or a backup, is not taken
+    in again.
     """
     receipt = parts.consents.erasures.ask(who.listener, at=who.now)
-    answer: Erasure = {"receipt": receipt, "state": "pending"}
+    answer = _erasure(receipt, parts, done=False)
     return JSONResponse(answer, status_code=202, headers={"Location": f"/v1/me/data/erasures/{receipt}"})
 
 
@@ -86,8 +89,12 @@ def erasure(
     done = parts.consents.erasures.is_done(receipt)
     if done is None:
         raise UnknownReceiptError("there is no such receipt", hint="Use the receipt as it was given out.")
-    answer: Erasure = {"receipt": receipt, "state": "done" if done else "pending"}
-    return JSONResponse(answer)
+    return JSONResponse(_erasure(receipt, parts, done=done))
+
+
+def _erasure(receipt: str, parts: Endpoint, *, done: bool) -> Erasure:
+    kept = parts.settings.erasures.kept_days
+    return {"receipt": receipt, "state": "done" if done else "pending", "mark_kept_days": kept}
 
 
 def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
