@@ -31,7 +31,7 @@ app = App(
         "go to standard error."
     ),
 )
-consents_app = App(name="consents", help="Bring a consent log in.")
+consents_app = App(name="consents", help="Bring a consent log in, or copy it elsewhere.")
 privacy_app = App(name="privacy", help="Tell and check what privacy was spent.")
 app.command(consents_app)
 app.command(privacy_app)
@@ -390,6 +390,23 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
     workspace, settings = common.opened()
     with workspace.locked():
         return import_consents(file, workspace=workspace, settings=settings)
+
+
+@consents_app.command
+def copy(*, to: str, common: Common = COMMON) -> dict[str, Any]:
+    """Copy the whole consent log to another database, verified; a second time changes nothing.
+
+    Stop the endpoint first, then let consents.url name the copy. The workspace's marks.db and marks.key stay in use.
+
+    Parameters
+    ----------
+    to
+        postgresql://USER:PASSWORD@HOST/DATABASE, empty or an earlier copy; or the path of a SQLite file.
+    """
+    from pipelines.privacy.copy_consents import copy_consents
+
+    workspace, settings = common.opened()
+    return copy_consents(to, workspace=workspace, settings=settings)
 
 
 @privacy_app.command

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from recsys.consents.consent_tables import ENTRIES, ERASURES, IMPORTED, instant_of, microseconds, not_erased, prepare
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
+from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.settings import ConsentsSettings
 from recsys.workspace import Workspace
@@ -249,6 +250,18 @@ class ConsentLog:
             said = ((at, bool(given)) for _, at, given in rows if at > erased)
             known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said
             yield from ((listener, min(at, last), given) for at, given in known)
+
+    def copy_to(self, other: "ConsentLog") -> Copied:
+        """Copy all of this log, with ways, receipts and what is still to be erased, and verify the copy.
+
+        Raises
+        ------
+        InputError
+            If the other log holds what this one does not.
+        NotReadyError
+            If this log was written to meanwhile.
+        """
+        return copy_log(self._database, to=other._database)
 
     def _asked(self, listener: str, purpose: Purpose | None = None) -> dict[str, Any]:
         """Return what a query about one listener is asked with."""
