@@ -62,6 +62,7 @@ class ConsentsSettings(_Section):
     earlier_notices: Mapping[str, tuple[str, ...]]
     controller: Annotated[str, Field(min_length=1)]
     contact: Annotated[str, Field(min_length=1)]
+    given_a_day: NotNegative
 
     @property
     def in_force(self) -> frozenset[str] | None:

@@ -1,7 +1,7 @@
 """Data rights, export and erasure: everything held about me, and the end of it; the same for someone never seen."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -19,6 +19,8 @@ from recsys.serving.state.export import Record
 from recsys.serving.state.listener import Listener, SignedIn
 
 NDJSON = "application/x-ndjson"
+
+_PIECE = 1_000  # lines that are sent together
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
 
@@ -54,7 +56,7 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     lines = _lines(who, parts)
     first = next(lines)
     headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
-    return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
+    return StreamingResponse(_pieces(chain([first], lines)), media_type=NDJSON, headers=headers)
 
 
 @router.delete(
@@ -144,6 +146,13 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     if record.kind == "evaluation":
         line |= {"region": record.place, "history": record.history, "ndcg_at_10": record.ndcg}
     return line
+
+
+def _pieces(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Put lines together: each piece of an answer is a turn of a thread, which takes longer than its lines."""
+    texts = map(_json, lines)
+    while piece := "".join(islice(texts, _PIECE)):
+        yield piece
 
 
 def _json(line: dict[str, Any]) -> str:
