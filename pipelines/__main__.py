@@ -33,7 +33,7 @@ app = App(
         "go to standard error."
     ),
 )
-consents_app = App(name="consents", help="Bring a consent log in.")
+consents_app = App(name="consents", help="Bring a consent log in, or copy it elsewhere.")
 snapshots_app = App(name="snapshots", help="List what was published, and go back to it.")
 privacy_app = App(name="privacy", help="Tell and check what privacy was spent.")
 app.command(consents_app)
@@ -337,7 +337,8 @@ def token(user_id: str, *, common: Common = COMMON) -> None:
 def forget(user_id: str, *, common: Common = COMMON) -> dict[str, Any]:
     """Erase everything held about a listener, at once; released charts are anonymous and stay.
 
-    What the input of later nights still holds comes back with them: erase it there first.
+    A keyed mark stays, too, for `erasures.kept_days`: what a consents file, the input or a backup still holds of before
+    is not taken in again.
 
     Parameters
     ----------
@@ -402,6 +403,23 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
     workspace, settings = common.opened()
     with workspace.locked():
         return import_consents(file, workspace=workspace, settings=settings)
+
+
+@consents_app.command
+def copy(*, to: str, common: Common = COMMON) -> dict[str, Any]:
+    """Copy the whole consent log to another database, verified; a second time changes nothing.
+
+    Stop the endpoint first, then let consents.url name the copy. The workspace's marks.db and marks.key stay in use.
+
+    Parameters
+    ----------
+    to
+        postgresql://USER:PASSWORD@HOST/DATABASE, empty or an earlier copy; or the path of a SQLite file.
+    """
+    from pipelines.privacy.copy_consents import copy_consents
+
+    workspace, settings = common.opened()
+    return copy_consents(to, workspace=workspace, settings=settings)
 
 
 @snapshots_app.command(name="list")

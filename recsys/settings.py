@@ -83,12 +83,19 @@ class ConsentsSettings(_Section):
     earlier_notices: Mapping[str, tuple[str, ...]]
     controller: Annotated[str, Field(min_length=1)]
     contact: Annotated[str, Field(min_length=1)]
+    given_a_day: NotNegative
 
     @property
     def in_force(self) -> frozenset[str] | None:
         """The versions of the notice under which a consent counts; None where any does."""
         earlier = self.earlier_notices.get(self.notice_version, ())
         return None if EVERY_NOTICE in earlier else frozenset((self.notice_version, *earlier))
+
+
+class ErasuresSettings(_Section):
+    """What an erasure leaves behind, so that it stays one."""
+
+    kept_days: Annotated[int, Field(ge=1, le=36_500)]
 
 
 class AtlasSettings(_Section):
@@ -293,6 +300,7 @@ class Settings(BaseSettings):
     arrivals: ArrivalsSettings
     completeness: CompletenessSettings
     consents: ConsentsSettings
+    erasures: ErasuresSettings
     atlas: AtlasSettings
     privacy: PrivacySettings
     candidates: CandidatesSettings

@@ -53,6 +53,11 @@ class Workspace:
         return self.root / "consents.db"
 
     @property
+    def marks(self) -> Path:
+        """The marks of erasures and withdrawals, which a restored consent log must not take with it."""
+        return self.root / "marks.db"
+
+    @property
     def ledger(self) -> Path:
         """What privacy was spent."""
         return self.root / "ledger.db"
@@ -142,6 +147,10 @@ class Workspace:
         """Put another secret in the place of the listener key, and return it: everybody becomes somebody else."""
         self.listener_key_file.unlink(missing_ok=True)
         return _secret(self.listener_key_file)
+
+    def marks_key(self) -> bytes:
+        """Return the secret (32 bytes, mode 0600) under which a no leaves its mark; made on first use."""
+        return _secret(self.root / "marks.key")
 
     def token_key(self) -> bytes:
         """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``.

@@ -52,7 +52,7 @@ class JobContext:
     settings : Settings
     sources : Sources
     now : datetime
-        With a time zone: what "still allowed now" and "in the future" refer to.
+        With a time zone: what "in the future" refers to, and up to when what was given counts.
     champion : str
         The version whose settings stand below the file's: see :mod:`pipelines.experiments.champion`.
     """
@@ -85,9 +85,9 @@ class JobContext:
         """The consent log."""
         return consent_log(self.workspace, settings=self.settings.consents)
 
-    @cached_property
+    @property
     def permissions(self) -> Permissions:
-        """Who allows what at the instant of the run; read once, after the consents were imported."""
+        """Who allows what, read anew whenever it is asked: a withdrawal counts at once, also in the midst of a run."""
         return permissions(self.consents, now=self.now)
 
     @cached_property

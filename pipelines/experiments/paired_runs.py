@@ -107,7 +107,7 @@ def keep(job: JobContext, evaluation: Evaluation, *, run: str, night: date) -> N
     An experiment takes minutes, in which somebody may be forgotten: the log is asked anew, while the folder is held.
     """
     with evaluations.held(job.workspace):
-        allowed = still_personal(evaluation.listeners, permissions=permissions(job.consents, now=job.now))
+        allowed = still_personal(evaluation.listeners, permissions=job.permissions)
         evaluations.write(job.workspace, allowed, run=run, night=night)
 
 

@@ -43,9 +43,17 @@ def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:
     }
 
 
-def allowed_rows(job: JobContext) -> pl.DataFrame:
-    """Return the stored contributions that models may learn from now: schema Contributions, ``trained`` all true."""
-    return trained(still_allowed(job.store.scan(), permissions=job.permissions))
+def allowed_rows(job: JobContext, *, of: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Return the contributions that models may learn from now: schema Contributions, ``trained`` all true.
+
+    Parameters
+    ----------
+    job : JobContext
+    of : polars.DataFrame, optional
+        Contributions that were allowed a while ago; by default all that are stored.
+    """
+    rows = job.store.scan() if of is None else of.lazy()
+    return trained(still_allowed(rows, permissions=job.permissions))
 
 
 def tags_of_data(rows: pl.DataFrame) -> dict[str, str]:

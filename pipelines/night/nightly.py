@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.completeness import Acceptance, check_complete, rehearse_complete
-from pipelines.night.personal_lists import Lists, Past, write_personal_lists
+from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
 from pipelines.privacy.forget import forgetting
@@ -31,13 +31,14 @@ from pipelines.privacy.write_privacy_account import write_account
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, CheckedNight, check_share, read_night
-from recsys.arrivals.permission import keep_allowed
+from recsys.arrivals.permission import keep_allowed, still_allowed
 from recsys.artifacts.chart_database import FORMAT
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
 from recsys.cells.store import Buckets
 from recsys.cells.takeover import take_over
+from recsys.consents.log import marks_of
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
 from recsys.releases.budget.ledger import CHARTS
@@ -103,6 +104,7 @@ def run_nightly(
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
+        marks_of(job.workspace).expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
@@ -162,10 +164,11 @@ def run_night(job: JobContext, night: date) -> Counts:
         bounded = ((some, _bounded(job, night, some, rows, after=after)) for some, rows in buckets)
         store.write_night(night, bounded, after=after)
     remember_rows(job.workspace, night, tally)
+    candidates = _candidates(job, night)
     release.release(
-        store.scan([night]),
+        still_allowed(store.scan([night]), permissions=job.permissions),  # of the moment in which the noise is drawn
         night=night,
-        candidates=_candidates(job, night),
+        candidates=candidates,
         atlas=job.atlas,
         settings=settings.privacy,
         ledger=job.ledger,
@@ -210,9 +213,10 @@ def publish(job: JobContext) -> Published:
         allowed = allowed_rows(job)
         measured = measure(allowed, job=job, models=settings.models)
     with step("lists"):
-        past = Past(allowed, _lists(job), nights, before=measured.evaluation.trained)
-        write_personal_lists(job, past=past, lines=found.lines)
+        past = _past(job, nights, allowed=allowed, measured=measured)
+        lists = personal_lists(job, past=past, lines=found.lines)
     with step("snapshot"):
+        write_personal_lists(job, lists, past=past)
         id_ = publishing.publish(
             workspace,
             charts=found,
@@ -225,6 +229,16 @@ def publish(job: JobContext) -> Published:
             rendering=rendering(settings),
         )
     return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
+
+
+def _past(job: JobContext, nights: Sequence[date], *, allowed: pl.DataFrame, measured: Measured) -> Past:
+    """Return what to make lists of: what is still allowed, now that the models are measured.
+
+    Where somebody withdrew meanwhile, nothing that was learned of that listener goes on.
+    """
+    rows = allowed_rows(job, of=allowed)
+    before = measured.evaluation.trained if len(rows) == len(allowed) else None
+    return Past(rows, _lists(job), nights, before=before)
 
 
 def _charts(job: JobContext, nights: Sequence[date]) -> charts.Charts:

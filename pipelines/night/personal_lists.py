@@ -30,8 +30,8 @@ Lists = Callable[[Sequence[date]], pl.DataFrame]
 _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-def write_personal_lists(job: JobContext, *, past: "Past", lines: pl.DataFrame) -> None:
-    """Train on all that is allowed now, and write what is close to each listener, whole or not at all.
+def personal_lists(job: JobContext, *, past: "Past", lines: pl.DataFrame) -> Affinities:
+    """Train on all that is allowed, and return what is close to each listener.
 
     The weights of the order are learned as the models are measured: with models of the nights before the test nights
     and the charts as they were then, on what was played for the first time on the test nights. Everybody with a play of
@@ -46,7 +46,14 @@ def write_personal_lists(job: JobContext, *, past: "Past", lines: pl.DataFrame) 
         The Chart of this night.
     """
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        write(job.workspace, affinities_of(past, lines=lines, atlas=job.atlas, settings=job.settings))
+        return affinities_of(past, lines=lines, atlas=job.atlas, settings=job.settings)
+
+
+def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past") -> None:
+    """Write what is close to each listener who still allows it at this moment, whole or not at all."""
+    allowed = job.permissions.today.filter("for_models")
+    gone = past.rows.select("listener").unique().join(allowed, on="listener", how="anti")["listener"]
+    write(job.workspace, affinities.without(gone.to_list()))
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from recsys.workspace import Workspace, listener_of
 def forget(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime) -> dict[str, Any]:
     """Forget a listener at once; whether there was anything to forget makes no difference.
 
-    Released charts stay as they are: they are anonymous by construction. What the input still holds comes back with
-    the next night that reads it, so it has to be erased there first.
+    Released charts stay as they are: they are anonymous by construction. A keyed mark stays, too: what the input, a
+    consents file or a backup still holds of before is not taken in again.
 
     Returns
     -------
     dict
-        ``receipt`` and ``state``, as the endpoint says them.
+        ``receipt``, ``state`` and ``mark_kept_days``, as the endpoint says them.
 
     Raises
     ------
@@ -36,16 +36,21 @@ def forget(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
     log = consent_log(workspace, settings=settings.consents)
     receipt = log.erasures.ask(listener_of(user_id, key=workspace.listener_key()), at=now)
     with workspace.locked():
+        log.erasures.again()
         finish_erasures(log, store=Store(workspace.private, settings.store), workspace=workspace)
-    return {"receipt": receipt, "state": "done"}
+    return {"receipt": receipt, "state": "done", "mark_kept_days": settings.erasures.kept_days}
 
 
 @contextmanager
 def forgetting(log: ConsentLog, *, store: Store, workspace: Workspace) -> Iterator[Callable[[], int]]:
     """Yield what carries out the erasures that were asked for; those that are left are carried out when the block ends.
 
-    However it ends: input that does not fit must not keep anybody from being forgotten.
+    However it ends: input that does not fit must not keep anybody from being forgotten. Whom a restored log holds again
+    is forgotten again.
     """
+    back = log.erasures.again()
+    if back:
+        progress.warning("the consent log holds whom it had erased: they are erased again", listeners=back)
 
     def forget_all() -> int:
         try:

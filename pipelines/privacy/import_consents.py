@@ -16,8 +16,8 @@ from recsys.workspace import Workspace, digest
 def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """Append the entries of a consents file to the workspace's log.
 
-    A file that was imported already adds nothing, not even whom it holds and who was erased since. A longer file is
-    read as a whole: whoever keeps it has to erase there too.
+    A file that was imported already adds nothing. Of a longer one nothing is taken in about who was erased since, and
+    no consent that is not later than what the listener decided at the endpoint.
 
     Returns
     -------

@@ -76,7 +76,8 @@ class Permissions:
         within a span of time every answer is the same, and a flag is true where the purpose was given then *and* is
         given now. Spans of one listener do not overlap; those that allow nothing are left out.
     today : polars.DataFrame
-        One row a listener: the same flags, by the state now alone.
+        One row a listener: the same flags, by the state now alone, and ``first``, the night of the first entry that
+        counts: nothing older was ever allowed.
     """
 
     now: datetime
@@ -113,23 +114,24 @@ def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConse
 
 
 def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
-    """Read from the consent log who allows what; once a run, for all its nights.
+    """Read from the consent log who allows what: anew wherever something is about to be used.
 
     Parameters
     ----------
     log : ConsentLog
     now : datetime
-        With a time zone; later entries do not count yet.
+        With a time zone; what is given later does not count yet, what is withdrawn later does.
     """
     answers = pl.concat([_answers(log, purpose, now=now) for purpose in _PURPOSES])
     states = _states(answers)
-    today = states.group_by("listener").agg(pl.col(_PURPOSES).last()).with_columns(_flags())
+    first = pl.col("since").first().dt.date().alias("first")
+    today = states.group_by("listener").agg(first, pl.col(_PURPOSES).last()).with_columns(_flags())
     lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
     spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags())
     return Permissions(
         now,
         spans.filter(pl.any_horizontal(_USES)).select("listener", "since", "until", *_FLAGS),
-        today.select("listener", *_FLAGS),
+        today.select("listener", "first", *_FLAGS),
     )
 
 
@@ -179,10 +181,12 @@ def still_allowed(contributions: pl.LazyFrame, *, permissions: Permissions) -> p
     polars.LazyFrame
         The same schema. ``weight`` needs ``contribute_trends``, ``trained`` needs ``personalisation``, ``part`` needs
         ``local_trends`` or ``contribute_trends``, ``partner_part`` needs ``partner_statistics``; a row that is left
-        with no use is gone.
+        with no use is gone, and so is one of a night before everything that the log knows of its listener, as where a
+        restored store holds who was erased since.
     """
     stored = at_border(contributions, Contributions)
-    today = stored.join(permissions.today.lazy(), on="listener", how="inner", build_side="force_right")
+    known = stored.join(permissions.today.lazy(), on="listener", how="inner", build_side="force_right")
+    today = known.filter(pl.col("night") >= pl.col("first"))
     kept = today.with_columns(
         pl.col("weight") * pl.col("for_charts").cast(pl.UInt8),
         pl.col("trained") & pl.col("for_models"),
@@ -231,7 +235,7 @@ def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFram
 
 def _states(answers: pl.DataFrame) -> pl.DataFrame:
     """Turn answers into spans of time with the state of every switch: the last answer, and no before the first."""
-    instants = answers.group_by("listener", "since").agg(pl.col(_PURPOSES).max()).sort("listener", "since")
+    instants = answers.group_by("listener", "since").agg(pl.col(_PURPOSES).min()).sort("listener", "since")
     known = pl.col(_PURPOSES).forward_fill().over("listener").fill_null(value=False)
     until = pl.col("since").shift(-1).over("listener").alias("until")
     return instants.with_columns(known, until)

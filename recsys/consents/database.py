@@ -7,7 +7,7 @@ pooled connection for one statement, a writing is one transaction that is on dis
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,25 @@ class Database:
         """Return a statement in the words of this database; parameters stay named."""
         return str(statement.compile(dialect=self._engine.dialect))
 
-    def insert_new(self, table: sa.Table) -> str:
-        """Return the statement that adds a row unless its primary key is there already."""
+    def insert_new(
+        self, table: sa.Table, *, taken: sa.ColumnElement[bool] | None = None, changing: Collection[str] = ()
+    ) -> str:
+        """Return the statement that adds a row unless its primary key is there already, or a condition fails.
+
+        Parameters
+        ----------
+        table : sqlalchemy.Table
+        taken : sqlalchemy condition, optional
+        changing : collection of str
+            Columns that a row which is there already takes over.
+        """
         insert: Any = (postgresql if self.is_postgresql else sqlite).insert(table)
+        if taken is not None:
+            row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c)).where(taken)
+            insert = insert.from_select(table.c.keys(), row)
+        if changing:
+            new = {name: insert.excluded[name] for name in changing}
+            return self.compiled(insert.on_conflict_do_update(index_elements=table.primary_key, set_=new))
         return self.compiled(insert.on_conflict_do_nothing())
 
     def read(self, query: str, values: Values) -> list[tuple[Any, ...]]:

@@ -1,15 +1,18 @@
 """Erasures that were asked for: from that moment nothing of before counts, and the night takes it off the disk.
 
-Who asked holds a receipt, drawn at random; what stays once the erasure is done is that receipt, and no listener.
+Who asked holds a receipt, drawn at random; what stays once the erasure is done is that receipt, and no listener,
+and the mark that keeps it done (:mod:`recsys.consents.marks`).
 """
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, microseconds
+from recsys.consents.consent_tables import ENTRIES, ERASURES, instant_of, microseconds
 from recsys.consents.database import Database
+from recsys.consents.marks import Marks, about
 
 _OF = ERASURES.c
 
@@ -21,13 +24,20 @@ class Erasures:
     ----------
     database : Database
         Of a :class:`recsys.consents.log.ConsentLog`.
+    marks : Marks or None
+        Where an erasure leaves its mark before anything else is done.
+    purposes : collection of str
+        Whose withdrawals may have left marks that an erasure takes away.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, marks: Marks | None = None, purposes: Collection[str] = ()) -> None:
+        self._database, self._marks, self._purposes = database, marks, purposes
         self._concerns = database.compiled(sa.select(_OF.receipt).where(_OF.listener == sa.bindparam("listener")))
         self._done = database.compiled(sa.select(_OF.done).where(_OF.receipt == sa.bindparam("receipt")))
-        self._pending = database.compiled(sa.select(_OF.receipt, _OF.listener).where(sa.not_(_OF.done)))
+        pending = sa.select(_OF.receipt, _OF.listener, _OF.asked_at).where(sa.not_(_OF.done))
+        self._pending = database.compiled(pending)
+        first = sa.select(ENTRIES.c.listener, sa.func.min(ENTRIES.c.at)).group_by(ENTRIES.c.listener)
+        self._first = database.compiled(first)
 
     def ask(self, listener: str, *, at: datetime) -> str:
         """Erase a listener's entries, and remember what else is to be erased; return the receipt.
@@ -35,18 +45,15 @@ class Erasures:
         Whether the listener was ever seen makes no difference. Who asks again before the first erasure is done gets
         the same receipt, for everything up to the later instant.
         """
-        instant, receipt = microseconds(at), secrets.token_hex(16)
+        if self._marks:
+            self._marks.record(listener, at=at, instead_of=self._withdrawals(listener))
         with self._database.deciding(listener) as connection:
-            pending = connection.execute(sa.select(_OF.receipt, _OF.asked_at).where(_OF.listener == listener)).first()
-            if pending is None:
-                row = {"receipt": receipt, "listener": listener, "asked_at": instant, "done": False}
-                connection.execute(sa.insert(ERASURES).values(row))
-            else:
-                receipt = pending.receipt
-                later = {"asked_at": max(instant, pending.asked_at)}
-                connection.execute(sa.update(ERASURES).where(_OF.receipt == receipt).values(later))
+            receipt = _remember(connection, listener, microseconds(at))
             connection.execute(sa.delete(ENTRIES).where(ENTRIES.c.listener == listener))
         return receipt
+
+    def _withdrawals(self, listener: str) -> list[str]:
+        return [about(listener, purpose) for purpose in self._purposes]
 
     def concerns(self, listener: str) -> bool:
         """Tell whether an erasure of this listener is still to be done: what is stored must not be used or shown."""
@@ -59,7 +66,25 @@ class Erasures:
 
     def pending(self) -> list[tuple[str, str | None]]:
         """Return ``(receipt, listener)`` of what is to be done; None for a listener that only the disk still knows."""
-        return [(receipt, listener) for receipt, listener in self._database.read(self._pending, {})]
+        return [(receipt, listener) for receipt, listener, _ in self._database.read(self._pending, {})]
+
+    def again(self) -> int:
+        """Ask again for what was erased and is back, as after a restore; return how many listeners it is about.
+
+        Every erasure that is still to be done leaves its mark here, too: another server may have been asked for it.
+        """
+        if self._marks is None:
+            return 0
+        for _, listener, asked_at in self._database.read(self._pending, {}):
+            if listener is not None:
+                self._marks.record(listener, at=instant_of(asked_at), instead_of=self._withdrawals(listener))
+        erased = self._marks.known()
+        firsts = self._database.stream(self._first, {})
+        back = [(listener, erased(listener)) for listener, first in firsts if first <= erased(listener)]
+        with self._database.writing() as connection:
+            for listener, instant in back:
+                _remember(connection, listener, instant)
+        return len(back)
 
     def finish(self, receipt: str) -> None:
         """Take the last traces of a listener off the disk, and say that the erasure is done.
@@ -81,3 +106,16 @@ class Erasures:
             self._database.scrub(table)
         with self._database.writing() as connection:
             connection.execute(sa.update(ERASURES).where(this).values(done=True))
+
+
+def _remember(connection: sa.Connection, listener: str, instant: int) -> str:
+    """Write down that an erasure was asked for, unless it was and is not done yet; return the receipt."""
+    pending = connection.execute(sa.select(_OF.receipt, _OF.asked_at).where(_OF.listener == listener)).first()
+    if pending is None:
+        receipt = secrets.token_hex(16)
+        row = {"receipt": receipt, "listener": listener, "asked_at": instant, "done": False}
+        connection.execute(sa.insert(ERASURES).values(row))
+        return receipt
+    later = {"asked_at": max(instant, pending.asked_at)}
+    connection.execute(sa.update(ERASURES).where(_OF.receipt == pending.receipt).values(later))
+    return str(pending.receipt)

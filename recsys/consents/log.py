@@ -1,10 +1,12 @@
 """The consent log: who allowed what, since when, by which notice and which way; the default is no."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from heapq import merge
 from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,8 @@ from recsys.consents.consent_tables import (
 )
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
+from recsys.consents.log_copy import Copied, copy_log
+from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.errors import ConsentError
 from recsys.settings import ConsentsSettings
 from recsys.workspace import Workspace, accepting, fingerprint
@@ -125,7 +129,8 @@ class ConsentLog:
 
     Of two entries of the same instant the withdrawal wins: in doubt the answer is no. Appending the same entry twice
     changes nothing. Entries cannot be changed or removed, except by an erasure that the listener asked for
-    (:attr:`erasures`); from that moment no entry of before counts.
+    (:attr:`erasures`); from that moment no entry of before counts. A withdrawal counts at once, also where a clock that
+    runs ahead dated it later; what was given counts from its own instant on.
 
     Parameters
     ----------
@@ -134,6 +139,8 @@ class ConsentLog:
     notices : collection of str, optional
         The versions of the notice that are in force: what was given under another one is no consent, neither in
         serving nor for a night. By default every version is.
+    marks : Marks, optional
+        What erasures and withdrawals left, also those of which this log, restored or moved, knows nothing.
 
     Attributes
     ----------
@@ -148,17 +155,21 @@ class ConsentLog:
         If the database cannot be used now; every method may raise it.
     """
 
-    def __init__(self, place: Path | str, *, notices: Collection[str] | None = None) -> None:
+    def __init__(
+        self, place: Path | str, *, notices: Collection[str] | None = None, marks: Marks | None = None
+    ) -> None:
         self._database = Database(place)
         prepare(self._database)
-        self.erasures = Erasures(self._database)
-        self._notices = notices
+        self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
+        self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
+        self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
         self._imported = self._database.insert_new(IMPORTED)
         self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
         self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
         self._choices = self._database.compiled(_choices(notices))
-        self._of = self._database.compiled(_all_of_one())
+        self._of, self._newest = self._database.compiled(_all_of_one()), self._database.compiled(_newest_of_one())
+        self._given_here = self._database.compiled(_given_here())
         self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
@@ -168,7 +179,8 @@ class ConsentLog:
         """Add entries, on disk when this returns; return how many were new.
 
         They are written piece by piece, so that nobody who decides meanwhile has to wait for all of them; after a crash
-        the same entries can be added again.
+        the same entries can be added again. Nothing is taken in about who was erased since; and no consent of a file
+        that is not later than what the listener decided here about the same purpose.
 
         Parameters
         ----------
@@ -181,8 +193,10 @@ class ConsentLog:
             return 0
         rows, new = map(_row, entries), 0
         while piece := list(islice(rows, _PIECE)):
+            marked = self._marked()  # of now: somebody may be erased meanwhile
+            wanted = [row for row in piece if _is_wanted(row, marked)]
             with self._database.writing() as connection:
-                new += connection.exec_driver_sql(self._insert, piece).rowcount
+                new += connection.exec_driver_sql(self._take_in, wanted).rowcount if wanted else 0
         if digest:
             with self._database.writing() as connection:
                 connection.exec_driver_sql(self._imported, {"digest": digest})
@@ -192,20 +206,27 @@ class ConsentLog:
         """Add one decision unless the log says the same already; return whether it was new.
 
         A withdrawal stands against everything that was given, also where another server's clock or an imported log
-        dated it later: it is entered at each of those instants too, where it wins.
+        dated it later: it is entered at each of those instants too, where it wins. Before that it leaves its mark.
         """
-        if not _missing(self.entries(entry.listener), entry):  # most often, and without keeping others from writing
+        if not _missing(self.newest(entry.listener, at=entry.at), entry):  # most often, and others can go on writing
             return False
+        if self._marks and entry.state == State.WITHDRAWN:
+            self._marks.record(about(entry.listener, entry.purpose), at=entry.at)
+        asked = self._asked(entry.listener) | {"until": microseconds(entry.at)}
+        marked = self._marks_of(entry.listener)
         with self._database.deciding(entry.listener) as connection:
-            rows = connection.exec_driver_sql(self._of, {"listener": entry.listener}).all()
-            missing = _missing(_entries(rows), entry)
+            rows = connection.exec_driver_sql(self._newest, asked).all()
+            missing = _missing(_unmarked(_entries(rows), marked), entry)
             if missing:
                 connection.exec_driver_sql(self._insert, [_row(each) for each in missing])
         return bool(missing)
 
     def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
-        """Tell whether the listener's latest entry for a purpose, no later than ``at``, is ``given`` and in force."""
-        asked = {"listener": listener, "purpose": purpose.value, "until": microseconds(at), **self._accepted}
+        """Tell whether the listener's latest entry for a purpose, no later than ``at``, is ``given`` and in force.
+
+        And none of later withdraws it.
+        """
+        asked = self._asked(listener, purpose) | {"purpose": purpose.value, "until": microseconds(at), **self._accepted}
         ((given,),) = self._database.read(self._latest, asked)
         return bool(given)
 
@@ -214,30 +235,79 @@ class ConsentLog:
 
         All of it is asked for everybody, in one query whose answer is one row, so that its time tells nothing.
         """
-        asked = {"listener": listener, "until": microseconds(at), **self._accepted}
+        after = {_after(purpose): self._after(listener, purpose) for purpose in _CHOOSING}
+        asked = {"listener": listener, "until": microseconds(at), **after, **self._accepted}
         ((place, plays, erased),) = self._database.read(self._choices, asked)
         return Choices(bool(place), bool(plays) and not erased)
 
     def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
-        """Return how every switch of a listener stands, by the entries no later than ``at``."""
+        """Return how every switch of a listener stands, by the entries no later than ``at``, and every withdrawal."""
         last: dict[Purpose, list[Entry]] = {purpose: [] for purpose in Purpose}
-        past = (entry for entry in self.entries(listener) if entry.at <= at)
+        held = self.newest(listener, at=at)
+        past = (entry for entry in held if entry.at <= at or entry.state == State.WITHDRAWN)
         for (purpose, _), entries in groupby(past, key=lambda entry: (entry.purpose, entry.at)):
             last[purpose] = list(entries)
         return {purpose: self._standing(entries) for purpose, entries in last.items()}
 
+    def newest(self, listener: str, *, at: datetime) -> list[Entry]:
+        """Return the entries of the last instant of each purpose no later than ``at``, and all later ones.
+
+        Without what was given before a withdrawal that this log does not know. It takes as long for a hundred thousand
+        decisions as for two.
+        """
+        rows = self._database.read(self._newest, self._asked(listener) | {"until": microseconds(at)})
+        return _unmarked(_entries(rows), self._marks_of(listener))
+
+    def given_here(self, listener: str, *, since: datetime) -> list[datetime]:
+        """Return when the listener gave a consent, but by a file, later than ``since``; the latest first."""
+        asked = {"listener": listener, "after": max(self._after(listener), microseconds(since))}
+        return [instant_of(at) for (at,) in self._database.read(self._given_here, asked)]
+
     def entries(self, listener: str) -> list[Entry]:
         """Return all entries of a listener by purpose and time; of one instant the one that counts comes last."""
-        return _entries(self._database.read(self._of, {"listener": listener}))
+        return _entries(self._database.read(self._of, self._asked(listener)))
 
     def history(self, purpose: Purpose, *, until: datetime) -> Iterator[tuple[str, int, bool]]:
         """Yield ``(listener, at in microseconds since 1970 UTC, given and in force)`` of a purpose up to an instant.
 
-        Entries come in the order of listener and time; of one instant only the one that counts is there.
+        Entries come in the order of listener and time; of one instant only the one that counts is there. Withdrawals of
+        later count too, as of that instant.
         """
-        asked = {"purpose": purpose.value, "until": microseconds(until), **self._accepted}
-        for listener, at, given in self._database.stream(self._history, asked):
-            yield listener, at, bool(given)
+        last, marked = microseconds(until), self._marked()
+        asked = {"purpose": purpose.value, "until": last, **self._accepted}
+        for listener, rows in groupby(self._database.stream(self._history, asked), key=itemgetter(0)):
+            erased, withdrawn = marked(listener), marked(about(listener, purpose))
+            said = ((at, bool(given)) for _, at, given in rows if at > erased)
+            known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said
+            yield from ((listener, min(at, last), given) for at, given in known)
+
+    def copy_to(self, other: "ConsentLog") -> Copied:
+        """Copy all of this log, with ways, receipts and what is still to be erased, and verify the copy.
+
+        Raises
+        ------
+        InputError
+            If the other log holds what this one does not.
+        NotReadyError
+            If this log was written to meanwhile.
+        """
+        return copy_log(self._database, to=other._database)
+
+    def _asked(self, listener: str, purpose: Purpose | None = None) -> dict[str, Any]:
+        """Return what a query about one listener is asked with."""
+        return {"listener": listener, "after": self._after(listener, purpose)}
+
+    def _after(self, listener: str, purpose: Purpose | None = None) -> int:
+        """Return up to when nothing of a listener counts; for a purpose, also up to when it was withdrawn."""
+        if self._marks is None:
+            return NEVER
+        return self._marks.of(listener, or_of=about(listener, purpose) if purpose else None)
+
+    def _marked(self) -> Callable[[str], int]:
+        return self._marks.known() if self._marks else never
+
+    def _marks_of(self, listener: str) -> Callable[[str], int]:
+        return {about(listener, purpose): self._after(listener, purpose) for purpose in Purpose}.__getitem__
 
     def last_decided(self) -> datetime | None:
         """Return when the last decision came in or an erasure was asked for, by the clocks of who took them in.
@@ -306,7 +376,13 @@ def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentL
 
 def open_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
     """Open the log of a deployment, whatever it is."""
-    return ConsentLog(settings.url.get_secret_value() or workspace.consents, notices=settings.in_force)
+    place, marks = settings.url.get_secret_value() or workspace.consents, marks_of(workspace)
+    return ConsentLog(place, notices=settings.in_force, marks=marks)
+
+
+def marks_of(workspace: Workspace) -> Marks:
+    """Open the marks of a workspace, wherever its consent log is."""
+    return Marks(workspace.marks, key=workspace.marks_key())
 
 
 def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
@@ -323,7 +399,28 @@ def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
     return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
 
 
-def _row(entry: Entry) -> dict[str, str | int]:
+def _with_withdrawal(said: Iterable[tuple[int, bool]], *, at: int) -> Iterator[tuple[int, bool]]:
+    """Put a withdrawal that left its mark among the answers in order: a restored log may not know it."""
+    for instant, answers in groupby(merge(said, [(at, False)]), key=itemgetter(0)):
+        yield instant, all(given for _, given in answers)
+
+
+def _unmarked(entries: Iterable[Entry], marked: Callable[[str], int]) -> list[Entry]:
+    """Return the entries that stand: what was given before a withdrawal that left its mark does not."""
+    return [
+        entry
+        for entry in entries
+        if entry.state == State.WITHDRAWN or microseconds(entry.at) > marked(about(entry.listener, entry.purpose))
+    ]
+
+
+def _is_wanted(row: dict[str, Any], marked: Callable[[str], int]) -> bool:
+    """Tell whether a row is later than what was said about its listener, and a consent than its withdrawal."""
+    listener, at, given = row["listener"], row["at"], row["state"] == State.GIVEN
+    return at > marked(listener) and not (given and at <= marked(about(listener, row["purpose"])))
+
+
+def _row(entry: Entry) -> dict[str, Any]:
     return {
         "listener": entry.listener,
         "purpose": entry.purpose.value,
@@ -341,33 +438,49 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
     ]
 
 
-def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str]) -> sa.Select[Any]:
+def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str], after: str = "after") -> sa.Select[Any]:
     """Select whether one listener's last answer for one purpose is yes.
 
     It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
     """
-    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == of)
-    past = sa.select(sa.func.max(ENTRIES.c.at)).where(*of_this, ENTRIES.c.at <= _given("until"), not_erased())
-    return sa.select(_yes(notices)).where(*of_this, ENTRIES.c.at == past.correlate(None).scalar_subquery())
+    newest = _newest(of, after=after)
+    return sa.select(_yes(notices)).where(*newest, sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later()))
 
 
 def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
     """Select the last answers for the two purposes that choose a list, and whether an erasure is still to be done."""
     place, plays = (
-        _latest(notices, of=_constant(f"'{purpose}'")).scalar_subquery()
-        for purpose in (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION)
+        _latest(notices, of=_constant(f"'{purpose}'"), after=_after(purpose)).scalar_subquery() for purpose in _CHOOSING
     )
     return sa.select(place, plays, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
 def _all_of_one() -> sa.Select[Any]:
-    of_one = sa.select(ENTRIES).where(ENTRIES.c.listener == _given("listener"), not_erased())
+    of_one = sa.select(ENTRIES).where(*_about_listener())
     return of_one.order_by(ENTRIES.c.purpose, ENTRIES.c.at, ENTRIES.c.state, ENTRIES.c.notice_version)
+
+
+def _newest_of_one() -> sa.Select[Any]:
+    """Select the entries of each purpose's last instant no later than an instant, and all later ones."""
+    newest = sa.union_all(*(sa.select(ENTRIES).where(*_newest(_constant(f"'{purpose}'"))) for purpose in Purpose))
+    columns = newest.selected_columns
+    return newest.order_by(columns.purpose, columns.at, columns.state, columns.notice_version)  # type: ignore[return-value]
+
+
+def _given_here() -> sa.Select[Any]:
+    """Select when a listener gave a consent since an instant, the latest first."""
+    given = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
+    here = ENTRIES.c.channel != _constant(f"'{Channel.IMPORT}'")
+    of_purpose = (ENTRIES.c.purpose == _constant(f"'{purpose}'") for purpose in Purpose)  # by the index, for each
+    each = (sa.select(ENTRIES.c.at).where(*_about_listener(), purpose, given, here) for purpose in of_purpose)
+    every = sa.union_all(*each)
+    return every.order_by(every.selected_columns.at.desc())  # type: ignore[return-value]
 
 
 def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     """Select everybody's answers for one purpose, one an instant."""
-    past = (ENTRIES.c.purpose == _given("purpose"), ENTRIES.c.at <= _given("until"), not_erased())
+    counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())
+    past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
@@ -381,6 +494,47 @@ def _last_decided() -> sa.Select[Any]:
     of_entries = sa.select(sa.func.max(ENTRIES.c.at).label("at")).where(came, sa.not_(dated))
     each = sa.union_all(of_entries, sa.select(sa.func.max(ERASURES.c.asked_at).label("at"))).subquery()
     return sa.select(sa.func.max(each.c.at))
+
+
+def _newest(purpose: sa.ColumnElement[str], *, after: str = "after") -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions of the entries of a purpose's last instant no later than an instant, and of later ones.
+
+    The last instant is looked up from the end of the index: its time does not grow with the number of entries.
+    """
+    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == purpose, not_erased())
+    past = sa.select(ENTRIES.c.at).where(*of_this, ENTRIES.c.at > _given(after), ENTRIES.c.at <= _given("until"))
+    first = past.order_by(ENTRIES.c.at.desc()).limit(_constant("1")).offset(_constant("0"))
+    last = first.correlate(None).scalar_subquery()
+    later = sa.case((_given("until") > _given(after), _given("until")), else_=_given(after))
+    return *of_this, ENTRIES.c.at >= sa.func.coalesce(last, later + _constant("1"))  # one bound: SQLite uses one
+
+
+def _about_listener() -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions that an entry is of the listener who is asked for, and of no time that was erased."""
+    return ENTRIES.c.listener == _given("listener"), ENTRIES.c.at > _given("after"), not_erased()
+
+
+def _after(purpose: Purpose) -> str:
+    """Return the parameter that says from when on entries of a purpose count."""
+    return f"after_{purpose}"
+
+
+def _withdrawn_later() -> sa.ColumnElement[bool]:
+    """Return the condition of a withdrawal that a clock which runs ahead has dated: no clock makes it wait."""
+    return sa.and_(ENTRIES.c.at > _given("until"), ENTRIES.c.state == _constant(f"'{State.WITHDRAWN}'"))
+
+
+def _taken() -> sa.ColumnElement[bool]:
+    """Return the condition that an entry may be added: no consent of a file stands against a decision made here."""
+    decided = ENTRIES.alias()
+    here = sa.exists().where(
+        decided.c.listener == _given("listener"),
+        decided.c.purpose == _given("purpose"),
+        decided.c.at >= _given("at"),
+        decided.c.channel != _constant(f"'{Channel.IMPORT}'"),
+    )
+    own = _given("channel") != _constant(f"'{Channel.IMPORT}'")
+    return sa.or_(own, _given("state") == _constant(f"'{State.WITHDRAWN}'"), sa.not_(here))
 
 
 def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:
@@ -405,6 +559,9 @@ def _constant(text: str) -> sa.ColumnElement[Any]:
 def _named(notices: Collection[str] | None) -> dict[str, str]:
     return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
 
+
+_CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION)
+"""The purposes that choose a list."""
 
 _EXPLAINED = {
     Purpose.LOCAL_TRENDS: (

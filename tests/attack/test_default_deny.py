@@ -109,8 +109,8 @@ def test_what_was_stored_with_consent_is_not_used_without_it(log: ConsentLog) ->
         return still_allowed(stored.lazy(), permissions=permissions(log, now=NOW + timedelta(hours=hours))).collect()
 
     assert left(0).is_empty()
-    log.append(
-        [*given("ana", *ALL_PURPOSES, days=2), *given("ana", *ALL_PURPOSES, days=-1 / 24, state=State.WITHDRAWN)]
-    )
+    log.append(given("ana", *ALL_PURPOSES, days=2))
     assert left(0).equals(stored)
+    log.append(given("ana", *ALL_PURPOSES, days=-1 / 24, state=State.WITHDRAWN))
+    assert left(0).is_empty()  # whatever clock it was dated by
     assert left(1).is_empty()

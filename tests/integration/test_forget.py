@@ -1,8 +1,10 @@
 """Promise 7: erasure is exact; after it everything is as it would have been without that listener."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -26,10 +28,12 @@ from pipelines.base import job_context as module
 from pipelines.night.nightly import run_nightly
 from pipelines.privacy.export import records_in
 from pipelines.privacy.forget import forget
+from pipelines.privacy.import_consents import import_consents
+from recsys.arrivals.permission import permissions
 from recsys.artifacts.affinities import open_affinities
 from recsys.consents.log import ConsentLog, Purpose, consent_log
 from recsys.errors import InputError, NotReadyError
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 
 USERS = [f"user-{number}" for number in range(12)]
@@ -85,9 +89,11 @@ def client_of(job: module.JobContext) -> Client:
     return client
 
 
-def ask(client: Client, method: str, url: str, job: module.JobContext, who: str = ANA) -> httpx.Response:
+def ask(
+    client: Client, method: str, url: str, job: module.JobContext, who: str = ANA, **options: Any
+) -> httpx.Response:
     token = bearer(who, workspace=job.workspace, settings=job.settings, now=client.now)
-    return client.request(method, url, headers=token)
+    return client.request(method, url, headers=token, **options)
 
 
 def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: Settings) -> None:
@@ -162,6 +168,40 @@ def test_input_that_does_not_fit_keeps_nobody_from_being_forgotten(tmp_path: Pat
         run_nightly(again(job))
     assert log.erasures.is_done(receipt)
     assert holders(job.workspace.root, listener) == []
+
+
+def test_no_import_no_restored_log_and_no_other_database_brings_anybody_back(
+    tmp_path: Path, quick: Settings, postgresql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ana is erased and Bo withdraws; then come a longer file, a consent log of before, and an empty one elsewhere."""
+    job, bo, kept = world(tmp_path, quick, [*USERS, ANA], key=bytes(32)), USERS[0], USERS[1:]
+    workspace, consents = job.workspace, job.sources.consents or tmp_path
+    import_consents(consents, workspace=workspace, settings=quick)
+    before = shutil.copy(workspace.consents, tmp_path / "before.db")
+    client = client_of(job)
+    assert ask(client, "DELETE", "/v1/me/data", job).json()["mark_kept_days"] == quick.erasures.kept_days
+    for purpose in Purpose:
+        assert ask(client, "PUT", f"/v1/me/consents/{purpose}", job, bo, json={"state": "withdrawn"}).status_code == 200
+    del client
+    assert forget("nobody", workspace=workspace, settings=quick, now=NOW)["state"] == "done"  # and with it Ana's
+
+    for place in ("as it is", "restored", "elsewhere"):
+        if place == "restored":
+            for file in workspace.root.glob("consents.db*"):
+                file.unlink()
+            shutil.copy(before, workspace.consents)
+        if place == "elsewhere":
+            monkeypatch.setenv("HEARABOUTS__CONSENTS__URL", postgresql.new_database())
+        settings = load_settings()
+        consents.write_text(consents.read_text() + f"late,personalisation,given,{NOW.isoformat()},2026-09\n" * 2)
+        import_consents(consents, workspace=workspace, settings=settings)
+        log = consent_log(workspace, settings=settings.consents)
+        allowed = permissions(log, now=NOW + timedelta(days=9)).today.filter("for_charts")["listener"]
+        assert set(allowed) == {listener_of(user, key=bytes(32)) for user in kept}
+        if place == "restored":
+            forget("nobody", workspace=workspace, settings=settings, now=NOW)
+            assert log.erasures.pending() == []
+        assert holders(workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
 
 
 def test_while_another_job_runs_the_erasure_waits_but_counts(tmp_path: Path, quick: Settings) -> None:

@@ -1,6 +1,7 @@
 """Whatever is decided, in whatever order it is written: both databases say what a few lines of Python say."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -45,6 +46,12 @@ def names() -> Iterator[int]:
 
 
 def allowed(rows: list[Decision], who: int, purpose: Purpose, at: datetime, notices: set[str]) -> bool:
+    """What was allowed is allowed now unless any later entry, by whatever clock, is a no."""
+    later = [row for row in rows if row[0] == who and row[1] == purpose and row[3] > at]
+    return was_allowed(rows, who, purpose, at, notices) and all(row[2] == State.GIVEN for row in later)
+
+
+def was_allowed(rows: list[Decision], who: int, purpose: Purpose, at: datetime, notices: set[str]) -> bool:
     """The rule, word for word: the latest instant counts, and every entry of it must be a yes that is in force."""
     past = [row for row in rows if row[0] == who and row[1] == purpose and row[3] <= at]
     last = [row for row in past if row[3] == max(row[3] for row in past)]
@@ -57,12 +64,21 @@ def allowed(rows: list[Decision], who: int, purpose: Purpose, at: datetime, noti
     shuffled=st.randoms(use_true_random=False),
     cuts=st.lists(st.integers(0, 12), max_size=3),
     notices=st.sets(st.sampled_from(NOTICES)),
+    imported=st.booleans(),
 )
 def test_any_order_and_any_pieces_give_the_same_state(
-    place: Path | str, names: Iterator[int], rows: list[Decision], shuffled: object, cuts: list[int], notices: set[str]
+    place: Path | str,
+    names: Iterator[int],
+    rows: list[Decision],
+    shuffled: object,
+    cuts: list[int],
+    notices: set[str],
+    imported: bool,
 ) -> None:
+    """All of files, or all of the endpoint; between the two the order counts (below)."""
     log, prefix = ConsentLog(place, notices=notices), f"{next(names):08x}"
-    entries = [Entry(f"{prefix}{who}", *rest) for who, *rest in rows]
+    way = Channel.IMPORT if imported else Channel.API
+    entries = [replace(Entry(f"{prefix}{who}", *rest), channel=way) for who, *rest in rows]
     shuffled.shuffle(entries)  # type: ignore[attr-defined]
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(entries)], strict=True):
         log.append(entries[start:end])
@@ -75,7 +91,7 @@ def test_any_order_and_any_pieces_give_the_same_state(
     for purpose in PURPOSES:
         told = [(who, given_) for who, _, given_ in log.history(purpose, until=INSTANTS[-1]) if who.startswith(prefix)]
         points = sorted({(who, at) for who, purpose_, _, at, *_ in rows if purpose_ == purpose})
-        assert told == [(f"{prefix}{who}", allowed(rows, who, purpose, at, notices)) for who, at in points]
+        assert told == [(f"{prefix}{who}", was_allowed(rows, who, purpose, at, notices)) for who, at in points]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,3 +104,21 @@ def test_after_a_withdrawal_nothing_that_is_known_can_allow_it(
     log.decide(Entry(f"{prefix}0", PURPOSES[0], State.WITHDRAWN, INSTANTS[2], "2"))
     assert not any(log.allows(f"{prefix}0", PURPOSES[0], at=at) for at in INSTANTS[2:])
     assert not log.decide(Entry(f"{prefix}0", PURPOSES[0], State.WITHDRAWN, INSTANTS[2], "3"))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=decisions)
+def test_no_file_gives_back_what_was_withdrawn_here_later_or_at_the_same_instant(
+    place: Path | str, names: Iterator[int], rows: list[Decision]
+) -> None:
+    log, listener = ConsentLog(place), f"{next(names):08x}"
+    no = Entry(listener, PURPOSES[0], State.WITHDRAWN, INSTANTS[2], "2", Channel.API)
+    log.decide(no)
+    of_files = [replace(no, state=row[2], at=row[3], notice_version=row[4], channel=Channel.IMPORT) for row in rows]
+    log.append(of_files)
+    later = [entry for entry in of_files if entry.at > no.at]
+    held = [entry for entry in log.entries(listener) if entry != no]
+    assert not [entry for entry in held if entry.state == State.GIVEN and entry.at <= no.at]
+    assert {entry for entry in held if entry.at > no.at} == set(later)
+    if all(entry.state == State.WITHDRAWN for entry in later):
+        assert not any(log.allows(listener, PURPOSES[0], at=at) for at in INSTANTS)

@@ -713,8 +713,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the night trains on what was stored, whatever is allowed now",
         "pipelines/mlflow/run_tags.py",
-        "trained(still_allowed(job.store.scan(), permissions=job.permissions))",
-        "trained(job.store.scan())",
+        "trained(still_allowed(rows, permissions=job.permissions))",
+        "trained(rows)",
         ("attack/test_night.py::test_a_night_trains_on_what_is_allowed_now",),
     ),
     Mutation(
@@ -944,8 +944,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "an experiment keeps who was forgotten while it ran",
         "pipelines/experiments/paired_runs.py",
-        "still_personal(evaluation.listeners, permissions=permissions(job.consents, now=job.now))",
         "still_personal(evaluation.listeners, permissions=job.permissions)",
+        "evaluation.listeners",
         (f"{FIGURES}::test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps",),
     ),
     Mutation(

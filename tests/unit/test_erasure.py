@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from support.databases import psycopg
 
-from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.consents.consent_tables import microseconds
+from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
+from recsys.consents.marks import NEVER, Marks, about
 from recsys.errors import NotReadyError
 
 ANA, BO = "a" * 32, "b" * 32
@@ -119,3 +121,97 @@ def test_in_postgresql_no_table_holds_the_listener(postgresql: Any) -> None:
         rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("entries", "erasures")]
     assert ANA not in str(rows)
     assert len(rows[1]) == 1
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Marks:
+    return Marks(tmp_path / "marks.db", key=bytes(32))
+
+
+def given_at(*hours: float, who: str = ANA, channel: Channel = Channel.IMPORT) -> list[Entry]:
+    return [Entry(who, LOCAL, State.GIVEN, T0 + each * HOUR, "1", channel) for each in hours]
+
+
+def test_nothing_of_before_is_taken_in_again_once_it_is_done(place: Path | str, marks: Marks) -> None:
+    log = ConsentLog(place, marks=marks)
+    log.append([*given_at(1), *given_at(1, who=BO)])
+    log.erasures.finish(log.erasures.ask(ANA, at=T0 + 2 * HOUR))
+    assert log.append([*given_at(1, 2, channel=Channel.IMPORT), *given_at(1, 3, who=BO)]) == 1
+    assert log.append(given_at(0.5, channel=Channel.API)) == 0  # whichever way it is said to have come
+    assert (log.entries(ANA), log.allows(BO, LOCAL, at=T0 + 9 * HOUR)) == ([], True)
+    assert log.append(given_at(2.5)) == 1  # who comes back is welcome
+
+
+def test_a_log_of_before_brings_nobody_back(tmp_path: Path, place: Path | str, marks: Marks) -> None:
+    """The log is restored, or another one is used: what it holds of before the erasure does not count."""
+    ConsentLog(tmp_path / "of-now.db", marks=marks).erasures.ask(ANA, at=T0 + 2 * HOUR)
+    ConsentLog(place).append([*given_at(1, 2), *given_at(1, who=BO)])
+    log = ConsentLog(place, marks=marks)
+    later = T0 + 9 * HOUR
+    assert not log.allows(ANA, LOCAL, at=later)
+    assert not log.choices(ANA, at=later).place
+    assert log.entries(ANA) == []
+    assert {who for who, _, _ in log.history(LOCAL, until=later)} == {BO}
+    assert log.decide(given_at(4, channel=Channel.API)[0])
+    assert [entry.at for entry in log.entries(ANA)] == [T0 + 4 * HOUR]
+
+
+def test_what_a_restored_log_holds_is_erased_again(tmp_path: Path, place: Path | str, marks: Marks) -> None:
+    ConsentLog(tmp_path / "of-now.db", marks=marks).erasures.ask(ANA, at=T0 + 2 * HOUR)
+    ConsentLog(place).append([*given_at(1, 4), *given_at(1, who=BO)])
+    log = ConsentLog(place, marks=marks)
+    assert log.erasures.again() == 1
+    ((receipt, listener),) = log.erasures.pending()
+    assert listener == ANA
+    log.erasures.finish(receipt)
+    assert [entry.at for entry in ConsentLog(place).entries(ANA)] == [T0 + 4 * HOUR]  # given anew: it stays
+    assert log.erasures.again() == 0
+
+
+def test_an_erasure_that_another_server_was_asked_for_leaves_its_mark_here(place: Path | str, marks: Marks) -> None:
+    ConsentLog(place).erasures.ask(ANA, at=T0 + 2 * HOUR)
+    ConsentLog(place, marks=marks).erasures.again()
+    assert marks.of(ANA) == microseconds(T0 + 2 * HOUR)
+
+
+def test_a_mark_names_nobody_and_expires(tmp_path: Path, marks: Marks) -> None:
+    assert marks.of(ANA) == NEVER
+    for hours in (2, 1):
+        marks.record(ANA, at=T0 + hours * HOUR)
+    assert marks.of(ANA) == marks.known()(ANA) == microseconds(T0 + 2 * HOUR)
+    assert Marks(tmp_path / "marks.db", key=b"1" * 32).of(ANA) == NEVER
+    assert marks.of(BO) == marks.known()(BO) == NEVER
+    assert all(ANA.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+    marks.expire(before=T0 + 2 * HOUR)
+    assert marks.of(ANA) != NEVER
+    marks.expire(before=T0 + 3 * HOUR)
+    assert marks.of(ANA) == NEVER
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+def test_a_log_of_before_brings_nothing_back_that_was_withdrawn(
+    tmp_path: Path, place: Path | str, marks: Marks
+) -> None:
+    now, later = ConsentLog(tmp_path / "of-now.db", marks=marks), T0 + 9 * HOUR
+    now.append(given_at(1))
+    now.decide(Entry(ANA, LOCAL, State.WITHDRAWN, T0 + 3 * HOUR, "1", Channel.API))
+    ConsentLog(place).append([*given_at(1), Entry(ANA, Purpose.PERSONALISATION, State.GIVEN, T0, "1")])
+    log = ConsentLog(place, marks=marks)
+    assert log.append(given_at(2, 3)) == 0  # nor does a file
+    assert not log.allows(ANA, LOCAL, at=later)
+    assert log.choices(ANA, at=later) == (False, True)  # the other purpose stands
+    assert log.standings(ANA, at=later)[LOCAL].state == State.WITHDRAWN
+    assert [given for _, _, given in log.history(LOCAL, until=later)] == [True, False]
+    assert log.decide(given_at(4, channel=Channel.API)[0])  # who gives again is believed
+    assert log.allows(ANA, LOCAL, at=later)
+    assert log.standings(ANA, at=later)[LOCAL].state == State.GIVEN
+    assert [given for _, _, given in log.history(LOCAL, until=later)] == [True, False, True]
+
+
+def test_an_erasure_takes_the_marks_of_withdrawals_away(tmp_path: Path, place: Path | str, marks: Marks) -> None:
+    log = ConsentLog(place, marks=marks)
+    log.decide(Entry(ANA, LOCAL, State.WITHDRAWN, T0 + 3 * HOUR, "1", Channel.API))
+    assert marks.of(about(ANA, LOCAL)) != NEVER
+    log.erasures.ask(ANA, at=T0 + 4 * HOUR)
+    assert marks.of(about(ANA, LOCAL)) == NEVER
+    assert marks.of(ANA) == microseconds(T0 + 4 * HOUR)

@@ -1,6 +1,6 @@
 """Permission: which entries a consents file holds, and what of a listen its listener allowed, then and now."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -66,7 +66,9 @@ def test_what_is_kept_follows_from_the_purposes(
         ([(2, WITHDRAWN), (-1, GIVEN)], False),  # now, but not then
         ([(2, GIVEN), (0, GIVEN)], True),  # once, though two entries speak of it
         ([(2, GIVEN), (2, WITHDRAWN)], False),  # both at one instant
-        ([(2, GIVEN), (-100, WITHDRAWN)], True),  # the withdrawal lies in the future
+        ([(2, GIVEN), (-100, WITHDRAWN)], False),  # a clock is wrong: no withdrawal waits for it
+        ([(2, WITHDRAWN), (-100, GIVEN)], False),  # a consent does
+        ([(2, GIVEN), (-100, WITHDRAWN), (-200, GIVEN)], False),
     ],
 )
 def test_allowed_means_at_the_time_of_the_play_and_still_now(
@@ -141,6 +143,18 @@ def test_stored_contributions_follow_the_state_of_now(
     found = still_allowed(stored, permissions=permissions(log, now=NOW)).collect()
     assert Contributions.is_valid(found)
     assert found.select("part", "weight", "trained", "partner_part").rows() == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(("days", "left"), [(0, 1), (-1, 0)])
+def test_what_a_restored_store_holds_of_before_an_erasure_is_gone(log: ConsentLog, days: int, left: int) -> None:
+    """Of nights before the first entry that counts: who was erased and gave again allowed none of them."""
+    first = contribution("P1", weight=5, trained=True)["night"]
+    assert isinstance(first, date)
+    since = datetime(first.year, first.month, first.day, 12, tzinfo=UTC) - timedelta(days=days)
+    log.append(Entry(ANA, purpose, State.GIVEN, since, "1") for purpose in ALL_PURPOSES)
+    schema = {name: column.dtype for name, column in Contributions.columns().items()}
+    stored = pl.DataFrame([contribution("P1", weight=5, trained=True)], schema=schema).lazy()
+    assert still_allowed(stored, permissions=permissions(log, now=NOW)).collect().height == left
 
 
 def test_a_contribution_of_a_listener_without_entries_is_gone(log: ConsentLog) -> None:

@@ -322,3 +322,27 @@ def test_other_parameters_are_refused_unrepeated(ana: Ana, url: str) -> None:
 def test_the_examples_fit_their_schemas() -> None:
     for example, schema in [(CONSENT, Consent), (CONSENTS, Consents), (RECEIPT, Receipt)]:
         TypeAdapter(schema).validate_json(json.dumps(example), strict=True)
+
+
+def test_who_gives_again_and_again_is_asked_to_wait_and_can_always_withdraw(
+    workspace: Workspace,
+) -> None:
+    publish(workspace)
+    few = load_settings(overrides={"consents": {"given_a_day": 3}})
+    client = Client(workspace, settings=few)
+    ana = Ana(client, workspace, few)
+    for purpose in ("local_trends", "local_trends", "personalisation"):
+        assert ana.put(purpose, GIVE).status_code == 200
+        assert ana.put(purpose, GIVE).status_code == 200  # said already: it does not count
+        assert ana.put(purpose, WITHDRAW).status_code == 200
+    refused = ana.put("contribute_trends", GIVE)
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+    assert refused.headers["ratelimit-policy"] == '"decisions";q=3;w=86400'
+    wait = int(refused.headers["retry-after"])
+    assert 86_000 < wait < 86_400
+    assert ana.put("local_trends", WITHDRAW).status_code == 200
+    ben = bearer("ben", workspace=workspace, settings=few)
+    assert client.request("PUT", "/v1/me/consents/local_trends", headers=ben, json=GIVE).status_code == 200
+    client.now += timedelta(seconds=wait)
+    ana._token = bearer("ana", workspace=workspace, settings=few, now=client.now)
+    assert ana.put("contribute_trends", GIVE).status_code == 200

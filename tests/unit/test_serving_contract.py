@@ -342,17 +342,20 @@ def test_addresses_are_kept_as_hashes_and_networks_count_as_one() -> None:
     limits = Limits(load_settings().serving)
     remaining = [limits.of_address(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")]
     assert [one.limit - one.remaining for one in remaining if one] == [1, 2, 1]
-    assert "2001" not in str(limits._taken)
+    assert "2001" not in str(limits._addresses)
     other = Limits(load_settings().serving)
     other.of_address("2001:db8::1")
-    assert not set(other._taken) & set(limits._taken)
+    assert not set(other._addresses) & set(limits._addresses)
 
 
-def test_askers_beyond_all_bounds_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_beyond_all_bounds_share_and_listeners_never(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys.serving.requests.rate_limit._MOST", 2)
     limits = Limits(load_settings().serving)
-    found = [limits.of_listener(who) for who in ("a", "b", "c", "d", "a")]
+    found = [limits.of_address(f"192.0.2.{last}") for last in (1, 2, 3, 4, 1)]
     assert [one.limit - one.remaining for one in found if one] == [1, 1, 1, 2, 2]
+    found = [limits.of_listener(who) for who in ("a", "b", "a", "c", "a", "b")]
+    assert [one.limit - one.remaining for one in found if one] == [1, 1, 2, 1, 3, 1]  # who was away longest begins anew
+    assert len(limits._listeners) == 2
 
 
 def test_a_proxy_of_ours_says_who_asks(workspace: Workspace) -> None:

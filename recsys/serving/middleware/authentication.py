@@ -91,9 +91,10 @@ class Authentication:
         """
         log, notice = self._endpoint.consents, self._endpoint.settings.consents.notice_version
         purpose, state = Purpose.PARTNER_STATISTICS, State.WITHDRAWN
-        if not any((entry.purpose, entry.state) == (purpose, State.GIVEN) for entry in log.entries(listener)):
+        now = self._endpoint.clock()
+        if not any((entry.purpose, entry.state) == (purpose, State.GIVEN) for entry in log.newest(listener, at=now)):
             return
-        if log.decide(Entry(listener, purpose, state, self._endpoint.clock(), notice, Channel.GPC)):
+        if log.decide(Entry(listener, purpose, state, now, notice, Channel.GPC)):
             self._endpoint.metrics.decided(purpose, state)
 
 

@@ -85,6 +85,6 @@ EXPORT = """\
 {"kind": "end", "lines": 6}
 """
 
-ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending"}
+ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 
 ERASURE_DONE = ERASURE | {"state": "done"}

@@ -4,13 +4,14 @@ import hashlib
 import ipaddress
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 from recsys.settings import ServingSettings
 
-_MOST = 200_000  # askers that are told apart in a window; those beyond share what one of them has
+_MOST = 200_000  # listeners, and addresses, that are told apart in a window
 
 UNLIMITED = frozenset({"/healthz", "/readyz", "/metrics"})
 """Addresses that anybody may ask as often as they like."""
@@ -22,7 +23,7 @@ class Allowance(NamedTuple):
     Parameters
     ----------
     policy : str
-        Whose requests are counted: ``listener`` or ``address``.
+        What is counted: requests of a ``listener`` or an ``address``, or the ``decisions`` of a listener.
     limit : int
         Requests in a window.
     window : int
@@ -53,6 +54,8 @@ class Limits:
 
     Windows are the same for everybody, so that their end tells nothing about an asker. Addresses are kept as hashes
     under a key that each start draws anew; of an IPv6 address its network of 64 bits counts, which is one customer.
+    Memory is bounded: addresses beyond the first 200,000 of a window share what one of them has; a listener never
+    shares, and who asked least recently of so many listeners begins anew.
 
     Parameters
     ----------
@@ -63,28 +66,39 @@ class Limits:
 
     def __init__(self, settings: ServingSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
-        self._ends, self._taken = -1.0, dict[str, int]()
+        self._ends, self._listeners, self._addresses = -1.0, OrderedDict[str, int](), dict[str, int]()
         key = secrets.token_bytes(32)
         self._hashed = lru_cache(1024)(lambda address: _hashed(address, key))
 
     def of_listener(self, listener: str) -> Allowance | None:
         """Count one request of a listener; None where there is no limit."""
-        return self._take(listener, policy="listener", limit=self._settings.listener_requests)
+        return self._take(self._of_listener, listener, policy="listener", limit=self._settings.listener_requests)
 
     def of_address(self, address: str) -> Allowance | None:
         """Count one request of an address; None where there is no limit."""
-        return self._take(self._hashed(address), policy="address", limit=self._settings.address_requests)
+        hashed = self._hashed(address)
+        return self._take(self._of_address, hashed, policy="address", limit=self._settings.address_requests)
 
-    def _take(self, asker: str, *, policy: str, limit: int) -> Allowance | None:
+    def _take(self, count: Callable[[str], int], asker: str, *, policy: str, limit: int) -> Allowance | None:
         if limit == 0:
             return None
         now, window = self._clock(), self._settings.rate_seconds
         if now >= self._ends:
-            self._ends, self._taken = now + window, {}
-        if asker not in self._taken and len(self._taken) >= _MOST:
-            asker = ""
-        taken = self._taken[asker] = self._taken.get(asker, 0) + 1
-        return Allowance(policy, limit, window, max(limit - taken, -1), int(self._ends - now) + 1)
+            self._ends = now + window
+            self._listeners.clear()
+            self._addresses.clear()
+        return Allowance(policy, limit, window, max(limit - count(asker), -1), int(self._ends - now) + 1)
+
+    def _of_listener(self, listener: str) -> int:
+        taken = self._listeners[listener] = self._listeners.pop(listener, 0) + 1
+        if len(self._listeners) > _MOST:
+            self._listeners.popitem(last=False)
+        return taken
+
+    def _of_address(self, hashed: str) -> int:
+        asker = hashed if hashed in self._addresses or len(self._addresses) < _MOST else ""
+        taken = self._addresses[asker] = self._addresses.get(asker, 0) + 1
+        return taken
 
 
 def _hashed(address: str, key: bytes) -> str:

@@ -8,6 +8,7 @@ meanwhile stays out of everything. A withdrawal holds under every notice, and no
 """
 
 import json
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -16,17 +17,28 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Channel, Entry, Purpose, Standing, State
-from recsys.errors import InputError, OptedOutError, PositionError, StaleNoticeError, UnknownPurposeError
+from recsys.errors import (
+    InputError,
+    OptedOutError,
+    PositionError,
+    StaleNoticeError,
+    TooManyRequestsError,
+    UnknownPurposeError,
+)
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
+from recsys.serving.requests.credentials import ALLOWANCE
 from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.requests.query import without_parameters
+from recsys.serving.requests.rate_limit import Allowance
 from recsys.serving.routes.receipts import Receipt, receipt_of
 from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.listener import Listener, SignedIn
 from recsys.settings import ConsentsSettings
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
+
+_DAY = timedelta(days=1)
 
 
 class Consent(TypedDict):
@@ -124,9 +136,12 @@ def decide(
 
     Giving needs the version of the notice that is shown today, as `GET /v1/me/consents` names it; withdrawing always
     works. The same request again changes nothing. With `Sec-GPC: 1`, `partner_statistics` cannot be given: the next
-    request would withdraw it, and of two contradicting answers in one request the no is believed.
+    request would withdraw it, and of two contradicting answers in one request the no is believed. A listener who gives
+    again and again is asked to wait (429); a withdrawal is never refused.
     """
     entry = _entry(request, who, _known(purpose), decision, parts.settings.consents)
+    if entry.state == State.GIVEN:
+        _check_often(request, entry, parts)
     if parts.consents.decide(entry):
         parts.metrics.decided(entry.purpose, entry.state)
     standing = _consents(who, parts)["consents"]
@@ -179,6 +194,23 @@ def _consent(purpose: Purpose, standing: Standing) -> Consent:
         "channel": last.channel.value if last else None,
         "asks_again": standing.asks_again,
     }
+
+
+def _check_often(request: Request, entry: Entry, parts: Endpoint) -> None:
+    """Refuse to give once more on a day of too many decisions; what is given already may be said again."""
+    most, log = parts.settings.consents.given_a_day, parts.consents
+    if most == 0 or log.allows(entry.listener, entry.purpose, at=entry.at):
+        return
+    given = log.given_here(entry.listener, since=entry.at - _DAY)
+    if len(given) < most:
+        return
+    wait = given[most - 1] + _DAY - entry.at
+    day = int(_DAY.total_seconds())
+    request.scope["state"][ALLOWANCE] = Allowance("decisions", most, day, -1, int(wait.total_seconds()) + 1)
+    raise TooManyRequestsError(
+        f"more than {most} consents in a day",
+        hint="Wait as many seconds as the header Retry-After says; withdrawing is always possible.",
+    )
 
 
 def _known(purpose: str) -> Purpose:

@@ -1,7 +1,7 @@
 """Data rights, export and erasure: everything held about me, and the end of it; the same for someone never seen."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -20,14 +20,17 @@ from recsys.serving.state.listener import Listener, SignedIn
 
 NDJSON = "application/x-ndjson"
 
+_PIECE = 1_000  # lines that are sent together
+
 router = APIRouter(dependencies=[Depends(without_parameters)])
 
 
 class Erasure(TypedDict):
-    """The state of an erasure, ``pending`` or ``done``."""
+    """The state of an erasure, ``pending`` or ``done``, and for how many days its mark keeps it done."""
 
     receipt: str
     state: str
+    mark_kept_days: int
 
 
 @router.get(
@@ -53,7 +56,7 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     lines = _lines(who, parts)
     first = next(lines)
     headers = {"Content-Disposition": 'attachment; filename="my-data.ndjson"'}
-    return StreamingResponse(map(_json, chain([first], lines)), media_type=NDJSON, headers=headers)
+    return StreamingResponse(_pieces(chain([first], lines)), media_type=NDJSON, headers=headers)
 
 
 @router.delete(
@@ -66,10 +69,12 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
 def erase(who: Listener, parts: Parts) -> JSONResponse:
     """Forget the listener: at once in every answer, and with the next night on every disk.
 
-    The receipt is drawn at random. It is all that stays, and tells nothing about who holds it.
+    The receipt is drawn at random, and tells nothing about who holds it. Beside it one mark stays, a keyed hash with
+    this moment, for `mark_kept_days`: what is older about whoever it is, in a consents file or a backup, is not taken
+    in again.
     """
     receipt = parts.consents.erasures.ask(who.listener, at=who.now)
-    answer: Erasure = {"receipt": receipt, "state": "pending"}
+    answer = _erasure(receipt, parts, done=False)
     return JSONResponse(answer, status_code=202, headers={"Location": f"/v1/me/data/erasures/{receipt}"})
 
 
@@ -86,8 +91,12 @@ def erasure(
     done = parts.consents.erasures.is_done(receipt)
     if done is None:
         raise UnknownReceiptError("there is no such receipt", hint="Use the receipt as it was given out.")
-    answer: Erasure = {"receipt": receipt, "state": "done" if done else "pending"}
-    return JSONResponse(answer)
+    return JSONResponse(_erasure(receipt, parts, done=done))
+
+
+def _erasure(receipt: str, parts: Endpoint, *, done: bool) -> Erasure:
+    kept = parts.settings.erasures.kept_days
+    return {"receipt": receipt, "state": "done" if done else "pending", "mark_kept_days": kept}
 
 
 def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
@@ -137,6 +146,13 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     if record.kind == "evaluation":
         line |= {"region": record.place, "history": record.history, "ndcg_at_10": record.ndcg}
     return line
+
+
+def _pieces(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Put lines together: each piece of an answer is a turn of a thread, which takes longer than its lines."""
+    texts = map(_json, lines)
+    while piece := "".join(islice(texts, _PIECE)):
+        yield piece
 
 
 def _json(line: dict[str, Any]) -> str:

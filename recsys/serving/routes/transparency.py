@@ -182,6 +182,13 @@ def _collected(settings: Settings) -> list[Collected]:
             "kept": "until you have it erased",
             "seen_by": "you",
         },
+        {
+            "what": "that somebody had everything erased, or withdrew: what is older than that is not taken in again",
+            "purposes": [],
+            "how_coarse": "the moment alone, under a keyed hash with a key for this alone",
+            "kept": f"{settings.erasures.kept_days} days",
+            "seen_by": "nobody",
+        },
     ]
 
 

@@ -1,0 +1,108 @@
+"""The copy of a consent log: all of it, verified, into an empty database or an earlier copy, and never mixed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commands import Run
+
+from recsys.consents import log_copy
+from recsys.consents.database import Database
+from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
+from recsys.errors import InputError, NotReadyError
+
+ANA, BO, CLEO = "a" * 32, "b" * 32, "c" * 32
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> ConsentLog:
+    log = ConsentLog(tmp_path / "of-now.db")
+    log.append([given(hours, who) for who in (ANA, BO) for hours in range(9)], digest="one")
+    log.decide(Entry(ANA, Purpose.LOCAL_TRENDS, State.WITHDRAWN, T0 + 9 * HOUR, "2é", Channel.PAGE))
+    log.erasures.finish(log.erasures.ask(CLEO, at=T0))
+    log.erasures.ask(BO, at=T0 + HOUR)
+    return log
+
+
+def given(hours: int, who: str = ANA) -> Entry:
+    return Entry(who, Purpose.LOCAL_TRENDS, State.GIVEN, T0 + hours * HOUR, "1")
+
+
+def test_a_copy_says_the_same_and_a_second_one_changes_nothing(log: ConsentLog, place: Path | str) -> None:
+    other = ConsentLog(place)
+    first, second = log.copy_to(other), log.copy_to(other)
+    assert first.rows == {"entries": 10, "erasures": 2, "imported": 1}
+    assert (first.new, second.new, first.digest) == (13, 0, second.digest)
+    assert other.entries(ANA) == log.entries(ANA)
+    assert other.erasures.pending() == log.erasures.pending()
+    assert other.append([given(70)], digest="one") == 0
+    assert ConsentLog(place).copy_to(log).digest == first.digest  # and back again
+
+
+def test_what_happens_after_a_copy_is_in_the_next(log: ConsentLog, place: Path | str) -> None:
+    other = ConsentLog(place)
+    log.copy_to(other)
+    ((receipt, _),) = log.erasures.pending()
+    log.erasures.finish(receipt)
+    log.decide(given(11))
+    assert log.copy_to(other).new == 1
+    assert other.erasures.is_done(receipt)
+
+
+def test_a_copy_that_breaks_off_is_finished_by_the_next(
+    log: ConsentLog, place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_copy, "_PIECE", 3)
+    other, writing, pieces = ConsentLog(place), Database.writing, iter(range(3))
+
+    def breaking(self: Database) -> Any:
+        if next(pieces, None) is None:
+            raise KeyboardInterrupt
+        return writing(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "writing", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            log.copy_to(other)
+    assert 0 < len(other.entries(ANA)) < 10
+    assert log.copy_to(other).new == 13 - 9
+
+
+def test_two_logs_are_not_mixed(log: ConsentLog, place: Path | str) -> None:
+    other = ConsentLog(place)
+    other.append([given(5, CLEO)])
+    with pytest.raises(InputError, match="entries that this log does not"):
+        log.copy_to(other)
+    assert other.entries(ANA) == []
+
+
+def test_a_log_that_is_written_to_meanwhile_is_not_said_to_be_copied(
+    log: ConsentLog, place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = log_copy._copy
+
+    def copy_and_write(*values: Any) -> None:
+        copy(*values)
+        log.decide(given(12))
+
+    other = ConsentLog(place)
+    monkeypatch.setattr(log_copy, "_copy", copy_and_write)
+    with pytest.raises(NotReadyError, match="written to"):
+        log.copy_to(other)
+    assert log.copy_to(other).rows["entries"] == 11
+
+
+def test_the_command_copies_the_log_of_a_workspace(hearabouts: Run, tmp_path: Path, place: Path | str) -> None:
+    (tmp_path / "consents.csv").write_text(
+        "user_id,purpose,state,at,notice_version\nana,local_trends,given,2026-03-01T00:00:00Z,1\n"
+    )
+    assert hearabouts("consents", "import", "consents.csv").code == 0
+    for new in (2, 0):
+        done = hearabouts("consents", "copy", "--to", place)
+        assert (done.code, done.summary["new"], done.summary["rows"]["entries"]) == (0, new, 1)
+    bad = hearabouts("consents", "copy", "--to", "mysql://me:canary@host/db")
+    assert bad.code == 78
+    assert "canary" not in bad.out + bad.err
