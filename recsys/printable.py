@@ -47,7 +47,7 @@ def place(path: Path, *, source: Path) -> str:
     shown, at = given(source), source
     for part in path.relative_to(source).parts:
         ordinary = _ORDINARY_NAME.fullmatch(part)
-        shown += f"/{part}" if ordinary else f" (number {_rank(at / part)} of {_size(at)} by name)"
+        shown += f"/{part}" if ordinary else _counted(at / part)
         at /= part
     return shown
 
@@ -57,12 +57,13 @@ def given(path: Path) -> str:
     return _DECIMAL.sub("…", printable(str(path)))
 
 
-def _rank(path: Path) -> int:
-    return 1 + sum(other.name < path.name for other in path.parent.iterdir())
-
-
-def _size(folder: Path) -> int:
-    return sum(1 for _ in folder.iterdir())
+def _counted(path: Path) -> str:
+    """Tell which of its folder a file is, or was until it was taken away."""
+    try:
+        beside = {path.name, *(other.name for other in path.parent.iterdir())}
+    except OSError:
+        return " (which is gone)"
+    return f" (number {1 + sum(name < path.name for name in beside)} of {len(beside)} by name)"
 
 
 def _as_json(character: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -38,6 +39,18 @@ def test_nothing_that_a_terminal_obeys_gets_through(capsys: pytest.CaptureFixtur
     terminal.say_error(InputError(HOSTILE, hint=HOSTILE))
     captured = capsys.readouterr()
     assert not {"\x1b", "\x9b", "\x07", "\x00", "\u202e", "\u2066", "\r", "\u2028"} & set(captured.out + captured.err)
+
+
+def test_a_chart_shows_titles_and_artists_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"estimate": 3.0, "low": 1.0, "high": 9.0}
+    item = {"rank": 1, "previous_rank": "new", "nights_on_chart": 1, "listeners": figures, "lift": 2.0}
+    item |= {"lift_interval": figures, "title": "Escape [/]", "artist": "\x1b[2J:heart: [/home]"}
+    region = {"name": "World", "country": None, "level": "world"}
+    answer: Any = {"region": region, "chart": "popular", "as_of": "2026-11-01", "why": "why", "items": [item]}
+    terminal.print_table(terminal.chart_table(answer))
+    shown = capsys.readouterr().out
+    assert "Escape [/]" in shown
+    assert "\ufffd[2J:heart: [/home]" in shown
 
 
 def test_a_log_line_is_one_line_without_control_characters(
@@ -81,6 +94,11 @@ def test_only_ordinary_names_of_files_are_shown(tmp_path: Path) -> None:
     for name in ("part-00000.csv", "listens-2026-11-01.csv", spark.name):
         assert place(tmp_path / name, source=tmp_path) == f"{tmp_path}/{name}"
     assert place(tmp_path / "date=2026-11-01" / "part-00000.csv", source=tmp_path).endswith("01/part-00000.csv")
+
+
+def test_a_file_that_is_gone_is_still_told(tmp_path: Path) -> None:
+    assert place(tmp_path / "ana.csv", source=tmp_path) == f"{tmp_path} (number 1 of 1 by name)"
+    assert place(tmp_path / "gone" / "ana.csv", source=tmp_path / "gone") == f"{tmp_path}/gone (which is gone)"
 
 
 def test_the_decimals_of_a_typed_path_are_hidden() -> None:
