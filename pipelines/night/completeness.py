@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -107,7 +107,7 @@ def check_complete(job: JobContext, plan: Plan, *, accept: Iterable[Acceptance] 
         _write(folder / f"{night}{_ACCEPTED}", {"reason": reason, "at": job.now.isoformat(), "found": faults[night]})
         log.warning("a night is accepted as it is", night=night.isoformat())
     for night, delivery in deliveries.items():
-        _write(folder / f"{night}{_DELIVERY}", asdict(delivery))
+        _write(folder / f"{night}{_DELIVERY}", asdict(_of_many(delivery, job.settings.models.min_listeners_in_table)))
     _expire(folder, before=max(deliveries, default=date.min), weeks=job.settings.completeness.weeks)
     return judged
 
@@ -227,6 +227,12 @@ def _read(file: Path) -> dict[str, Any]:
     except ValueError:
         log.warning("a file of the completeness gate is damaged, and left out", file=file.name)
         return {}
+
+
+def _of_many(delivery: Delivery, least: int) -> Delivery:
+    """Return the numbers without countries of a few, of whom nothing is judged: a count of one person is not kept."""
+    many = {country: count for country, count in delivery.by_country.items() if count >= least}
+    return replace(delivery, by_country=many)
 
 
 def _expire(folder: Path, *, before: date, weeks: int) -> None:

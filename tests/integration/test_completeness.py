@@ -166,6 +166,16 @@ def test_nights_that_are_whole_pass(job: JobContext) -> None:
     assert {file.stat().st_mode & 0o777 for file in (job.workspace.private / "nights").iterdir()} == {0o600}
 
 
+def test_a_country_of_a_few_is_not_kept(job: JobContext, tmp_path: Path) -> None:
+    """A count of one person would outlive an erasure."""
+    plan, file = begun(job), job.workspace.private / "nights" / f"{LAST}.delivery"
+    check_complete(job, plan)
+    assert json.loads(file.read_text())["by_country"].keys() == {"AA"}  # of the atlas of the audit
+    vars(job)["settings"] = small_settings(tmp_path / "mlruns", models={"min_listeners_in_table": len(USERS)})
+    check_complete(job, plan)
+    assert json.loads(file.read_text())["by_country"] == {}
+
+
 def test_released_nights_tell_what_is_usual(job: JobContext, tmp_path: Path) -> None:
     """The input of later nights may hold nothing but the night itself."""
     check_complete(job, begun(job))
