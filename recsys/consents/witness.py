@@ -2,7 +2,7 @@
 
 Each line is on disk before what it tells of counts: a release before it can be read, an erasure's mark before it is
 believed, a key before something stands on it. Lines of several deployments may share one witness; a deployment is known
-by the id in its workspace, and one that lost this by where it lies and by its listener key.
+by the id in its workspace, and one that lost this by where it lies and by the key that its plays are stored under.
 """
 
 import hashlib
@@ -171,8 +171,8 @@ def place_of(settings: Settings) -> Path | str:
 def witness_of(workspace: Workspace, *, settings: Settings, at: datetime) -> Witness:
     """Open the witness of a workspace; one that is not known there begins.
 
-    A workspace without an id is looked for by its listener key and by where it lies: what is found may be all that is
-    left of it.
+    A workspace without an id is looked for by its listener key, if something stands on it, and by where it lies: what
+    is found may be all that is left of it.
 
     Raises
     ------
@@ -238,9 +238,9 @@ def check_key(witness: Witness, key: bytes, *, at: datetime) -> None:
 
 
 def _names(workspace: Workspace) -> dict[str, str]:
-    """Return by what a workspace without an id may be known."""
+    """Return by what a workspace without an id may be known: a key alone, on which nothing stands, tells of nothing."""
     names = {PLACE: hashlib.sha256(str(workspace.root.resolve()).encode()).hexdigest()[:32]}
-    if workspace.has_listener_key:
+    if workspace.has_listener_key and workspace.is_begun:
         names[KEY] = fingerprint(workspace.listener_key())
     return names
 

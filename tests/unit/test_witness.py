@@ -56,6 +56,7 @@ def test_a_workspace_is_known_by_its_id_else_its_key_else_its_place(tmp_path: Pa
     witness = witness_of(workspace, settings=settings, at=AT)
     check_key(witness, workspace.listener_key(), at=AT)
     assert [line.kind for line in witness.lines()] == [PLACE, KEY]
+    (workspace.releases / "2026-10-01").mkdir()
     workspace.id_file.unlink()
     assert witness_of(workspace, settings=settings, at=AT).deployment == witness.deployment
     workspace.id_file.unlink()
@@ -66,6 +67,9 @@ def test_a_workspace_is_known_by_its_id_else_its_key_else_its_place(tmp_path: Pa
     assert other.deployment != witness.deployment
     elsewhere.id_file.unlink()
     (tmp_path / "listener.key").rename(elsewhere.listener_key_file)
+    assert witness_of(elsewhere, settings=settings, at=AT).deployment == other.deployment
+    elsewhere.id_file.unlink()
+    (elsewhere.releases / "2026-10-01").mkdir()
     assert witness_of(elsewhere, settings=settings, at=AT).deployment == witness.deployment
     assert [line.kind for line in witness.lines()] == [PLACE, KEY, PLACE]
 
