@@ -275,7 +275,10 @@ class ConsentLog:
         """
         last, marked = microseconds(until), self._marked()
         asked = {"purpose": purpose.value, "until": last, **self._accepted}
-        for listener, rows in groupby(self._database.stream(self._history, asked), key=itemgetter(0)):
+        every = self._database.stream(self._history, asked)
+        if marked is never:  # a third of the time
+            yield from ((listener, min(at, last), bool(given)) for listener, at, given in every)
+        for listener, rows in groupby(every, key=itemgetter(0)):
             erased, withdrawn = marked(listener), marked(about(listener, purpose))
             said = ((at, bool(given)) for _, at, given in rows if at > erased)
             known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said

@@ -191,7 +191,7 @@ function showErasure(receipt, state) {
     const answer = await ask(`/v1/me/data/erasures/${receipt}`);
     showErasure(answer.receipt, answer.state);
   });
-  const words = state === "done" ? "Done: nothing about you is held any more." : "You are forgotten in everything we show; the next night finishes it on every disk.";
+  const words = state === "done" ? "Done: nothing about you is held any more, but for a mark that keeps it so." : "You are forgotten in everything we show; the next night finishes it on every disk.";
   find("erasure").replaceChildren(`${words} Your receipt: ${receipt} `, ...(state === "done" ? [] : [again]));
   find("erasure").hidden = false;
 }

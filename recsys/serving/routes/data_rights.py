@@ -109,10 +109,11 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
     erased = log.erasures.concerns(who.listener)
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
-    first = list(islice(stored, 1))  # now, as a failure can be answered only before the first line
+    # Now, as a failure can be answered only before the first line.
+    entries, first = log.entries(who.listener), list(islice(stored, 1))
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
-    for entry in log.entries(who.listener):
+    for entry in entries:
         lines += 1
         yield _consent(entry)
     for record in chain(first, stored):
