@@ -257,14 +257,14 @@ class PublishedError(Exception):
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[JobContext]:
-    """The jobs that came to publish, which takes long."""
+    """The jobs that came to publish: the audit before it and the models take long."""
     found: list[JobContext] = []
 
-    def publish(job: JobContext) -> None:
+    def stop(job: JobContext, _: object) -> None:
         found.append(job)
         raise PublishedError
 
-    monkeypatch.setattr("pipelines.night.nightly.publish", publish)
+    monkeypatch.setattr("pipelines.night.nightly._audit", stop)
     return found
 
 
