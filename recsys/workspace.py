@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 KEY_BYTES = 32  # of a secret
 PUBLIC = "public"
 
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}  # no fault of what was named
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}  # no fault of the name
 _MANY = 200  # files that are brought to the disk together
 
 

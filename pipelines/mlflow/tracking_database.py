@@ -27,7 +27,8 @@ def address(folder: Path) -> str:
     """Return the address of a folder's database, once it is there, whole, and of this MLflow's version.
 
     One that is missing is made. So is one that a kill left half-made, before any run was logged: MLflow could neither
-    go on with it nor begin again. One of an earlier version is migrated as a copy, which takes its place.
+    go on with it nor begin again. One of an earlier version is migrated as a copy, which takes its place; what was
+    there before is kept as ``mlflow.db.before``.
 
     Raises
     ------
@@ -38,9 +39,8 @@ def address(folder: Path) -> str:
     folder.chmod(0o700)  # true counts, for those who operate the job
     file = folder / DATABASE
     with _alone(folder):
-        version = _version(file) if file.exists() else None
-        if version != _wanted():
-            _replace(file, keep=version is not None and _has_runs(file))
+        if not file.exists() or _version(file) != _wanted():
+            _replace(file, keep=file.exists() and _has_runs(file))
         file.chmod(0o600)
     return f"sqlite:///{file.resolve()}"
 
@@ -111,6 +111,8 @@ def _replace(file: Path, *, keep: bool) -> None:
                 hint="Install the MLflow that made it, or move it away: a new one is made.",
             ) from None
     fsync(stage)
+    if file.exists():
+        file.replace(file.with_name(f"{file.name}.before"))
     stage.replace(file)
     fsync(file.parent)
 

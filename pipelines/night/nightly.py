@@ -32,7 +32,6 @@ from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import REASONS, CheckedNight, check_share, read_night
 from recsys.arrivals.permission import keep_allowed, still_allowed
-from recsys.artifacts.chart_database import FORMAT
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
@@ -352,8 +351,6 @@ def _is_published(job: JobContext) -> bool:
     except (NotReadyError, InputError):
         return False
     wanted = (job.settings.digest(), rendering(job.settings))
-    if facts.get("format") != FORMAT:
-        return False
     alike = (facts["settings"], facts.get("rendering")) == wanted or facts["atlas"] != job.atlas.version
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
 

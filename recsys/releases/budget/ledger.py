@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from recsys.causes import not_ready
@@ -128,15 +129,13 @@ class Ledger:
         """Open a ledger that nothing is written to, also where nothing can be: then a copy of it is read."""
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             return cls(path)
-        folder = TemporaryDirectory()
+        folder = Path(mkdtemp())
         for file in (path, path.with_name(f"{path.name}-wal")):  # what was committed may still be beside it
             if file.exists():
-                shutil.copyfile(file, Path(folder.name) / file.name)
-        ledger = cls(Path(folder.name) / path.name)
-        ledger._copy = folder
+                shutil.copyfile(file, folder / file.name)
+        ledger = cls(folder / path.name)
+        weakref.finalize(ledger, shutil.rmtree, folder, ignore_errors=True)
         return ledger
-
-    _copy: TemporaryDirectory[str] | None = None  # lives as long as the ledger
 
     def _check_version(self, connection: sqlite3.Connection) -> int:
         """Return the version; refuse a ledger that may say more than this release understands."""

@@ -20,6 +20,7 @@ from recsys.geography.spelling import searchable
 from recsys.releases.charts.charts import Charts
 from recsys.releases.charts.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
+from recsys.versions import check_version
 from recsys.workspace import (
     MANIFEST,
     PUBLIC,
@@ -163,7 +164,7 @@ def current(workspace: Workspace) -> Snapshot:
     if name is None:
         raise NotReadyError("no snapshot was published yet", hint="Run `hearabouts nightly` first.")
     folder = workspace.snapshots / name
-    return Snapshot(folder, read_manifest(folder))
+    return Snapshot(folder, _read_whole(folder))
 
 
 def point_to(workspace: Workspace, name: str) -> None:
@@ -219,11 +220,19 @@ def _digest(lines: pl.DataFrame, facts: Mapping[str, Any]) -> str:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        if f"{PUBLIC}/{MANIFEST}" in read_manifest(folder)["files"]:
+        if f"{PUBLIC}/{MANIFEST}" in _read_whole(folder)["files"]:
             read_manifest(folder / PUBLIC)
     except InputError:
         return False
     return True
+
+
+def _read_whole(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a snapshot that has its files, and the shape that this release writes and reads."""
+    manifest = read_manifest(folder)
+    check_version(f"the snapshot {folder.name}", manifest.get("format"), known=[FORMAT])
+    with closing(ChartDatabase(folder / DATABASE)):
+        return manifest
 
 
 def _prune(workspace: Workspace, *, current: str) -> None:
