@@ -14,7 +14,8 @@ from pipelines.base.terminal import warn_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
-from recsys.consents.log import ConsentLog, consent_log
+from recsys.consents.log import ConsentLog, consent_log, marks_of
+from recsys.consents.marks import Marks
 from recsys.consents.witness import Witness, check_key, witness_of
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.releases.budget.ledger import Ledger
@@ -83,7 +84,12 @@ class JobContext:
     @cached_property
     def consents(self) -> ConsentLog:
         """The consent log."""
-        return consent_log(self.workspace, settings=self.settings.consents)
+        return consent_log(self.workspace, settings=self.settings)
+
+    @cached_property
+    def marks(self) -> Marks:
+        """What erasures and withdrawals left."""
+        return marks_of(self.workspace, settings=self.settings)
 
     @property
     def permissions(self) -> Permissions:
@@ -140,6 +146,7 @@ class JobContext:
         check_spends(self.ledger, self.witness)
         check_witness(self.ledger, self.witness, at=self.now)
         check_key(self.witness, self.listener_key, at=self.now)
+        self.marks.share()
         check_clock(self.consents.last_decided(), now=self.now, of="consent log")
 
     def finish_releases(self, *, without: Collection[date] = ()) -> None:

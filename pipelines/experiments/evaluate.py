@@ -137,7 +137,7 @@ def _cell(column: Mapping[str, float], model: str) -> Text:
     value = column.get(model)
     if value is None:
         return Text("–")
-    return Text(f"{value:.4f}", style="bold" if value == max(column.values()) else "")
+    return Text.assemble((f"{value:.4f}", "bold" if value == max(column.values()) else ""))
 
 
 def _rows(job: JobContext) -> pl.DataFrame:

@@ -97,7 +97,7 @@ class Figures:
                 self.gone(run),
                 hint="Name the workspace where it was made after --workspace, or evaluate both runs again.",
             )
-        log = consent_log(self.workspace, settings=self.settings.consents)
+        log = consent_log(self.workspace, settings=self.settings)
         return still_personal(rows, permissions=permissions(log, now=self.now))
 
 

@@ -37,7 +37,6 @@ from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
 from recsys.cells.store import Buckets
 from recsys.cells.takeover import take_over
-from recsys.consents.log import marks_of
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
 from recsys.releases.budget.ledger import CHARTS
@@ -103,7 +102,7 @@ def run_nightly(
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
-        marks_of(job.workspace).expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
+        job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)

@@ -103,14 +103,14 @@ def _accept_key(job: JobContext) -> dict[str, Any]:
             remove_folder(workspace.private / folder)
     key = fingerprint(workspace.listener_key() if workspace.has_listener_key else workspace.new_listener_key())
     job.witness.record(KEY, key, at=job.now)
-    log = open_log(workspace, settings=job.settings.consents)
+    log = open_log(workspace, settings=job.settings)
     if log.claimed_by():
         log.claim(key)
     return {}
 
 
 def _accept_consents(job: JobContext) -> dict[str, Any]:
-    open_log(job.workspace, settings=job.settings.consents).claim(fingerprint(job.workspace.listener_key()))
+    open_log(job.workspace, settings=job.settings).claim(fingerprint(job.workspace.listener_key()))
     return {}
 
 

@@ -31,5 +31,5 @@ def copy_consents(to: str, *, workspace: Workspace, settings: Settings) -> dict[
     """
     place = to if "://" in to else Path(to)
     with workspace.locked():
-        copied = consent_log(workspace, settings=settings.consents).copy_to(ConsentLog(place))
+        copied = consent_log(workspace, settings=settings).copy_to(ConsentLog(place))
     return {"status": "done", **asdict(copied)}

@@ -33,7 +33,7 @@ def forget(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
         If another job holds the workspace, or somebody is reading the consent log: the listener's data is used no more
         from now on, and the next night finishes the erasure.
     """
-    log = consent_log(workspace, settings=settings.consents)
+    log = consent_log(workspace, settings=settings)
     receipt = log.erasures.ask(listener_of(user_id, key=workspace.listener_key()), at=now)
     with workspace.locked():
         log.erasures.again()

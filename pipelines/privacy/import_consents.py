@@ -34,9 +34,7 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     key = workspace.listener_key()
     read = read_consents(file, key=key, settings=settings)
     known = _Known(settings.consents.in_force)
-    new = consent_log(workspace, settings=settings.consents).append(
-        known.count(read.entries), digest=_digest(file, key)
-    )
+    new = consent_log(workspace, settings=settings).append(known.count(read.entries), digest=_digest(file, key))
     if known.others:
         log.warning("consents under other notices allow nothing: see consents.notice_version", entries=known.others)
     return {"rows": read.rows, "new": new, "bad_rows": read.bad, "other_notices": known.others}

@@ -50,6 +50,8 @@ class Database:
 
     def __init__(self, place: Path | str, *, of: str = "consent log", setting: str = "consents.url") -> None:
         self.name = f"{of} {place if isinstance(place, Path) else 'in PostgreSQL'}"
+        if isinstance(place, Path):
+            _create(place, name=self.name)
         self._engine = _sqlite(place) if isinstance(place, Path) else _postgresql(place, setting=setting)
         self._failures = (sa.exc.SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         weakref.finalize(self, self._engine.dispose)
@@ -201,8 +203,14 @@ class Database:
         )
 
 
+def _create(path: Path, *, name: str) -> None:
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise not_ready(error, f"the {name}") or error from None
+
+
 def _sqlite(path: Path) -> sa.Engine:
-    path.touch(mode=0o600)
     uri = f"file:{quote(str(path.resolve()))}?mode=rw"  # never created again: an empty log would be nobody's
 
     def connect() -> sqlite3.Connection:

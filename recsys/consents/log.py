@@ -26,8 +26,9 @@ from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
+from recsys.consents.witness import place_of
 from recsys.errors import ConsentError
-from recsys.settings import ConsentsSettings
+from recsys.settings import Settings
 from recsys.workspace import Workspace, accepting, fingerprint
 
 _PIECE = 10_000  # entries that are written at a time
@@ -348,7 +349,7 @@ class ConsentLog:
         return state == State.GIVEN and (self._notices is None or notice in self._notices)
 
 
-def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
+def consent_log(workspace: Workspace, *, settings: Settings) -> ConsentLog:
     """Open the log of a deployment: the workspace's own file, or the database that the settings name.
 
     Raises
@@ -377,15 +378,17 @@ def consent_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentL
     return log
 
 
-def open_log(workspace: Workspace, *, settings: ConsentsSettings) -> ConsentLog:
+def open_log(workspace: Workspace, *, settings: Settings) -> ConsentLog:
     """Open the log of a deployment, whatever it is."""
-    place, marks = settings.url.get_secret_value() or workspace.consents, marks_of(workspace)
-    return ConsentLog(place, notices=settings.in_force, marks=marks)
+    place = settings.consents.url.get_secret_value() or workspace.consents
+    return ConsentLog(place, notices=settings.consents.in_force, marks=marks_of(workspace, settings=settings))
 
 
-def marks_of(workspace: Workspace) -> Marks:
-    """Open the marks of a workspace, wherever its consent log is."""
-    return Marks(workspace.marks, key=workspace.marks_key())
+def marks_of(workspace: Workspace, *, settings: Settings) -> Marks:
+    """Open the marks of a workspace, wherever its consent log is; the witness is told of them once there is one."""
+    witness = place_of(settings)
+    known = isinstance(witness, str) or witness.exists()
+    return Marks(workspace.marks, key=workspace.marks_key(), witness=witness if known else None)
 
 
 def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:

@@ -2,19 +2,22 @@
 
 A mark is a keyed hash and a moment, and nothing else: of a listener after an erasure, of a listener's one purpose after
 a withdrawal. Marks lie in a file of their own beside the consent log, so that a log which is restored, moved or
-imported again brings back nobody who was erased, and nothing that was withdrawn.
+imported again brings back nobody who was erased, and nothing that was withdrawn; and in the witness's database outside
+the workspace, so that no restored workspace does.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from recsys.consents.consent_tables import microseconds
 from recsys.consents.database import Database
+from recsys.errors import NotReadyError
 
 NEVER = -(2**63)
 """The moment of a no that was never said."""
@@ -37,6 +40,9 @@ class Marks:
         Created (mode 0600) when missing.
     key : bytes
         A secret for this alone: without it a mark cannot be told to be about a listener.
+    witness : Path or str, optional
+        The database of the witness, which knows the same marks. It is told of each at once, if it can be; and at the
+        latest by :meth:`share`.
 
     Raises
     ------
@@ -44,14 +50,8 @@ class Marks:
         If the file cannot be used now; every method may raise it.
     """
 
-    def __init__(self, place: Path, *, key: bytes) -> None:
-        self._database, self._key = Database(place), key
-        with self._database.writing() as connection:
-            _MARKS.create(connection, checkfirst=True)
-        # One row in any case: what is done with it takes the same time for everybody.
-        either = sa.or_(_MARKS.c.mark == sa.bindparam("mark"), _MARKS.c.mark == sa.bindparam("other"))
-        self._of = self._database.compiled(sa.select(sa.func.max(_MARKS.c.at)).where(either))
-        self._every = self._database.compiled(sa.select(_MARKS.c.mark, _MARKS.c.at))
+    def __init__(self, place: Path, *, key: bytes, witness: Path | str | None = None) -> None:
+        self._here, self._key, self._witness = _Kept(Database(place, of="marks")), key, witness
 
     def record(self, subject: str, *, at: datetime, instead_of: Iterable[str] = ()) -> None:
         """Leave a mark, on disk when this returns; of several about one subject the latest counts.
@@ -64,33 +64,73 @@ class Marks:
         instead_of : iterable of str
             Subjects whose marks it makes superfluous.
         """
-        row = sqlite.insert(_MARKS).values(mark=self._hashed(subject), at=microseconds(at))
-        latest = sa.func.max(_MARKS.c.at, row.excluded.at)
-        superfluous = [self._hashed(other) for other in instead_of]
-        with self._database.writing() as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["mark"], set_={"at": latest}))
-            connection.execute(sa.delete(_MARKS).where(_MARKS.c.mark.in_(superfluous)))
+        marks, superfluous = {self._hashed(subject): microseconds(at)}, [self._hashed(other) for other in instead_of]
+        self._here.keep(marks, instead_of=superfluous)
+        with suppress(NotReadyError):  # no witness is a reason to refuse a withdrawal
+            if there := self._there():
+                there.keep(marks, instead_of=superfluous)
 
     def of(self, subject: str, *, or_of: str | None = None) -> int:
         """Return the moment up to which nothing about a subject counts, in microseconds since 1970; or ``NEVER``."""
-        asked = {"mark": self._hashed(subject), "other": self._hashed(or_of or subject)}
-        ((at,),) = self._database.read(self._of, asked)
-        return NEVER if at is None else int(at)
+        return self._here.latest(self._hashed(subject), self._hashed(or_of or subject))
 
     def known(self) -> Callable[[str], int]:
         """Return what tells the same of many subjects, by the marks that there are now, which it holds in memory."""
-        every = dict(self._database.read(self._every, {}))
+        every = self._here.every()
         return (lambda subject: every.get(self._hashed(subject), NEVER)) if every else never
 
+    def share(self) -> None:
+        """Tell the witness of all marks, and take in those that only it knows: this file was restored, or moved."""
+        if there := self._there():
+            here, known = self._here.every(), there.every()
+            there.keep(here)
+            self._here.keep({mark: at for mark, at in known.items() if at > here.get(mark, NEVER)})
+
     def expire(self, *, before: datetime) -> None:
-        """Delete the marks of before a moment, and take them off the disk."""
-        with self._database.writing() as connection:
-            gone = connection.execute(sa.delete(_MARKS).where(_MARKS.c.at < microseconds(before))).rowcount
-        if gone:
-            self._database.scrub(_MARKS)
+        """Delete the marks of before a moment, here and at the witness, and take them off the disk."""
+        for kept in filter(None, (self._here, self._there())):
+            kept.expire(microseconds(before))
+
+    def _there(self) -> "_Kept | None":
+        return _Kept(Database(self._witness, of="witness", setting="privacy.witness")) if self._witness else None
 
     def _hashed(self, subject: str) -> str:
         return hashlib.blake2b(subject.encode(), key=self._key, digest_size=16).hexdigest()
+
+
+class _Kept:
+    """Marks in one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._insert = database, (postgresql if database.is_postgresql else sqlite).insert
+        with database.deciding("marks schema") as connection:
+            _MARKS.create(connection, checkfirst=True)
+        # One row in any case: what is done with it takes the same time for everybody.
+        either = sa.or_(_MARKS.c.mark == sa.bindparam("mark"), _MARKS.c.mark == sa.bindparam("other"))
+        self._of = database.compiled(sa.select(sa.func.max(_MARKS.c.at)).where(either))
+        self._every = database.compiled(sa.select(_MARKS.c.mark, _MARKS.c.at))
+
+    def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
+        new = self._insert(_MARKS)
+        later = sa.case((new.excluded.at > _MARKS.c.at, new.excluded.at), else_=_MARKS.c.at)
+        rows = [{"mark": mark, "at": at} for mark, at in marks.items()]
+        with self._database.writing() as connection:
+            if rows:
+                connection.execute(new.on_conflict_do_update(index_elements=["mark"], set_={"at": later}), rows)
+            connection.execute(sa.delete(_MARKS).where(_MARKS.c.mark.in_(instead_of)))
+
+    def latest(self, mark: str, other: str) -> int:
+        ((at,),) = self._database.read(self._of, {"mark": mark, "other": other})
+        return NEVER if at is None else int(at)
+
+    def every(self) -> dict[str, int]:
+        return dict(self._database.read(self._every, {}))
+
+    def expire(self, before: int) -> None:
+        with self._database.writing() as connection:
+            gone = connection.execute(sa.delete(_MARKS).where(_MARKS.c.at < before)).rowcount
+        if gone:
+            self._database.scrub(_MARKS)
 
 
 def about(listener: str, purpose: str) -> str:

@@ -100,7 +100,7 @@ def _endpoint(
         clock=clock,
         current=Current(workspace, log=log, found=metrics.found),
         sources=NewestSources(workspace, log=log),
-        consents=consent_log(workspace, settings=settings.consents),
+        consents=consent_log(workspace, settings=settings),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
         metrics=metrics,

@@ -71,7 +71,7 @@ class Run:
 
     def _say_no(self) -> None:
         """By another connection, and later than the run began."""
-        log, later = consent_log(self.job.workspace, settings=self.job.settings.consents), NOW + timedelta(minutes=1)
+        log, later = consent_log(self.job.workspace, settings=self.job.settings), NOW + timedelta(minutes=1)
         withdrew, erased = (listener_of(user, key=self.job.listener_key) for user in (WITHDREW, ERASED))
         for purpose in Purpose:
             log.decide(Entry(withdrew, purpose, State.WITHDRAWN, later, "2026-09", Channel.API))

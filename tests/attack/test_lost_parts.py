@@ -70,7 +70,7 @@ def exchange_log(workspace: Workspace) -> None:
     """Put the log of another deployment in the place of this one's."""
     elsewhere = Workspace(workspace.root.with_name("elsewhere")).prepare()
     job = job_in(workspace.root.parent)
-    consent_log(elsewhere, settings=job.settings.consents).append([ANA])
+    consent_log(elsewhere, settings=job.settings).append([ANA])
     shutil.copy(elsewhere.consents, workspace.consents)
 
 

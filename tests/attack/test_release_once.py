@@ -17,8 +17,9 @@ from support import night
 from support.releasing import NIGHT, NOW, PRIVACY, TRACKS, contributed, everywhere, released, small_atlas
 
 from pipelines.base.job_context import JobContext, Sources
+from pipelines.base.left_out import leave_out
 from pipelines.night.nightly import run_night
-from pipelines.night.schedule import leave_out, plan_nights
+from pipelines.night.schedule import plan_nights
 from pipelines.privacy.forget import forget
 from pipelines.privacy.import_consents import import_consents
 from recsys.errors import PrivacyBudgetError, UsageError

@@ -27,9 +27,10 @@ from support.night import (
 )
 
 from pipelines.base.job_context import JobContext, Sources
+from pipelines.base.left_out import leave_out
 from pipelines.night import completeness
 from pipelines.night.completeness import acceptances, check_complete, rehearse_complete
-from pipelines.night.schedule import Plan, leave_out, plan_nights
+from pipelines.night.schedule import Plan, plan_nights
 from pipelines.privacy import nightly_audit
 from pipelines.privacy.import_consents import import_consents
 from recsys.errors import IncompleteNightError, UsageError

@@ -195,13 +195,28 @@ def test_no_import_no_restored_log_and_no_other_database_brings_anybody_back(
         settings = load_settings()
         consents.write_text(consents.read_text() + f"late,personalisation,given,{NOW.isoformat()},2026-09\n" * 2)
         import_consents(consents, workspace=workspace, settings=settings)
-        log = consent_log(workspace, settings=settings.consents)
+        log = consent_log(workspace, settings=settings)
         allowed = permissions(log, now=NOW + timedelta(days=9)).today.filter("for_charts")["listener"]
         assert set(allowed) == {listener_of(user, key=bytes(32)) for user in kept}
         if place == "restored":
             forget("nobody", workspace=workspace, settings=settings, now=NOW)
             assert log.erasures.pending() == []
         assert holders(workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
+
+
+def test_a_whole_workspace_that_is_restored_brings_nobody_back(tmp_path: Path, quick: Settings) -> None:
+    """Its own marks are of before, too: the witness outside knows the one that the endpoint left."""
+    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    run_nightly(job)
+    root, listener = job.workspace.root, listener_of(ANA, key=bytes(32))
+    shutil.copytree(root, tmp_path / "backup")
+    assert ask(client_of(job), "DELETE", "/v1/me/data", job).status_code == 202
+    shutil.rmtree(root)
+    (tmp_path / "backup").rename(root)
+    assert holders(root, listener, ANA)
+    run_nightly(again(job))
+    assert listener not in set(permissions(job.consents, now=NOW + timedelta(days=9)).today["listener"])
+    assert holders(root, listener, ANA) == []
 
 
 def test_while_another_job_runs_the_erasure_waits_but_counts(tmp_path: Path, quick: Settings) -> None:
@@ -229,7 +244,7 @@ def test_the_night_and_the_endpoint_agree_on_a_new_notice(tmp_path: Path, mlruns
     job = deployed(tmp_path, sources, settings)
     summary = run_nightly(job)
     assert summary["consents"]["other_notices"] == 36
-    key, log = job.workspace.listener_key(), consent_log(job.workspace, settings=settings.consents)
+    key, log = job.workspace.listener_key(), consent_log(job.workspace, settings=settings)
     allowed = {user for user in USERS if log.allows(listener_of(user, key=key), Purpose.CONTRIBUTE_TRENDS, at=NOW)}
     stored = set(job.store.scan().collect()["listener"])
     assert stored == {listener_of(user, key=key) for user in allowed}

@@ -369,7 +369,7 @@ def test_the_password_is_in_no_message_and_not_among_the_settings(
     settings = load_settings()
     assert "canary" not in f"{settings!r} {settings.flat()} {settings.model_dump_json()}"
     with pytest.raises(NotReadyError) as caught:
-        consent_log(workspace, settings=settings.consents)
+        consent_log(workspace, settings=settings)
     assert "canary" not in repr(caught.value) + caught.value.hint
     assert caught.value.__cause__ is None
     assert not workspace.consents.exists()

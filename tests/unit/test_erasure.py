@@ -189,6 +189,35 @@ def test_a_mark_names_nobody_and_expires(tmp_path: Path, marks: Marks) -> None:
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
+@pytest.mark.parametrize("told_at_once", [True, False])
+def test_the_witness_brings_the_marks_of_a_restored_workspace_back(
+    tmp_path: Path, place: Path | str, *, told_at_once: bool
+) -> None:
+    """The witness is a file, or PostgreSQL where the log is; ``place`` is one of both."""
+    marks = Marks(tmp_path / "marks.db", key=bytes(32), witness=place if told_at_once else None)
+    marks.record(ANA, at=T0 + 2 * HOUR)
+    marks.record(about(BO, LOCAL), at=T0 + HOUR)
+    Marks(tmp_path / "marks.db", key=bytes(32), witness=place).share()
+    restored = Marks(tmp_path / "restored.db", key=bytes(32), witness=place)
+    restored.record(about(BO, LOCAL), at=T0)
+    assert restored.of(ANA) == NEVER
+    restored.share()
+    assert restored.of(ANA) == microseconds(T0 + 2 * HOUR)
+    assert restored.of(about(BO, LOCAL)) == microseconds(T0 + HOUR)
+    restored.expire(before=T0 + 9 * HOUR)
+    emptied = Marks(tmp_path / "emptied.db", key=bytes(32), witness=place)
+    emptied.share()
+    assert emptied.of(ANA) == NEVER
+
+
+def test_a_witness_that_is_not_at_hand_keeps_no_withdrawal_from_counting(tmp_path: Path) -> None:
+    marks = Marks(tmp_path / "marks.db", key=bytes(32), witness=tmp_path / "gone" / "witness.db")
+    marks.record(ANA, at=T0 + HOUR)
+    assert marks.of(ANA) == microseconds(T0 + HOUR)
+    with pytest.raises(NotReadyError):
+        marks.share()
+
+
 def test_a_log_of_before_brings_nothing_back_that_was_withdrawn(
     tmp_path: Path, place: Path | str, marks: Marks
 ) -> None:
