@@ -58,7 +58,8 @@ def check_spends(ledger: Ledger, witness: Witness) -> None:
             f"the workspace is behind its witness: {_told(lost)} released already, and the ledger {ledger.name} does "
             "not know it. It was restored from a backup, is one of two copies, or was emptied",
             hint=f"Go on with the copy that made them, or restore a later backup. {accepting('spends')} Where this is "
-            f"a deployment of its own, name a witness of its own in privacy.witness instead of the {witness.name}.",
+            f"a deployment of its own, name a witness of its own in privacy.witness instead of the {witness.name}; "
+            "where all of it was a trial, remove that as well.",
         )
 
 
