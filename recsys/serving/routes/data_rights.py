@@ -13,6 +13,7 @@ from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
+from recsys.serving.requests.one_size import padded_lines
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.export import Record
@@ -109,10 +110,10 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     allowed = {purpose for purpose, standing in standings.items() if standing.state == State.GIVEN}
     erased = log.erasures.concerns(who.listener)
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
-    first = list(islice(stored, 1))  # now, as a failure can be answered only before the first line
+    first, entries = list(islice(stored, 1)), log.entries(who.listener)  # a failure is answered before the first line
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
-    for entry in log.entries(who.listener):
+    for entry in entries:
         lines += 1
         yield _consent(entry)
     for record in chain(first, stored):
@@ -150,7 +151,7 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
 
 def _pieces(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Put lines together: each piece of an answer is a turn of a thread, which takes longer than its lines."""
-    texts = map(_json, lines)
+    texts = padded_lines(map(_json, lines))
     while piece := "".join(islice(texts, _PIECE)):
         yield piece
 
