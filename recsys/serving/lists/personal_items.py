@@ -97,8 +97,8 @@ def most_bytes(published: Published, *, limit: int) -> int:
     """Return how long the items of a listener's own list are at most, as JSON, whichever place it is of."""
     place = published.longest_place
     source = {"chart": max(CHARTS, key=len), "place": place.id}
-    more = {"because": max(BECAUSE, key=len), "source": source, "reason": max(_LEADS.values(), key=len)}
-    more["reason"] += _IN.format(place.name)
+    lead = max(_LEADS.values(), key=len) + _IN.format(place.name)
+    more = {"because": max(BECAUSE, key=len), "source": source, "reason": lead}
     return published.most_bytes(limit) + limit * (len(orjson.dumps(more)) + len(str(limit)))
 
 
