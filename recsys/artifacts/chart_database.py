@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -21,7 +22,10 @@ from recsys.errors import InputError
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
-FORMAT = "6"  # of a snapshot: what its manifest and its database hold
+FORMAT = "7"  # of a snapshot: what its manifest and its database hold
+FORMATS = ("6", FORMAT)  # that are read; in the first, lists do not tell how long they are at most
+
+_LONGEST_LIST = 1_000  # lines: no list is longer
 
 Items = Sequence[dict[str, Any]]
 
@@ -152,6 +156,7 @@ class ChartDatabase:
         self._turn = Lock()
         there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         self._priced = "prices" in there  # not before they were
+        self._sized = "sizes" in there
         missing = sorted(_TABLES - there)
         if missing:
             self.close()
@@ -198,6 +203,11 @@ class ChartDatabase:
         query = "SELECT first_20, rank_1 FROM prices WHERE place = ? AND chart = ?"
         return next((Price(*row) for row in self._rows(query, place, chart)), None) if self._priced else None
 
+    def most_bytes(self, lines: int) -> int:
+        """Return how long so many lines of different tracks are at most together; 0 where nobody has measured."""
+        query = "SELECT max(bytes) FROM sizes WHERE lines <= ?"
+        return (self._rows(query, lines)[0][0] or 0) if self._sized else 0
+
     def items(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of some lines, by their numbers: all are read at once, and no others."""
         asked = ",".join("?" * len(numbers))
@@ -239,8 +249,9 @@ def write_chart_database(
         database.execute("BEGIN")
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
-        tracks, codes = _write_lists(database, charts)
+        tracks, codes, sizes = _write_lists(database, charts)
         database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
+        database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
         priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
         database.executemany("INSERT INTO prices VALUES (?, ?, ?, ?)", priced)
         database.executemany("INSERT INTO nearby VALUES (?, ?)", _nearby(tracks, parents=parents))
@@ -249,17 +260,27 @@ def write_chart_database(
 
 def _write_lists(
     database: sqlite3.Connection, charts: Iterable[tuple[str, str, Items]]
-) -> tuple[_Tracks, dict[str, int]]:
-    """Write the lists; return the tracks of each, as numbers, and the number of every track."""
+) -> tuple[_Tracks, dict[str, int], dict[int, int]]:
+    """Write the lists; return the tracks of each, as numbers, the number of every track, and its longest line."""
     tracks: _Tracks = {}
     codes: dict[str, int] = {}
+    sizes: dict[int, int] = {}
     behind = 0
     for place, chart, items in charts:
         tracks[place, chart] = [codes.setdefault(item["track_id"], len(codes)) for item in items]
+        lines = [orjson.dumps(item) for item in items]
         database.execute("INSERT INTO lists VALUES (?, ?, ?, ?)", (place, chart, behind, behind + len(items)))
-        database.executemany("INSERT INTO lines VALUES (?, ?)", enumerate(map(orjson.dumps, items), behind))
+        database.executemany("INSERT INTO lines VALUES (?, ?)", enumerate(lines, behind))
+        sizes |= {
+            code: max(len(line), sizes.get(code, 0)) for code, line in zip(tracks[place, chart], lines, strict=True)
+        }
         behind += len(items)
-    return tracks, codes
+    return tracks, codes, sizes
+
+
+def _longest(sizes: Mapping[int, int]) -> Iterator[int]:
+    """Yield how long one, two, three and more lines are at most: no two lines of a list are of one track."""
+    return accumulate(sorted(sizes.values(), reverse=True)[:_LONGEST_LIST])
 
 
 def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
@@ -281,6 +302,7 @@ CREATE TABLE cells (cell TEXT PRIMARY KEY, country TEXT);
 CREATE TABLE lists (place TEXT, chart TEXT, first INTEGER, behind INTEGER, PRIMARY KEY (place, chart)) WITHOUT ROWID;
 CREATE TABLE prices (place TEXT, chart TEXT, first_20 INTEGER, rank_1 INTEGER, PRIMARY KEY (place, chart))
     WITHOUT ROWID;
+CREATE TABLE sizes (lines INTEGER PRIMARY KEY, bytes INTEGER);
 CREATE TABLE lines (number INTEGER PRIMARY KEY, item BLOB);
 CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);

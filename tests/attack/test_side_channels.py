@@ -8,11 +8,12 @@ import h3
 import httpx
 import pytest
 from scipy.stats import mannwhitneyu
-from support.edge import LISBON, Client, bearer, decide, publish, told
+from support.edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, Client, bearer, decide, publish, remember, told
 from support.serving import Server
 from support.sides import LOUD, QUIET, interleaved, prepare
 
-from recsys.consents.log import ConsentLog, State
+from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.serving.requests.one_size import STEP
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace, listener_of
 
@@ -48,10 +49,35 @@ def test_kinds_of_listeners_cannot_be_told_apart(client: Client, workspace: Work
         assert status == 200
         assert [name for name, _ in own_headers] == [name for name, _ in headers]  # type: ignore[attr-defined]
         assert json.loads(own_body).keys() == json.loads(body).keys()  # type: ignore[arg-type]
-        assert 0.5 < len(own_body) / len(body) < 2  # type: ignore[arg-type]
+        assert len(own_body) == len(body)  # type: ignore[arg-type]
     times = {kind: [taken for _, taken in some] for kind, some in found.items()}
     for kind, other in [*((QUIET[0], kind) for kind in QUIET[1:]), LOUD]:
         assert mannwhitneyu(times[kind], times[other]).pvalue > 1e-5 / len(QUIET), other
+
+
+def test_the_length_of_an_answer_tells_neither_place_nor_choice(workspace: Workspace) -> None:
+    """Whoever asks near whichever place, and whatever the switches are, all answers are of one length."""
+    publish(workspace)
+    prepare(workspace)
+    remember(workspace, {kind: {"track-9": 2.0, "track-50": 1.0} for kind in ("both", "plays")}, played=["track-9"])
+    client = Client(workspace, settings=UNLIMITED, records=lambda _: iter(()))
+    for kind, purposes in {"both": Purpose, "plays": [Purpose.PERSONALISATION], "near": [Purpose.LOCAL_TRENDS]}.items():
+        for purpose in purposes:
+            decide(workspace, kind, State.GIVEN, purpose=purpose)
+    cells = ("", *(f"cell={cell}&" for cell in (LISBON, PORTO, SUVA, ALENTEJO, OCEAN)))
+    lists = [f"/v1/me/trending?{cell}limit={limit}" for limit in (1, 5, 50, 100) for cell in cells]
+    lengths: dict[str, set[tuple[int, str]]] = {}
+    for kind in ("nobody", "both", "plays", "near", "erased"):
+        headers = bearer(kind, workspace=workspace, settings=UNLIMITED)
+        for url in (*lists, "/v1/me/consents", "/v1/me/data", "/v1/me/consents/receipts"):
+            answer = client.get(url, headers=headers)
+            assert answer.status_code == 200
+            assert json.loads(answer.text.splitlines()[0])
+            of = f"limit={url.partition('limit=')[2]}" if "trending" in url else url
+            lengths.setdefault(of, set()).add((len(answer.content), answer.headers.get("content-encoding", "")))
+    receipts = lengths.pop("/v1/me/consents/receipts")  # of four switches, or of none: as many steps as they need
+    assert {of: len(found) for of, found in lengths.items()} == dict.fromkeys(lengths, 1)
+    assert all(length % STEP == 0 for length, _ in receipts)
 
 
 def test_the_headers_of_a_refusal_tell_nobody_apart(workspace: Workspace) -> None:

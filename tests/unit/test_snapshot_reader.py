@@ -186,6 +186,16 @@ def test_a_snapshot_of_another_shape_is_refused_in_words(workspace: Workspace, t
         open_published(workspace)
 
 
+def test_a_snapshot_of_before_lists_were_measured_is_served(workspace: Workspace) -> None:
+    folder = workspace.snapshots / publish(workspace, size=1)
+    with closing(sqlite3.connect(folder / "charts.db")) as database, database:
+        database.execute("DROP TABLE sizes")
+    facts = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, {**facts, "format": "6"}, names=["charts.db"])
+    found = open_published(workspace)
+    assert (found.items(LISBON, chart="popular"), found.most_bytes(1)) == (items(LISBON, size=1), 0)
+
+
 def test_a_restored_snapshot_is_noticed_though_the_pointer_did_not_move(workspace: Workspace, current: Current) -> None:
     name = publish(workspace, size=1)
     shutil.move(workspace.snapshots / name, workspace.root / "aside")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -14,8 +14,9 @@ from recsys.artifacts.chart_database import NO_LISTS
 from recsys.artifacts.list_candidates import IntArray
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.geography.places import WORLD, Level, Place
-from recsys.serving.lists.personal_items import Around, listed
+from recsys.serving.lists.personal_items import Around, listed, most_bytes
 from recsys.serving.lists.responses import chart_of, label
+from recsys.serving.requests.one_size import padded
 from recsys.serving.snapshot.place import chain, place_of
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.snapshot_reader import Published
@@ -50,7 +51,7 @@ def trending_answer(sources: "ListSources", *, listener: str, personal: bool, ce
     limit : int
         Items at most.
     """
-    published, affinities, columns = sources
+    published, affinities, columns, lengths = sources
     place = published.places[WORLD] if cell is None else place_of(cell, published=published)
     around = around_of(place, published=published)
     found = affinities.row(listener)
@@ -61,11 +62,18 @@ def trending_answer(sources: "ListSources", *, listener: str, personal: bool, ce
     here = around.place if order else place.id
     items = listed(around, list(zip(order, reasons, strict=True)), here=here)
     shown = published.places[here]
-    basis = _basis(place, shown, located=cell is not None, published=published)
-    why = " ".join([*basis, _PLAYS[personal, row.known]])
-    whole = chart_of(published, place=place, shown=shown, chart=TRENDING, why=why, used=cell is not None, items=[])
-    facts = {key: value for key, value in whole.items() if key != "items"}
-    return Answered(orjson.dumps(facts | {"history_used": row.known, "items": items}), shown.level)
+    answer = _answer(published, place=place, shown=shown, used=cell is not None, plays=(personal, row.known))
+    body = orjson.dumps(answer | {"items": items})
+    if limit not in lengths:
+        lengths[limit] = longest(published, limit=limit)
+    return Answered(padded(body, to=lengths[limit]), shown.level)
+
+
+def longest(published: Published, *, limit: int) -> int:
+    """Return how many bytes an answer has at most, whoever asks near whichever place: all are as long as that."""
+    place = published.longest_place
+    answers = [_answer(published, place=place, shown=place, used=True, plays=plays) for plays in _PLAYS]
+    return max(len(orjson.dumps(answer)) for answer in answers) + most_bytes(published, limit=limit)
 
 
 class ListSources(NamedTuple):
@@ -78,11 +86,14 @@ class ListSources(NamedTuple):
         Nobody's where none are whole.
     columns : array of int
         The column in the affinities of every track of the snapshot.
+    lengths : dict of int to int
+        How long answers of so many items at most are, as far as they have been asked for.
     """
 
     published: Published
     affinities: Affinities
     columns: IntArray
+    lengths: dict[int, int]
 
 
 class NewestSources:
@@ -98,7 +109,7 @@ class NewestSources:
         opened = partial(open_affinities, workspace)
         self._affinities = HotReload(pointer_of(workspace), opened=opened, what="affinities", log=log)
         self._nobody = nobody()
-        self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray, dict[int, int]]] = WeakKeyDictionary()
 
     async def of(self, published: Published) -> ListSources:
         """Return the sources of the moment; new affinities are opened in another thread, while all others go on."""
@@ -107,10 +118,10 @@ class NewestSources:
             known = await asyncio.to_thread(self._read, published)
         return ListSources(published, *known)
 
-    def _read(self, published: Published) -> tuple[Affinities, IntArray]:
+    def _read(self, published: Published) -> tuple[Affinities, IntArray, dict[int, int]]:
         affinities, known = self._affinities.get_or(self._nobody), self._known.get(published)
         if known is None or known[0] is not affinities:
-            known = self._known[published] = affinities, affinities.columns_of(published.tracks)
+            known = self._known[published] = affinities, affinities.columns_of(published.tracks), {}
         return known
 
 
@@ -123,6 +134,16 @@ def around_of(place: Place, *, published: Published) -> Around:
     served = [each.id for each in chain(place, published=published) if each.served]
     found = [published.read(each) for each in served[:1]] + [published.lists(each) for each in served[1:]]
     return Around([lists for lists in found if lists] or [NO_LISTS], published)
+
+
+def _answer(
+    published: Published, *, place: Place, shown: Place, used: bool, plays: tuple[bool, bool]
+) -> dict[str, Any]:
+    """Return all of an answer but its items; of the listener's plays, whether they may choose and whether they did."""
+    why = " ".join([*_basis(place, shown, located=used, published=published), _PLAYS[plays]])
+    whole = chart_of(published, place=place, shown=shown, chart=TRENDING, why=why, used=used, items=[])
+    facts = {key: value for key, value in whole.items() if key != "items"}
+    return {**facts, "history_used": plays[1], "items": []}
 
 
 def _basis(place: Place, shown: Place, *, located: bool, published: Published) -> Iterator[str]:

@@ -25,6 +25,7 @@ _TITLES = {
     "unknown-receipt": "Unknown receipt",
     "unknown-run": "Unknown run",
     "not-better": "Not better than the champion",
+    "incomplete-night": "A night that does not look whole",
     "identity": "Who is asking?",
     "not-ready": "Not ready yet",
     "too-many-requests": "Too many requests",
@@ -37,7 +38,9 @@ _TITLES = {
 }
 
 
-_ELSEWHERE = {"usage", "unknown-run", "not-better", "consent", "privacy-budget", "settings"}  # by the command line
+_ELSEWHERE = {  # by the command line
+    *("usage", "unknown-run", "not-better", "incomplete-night", "consent", "privacy-budget", "settings")
+}
 SENT = (*(slug for slug in _TITLES if slug not in _ELSEWHERE), "not-found", "method-not-allowed")
 
 

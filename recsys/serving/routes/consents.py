@@ -28,6 +28,7 @@ from recsys.errors import (
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.credentials import ALLOWANCE
+from recsys.serving.requests.one_size import PaddedJSON
 from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.requests.rate_limit import Allowance
@@ -101,7 +102,7 @@ def consents(who: Listener, parts: Parts) -> JSONResponse:
     `asks_again` is true where the last decision was to give, under a notice that is not in force any more: it does not
     count until it is given again.
     """
-    return JSONResponse(_consents(who, parts))
+    return PaddedJSON(_consents(who, parts))
 
 
 @router.put(
@@ -146,7 +147,7 @@ def decide(
         parts.metrics.decided(entry.purpose, entry.state)
     standing = _consents(who, parts)["consents"]
     (consent,) = (each for each in standing if each["purpose"] == purpose)
-    return JSONResponse(consent)
+    return PaddedJSON(consent)
 
 
 @router.get(
@@ -162,7 +163,7 @@ def receipts(who: Listener, parts: Parts) -> JSONResponse:
     """
     entries = parts.consents.entries(who.listener)
     receipt = receipt_of(entries, key=parts.listener_key, settings=parts.settings, now=who.now)
-    return JSONResponse(receipt, headers={"Content-Disposition": 'attachment; filename="consent-receipt.json"'})
+    return PaddedJSON(receipt, headers={"Content-Disposition": 'attachment; filename="consent-receipt.json"'})
 
 
 @router.get(

@@ -13,6 +13,7 @@ from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import ERASURE, ERASURE_DONE, EXPORT
+from recsys.serving.requests.one_size import padded_lines
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.export import Record
@@ -151,7 +152,7 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
 
 def _pieces(lines: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Put lines together: each piece of an answer is a turn of a thread, which takes longer than its lines."""
-    texts = map(_json, lines)
+    texts = padded_lines(map(_json, lines))
     while piece := "".join(islice(texts, _PIECE)):
         yield piece
 

@@ -6,14 +6,15 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import structlog
 
-from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, Line, Lists
+from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
@@ -106,6 +107,23 @@ class Published:
         """Return the items of some lines of any lists; they are the caller's own."""
         return self._database.items([line.number for line in lines])
 
+    def most_bytes(self, lines: int) -> int:
+        """Return how long so many lines of any list are at most together, as JSON; 0 where nobody has measured."""
+        return self._database.most_bytes(lines)
+
+    @cached_property
+    def longest_place(self) -> "PublishedPlace":
+        """No place, but one whose every word and number is as long as that of any place, as JSON."""
+        places = self.places.values()
+        name, country, id_ = (
+            max((getattr(place, key) or "" for place in places), key=lambda text: len(orjson.dumps(text)))
+            for key in ("name", "country", "id")
+        )
+        population = max(place.population for place in places)
+        return PublishedPlace(
+            id_, name, country, "region", id_, _LONGEST, _LONGEST, population, search="", served=False
+        )
+
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
         return self._database.country_of(cell)
@@ -173,6 +191,7 @@ class Current(HotReload[Published]):
         super().__init__(workspace.current, opened=opened, what="snapshot", log=log, found=found, instead=instead)
 
 
+_LONGEST = -2.2250738585072014e-308  # no number of degrees has more digits
 _REPUBLISH = "Restore the folder from a backup, or publish again."
 
 
@@ -196,8 +215,8 @@ def open_snapshot(folder: Path) -> Published:
 
 
 def _read(folder: Path, manifest: Mapping[str, Any]) -> Published:
-    found = manifest.get("format", FORMAT)  # before it was written down its tables tell
-    check_version("it", found, known=[FORMAT])
+    found = manifest.get("format", FORMATS[0])  # before it was written down its tables tell
+    check_version("it", found, known=FORMATS)
     if manifest["id"] != folder.name or DATABASE not in manifest["files"]:
         raise ValueError
     public = open_folder(folder / PUBLIC) if f"{PUBLIC}/{MANIFEST}" in manifest["files"] else NO_FILES
