@@ -11,6 +11,7 @@ from pipelines.base.left_out import left_out
 from recsys.arrivals import listens
 from recsys.arrivals.input_tables import Counts
 from recsys.errors import InputError, UsageError
+from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.workspace import Workspace, replace_file
 
@@ -108,7 +109,9 @@ def _check_asked(present: Mapping[date, int], *, source: Path, through: date | N
 
 def _lost(job: JobContext) -> list[date]:
     """Return the released nights whose folder is gone: these can be left out, whatever the input holds."""
-    return release.lost_nights(job.workspace.releases, entries=job.ledger.entries())
+    file = job.workspace.ledger
+    entries = Ledger.to_read(file).entries() if file.exists() else []
+    return release.lost_nights(job.workspace.releases, entries=entries)
 
 
 def _check_left_out(skip: Iterable[date], *, present: Collection[date], released: Collection[date]) -> None:

@@ -47,7 +47,7 @@ IMPORTED = sa.Table("imported", _METADATA, sa.Column("digest", _text(), primary_
 def prepare(database: Database) -> None:
     """Create what is missing, and bring a log of an earlier version up to this one; changes nothing a second time."""
     if not database.is_postgresql:
-        check_current(f"the consent log {database.name}", lambda query: database.read(query, {}))
+        check_current(f"the {database.name}", lambda query: database.read(query, {}))
     if not _is_current(database):
         with database.deciding("schema") as connection:
             _METADATA.create_all(connection)

@@ -15,12 +15,13 @@ from support.dying import WRITES, died, witness_beside
 from support.releasing import NIGHT, NOW
 from support.witnessing import opened, release_night, telling_moments
 
+from pipelines.base.left_out import leave_out
 from recsys.consents import witness as witness_module
 from recsys.consents.witness import DRAWN, Line, Witness
 from recsys.errors import NotReadyError, PrivacyBudgetError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.budget.witnessing import charge, compare
-from recsys.workspace import MANIFEST, digest
+from recsys.workspace import MANIFEST, Workspace, digest
 
 _LOOKERS: list[Callable[[], None]] = []
 
@@ -144,6 +145,7 @@ def test_what_is_settled_is_counted_and_never_drawn(tmp_path: Path) -> None:
     ledger = Ledger(backup / "ledger.db", witness=Ledger(root / "ledger.db").witness)
     seen = opened(root, witness=witness).witness
     assert seen is not None
+    leave_out(Workspace(backup), [NIGHT + timedelta(days=night) for night in (2, 3)])  # as settling does
     charge(compare(ledger, seen).lost, ledger, at=NOW)
     facts = [
         [(entry.spend, entry.release) for entry in Ledger(some / "ledger.db").entries()] for some in (root, backup)

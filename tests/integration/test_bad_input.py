@@ -10,13 +10,14 @@ from support.commands import Done, Run
 from support.night import FIRST, TRACKS, night_of, noon, plays, row, write_catalogue, write_listens, write_world
 
 USERS = [f"user-{number}" for number in range(20)]
+WITNESS = "mlruns/witness.db"
 SETTINGS = '[atlas]\nservice_area = ["PT"]\n[models]\nmin_listeners_per_track = 2\n'
 
 
 @pytest.fixture(scope="module")
 def after_one_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the workspace is kept that the first test here makes, for the others to begin with."""
-    return tmp_path_factory.mktemp("kept") / "workspace"
+    """Where the workspace and its witness are kept that the first test here makes, for the others to begin with."""
+    return tmp_path_factory.mktemp("kept")
 
 
 @pytest.fixture
@@ -29,12 +30,19 @@ def nightly(hearabouts: Run, tmp_path: Path, after_one_night: Path) -> Run:
         files = ("--listens", "listens", "--catalogue", "catalogue.csv", "--consents", "consents.csv")
         return hearabouts("nightly", *files, "--settings", "settings.toml", *arguments)
 
-    if after_one_night.exists():
-        shutil.copytree(after_one_night, tmp_path / "workspace")
-    else:
+    if not (after_one_night / WITNESS).exists():
         assert run("--through", FIRST).code == 0
-        shutil.copytree(tmp_path / "workspace", after_one_night)
+        deploy(tmp_path, after_one_night)
+    else:
+        deploy(after_one_night, tmp_path)
     return run
+
+
+def deploy(start: Path, target: Path) -> None:
+    """Copy a workspace, and its witness, which knows it wherever it lies."""
+    shutil.copytree(start / "workspace", target / "workspace")
+    (target / WITNESS).parent.mkdir(exist_ok=True)
+    shutil.copy(start / WITNESS, target / WITNESS)
 
 
 def second_night(folder: Path, *rows: dict[str, object]) -> None:

@@ -119,7 +119,7 @@ def yesterday(job: JobContext) -> None:
 
 
 def other_ids(job: JobContext) -> None:
-    write_consents(job.sources.consents or Path(), [f"{user}.0" for user in USERS])
+    write_consents(job.sources.consents or Path(), [f"0{user}" for user in USERS])
 
 
 def no_consents(job: JobContext) -> None:

@@ -162,6 +162,7 @@ def test_a_damaged_release_stops_the_run_before_anything_is_published(nightly: R
 
 CHECKED = {  # before anything is read
     *("workspace/.lock", "workspace/deployment.id", "workspace/ledger.db", "workspace/listener.key"),
+    *("workspace/marks.db", "workspace/marks.key"),
     "mlruns/witness.db",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.releasing import NIGHT, NOW, contributed, released
 
+from pipelines.base.left_out import left_out
 from recsys.consents.witness import Witness, witness_of
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.budget.witnessing import check_spends, check_witness
@@ -30,7 +31,7 @@ def opened(root: Path, *, witness: Path | str, now: datetime = NOW) -> Ledger:
     workspace = Workspace(root).prepare()
     seen = witness_of(workspace, settings=settings_with(witness), at=now)
     ledger = Ledger(workspace.ledger, witness=seen)
-    release.confirm(workspace.releases, ledger=ledger, now=now)
+    release.confirm(workspace.releases, ledger=ledger, now=now, without=left_out(workspace))
     check_spends(ledger, seen)
     check_witness(ledger, seen, at=now)
     return ledger
