@@ -96,6 +96,7 @@ def test_a_backup_is_made_restored_refused_and_settled_as_the_page_says(hearabou
     assert run("hearabouts privacy report").summary["witness"] is None
 
 
+@pytest.mark.slow
 def test_a_deployment_runs_as_the_page_says(
     hearabouts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
