@@ -291,7 +291,7 @@ def _candidates(job: JobContext, night: date) -> Candidates:
     )
 
 
-def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.DataFrame, *, after: date | None) -> Bounded:
+def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.LazyFrame, *, after: date | None) -> Bounded:
     return bound(
         rows,
         night=night,

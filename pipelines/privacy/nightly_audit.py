@@ -87,11 +87,13 @@ def _plays(listeners: int, *, tracks: Sequence[str], first: int = 0, cell: str =
 
 def _bounded(plays: Sequence[Play], *, settings: Settings) -> pl.LazyFrame:
     schema = {name: column.dtype for name, column in CoarseListens.columns().items()}
-    coarse = pl.DataFrame(plays, schema=schema)
-    full = {name: bucket.size for name, bucket in buckets(settings.privacy).items()}
+    coarse, privacy = pl.DataFrame(plays, schema=schema), settings.privacy
+    full = {name: bucket.size for name, bucket in buckets(privacy).items()}
     names = coarse["listener"].unique()
     balances = pl.DataFrame({"listener": names, "night": _NIGHT - timedelta(days=1), **full}, schema=dict(BALANCES))
-    found = bound(coarse, night=_NIGHT, atlas=_atlas(settings), balances=balances, settings=settings.privacy, key=_KEY)
+    found = bound(
+        coarse.lazy(), night=_NIGHT, atlas=_atlas(settings), balances=balances, settings=settings.privacy, key=_KEY
+    )
     return found.contributions.lazy()
 
 

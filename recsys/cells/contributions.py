@@ -46,7 +46,7 @@ class Bounded:
 
 
 def bound(
-    coarse: pl.DataFrame,
+    coarse: pl.LazyFrame,
     *,
     night: date,
     atlas: Geography,
@@ -58,7 +58,7 @@ def bound(
 
     Parameters
     ----------
-    coarse : polars.DataFrame
+    coarse : polars.LazyFrame
         Schema :class:`recsys.schemas.CoarseListens`: all rows of the night of every listener in it.
     night : date
         The UTC day.
@@ -86,7 +86,7 @@ def bound(
           found by itself, so that allowing partner statistics changes nothing else.
         - Rows that are for none of the three are dropped.
     """
-    played = _played(_located(at_border(coarse, CoarseListens), atlas=atlas, key=key))
+    played = _played(_located(_counted(at_border(coarse, CoarseListens)), atlas=atlas, key=key))
     countable = played.filter("countable").group_by("listener", maintain_order=True).agg(tracks=pl.len())
     paid = pay(countable, balances, night=night, settings=settings)
     weighed = played.join(paid.select("listener", "weight"), on="listener", how="left").with_columns(
@@ -126,7 +126,7 @@ def bound_for_partner(
     """
     rows = at_border(contributions, Contributions).filter(pl.col("partner_part").is_not_null())
     nightly = rows.select("listener", "night", "track_id", part="partner_part").collect(engine="streaming")
-    homes = _homes(nightly.select("listener", "night", "part").unique(), key=key)
+    homes = _homes(nightly.select("listener", "night", "part", plays=pl.lit(1)).unique(), key=key)
     played = nightly.join(homes, left_on=["listener", "part"], right_on=["listener", "home"], how="semi")
     tracks = played.group_by("listener", "track_id").agg(pl.col("part").first(), plays=pl.len().cast(pl.UInt32))
     chosen = _first(tracks, settings.max_tracks, by=("part", "listener", "track_id"), key=key)
@@ -138,10 +138,15 @@ def bound_for_partner(
     return at_border(whole.select(Contributions.column_names()), Contributions)
 
 
-def _located(coarse: pl.DataFrame, *, atlas: Geography, key: bytes) -> pl.DataFrame:
+def _counted(coarse: pl.LazyFrame) -> pl.DataFrame:
+    """Count the plays that are alike as a stream: a listener has few tracks and places, but may have endless plays."""
+    return coarse.group_by(CoarseListens.column_names()).agg(plays=pl.len()).collect(engine="streaming")
+
+
+def _located(counted: pl.DataFrame, *, atlas: Geography, key: bytes) -> pl.DataFrame:
     """Add the parts that each permission shows, and the homes in them: for all else, and for the partner file."""
-    parts = atlas.locate(coarse.lazy()).collect()
-    for_partner = atlas.locate(coarse.lazy().select("listener", cell="partner_cell")).collect()
+    parts = atlas.locate(counted.lazy()).collect()
+    for_partner = atlas.locate(counted.lazy().select("listener", "plays", cell="partner_cell")).collect()
     both = parts.with_columns(partner_cell_part=for_partner["part"])
     partner_homes = _homes(for_partner, key=key).rename({"home": "partner_home"})
     with_homes = both.join(_homes(parts, key=key), on="listener", how="left", maintain_order="left")
@@ -149,8 +154,8 @@ def _located(coarse: pl.DataFrame, *, atlas: Geography, key: bytes) -> pl.DataFr
 
 
 def _homes(located: pl.DataFrame, *, key: bytes) -> pl.DataFrame:
-    """Return ``listener``, ``home``: the part with the most rows; of equals the one with the smallest keyed hash."""
-    plays = located.filter(pl.col("part").is_not_null()).group_by("listener", home="part").len("plays")
+    """Return ``listener``, ``home``: the part with the most plays; of equals the one with the smallest keyed hash."""
+    plays = located.filter(pl.col("part").is_not_null()).group_by("listener", home="part").agg(pl.col("plays").sum())
     most = plays.filter(pl.col("plays") == pl.col("plays").max().over("listener"))
     return _first(most, 1, by=("listener", "home"), key=key).select("listener", "home")
 
@@ -161,7 +166,7 @@ def _played(located: pl.DataFrame) -> pl.DataFrame:
     return located.group_by("listener", "track_id").agg(
         pl.col("home").first(),
         # A play that may not train must not raise the confidence of one that may.
-        plays=pl.coalesce(_some("for_models"), _some("for_charts"), pl.len()).cast(pl.UInt32),
+        plays=pl.coalesce(_some("for_models"), _some("for_charts"), pl.col("plays").sum()).cast(pl.UInt32),
         countable=at_home.any(),
         trained=pl.col("for_models").any(),
         partner_part=pl.col("partner_cell_part").filter(pl.col("partner_cell_part") == pl.col("partner_home")).first(),
@@ -170,7 +175,7 @@ def _played(located: pl.DataFrame) -> pl.DataFrame:
 
 def _some(use: str) -> pl.Expr:
     """Return how many plays may be put to a use; null for none."""
-    return pl.when(pl.col(use).any()).then(pl.col(use).sum())
+    return pl.when(pl.col(use).any()).then(pl.col("plays").filter(use).sum())
 
 
 def _first(rows: pl.DataFrame, limit: int, *, by: tuple[str, ...], key: bytes) -> pl.DataFrame:

@@ -103,7 +103,7 @@ class Store:
             raise InputError(f"{path} has other columns than this release of Hearabouts writes", hint=_RESTORE)
 
     @contextmanager
-    def bucketed(self, coarse: pl.LazyFrame) -> Iterator[Iterator[tuple[Buckets, pl.DataFrame]]]:
+    def bucketed(self, coarse: pl.LazyFrame) -> Iterator[Iterator[tuple[Buckets, pl.LazyFrame]]]:
         """Stream a night's coarse listens to a private stage by bucket, and yield them bucket by bucket.
 
         Parameters
@@ -113,9 +113,9 @@ class Store:
 
         Yields
         ------
-        iterator of (buckets, polars.DataFrame)
-            All rows of one bucket, or of several small ones; empty buckets are left out. The stage is deleted when
-            the block ends, however it ends.
+        iterator of (buckets, polars.LazyFrame)
+            All rows of one bucket, or of several small ones, unread; empty buckets are left out. The stage is deleted
+            when the block ends, however it ends.
 
         Raises
         ------
@@ -312,26 +312,26 @@ def _stage(root: Path) -> Iterator[Path]:
         shutil.rmtree(stage)
 
 
-def _batches(stage: Path) -> Iterator[tuple[Buckets, pl.DataFrame]]:
-    """Read whole buckets, as many small ones together as fit a batch."""
+def _batches(stage: Path) -> Iterator[tuple[Buckets, pl.LazyFrame]]:
+    """Yield whole buckets, as many small ones together as fit a batch."""
     sizes = {int(folder.name.removeprefix("bucket=")): _size(folder) for folder in stage.iterdir()}
     batch: list[int] = []
     for bucket in sorted(sizes):
         if batch and sum(sizes[b] for b in (*batch, bucket)) > _BATCH_BYTES:
-            yield tuple(batch), _read(stage, batch)
+            yield tuple(batch), _staged_rows(stage, batch)
             batch = []
         batch.append(bucket)
     if batch:
-        yield tuple(batch), _read(stage, batch)
+        yield tuple(batch), _staged_rows(stage, batch)
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _read(stage: Path, buckets: Iterable[int]) -> pl.DataFrame:
+def _staged_rows(stage: Path, buckets: Iterable[int]) -> pl.LazyFrame:
     files = [path for bucket in buckets for path in sorted((stage / f"bucket={bucket}").iterdir())]
-    return pl.read_parquet(files, hive_partitioning=False, glob=False)
+    return pl.scan_parquet(files, hive_partitioning=False, glob=False)
 
 
 def _name(bucket: int) -> str:

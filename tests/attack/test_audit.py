@@ -163,8 +163,9 @@ def beyond_a_night(monkeypatch: pytest.MonkeyPatch) -> None:
 def two_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener counts in every region of the night."""
 
-    def anywhere(coarse: pl.DataFrame, **options: Any) -> contributions.Bounded:
-        here = [contributions.bound(some, **options) for _, some in coarse.group_by("cell", maintain_order=True)]
+    def anywhere(coarse: pl.LazyFrame, **options: Any) -> contributions.Bounded:
+        cells = coarse.collect().group_by("cell", maintain_order=True)
+        here = [contributions.bound(some.lazy(), **options) for _, some in cells]
         return contributions.Bounded(pl.concat([some.contributions for some in here]), here[0].balances)
 
     monkeypatch.setattr(job, "bound", anywhere)

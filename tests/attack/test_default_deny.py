@@ -101,7 +101,9 @@ def test_what_is_not_given_word_for_word_gives_nothing(state: str, tmp_path: Pat
 def test_what_was_stored_with_consent_is_not_used_without_it(log: ConsentLog) -> None:
     who = listener_of("ana", key=KEY)
     balances, privacy = pl.DataFrame(schema=dict(BALANCES)), load_settings().privacy
-    found = bound(coarse([(who, "t1", 1)]), night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy, key=KEY)
+    found = bound(
+        coarse([(who, "t1", 1)]).lazy(), night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy, key=KEY
+    )
     stored = found.contributions
     assert stored["weight"].to_list() == [FULL]
 

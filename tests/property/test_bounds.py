@@ -67,7 +67,7 @@ def test_a_night_is_bounded_and_does_not_depend_on_the_order_of_rows(
 ) -> None:
     def bounded(listens: pl.DataFrame) -> Bounded:
         balances = full(*LISTENERS)
-        return bound(listens, night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy(most), key=KEY)
+        return bound(listens.lazy(), night=NIGHT, atlas=Quarters(), balances=balances, settings=privacy(most), key=KEY)
 
     found, again = (
         bounded(coarse(plays, charts=charts)),
@@ -128,7 +128,7 @@ def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nigh
                 listens = coarse([(person, f"t{i}", 1) for i in range(played)], night=night)
                 released = max(added, default=None)
                 balances = store.balances((0, 1), after=released)
-                found = bound(listens, night=night, atlas=Quarters(), balances=balances, settings=caps, key=KEY)
+                found = bound(listens.lazy(), night=night, atlas=Quarters(), balances=balances, settings=caps, key=KEY)
                 store.write_night(night, [((0, 1), found)], after=released)
                 if event not in {"crash", "left out"}:
                     store.expire(night)
@@ -211,7 +211,7 @@ def test_allowing_partner_statistics_changes_nothing_else(
 ) -> None:
     def bounded(listens: pl.DataFrame) -> pl.DataFrame:
         return bound(
-            listens, night=NIGHT, atlas=Quarters(), balances=NOTHING, settings=privacy(most), key=KEY
+            listens.lazy(), night=NIGHT, atlas=Quarters(), balances=NOTHING, settings=privacy(most), key=KEY
         ).contributions
 
     partners_alone = coarse(others, charts=False, models=False, partner=True).with_columns(cell=pl.lit(None, pl.UInt64))

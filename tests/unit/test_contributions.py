@@ -46,7 +46,7 @@ def found(
     night: date = NIGHT,
     key: bytes = KEY,
 ) -> Bounded:
-    return bound(listens, night=night, atlas=Quarters(), balances=balances, settings=settings, key=key)
+    return bound(listens.lazy(), night=night, atlas=Quarters(), balances=balances, settings=settings, key=key)
 
 
 def partner_file(*nightly: pl.DataFrame, night: date = NIGHT, **bounds: int) -> pl.DataFrame:

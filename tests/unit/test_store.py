@@ -115,7 +115,7 @@ def test_listens_come_back_in_whole_buckets(store: Store, batch_bytes: int, monk
     monkeypatch.setattr(module, "_BATCH_BYTES", batch_bytes)
     rows = [(who, f"t{track}", 1) for who in LISTENERS[:30] for track in range(5)]
     with store.bucketed(coarse(rows).lazy()) as batches:
-        found = list(batches)
+        found = [(buckets, rows.collect()) for buckets, rows in batches]
     assert [buckets for buckets, _ in found] == ([(i,) for i in range(8)] if batch_bytes == 1 else [tuple(range(8))])
     for buckets, frame in found:
         assert {LISTENERS.index(who) % 8 for who in frame["listener"]} == set(buckets)
