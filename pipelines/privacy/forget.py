@@ -71,7 +71,7 @@ def finish_erasures(log: ConsentLog, *, store: Store, workspace: Workspace) -> i
     pending = erasures.pending()
     listeners = [listener for _, listener in pending if listener is not None]
     affinities.erase(workspace, listeners)
-    evaluations.erase(workspace, listeners)
+    evaluations.erase(store.sealed, listeners)
     for receipt, listener in pending:
         if listener is not None:
             store.erase(listener)
