@@ -28,7 +28,7 @@ from recsys.errors import InputError, SettingsError
 from recsys.settings import StoreSettings
 from recsys.store_key import DEFAULT, forget_told, is_in_workspace, store_key
 from recsys.versions import check_version
-from recsys.workspace import KEY_BYTES, accepting, fingerprint, replace_file
+from recsys.workspace import KEY_BYTES, accepting, fingerprint, fsync, replace_file
 
 FOLDERS = ("contributions", "evaluations", "tastes")
 """What is sealed, below ``private/``."""
@@ -175,6 +175,17 @@ class SealedFiles:
             self._write(replace(keys, store_key=fingerprint(key), days=days))
         return len(days)
 
+    def rotate(self, key: bytes) -> int:
+        """Let another store key of the workspace take the place of the one there; return of how many days.
+
+        After a crash one of the two opens what is there.
+        """
+        replace_file(self.next_key, key, mode=0o600)
+        days = self.rewrap(key)
+        self.next_key.replace(self.default_key)
+        fsync(self.default_key.parent)
+        return days
+
     @property
     def next_key(self) -> Path:
         """Where the next store key of the workspace lies until the keys of the days are under it."""
@@ -240,6 +251,7 @@ class SealedFiles:
         key = self._found_key()
         if fingerprint(key) != keys.store_key:
             forget_told()
+            self._finish_rotation(keys)
             key = self._found_key()
         if fingerprint(key) != keys.store_key:
             raise SettingsError(
@@ -247,6 +259,11 @@ class SealedFiles:
                 hint=f"Check [store] in the settings, or restore the key. {accepting('store')}",
             )
         return key
+
+    def _finish_rotation(self, keys: Keys) -> None:
+        """Put the next store key in its place, if a crash came after the keys of the days were under it."""
+        if self.next_key.exists() and fingerprint(self.next_key.read_bytes()) == keys.store_key:
+            self.next_key.replace(self.default_key)
 
     def _found_key(self) -> bytes:
         if is_in_workspace(self.settings) and not self.default_key.exists():

@@ -332,7 +332,7 @@ def _import(job: JobContext) -> dict[str, Any] | None:
 
 
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
-    return forgetting(job.consents, store=job.store, workspace=job.workspace)
+    return forgetting(job.consents, store=job.store)
 
 
 def _check_begun(plan: Plan, job: JobContext) -> None:

@@ -29,7 +29,7 @@ def records_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
         store = Store(workspace.private, settings.store)
         return chain(
             _records(store, listener),
-            _affinities(workspace, listener),
+            _affinities(store.sealed, listener),
             _evaluations(store.sealed, listener),
         )
 
@@ -44,12 +44,12 @@ def _records(store: "Store", listener: str) -> Iterator[Record]:
         raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
 
 
-def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
+def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
     """Yield the tracks that are held to be close to the listener, the closest first."""
     from recsys.artifacts.affinities import open_affinities
 
     try:
-        affinities = open_affinities(workspace)
+        affinities = open_affinities(files)
     except NotReadyError:  # there are none, or none that the endpoint would use
         return
     for track, closeness, played in affinities.told(listener):

@@ -891,8 +891,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "what is close to an erased listener stays on the disk",
         "recsys/artifacts/affinities.py",
-        "write(workspace, affinities.without(listeners))",
-        "write(workspace, affinities)",
+        "write(files, affinities.without(listeners))",
+        "write(files, affinities)",
         ("unit/test_affinities.py::test_an_erased_row_is_gone_and_all_others_stay",),
     ),
     Mutation(
