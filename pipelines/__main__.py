@@ -24,6 +24,8 @@ SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 SHOWN = 3  # regions whose charts end a night, beside the world's
 SHOWN_ITEMS = 5
 
+Lost = Literal["witness", "spends", "key", "store", "consents"]
+
 app = App(
     name="hearabouts",
     help="What is trending hereabouts, for people who never told us exactly where they are.",
@@ -35,8 +37,10 @@ app = App(
 )
 consents_app = App(name="consents", help="Bring a consent log in, or copy it elsewhere.")
 snapshots_app = App(name="snapshots", help="List what was published, and go back to it.")
+keys_app = App(name="keys", help="Put other keys in the place of those in use.")
 privacy_app = App(name="privacy", help="Tell and check what privacy was spent.")
 app.command(consents_app)
+app.command(keys_app)
 app.command(privacy_app)
 app.command(snapshots_app)
 
@@ -463,6 +467,37 @@ def doctor(*, common: Common = COMMON) -> dict[str, Any]:
     return told(found)
 
 
+@keys_app.command
+def rotate(
+    which: Literal["store", "token", "listener"],
+    *,
+    new: Path | None = None,
+    everybody_anew: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Put another key in the place of one, and say what to do next.
+
+    store: the keys of the days go under the new one; no file is written anew. token: tokens of `hearabouts token` of
+    before are refused, once the endpoint was restarted. listener: nobody is known any more, so it takes
+    --everybody-anew.
+
+    Parameters
+    ----------
+    which
+        Which key.
+    new
+        A file with the new store key, to be kept outside the workspace: 64 hex digits.
+    everybody_anew
+        With a new listener key: remove stored plays, evaluations and lists, and ask everybody for consent again.
+    """
+    from pipelines.base.job_context import JobContext, Sources
+    from pipelines.night.rotate_keys import rotate
+
+    sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
+    job = JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC))
+    return rotate(job, which, new=new, everybody_anew=everybody_anew)
+
+
 @privacy_app.command
 def report(*, common: Common = COMMON) -> dict[str, Any]:
     """Print what privacy was spent and may be spent, by purpose and two accountants, and what that means."""
@@ -476,7 +511,9 @@ def report(*, common: Common = COMMON) -> dict[str, Any]:
 @privacy_app.command
 def settle(
     *,
-    accept: Annotated[tuple[Literal["witness", "spends", "key", "consents"], ...], Parameter(negative="")] = (),
+    accept: Annotated[
+        tuple[Literal["witness", "spends", "key", "store", "consents"], ...], Parameter(negative="")
+    ] = (),
     common: Common = COMMON,
 ) -> dict[str, Any]:
     """Say what a restored, copied or damaged workspace lost; with --accept, go on without it, for good.
@@ -484,7 +521,8 @@ def settle(
     Accept only what no backup brings back. witness: the releases in the ledger are witnessed anew. spends: releases
     that only the witness knows are charged to the ledger, their nights are left out for good, and all listeners begin
     with nothing saved. key: a new listener key; the plays stored under the other are removed, and everybody has to
-    allow everything anew. consents: the consent log that is there is the one to use, as it is.
+    allow everything anew. store: what is sealed under the lost store key is removed, and all listeners begin with
+    nothing saved. consents: the consent log that is there is the one to use, as it is.
 
     Parameters
     ----------

@@ -194,10 +194,12 @@ def _snapshots(job: JobContext) -> Iterator[Finding]:
 
 def _store(job: JobContext) -> Iterator[Finding]:
     check_records(job.workspace)
-    for path in Store(job.workspace.private, job.settings.store).files():
+    store = Store(job.workspace.private, job.settings.store)
+    store.sealed.check()  # what is found of it is found once, not of every file
+    for path in store.files():
         try:
-            Store.check_file(path)
-            pl.read_parquet(path, hive_partitioning=False)
+            store.check_file(path)
+            pl.read_parquet(store.sealed.read(path), hive_partitioning=False)
         except RecsysError as error:
             yield _fault("private store", error)
         except (pl.exceptions.PolarsError, OSError) as error:
@@ -260,7 +262,10 @@ def _reading(file: Path, what: str) -> closing[sqlite3.Connection]:
     return closing(connection)
 
 
-_SECRETS = ("listener.key", "token.key", "consents.db", "ledger.db")
+_SECRETS = (
+    *("listener.key", "token.key", "marks.key", "store.key"),
+    *("consents.db", "marks.db", "ledger.db", "private/keys.json"),
+)
 
 _CHECKS: dict[str, Check] = {
     "disk": _disk,

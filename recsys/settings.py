@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from recsys.errors import SettingsError
@@ -53,6 +62,10 @@ def _address(text: str) -> str:
     if written != text:
         raise ValueError(f"needs the address as the system writes it, {written}: another spelling never matches")
     return text
+
+
+def _path_or_none(value: object) -> object:
+    return value or None
 
 
 class _Section(BaseModel):
@@ -198,6 +211,17 @@ class StoreSettings(_Section):
 
     nights: Annotated[int, Field(ge=28)]  # as many as a partner file has
     buckets: Annotated[int, Field(ge=1, le=4096)]
+    # Where the store key is: of no interest to who reads a run's settings, or a secret itself, and so in no dump.
+    key: Annotated[SecretStr, Field(exclude=True)] = SecretStr("")
+    key_file: Annotated[Path | None, BeforeValidator(_path_or_none), Field(exclude=True)] = None
+    key_command: Annotated[SecretStr, Field(exclude=True)] = SecretStr("")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "StoreSettings":
+        named = (self.key.get_secret_value(), self.key_file, self.key_command.get_secret_value())
+        if sum(map(bool, named)) > 1:
+            raise ValueError("expected one of key, key_file and key_command: there is one store key")
+        return self
 
 
 class ChartsSettings(_Section):

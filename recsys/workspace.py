@@ -115,7 +115,7 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
             self.private.mkdir(mode=0o700, exist_ok=True)
             self.private.chmod(0o700)
-            for name in ("*.key", "consents.db*", "ledger.db*"):
+            for name in ("*.key", "consents.db*", "marks.db*", "ledger.db*", "private/keys.json"):
                 for file in self.root.glob(name):
                     _close_to_others(file)
         except OSError as error:
@@ -141,16 +141,16 @@ class Workspace:
                 "under it, and with another key they are nobody's",
                 hint=f"Restore the file from a backup. {accepting('key')}",
             )
-        return _secret(self.listener_key_file)
+        return secret(self.listener_key_file)
 
     def new_listener_key(self) -> bytes:
         """Put another secret in the place of the listener key, and return it: everybody becomes somebody else."""
         self.listener_key_file.unlink(missing_ok=True)
-        return _secret(self.listener_key_file)
+        return secret(self.listener_key_file)
 
     def marks_key(self) -> bytes:
         """Return the secret (32 bytes, mode 0600) under which a no leaves its mark; made on first use."""
-        return _secret(self.root / "marks.key")
+        return secret(self.root / "marks.key")
 
     def token_key(self) -> bytes:
         """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``.
@@ -160,7 +160,7 @@ class Workspace:
         SettingsError
             If it is not whole.
         """
-        return _secret(self.root / "token.key")
+        return secret(self.root / "token.key")
 
     def swept(self) -> list[Path]:
         """Return the folders in which a crash may leave something half-written."""
@@ -358,8 +358,8 @@ def _close_to_others(file: Path) -> None:
             file.chmod(mode & 0o700)
 
 
-def _secret(path: Path) -> bytes:
-    """Return a secret; the first of several callers that find none makes it, and all get the same."""
+def secret(path: Path) -> bytes:
+    """Return a secret (32 bytes, mode 0600); the first of several callers makes it, and all get the same."""
     if not path.exists():
         made = path.with_name(f".{path.name}.{secrets.token_hex(4)}.staged")
         replace_file(made, secrets.token_bytes(KEY_BYTES), mode=0o600)
@@ -367,17 +367,18 @@ def _secret(path: Path) -> bytes:
             path.hardlink_to(made)
         made.unlink()
         fsync(path.parent)
-    secret = path.read_bytes()
-    if len(secret) != KEY_BYTES:
+    found = path.read_bytes()
+    if len(found) != KEY_BYTES:
         raise SettingsError(
-            f"{path} has {len(secret)} bytes, a key has {KEY_BYTES}: it is damaged, or is not the file it should be",
-            hint=f"Restore the file from a backup. {_LOST[path.name]}",
+            f"{path} has {len(found)} bytes, a key has {KEY_BYTES}: it is damaged, or is not the file it should be",
+            hint=f"Restore the file from a backup. {_LOST.get(path.name, '')}",
         )
-    return secret
+    return found
 
 
 _LOST = {
     "listener.key": accepting("key"),
+    "store.key": accepting("store"),
     "token.key": "Or remove it: a new one is made, and tokens of before are not accepted any more.",
 }
 

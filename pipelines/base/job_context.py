@@ -132,7 +132,7 @@ class JobContext:
         PrivacyBudgetError
             If the ledger or its witness forgot what the other knows.
         SettingsError, ConsentError
-            If the listener key or the consent log is lost, or that of another deployment.
+            If the listener key, the store key or the consent log is lost, or that of another deployment.
         """
         with self.workspace.prepare().locked():
             self.check(without=without)
@@ -148,6 +148,7 @@ class JobContext:
         check_key(self.witness, self.listener_key, at=self.now)
         self.marks.share()
         check_clock(self.consents.last_decided(), now=self.now, of="consent log")
+        self.store.sealed.check()
 
     def finish_releases(self, *, without: Collection[date] = ()) -> None:
         """Finish what a crash left between the drawing of a release and its line in the ledger."""

@@ -17,6 +17,7 @@ from recsys.errors import InputError
 from recsys.models.evaluation.bootstrap import paired
 from recsys.models.evaluation.evaluation import Evaluation
 from recsys.models.evaluation.report_tables import SERVED
+from recsys.sealed_files import SealedFiles
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -76,7 +77,7 @@ class Figures:
 
     def gone(self, run: LoggedRun) -> str:
         """Return that there are no rows of a run here any more; empty where there are."""
-        if evaluations.read(self.workspace, run=run.record) is not None:
+        if evaluations.read(self._files, run=run.record) is not None:
             return ""
         return (
             f"the workspace {self.workspace.root} has no figures of the listeners of {run.label}: they are kept for "
@@ -91,7 +92,7 @@ class Figures:
         InputError
             If there are none.
         """
-        rows = evaluations.read(self.workspace, run=run.record)
+        rows = evaluations.read(self._files, run=run.record)
         if rows is None:
             raise InputError(
                 self.gone(run),
@@ -100,15 +101,19 @@ class Figures:
         log = consent_log(self.workspace, settings=self.settings)
         return still_personal(rows, permissions=permissions(log, now=self.now))
 
+    @property
+    def _files(self) -> SealedFiles:
+        return SealedFiles(self.workspace.private, self.settings.store)
+
 
 def keep(job: JobContext, evaluation: Evaluation, *, run: str, night: date) -> None:
     """Keep the rows of a run in the private folder: those of listeners who are still there, and still allow it.
 
     An experiment takes minutes, in which somebody may be forgotten: the log is asked anew, while the folder is held.
     """
-    with evaluations.held(job.workspace):
+    with evaluations.held(job.store.sealed):
         allowed = still_personal(evaluation.listeners, permissions=job.permissions)
-        evaluations.write(job.workspace, allowed, run=run, night=night)
+        evaluations.write(job.store.sealed, allowed, run=run, night=night)
 
 
 def why_not(left: LoggedRun, right: LoggedRun) -> str:

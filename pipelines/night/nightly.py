@@ -174,7 +174,8 @@ def run_night(job: JobContext, night: date) -> Counts:
         now=job.now,
     )
     store.expire(night)
-    evaluations.expire(job.workspace, night, nights=settings.store.nights)
+    evaluations.expire(store.sealed, night, nights=settings.store.nights)
+    store.sealed.expire(night - timedelta(days=settings.store.nights - 1))  # nothing is left that they open
     tell("night released", night=night.isoformat(), rows=tally.rows, bad_rows=tally.rows - tally.good)
     return tally
 
@@ -312,12 +313,15 @@ def _last_released(job: JobContext) -> date | None:
 
 
 def _take_over(job: JobContext) -> None:
-    """Let a store from before weights were earned go on as one of now."""
+    """Let a store from before weights were earned, or from before files were sealed, go on as one of now."""
     spent = [entry.spend.sensitivity_squared for entry in job.ledger.entries() if entry.spend.purpose == CHARTS]
     privacy = job.settings.privacy
     most, last = max(spent, default=privacy.most_per_night), _last_released(job)
-    if take_over(job.workspace.private, released=last, settings=privacy, spent=most):
+    if take_over(job.store.sealed, released=last, settings=privacy, spent=most):
         log.info("the private store was taken over: what listeners added before is paid from what they earn")
+    sealed = job.store.sealed.take_in()
+    if sealed:
+        log.info("the private store was sealed: its files are encrypted from now on", files=sealed)
 
 
 def _import(job: JobContext) -> dict[str, Any] | None:
@@ -326,7 +330,7 @@ def _import(job: JobContext) -> dict[str, Any] | None:
 
 
 def _forgetting(job: JobContext) -> AbstractContextManager[Callable[[], int]]:
-    return forgetting(job.consents, store=job.store, workspace=job.workspace)
+    return forgetting(job.consents, store=job.store)
 
 
 def _check_begun(plan: Plan, job: JobContext) -> None:

@@ -53,7 +53,7 @@ def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past
     """Write what is close to each listener who still allows it at this moment, whole or not at all."""
     allowed = job.permissions.today.filter("for_models")
     gone = past.rows.select("listener").unique().join(allowed, on="listener", how="anti")["listener"]
-    write(job.workspace, affinities.without(gone.to_list()))
+    write(job.store.sealed, affinities.without(gone.to_list()))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The job that goes on with a workspace that lost something, once a person says that it is lost for good."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any, Literal
 
@@ -8,12 +9,14 @@ from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
 from recsys.consents.log import open_log
 from recsys.consents.witness import ACCEPTED, KEY, begin_again, check_key
-from recsys.errors import InputError, RecsysError
+from recsys.errors import InputError, RecsysError, SettingsError
 from recsys.releases.budget.ledger import CHARTS, Spend
 from recsys.releases.budget.witnessing import charge, check_spends, check_witness, compare, remember
+from recsys.sealed_files import FOLDERS, SealedFiles
+from recsys.store_key import is_in_workspace
 from recsys.workspace import fingerprint, remove_folder
 
-Lost = Literal["witness", "spends", "key", "consents"]
+Lost = Literal["witness", "spends", "key", "store", "consents"]
 
 
 def settle(job: JobContext, *, accept: Sequence[Lost] = ()) -> dict[str, Any]:
@@ -22,13 +25,14 @@ def settle(job: JobContext, *, accept: Sequence[Lost] = ()) -> dict[str, Any]:
     What is accepted is written down in the witness. ``witness``: the ledger's releases are witnessed anew. ``spends``:
     what the witness saw drawn is charged to the ledger, its nights are left out for good, and nobody has anything
     saved. ``key``: there is a new listener key; what is stored under the other one is removed, as nobody could
-    withdraw or erase it any more, and all listeners have to allow everything anew. ``consents``: the consent log that
-    is there is that of this workspace from now on.
+    withdraw or erase it any more, and all listeners have to allow everything anew. ``store``: what is sealed under a
+    store key that is lost is removed, and all listeners have nothing saved. ``consents``: the consent log that is there
+    is that of this workspace from now on.
 
     Parameters
     ----------
     job : JobContext
-    accept : sequence of {"witness", "spends", "key", "consents"}
+    accept : sequence of {"witness", "spends", "key", "store", "consents"}
 
     Returns
     -------
@@ -98,15 +102,40 @@ def _without_release(job: JobContext, spends: Sequence[Spend]) -> list[date]:
 
 def _accept_key(job: JobContext) -> dict[str, Any]:
     workspace = job.workspace
-    for folder in ("contributions", "evaluations", "tastes"):
-        if (workspace.private / folder).exists():
-            remove_folder(workspace.private / folder)
-    key = fingerprint(workspace.listener_key() if workspace.has_listener_key else workspace.new_listener_key())
+    begin_anew(job, workspace.listener_key() if workspace.has_listener_key else workspace.new_listener_key())
+    return {}
+
+
+def begin_anew(job: JobContext, listener_key: bytes) -> None:
+    """Go on with another listener key: what is stored under the one before is removed, and its keys are destroyed."""
+    _remove_sealed(job)
+    _sealed(job).expire(date.max)
+    key = fingerprint(listener_key)
     job.witness.record(KEY, key, at=job.now)
-    log = open_log(workspace, settings=job.settings)
+    log = open_log(job.workspace, settings=job.settings)
     if log.claimed_by():
         log.claim(key)
+
+
+def _accept_store(job: JobContext) -> dict[str, Any]:
+    files = _sealed(job)
+    with suppress(InputError, SettingsError):  # and not a vault that is away for a while
+        files.check()
+    _remove_sealed(job)
+    files.keys_file.unlink(missing_ok=True)
+    if is_in_workspace(job.settings.store):
+        files.default_key.unlink(missing_ok=True)
     return {}
+
+
+def _sealed(job: JobContext) -> SealedFiles:
+    return SealedFiles(job.workspace.private, job.settings.store)
+
+
+def _remove_sealed(job: JobContext) -> None:
+    for folder in FOLDERS:
+        if (job.workspace.private / folder).exists():
+            remove_folder(job.workspace.private / folder)
 
 
 def _accept_consents(job: JobContext) -> dict[str, Any]:
@@ -118,6 +147,7 @@ _CHECKS: Mapping[Lost, Callable[[JobContext], object]] = {
     "witness": lambda job: check_witness(job.ledger, job.witness, at=job.now),
     "spends": _check_spends,
     "key": lambda job: check_key(job.witness, job.workspace.listener_key(), at=job.now),
+    "store": lambda job: _sealed(job).check(),
     "consents": lambda job: job.consents,
 }
 
@@ -125,5 +155,6 @@ _ACCEPTED: Mapping[Lost, Callable[[JobContext], dict[str, Any]]] = {
     "witness": _accept_witness,
     "spends": _accept_spends,
     "key": _accept_key,
+    "store": _accept_store,
     "consents": _accept_consents,
 }

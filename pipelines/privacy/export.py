@@ -14,6 +14,7 @@ from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from recsys.cells.store import Store
+    from recsys.sealed_files import SealedFiles
 
 
 def records_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
@@ -25,10 +26,11 @@ def records_in(workspace: Workspace, *, settings: Settings) -> ListenerRecords:
     def records(listener: str) -> Iterator[Record]:
         from recsys.cells.store import Store
 
+        store = Store(workspace.private, settings.store)
         return chain(
-            _records(Store(workspace.private, settings.store), listener),
-            _affinities(workspace, listener),
-            _evaluations(workspace, listener),
+            _records(store, listener),
+            _affinities(store.sealed, listener),
+            _evaluations(store.sealed, listener),
         )
 
     return records
@@ -42,12 +44,12 @@ def _records(store: "Store", listener: str) -> Iterator[Record]:
         raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
 
 
-def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
+def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
     """Yield the tracks that are held to be close to the listener, the closest first."""
     from recsys.artifacts.affinities import open_affinities
 
     try:
-        affinities = open_affinities(workspace)
+        affinities = open_affinities(files)
     except NotReadyError:  # there are none, or none that the endpoint would use
         return
     for track, closeness, played in affinities.told(listener):
@@ -55,12 +57,12 @@ def _affinities(workspace: Workspace, listener: str) -> Iterator[Record]:
         yield Record("taste", night, None, track, None, stored_for, closeness=closeness, played=played)
 
 
-def _evaluations(workspace: Workspace, listener: str) -> Iterator[Record]:
+def _evaluations(files: "SealedFiles", listener: str) -> Iterator[Record]:
     """Yield how well each model ranked for the listener in the runs that are kept."""
     from recsys.cells import evaluations
 
     try:
-        for night, rows in evaluations.rows_of(workspace, listener):
+        for night, rows in evaluations.rows_of(files, listener):
             yield from (_evaluation(night, row) for row in rows.iter_rows(named=True))
     except OSError as error:
         raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None

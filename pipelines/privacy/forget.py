@@ -37,12 +37,12 @@ def forget(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
     receipt = log.erasures.ask(listener_of(user_id, key=workspace.listener_key()), at=now)
     with workspace.locked():
         log.erasures.again()
-        finish_erasures(log, store=Store(workspace.private, settings.store), workspace=workspace)
+        finish_erasures(log, store=Store(workspace.private, settings.store))
     return {"receipt": receipt, "state": "done", "mark_kept_days": settings.erasures.kept_days}
 
 
 @contextmanager
-def forgetting(log: ConsentLog, *, store: Store, workspace: Workspace) -> Iterator[Callable[[], int]]:
+def forgetting(log: ConsentLog, *, store: Store) -> Iterator[Callable[[], int]]:
     """Yield what carries out the erasures that were asked for; those that are left are carried out when the block ends.
 
     However it ends: input that does not fit must not keep anybody from being forgotten. Whom a restored log holds again
@@ -54,7 +54,7 @@ def forgetting(log: ConsentLog, *, store: Store, workspace: Workspace) -> Iterat
 
     def forget_all() -> int:
         try:
-            return finish_erasures(log, store=store, workspace=workspace)
+            return finish_erasures(log, store=store)
         except NotReadyError as error:  # nothing of them is used any more; the next night tries again
             progress.warning("erasures are not finished", reason=error.message)
             return 0
@@ -65,13 +65,13 @@ def forgetting(log: ConsentLog, *, store: Store, workspace: Workspace) -> Iterat
         forget_all()
 
 
-def finish_erasures(log: ConsentLog, *, store: Store, workspace: Workspace) -> int:
+def finish_erasures(log: ConsentLog, *, store: Store) -> int:
     """Carry out the erasures that were asked for; return how many there were. The workspace's lock must be held."""
     erasures = log.erasures
     pending = erasures.pending()
     listeners = [listener for _, listener in pending if listener is not None]
-    affinities.erase(workspace, listeners)
-    evaluations.erase(workspace, listeners)
+    affinities.erase(store.sealed, listeners)
+    evaluations.erase(store.sealed, listeners)
     for receipt, listener in pending:
         if listener is not None:
             store.erase(listener)

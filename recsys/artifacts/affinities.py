@@ -1,18 +1,20 @@
-"""The private file of affinities, behind personal lists: the endpoint reads a listener's row in microseconds.
+"""The private files of affinities, behind personal lists: the endpoint reads a listener's row in microseconds.
 
 ``private/tastes/ID/`` (folders 0700, files 0600) holds, for n listeners and the k tracks closest to each,
 ``listeners.npy`` (n keyed hashes of 16 bytes, sorted), ``columns.npy`` (n, k) positions in ``tracks.json``, sorted in
 each row, ``closeness.npy`` (n, k) and ``played.npy`` (n, k); and a manifest with sizes, digests and the two orders. A
 row is 16 + 7 k bytes: 100,000 listeners times 300 tracks are 212 MB. ``private/tastes/current`` names the one to read.
+All but the manifest is sealed (:mod:`recsys.sealed_files`): the endpoint opens it once, in memory, and then reads rows.
 No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray
-from recsys.errors import InputError, NotReadyError
-from recsys.workspace import Workspace, read_manifest, replace_file, staged, sweep, write_manifest
+from recsys.errors import InputError, NotReadyError, SettingsError
+from recsys.sealed_files import SealedFiles
+from recsys.workspace import read_manifest, replace_file, staged, sweep, write_manifest
 
 EVIDENCE = (*CHARTS, "close", "new")
 """What speaks for a candidate of a list; an order weighs each of them."""
@@ -32,7 +35,7 @@ NO_TRACK = np.iinfo(np.int32).max  # fills rows of fewer than k tracks; sorted, 
 
 BoolArray = NDArray[np.bool_]
 
-_FORMAT = "1"
+_FORMAT = "2"  # 1: the same, not sealed
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ BLANK = Row(np.full(1, NO_TRACK, dtype=np.int32), np.zeros(1, dtype=np.float16),
 
 @dataclass(frozen=True, eq=False)
 class Affinities:
-    """What is close to n listeners, in memory or mapped from the file; immutable.
+    """What is close to n listeners; immutable.
 
     Parameters
     ----------
@@ -172,89 +175,97 @@ def nobody() -> Affinities:
     )
 
 
-def pointer_of(workspace: Workspace) -> Path:
+def pointer_of(files: SealedFiles) -> Path:
     """Return the file that names the affinities to read; it is replaced with every change."""
-    return _root(workspace) / "current"
+    return _root(files) / "current"
 
 
-def write(workspace: Workspace, affinities: Affinities) -> None:
+def write(files: SealedFiles, affinities: Affinities) -> None:
     """Write the affinities whole or not at all, point to them, and take those before off the disk.
 
     The workspace's lock must be held. The same affinities have the same name, and change nothing.
     """
-    root = _root(workspace)
+    root = _root(files)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(root)
     folder = root / f"{affinities.night or 'none'}-{_digest(affinities)}"
-    if not _is_whole(folder):
+    if not _is_whole(files, folder):
         with staged(folder) as stage:
             stage.chmod(0o700)
-            _write(stage, affinities)
-    replace_file(pointer_of(workspace), folder.name.encode(), mode=0o600)
+            _write(stage, affinities, sealed=lambda content, name: files.sealed(content, folder / name))
+    replace_file(pointer_of(files), folder.name.encode(), mode=0o600)
     for other in root.iterdir():
         if other.is_dir() and other != folder:
             shutil.rmtree(other)
 
 
-def erase(workspace: Workspace, listeners: Collection[str]) -> None:
+def erase(files: SealedFiles, listeners: Collection[str]) -> None:
     """Take the rows of some listeners off the disk; what cannot be read is taken off as a whole.
 
     The workspace's lock must be held. The rows of others stay as the last night computed them: the next one computes
     them anew, without what is erased.
     """
-    if not _root(workspace).exists() or not listeners:
+    if not _root(files).exists() or not listeners:
         return
+    files.check()  # a store key that is away for a while damages nothing
     try:
-        affinities = open_affinities(workspace)
+        affinities = open_affinities(files)
     except NotReadyError:
-        shutil.rmtree(_root(workspace))
+        shutil.rmtree(_root(files))
         return
-    write(workspace, affinities.without(listeners))
+    write(files, affinities.without(listeners))
 
 
-def open_affinities(workspace: Workspace) -> Affinities:
-    """Verify and map the affinities that the workspace points to.
+def open_affinities(files: SealedFiles) -> Affinities:
+    """Verify and open the affinities that are pointed to.
 
     Raises
     ------
     NotReadyError
-        If there are none, or they are not whole or of another format.
+        If there are none, they are not whole or of another format, or the store key is not the right one.
     """
     try:
-        name = pointer_of(workspace).read_text(encoding="utf-8", errors="replace").strip()
+        name = pointer_of(files).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         raise NotReadyError("no affinities have been written yet", hint="Run `hearabouts nightly` first.") from None
     if not re.fullmatch(r"\w[\w-]*", name):
         raise NotReadyError("the affinities' pointer names nothing", hint=_AGAIN)
     try:
-        return _read(_root(workspace) / name)
+        return _read(files, _root(files) / name)
+    except SettingsError as error:
+        raise NotReadyError(f"the affinities cannot be opened: {error.message}", hint=error.hint) from None
     except (InputError, OSError, LookupError, TypeError, ValueError) as error:
         raise NotReadyError(f"the affinities are not whole ({type(error).__name__})", hint=_AGAIN) from None
 
 
-def _root(workspace: Workspace) -> Path:
-    return workspace.private / "tastes"
+def _root(files: SealedFiles) -> Path:
+    return files.private / "tastes"
 
 
-def _write(folder: Path, affinities: Affinities) -> None:
-    for name in _ARRAYS:
-        with _private(folder / f"{name}.npy") as file:
-            np.save(file, getattr(affinities, name))
-    with _private(folder / "tracks.json") as file:
-        file.write(json.dumps(affinities.tracks).encode())
+def _write(folder: Path, affinities: Affinities, *, sealed: Callable[[bytes, str], bytes]) -> None:
+    contents = {f"{name}.npy": _saved(getattr(affinities, name)) for name in _ARRAYS}
+    for name, content in {**contents, "tracks.json": json.dumps(affinities.tracks).encode()}.items():
+        with _private(folder / name) as file:
+            file.write(sealed(content, name))
     orders = {"cold": affinities.orders.cold, "personal": affinities.orders.personal}
     write_manifest(folder, {"format": _FORMAT, "night": affinities.night, "evidence": EVIDENCE, "orders": orders})
     (folder / "manifest.json").chmod(0o600)
 
 
-def _read(folder: Path) -> Affinities:
+def _saved(array: NDArray[Any]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
+def _read(files: SealedFiles, folder: Path) -> Affinities:
     manifest = read_manifest(folder)
     if (manifest["format"], tuple(manifest["evidence"])) != (_FORMAT, EVIDENCE):
         raise ValueError
-    arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode=_MODE) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: np.load(io.BytesIO(files.read(folder / f"{name}.npy"))) for name in _ARRAYS}
     orders = Orders(*(tuple(map(float, manifest["orders"][name])) for name in ("cold", "personal")))
-    tracks = tuple(json.loads((folder / "tracks.json").read_text(encoding="utf-8")))
-    return Affinities(manifest["night"], tracks, orders, **{name: np.asarray(array) for name, array in arrays.items()})
+    tracks = tuple(json.loads(files.read(folder / "tracks.json")))
+    return Affinities(manifest["night"], tracks, orders, **arrays)
 
 
 def _private(path: Path) -> Any:
@@ -271,14 +282,13 @@ def _digest(affinities: Affinities) -> str:
     return content.hexdigest()[:16]
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(files: SealedFiles, folder: Path) -> bool:
     try:
-        _read(folder)
+        _read(files, folder)
     except (InputError, OSError, LookupError, TypeError, ValueError):
         return False
     return True
 
 
 _ARRAYS = ("listeners", "columns", "closeness", "played")
-_MODE: Any = "r"
 _AGAIN = "The next night writes them anew."

@@ -9,11 +9,15 @@ earned and not spent after that night. It is on disk with the night's contributi
 from the balances after the last one that was released, whatever else was begun since; where these are gone, nobody is
 known. Only the last two are kept, and of listeners who were not there for as long as nights are kept, none but debts:
 being forgotten never lets anybody add more who owes nothing.
+
+All of these files are sealed (:mod:`recsys.sealed_files`), and what a night streams to its stage is under a key that is
+never written anywhere.
 """
 
 import io
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -31,8 +35,9 @@ from recsys.cells.earnings import BALANCES
 from recsys.cells.takeover import COUNTED
 from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
+from recsys.sealed_files import SealedFiles
 from recsys.settings import StoreSettings
-from recsys.workspace import fsync, replace_file, staged, sweep
+from recsys.workspace import KEY_BYTES, fsync, replace_file, staged, sweep
 
 Buckets = tuple[int, ...]
 
@@ -55,7 +60,7 @@ class Store:
     root : Path
         ``workspace/private``.
     settings : StoreSettings
-        How many nights are kept, in how many buckets.
+        How many nights are kept, in how many buckets, and where the store key is.
 
     Raises
     ------
@@ -66,15 +71,18 @@ class Store:
     def __init__(self, root: Path, settings: StoreSettings) -> None:
         self._root = root / "contributions"
         self._settings = settings
+        self.sealed = SealedFiles(root, settings)
         self._check_buckets()
 
     def check(self) -> None:
-        """Look at every file before anything is spent: at its end, which one that was cut off lacks, and its columns.
+        """Look at every file before anything is spent: whether it opens, and its columns.
 
         Raises
         ------
         InputError
             If one cannot be read, or is of another release; the message names it.
+        SettingsError
+            If the store key is missing or another.
         """
         for path in self.files():
             self.check_file(path)
@@ -85,9 +93,8 @@ class Store:
             yield from self._files(night)
             yield from self._balances_after(night)
 
-    @staticmethod
-    def check_file(path: Path) -> None:
-        """Refuse a file that was cut off, or has other columns than this release writes.
+    def check_file(self, path: Path) -> None:
+        """Refuse a file that was cut off or changed, or has other columns than this release writes.
 
         Raises
         ------
@@ -96,7 +103,7 @@ class Store:
         """
         columns = list(BALANCES) if path.parent.name == _BALANCES else Contributions.column_names()
         try:
-            found = pq.read_schema(path).names
+            found = pq.read_schema(pa.BufferReader(self.sealed.read(path))).names
         except (pa.ArrowInvalid, OSError) as error:
             raise not_ready(error, str(path)) or InputError(f"{path} is cut off or damaged", hint=_RESTORE) from None
         if found != columns:
@@ -125,6 +132,7 @@ class Store:
         self._prepare()
         sweep(self._root)
         bucket = {"bucket": self._bucket_of(pl.col("listener"))}
+        key = secrets.token_bytes(KEY_BYTES)  # in memory alone: nobody ever reads the stage of a night that was cut off
         with _stage(self._root) as stage:
             try:
                 at_border(coarse, CoarseListens).sink_parquet(
@@ -133,13 +141,14 @@ class Store:
                     maintain_order=False,
                     mkdir=True,
                     engine="streaming",
+                    encryption=pl.ParquetEncryptionProperties(footer_key=key),
                 )
             except READ_FAILURES as error:  # whose words may quote a value
                 raise not_ready(error, "the input, or the stage of the workspace,") or InputError(
                     "the night's listens cannot be read to their end",
                     hint="Check the input files: one of them is cut off or damaged.",
                 ) from None
-            yield _batches(stage)
+            yield _batches(stage, key=key)
 
     def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]], *, after: date | None = None) -> None:
         """Write a night's contributions and the balances after it, all or nothing; an existing night is replaced.
@@ -160,24 +169,29 @@ class Store:
             for buckets, bounded in frames:
                 came.update(buckets)
                 for folder, rows in (
-                    (stage, at_border(bounded.contributions, Contributions)),
-                    (stage / _BALANCES, self._kept(bounded.balances, night)),
+                    (".", at_border(bounded.contributions, Contributions)),
+                    (_BALANCES, self._kept(bounded.balances, night)),
                 ):
                     for bucket, some in self._split(rows):
-                        _create(folder / _name(bucket), some)
+                        self._create(stage, night, f"{folder}/{_name(bucket)}", some)
             for path in self._balances_after(after):
                 if _bucket(path) not in came:
-                    _create(stage / _BALANCES / path.name, self._kept(pl.read_parquet(path), night))
+                    self._create(stage, night, f"{_BALANCES}/{path.name}", self._kept(self._rows(path), night))
 
     def scan(self, nights: Iterable[date] | None = None) -> pl.LazyFrame:
-        """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy."""
+        """Return the contributions of some nights, or of all that are kept: schema Contributions, lazy.
+
+        The files are opened here, and kept in memory as they are on the disk, a small part of what is in them.
+        """
         if (self._root.parent / COUNTED).exists():
             raise NotReadyError(
                 "the private store is from before weights were earned",
                 hint="Run `hearabouts nightly` first: it takes the store over.",
             )
         wanted = self.nights() if nights is None else tuple(nights)
-        return _scan(path for night in wanted for path in self._files(night))
+        files = [self.sealed.read(path) for night in wanted for path in self._files(night)]
+        stored = pl.scan_parquet(files, hive_partitioning=False) if files else pl.LazyFrame(schema=_SCHEMA)
+        return at_border(stored, Contributions)
 
     def nights(self) -> tuple[date, ...]:
         """Return the nights that are in the store, in order."""
@@ -200,7 +214,7 @@ class Store:
             Schema :data:`recsys.cells.earnings.BALANCES`.
         """
         wanted = [path for path in self._balances_after(after) if _bucket(path) in buckets]
-        return pl.concat([pl.DataFrame(schema=BALANCES), *(pl.read_parquet(path) for path in wanted)])
+        return pl.concat([pl.DataFrame(schema=BALANCES), *map(self._rows, wanted)])
 
     def expire(self, night: date) -> int:
         """Delete what is no longer kept once ``night`` is the last; return how many nights that were.
@@ -224,7 +238,7 @@ class Store:
         """
         for path in self._files_of(listener):
             try:
-                yield pl.read_parquet(path, hive_partitioning=False).filter(pl.col("listener") == listener)
+                yield self._rows(path).filter(pl.col("listener") == listener)
             except FileNotFoundError:
                 continue
 
@@ -236,7 +250,36 @@ class Store:
         files = [*self._files_of(listener), before]
         for path in files:
             sweep(path.parent)  # what an erasure that was cut off left there
-        return sum(_erase(path, listener) for path in files)
+        return sum(self._erase(path, listener) for path in files)
+
+    def _rows(self, path: Path) -> pl.DataFrame:
+        return pl.read_parquet(self.sealed.read(path), hive_partitioning=False)
+
+    def _create(self, stage: Path, night: date, name: str, rows: pl.DataFrame) -> None:
+        """Write a file of a night's stage, sealed for where it will be; one without rows is not written."""
+        if not rows.is_empty():
+            content = self.sealed.sealed(_bytes(rows), self._folder(night) / name)
+            with os.fdopen(os.open(stage / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+
+    def _replace(self, path: Path, rows: pl.DataFrame) -> None:
+        """Write a bucket's file anew, durably; one without rows is removed."""
+        if rows.is_empty():
+            path.unlink(missing_ok=True)
+            fsync(path.parent)
+        else:
+            content = _bytes(rows) if path.parent.name == COUNTED else self.sealed.sealed(_bytes(rows), path)
+            replace_file(path, content, mode=0o600)
+
+    def _erase(self, path: Path, listener: str) -> int:
+        """Replace a bucket's file by one without the listener, in its rows as in its statistics."""
+        if not path.exists():
+            return 0
+        rows = self._rows(path)
+        kept = rows.filter(pl.col("listener") != listener)
+        if len(kept) < len(rows):
+            self._replace(path, kept)
+        return len(rows) - len(kept)
 
     def _files_of(self, listener: str) -> list[Path]:
         """Return every file that may hold a listener: the same for an export as for an erasure."""
@@ -312,26 +355,27 @@ def _stage(root: Path) -> Iterator[Path]:
         shutil.rmtree(stage)
 
 
-def _batches(stage: Path) -> Iterator[tuple[Buckets, pl.LazyFrame]]:
+def _batches(stage: Path, *, key: bytes) -> Iterator[tuple[Buckets, pl.LazyFrame]]:
     """Yield whole buckets, as many small ones together as fit a batch."""
     sizes = {int(folder.name.removeprefix("bucket=")): _size(folder) for folder in stage.iterdir()}
     batch: list[int] = []
     for bucket in sorted(sizes):
         if batch and sum(sizes[b] for b in (*batch, bucket)) > _BATCH_BYTES:
-            yield tuple(batch), _staged_rows(stage, batch)
+            yield tuple(batch), _staged_rows(stage, batch, key=key)
             batch = []
         batch.append(bucket)
     if batch:
-        yield tuple(batch), _staged_rows(stage, batch)
+        yield tuple(batch), _staged_rows(stage, batch, key=key)
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def _staged_rows(stage: Path, buckets: Iterable[int]) -> pl.LazyFrame:
+def _staged_rows(stage: Path, buckets: Iterable[int], *, key: bytes) -> pl.LazyFrame:
     files = [path for bucket in buckets for path in sorted((stage / f"bucket={bucket}").iterdir())]
-    return pl.scan_parquet(files, hive_partitioning=False, glob=False)
+    decryption = pl.ParquetDecryptionProperties(footer_key=key)
+    return pl.scan_parquet(files, hive_partitioning=False, glob=False, decryption=decryption)
 
 
 def _name(bucket: int) -> str:
@@ -342,41 +386,8 @@ def _bucket(path: Path) -> int:
     return int(path.stem.removeprefix("bucket="))
 
 
-def _scan(files: Iterable[Path]) -> pl.LazyFrame:
-    found = list(files)
-    stored = pl.scan_parquet(found, hive_partitioning=False, glob=False) if found else pl.LazyFrame(schema=_SCHEMA)
-    return at_border(stored, Contributions)
-
-
 def _bytes(rows: pl.DataFrame) -> bytes:
     """Return a file's content, the same for the same rows in whatever order threads delivered them."""
     content = io.BytesIO()
     rows.sort("listener", "track_id" if "track_id" in rows.columns else "night").write_parquet(content)
     return content.getvalue()
-
-
-def _create(path: Path, rows: pl.DataFrame) -> None:
-    """Write a file of a stage; one without rows is not written."""
-    if not rows.is_empty():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(_bytes(rows))
-
-
-def _replace(path: Path, rows: pl.DataFrame) -> None:
-    """Write a bucket's file anew, durably; one without rows is removed."""
-    if rows.is_empty():
-        path.unlink(missing_ok=True)
-        fsync(path.parent)
-    else:
-        replace_file(path, _bytes(rows), mode=0o600)
-
-
-def _erase(path: Path, listener: str) -> int:
-    """Replace a bucket's file by one without the listener, in its rows as in its statistics."""
-    if not path.exists():
-        return 0
-    rows = pl.read_parquet(path, hive_partitioning=False)
-    kept = rows.filter(pl.col("listener") != listener)
-    if len(kept) < len(rows):
-        _replace(path, kept)
-    return len(rows) - len(kept)

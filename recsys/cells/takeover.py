@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from recsys.cells.earnings import BALANCES, Bucket, buckets
 from recsys.schemas import Contributions
+from recsys.sealed_files import SealedFiles
 from recsys.settings import PrivacySettings
 from recsys.weights import FULL, SQUARE
 from recsys.workspace import replace_file
@@ -28,33 +29,34 @@ _DAY = timedelta(days=1)
 _NOBODY = np.zeros(0, dtype=np.uint32)
 
 
-def take_over(private: Path, *, released: date | None, settings: PrivacySettings, spent: float) -> bool:
+def take_over(files: SealedFiles, *, released: date | None, settings: PrivacySettings, spent: float) -> bool:
     """Turn a store of before into one of now; return whether there was one. After a crash it is done again.
 
     Parameters
     ----------
-    private : Path
-        Of the workspace.
+    files : SealedFiles
+        Of the private store.
     released : date or None
         The last night that was released: what was counted later was not, and is run again.
     settings : PrivacySettings
     spent : float
         The largest squared length that a listener added to any of its nights, by the ledger.
     """
-    before = private / COUNTED
+    private, before = files.private, files.private / COUNTED
     if not before.exists():
         return False
     nights = sorted((private / "contributions").glob("date=*"))
     for path in (file for night in nights for file in night.glob("bucket=*.parquet")):
-        if COUNTED in pl.read_parquet_schema(path):
-            _rewrite(path, _weighed(pl.read_parquet(path, hive_partitioning=False)))
+        rows = pl.read_parquet(files.read(path), hive_partitioning=False)
+        if COUNTED in rows.columns:
+            _rewrite(path, _weighed(rows), files=files)
     for path in sorted(before.glob("bucket=*.parquet")):
         if released is None:
             break
         counted = pl.read_parquet(path).filter(pl.col("night") <= released)
         folder = private / "contributions" / f"date={released}" / "balances"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _rewrite(folder / path.name, owed(counted, last=released, settings=settings, spent=spent))
+        _rewrite(folder / path.name, owed(counted, last=released, settings=settings, spent=spent), files=files)
     gone = before.rename(private / f".{COUNTED}.staged")
     shutil.rmtree(gone)
     return True
@@ -104,7 +106,7 @@ def _weighed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(weight=weight).select(Contributions.column_names())
 
 
-def _rewrite(path: Path, rows: pl.DataFrame) -> None:
+def _rewrite(path: Path, rows: pl.DataFrame, *, files: SealedFiles) -> None:
     content = io.BytesIO()
     rows.write_parquet(content)
-    replace_file(path, content.getvalue(), mode=0o600)
+    replace_file(path, files.sealed(content.getvalue(), path), mode=0o600)

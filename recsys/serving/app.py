@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.artifacts.public_files import rendering
 from recsys.consents.log import consent_log
+from recsys.sealed_files import SealedFiles
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.trending import NewestSources
@@ -99,7 +100,7 @@ def _endpoint(
         settings=settings,
         clock=clock,
         current=Current(workspace, log=log, found=metrics.found),
-        sources=NewestSources(workspace, log=log),
+        sources=NewestSources(SealedFiles(workspace.private, settings.store), log=log),
         consents=consent_log(workspace, settings=settings),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,

@@ -28,6 +28,7 @@ from support.night import (
     write_consents,
     write_listens,
 )
+from support.sealing import content_of, rows_of
 
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext, Sources
@@ -64,7 +65,7 @@ class Ran:
     def private(self) -> pl.DataFrame:
         """The rows of all runs that are kept."""
         files = sorted((self.job.workspace.private / "evaluations").rglob("*.parquet"))
-        return pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in files])
+        return pl.concat([rows_of(file) for file in files])
 
     def again(self, *, days: int = 1) -> JobContext:
         """The next run: everything is opened anew."""
@@ -138,7 +139,7 @@ def holders(folder: Path, *listeners: str) -> list[str]:
 
 
 def unpacked(file: Path) -> bytes:
-    content = file.read_bytes()
+    content = content_of(file)
     return content + (pl.read_parquet(content).write_csv().encode() if content.startswith(b"PAR1") else b"")
 
 
@@ -251,7 +252,7 @@ def test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps(
     done = evaluate.run_evaluate(job, config=Config(), second_seed=False)
     run = Registry(ran.mlruns).find(done.summary["mlflow_run"])
     [file] = (job.workspace.private / "evaluations").rglob(f"{run.record}.parquet")
-    assert pl.read_parquet(file)["listener"].n_unique() == len(HOMES) - 1
+    assert rows_of(file)["listener"].n_unique() == len(HOMES) - 1
     assert holders(job.workspace.root, ran.listeners[ANA]) == []
 
 

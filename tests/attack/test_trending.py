@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from support.edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, listed, publish, remember, told
+from support.sealing import content_of
 
 from recsys.artifacts import affinities
 from recsys.artifacts.affinities import open_affinities, pointer_of
@@ -221,8 +222,9 @@ def test_no_row_is_in_a_log_a_snapshot_or_another_answer(
     texts = [ask(client, who, workspace, settings).text for who in ("ana", "ben")]
     texts += [client.get("/v1/regions/world/charts/popular").text, client.get("/openapi.json").text]
     listener = listener_of("ana", key=workspace.listener_key())
-    written = {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
+    written = {path: content_of(path) for path in workspace.root.rglob("*") if path.is_file()}
     holding = {path for path, content in written.items() if bytes.fromhex(listener) in content}
     assert {path.relative_to(workspace.private).parts[0] for path in holding} == {"tastes"}
+    assert not any(bytes.fromhex(listener) in path.read_bytes() for path in written)  # there it is sealed
     for secret in ("canary", listener):
         assert secret not in "".join(texts) + "".join(capsys.readouterr())

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 from support.commands import Run
 from support.night import deployed, night_of, plays, small_settings, write_listens, write_world
+from support.sealing import rows_of, write_rows
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.doctor import Finding, examine, summary
@@ -83,7 +83,7 @@ def old_bucket_cut_off(place: Place) -> None:
 
 
 def bucket_of_an_older_schema(place: Place) -> None:
-    pl.read_parquet(bucket(place)).drop("partner_part").write_parquet(bucket(place))
+    write_rows(bucket(place), rows_of(bucket(place)).drop("partner_part"))
 
 
 def balances_cut_off(place: Place) -> None:
@@ -96,6 +96,22 @@ def empty_record_of_a_night(place: Place) -> None:
 
 def junk_for_the_store_s_settings(place: Place) -> None:
     (place.root / "workspace/private/contributions/store.json").write_text("{")
+
+
+def bucket_in_the_place_of_another(place: Place) -> None:
+    bucket(place).write_bytes(bucket(place, night=1).read_bytes())
+
+
+def another_store_key(place: Place) -> None:
+    (place.root / "workspace/store.key").write_bytes(bytes(32))
+
+
+def store_key_gone(place: Place) -> None:
+    (place.root / "workspace/store.key").unlink()
+
+
+def keys_of_the_days_gone(place: Place) -> None:
+    (place.root / "workspace/private/keys.json").unlink()
 
 
 def consents_of_version_99(place: Place) -> None:
@@ -144,6 +160,10 @@ def key_for_everybody(place: Place) -> None:
     (place.root / "workspace/listener.key").chmod(0o644)
 
 
+def keys_for_everybody(place: Place) -> None:
+    (place.root / "workspace/private/keys.json").chmod(0o640)
+
+
 def key_gone(place: Place) -> None:
     (place.root / "workspace/listener.key").unlink()
 
@@ -167,6 +187,10 @@ STOPS: list[tuple[Plant, str, int]] = [  # a night before anything is spent, wit
     (old_bucket_cut_off, "private store", 65),
     (bucket_of_an_older_schema, "private store", 65),
     (balances_cut_off, "private store", 65),
+    (bucket_in_the_place_of_another, "private store", 65),
+    (another_store_key, "private store", 78),
+    (store_key_gone, "private store", 78),
+    (keys_of_the_days_gone, "private store", 65),
     (empty_record_of_a_night, "private store", 65),
     (junk_for_the_store_s_settings, "private store", 65),
     (consents_of_version_99, "consent log", 65),
@@ -185,6 +209,7 @@ TELLS: list[tuple[Plant, str, int]] = [
     (short_key, "keys", 65),
     (key_gone, "keys", 65),
     (key_for_everybody, "modes", 65),
+    (keys_for_everybody, "modes", 65),
     (junk_for_mlflow, "MLflow", 75),
 ]
 

@@ -23,6 +23,7 @@ from support.night import (
     write_listens,
     write_world,
 )
+from support.sealing import content_of
 
 from pipelines.base import job_context as module
 from pipelines.night.nightly import run_nightly
@@ -65,9 +66,9 @@ def again(job: module.JobContext, *, days: int = 1) -> module.JobContext:
 
 
 def private_bytes(workspace: Workspace) -> dict[str, bytes]:
-    """Every private file but the nights' tallies, which say how many rows the input had."""
+    """What every private file holds but the keys, and the nights' tallies, which say how many rows the input had."""
     files = [path for path in workspace.private.rglob("*") if path.is_file() and path.parent.name != "nights"]
-    return {str(path.relative_to(workspace.private)): path.read_bytes() for path in files}
+    return {str(path.relative_to(workspace.private)): content_of(path) for path in files if path.name != "keys.json"}
 
 
 def models_aside(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -79,7 +80,7 @@ def holders(folder: Path, *needles: str) -> list[str]:
     """The files below a folder whose bytes hold any of some texts, or what their hex digits stand for."""
     wanted = [needle.encode() for needle in needles] + [bytes.fromhex(n) for n in needles if len(n) == 32]
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return [str(path) for path in files if any(needle in path.read_bytes() for needle in wanted)]
+    return [str(path) for path in files if any(needle in content_of(path) for needle in wanted)]
 
 
 def client_of(job: module.JobContext) -> Client:
@@ -126,7 +127,8 @@ def test_from_the_request_to_the_night_that_finishes_it(tmp_path: Path, quick: S
     assert client.get(receipt).json()["state"] == "done"
     assert models_aside(private_bytes(with_ana.workspace)) == models_aside(private_bytes(without.workspace))
     assert (
-        open_affinities(with_ana.workspace).listeners.tolist() == open_affinities(without.workspace).listeners.tolist()
+        open_affinities(with_ana.store.sealed).listeners.tolist()
+        == open_affinities(without.store.sealed).listeners.tolist()
     )
     assert holders(with_ana.workspace.root, listener, ANA) == []
     assert len(ask(client, "GET", "/v1/me/data", with_ana).text.splitlines()) == 2

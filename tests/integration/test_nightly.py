@@ -23,6 +23,7 @@ from support.night import (
     write_listens,
     write_world,
 )
+from support.sealing import rows_of
 
 from pipelines.night.nightly import run_nightly
 from recsys import workspace as workspace_
@@ -228,7 +229,7 @@ def test_listeners_without_consent_are_in_no_private_file(nightly: Run, tmp_path
     write_consents(tmp_path / "consents.csv", USERS[:10])
     nightly()
     files = tmp_path.glob("workspace/private/contributions/**/*.parquet")
-    kept = {who for file in files for who in pl.read_parquet(file)["listener"]}
+    kept = {who for file in files for who in rows_of(file)["listener"]}
     assert len(kept) == 10
 
 

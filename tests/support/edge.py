@@ -11,6 +11,7 @@ import h3
 import httpx
 import numpy as np
 from fastapi import FastAPI
+from support.sealing import sealed_in
 
 from pipelines.night.public_files import write_public
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
@@ -118,7 +119,7 @@ def remember(
     heard = np.isin(columns, [tracks.index(track) for track in played if track in tracks])
     listeners = np.array([listener for listener, _ in rows], dtype="S16")
     affinities = Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
-    write(workspace, affinities)
+    write(sealed_in(workspace.private), affinities)
     return affinities
 
 

@@ -677,8 +677,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "private files are for everybody on the machine",
         STORE,
-        "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
-        "os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        "os.open(stage / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.open(stage / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
         ("unit/test_store.py::test_everything_is_for_its_owner_alone",),
     ),
     # Consent
@@ -926,8 +926,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "what is close to an erased listener stays on the disk",
         "recsys/artifacts/affinities.py",
-        "write(workspace, affinities.without(listeners))",
-        "write(workspace, affinities)",
+        "write(files, affinities.without(listeners))",
+        "write(files, affinities)",
         ("unit/test_affinities.py::test_an_erased_row_is_gone_and_all_others_stay",),
     ),
     Mutation(
@@ -972,7 +972,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "what was measured of an erased listener stays on the disk",
         "pipelines/privacy/forget.py",
-        "    evaluations.erase(workspace, listeners)\n",
+        "    evaluations.erase(store.sealed, listeners)\n",
         "",
         ("unit/test_evaluations.py::test_a_forgotten_listener_is_in_the_rows_of_no_run",),
     ),
@@ -1007,8 +1007,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "everybody on the machine can read the figures of listeners",
         "recsys/cells/evaluations.py",
-        "replace_file(file, content.getvalue(), mode=0o600)",
-        "replace_file(file, content.getvalue())",
+        "replace_file(file, files.sealed(content.getvalue(), file), mode=0o600)",
+        "replace_file(file, files.sealed(content.getvalue(), file))",
         ("unit/test_evaluations.py::test_only_the_owner_can_read_them",),
     ),
     # The log

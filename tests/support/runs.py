@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from support.sealing import sealed_in
 
 from pipelines.experiments.paired_runs import Figures
 from pipelines.mlflow.handover import run_of
@@ -56,8 +57,8 @@ def log_run(
         if measured:
             listeners = figures(gains, parts)
             decide(folder, *range(len(gains)))
-            with evaluations.held(workspace_of(folder)):
-                evaluations.write(workspace_of(folder), listeners, run=run.id, night=LAST_NIGHT)
+            with evaluations.held(sealed_in(workspace_of(folder).private)):
+                evaluations.write(sealed_in(workspace_of(folder).private), listeners, run=run.id, night=LAST_NIGHT)
             run.table(_regions(listeners, facts or {}), "regions")
             run.metrics({"blend.ndcg_at_10": sum(gains) / len(gains), **(metrics or {})})
     return next(Registry(folder).runs())

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.edge import remember
+from support.sealing import content_of, sealed_in
 
 from recsys.artifacts import affinities as module
 from recsys.artifacts.affinities import BLANK, NO_TRACK, Row, erase, nobody, open_affinities, pointer_of, write
 from recsys.errors import NotReadyError
+from recsys.sealed_files import SealedFiles
 from recsys.workspace import Workspace, listener_of
 
 ANA, BEN, CLEO = ({"t1": 2.5, "t3": 0.5}, {"t2": 1.0}, {"t1": 0.0, "t2": 3.0, "t3": 1.5})
+
+
+def at_rest(workspace: Workspace) -> SealedFiles:
+    return sealed_in(workspace.private)
 
 
 def files(workspace: Workspace) -> list[Path]:
@@ -28,7 +34,7 @@ def who(user: str, workspace: Workspace) -> str:
 
 def test_everybody_finds_what_was_written(workspace: Workspace) -> None:
     remember(workspace, {"ana": ANA, "ben": BEN, "cleo": CLEO}, played=["t3"])
-    found = open_affinities(workspace)
+    found = open_affinities(at_rest(workspace))
     assert found.told(who("ana", workspace)) == [("t1", 2.5, False), ("t3", 0.5, True)]
     assert found.told(who("ben", workspace)) == [("t2", 1.0, False)]
     assert found.told(who("cleo", workspace)) == [("t2", 3.0, False), ("t3", 1.5, True), ("t1", 0.0, False)]
@@ -38,7 +44,7 @@ def test_everybody_finds_what_was_written(workspace: Workspace) -> None:
 
 def test_nobody_else_has_a_row(workspace: Workspace) -> None:
     remember(workspace, {"ana": ANA, "ben": BEN})
-    found = open_affinities(workspace)
+    found = open_affinities(at_rest(workspace))
     for listener in (who("dora", workspace), "0" * 32, "f" * 32, who("ana", workspace)[:-2] + "00"):
         assert found.row(listener) is BLANK
     assert nobody().row("0" * 32) is BLANK
@@ -49,10 +55,10 @@ def test_a_key_that_ends_in_zeros_is_found(workspace: Workspace) -> None:
     affinities = remember(workspace, {"ana": ANA, "ben": BEN})
     keys = ["aa" * 15 + "00", "aa" * 15 + "01"]
     affinities.listeners[:] = [bytes.fromhex(key) for key in keys]
-    write(workspace, affinities)
-    assert sorted(len(open_affinities(workspace).told(key)) for key in keys) == [1, 2]
-    assert open_affinities(workspace).row("aa" * 14 + "0000") is BLANK
-    assert open_affinities(workspace).without([keys[0]]).listeners.tolist() == [bytes.fromhex(keys[1])]
+    write(at_rest(workspace), affinities)
+    assert sorted(len(open_affinities(at_rest(workspace)).told(key)) for key in keys) == [1, 2]
+    assert open_affinities(at_rest(workspace)).row("aa" * 14 + "0000") is BLANK
+    assert open_affinities(at_rest(workspace)).without([keys[0]]).listeners.tolist() == [bytes.fromhex(keys[1])]
 
 
 @given(row=st.dictionaries(st.integers(0, 40), st.tuples(st.floats(0, 5, width=16), st.booleans()), min_size=1))
@@ -95,23 +101,23 @@ def test_what_was_there_before_is_off_the_disk(workspace: Workspace) -> None:
     remember(workspace, {"ben": BEN})
     listener = bytes.fromhex(who("ana", workspace))
     assert len([path for path in (workspace.private / "tastes").iterdir() if path.is_dir()]) == 1
-    assert not any(listener in path.read_bytes() for path in files(workspace))
+    assert not any(listener in content_of(path) for path in files(workspace))
 
 
 def test_an_erased_row_is_gone_and_all_others_stay(workspace: Workspace) -> None:
     remember(workspace, {"ana": ANA, "ben": BEN, "cleo": CLEO})
-    erase(workspace, [who("ana", workspace), who("never seen", workspace)])
-    found = open_affinities(workspace)
+    erase(at_rest(workspace), [who("ana", workspace), who("never seen", workspace)])
+    found = open_affinities(at_rest(workspace))
     assert found.row(who("ana", workspace)) is BLANK
     assert found.told(who("ben", workspace)) == [("t2", 1.0, False)]
     assert len(found.listeners) == 2
-    assert not any(bytes.fromhex(who("ana", workspace)) in path.read_bytes() for path in files(workspace))
-    erase(workspace, [who("ben", workspace), who("cleo", workspace)])
-    assert open_affinities(workspace).row(who("ben", workspace)) is BLANK
+    assert not any(bytes.fromhex(who("ana", workspace)) in content_of(path) for path in files(workspace))
+    erase(at_rest(workspace), [who("ben", workspace), who("cleo", workspace)])
+    assert open_affinities(at_rest(workspace)).row(who("ben", workspace)) is BLANK
 
 
 def test_erasing_where_nothing_was_written_writes_nothing(workspace: Workspace) -> None:
-    erase(workspace, [who("ana", workspace)])
+    erase(at_rest(workspace), [who("ana", workspace)])
     assert not (workspace.private / "tastes").exists()
 
 
@@ -121,7 +127,7 @@ def damage_array(folder: Path) -> None:
 
 def damage_format(folder: Path) -> None:
     text = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(text.replace('"format": "1"', '"format": "0"'))
+    (folder / "manifest.json").write_text(text.replace('"format": "2"', '"format": "0"'))
 
 
 @pytest.mark.parametrize("damage", [damage_array, damage_format, lambda folder: (folder / "played.npy").unlink()])
@@ -131,17 +137,17 @@ def test_what_is_not_whole_is_not_read_and_is_erased_as_a_whole(
     remember(workspace, {"ana": ANA})
     damage(next(path for path in (workspace.private / "tastes").iterdir() if path.is_dir()))
     with pytest.raises(NotReadyError):
-        open_affinities(workspace)
-    erase(workspace, [who("ana", workspace)])
+        open_affinities(at_rest(workspace))
+    erase(at_rest(workspace), [who("ana", workspace)])
     assert files(workspace) == []
 
 
 @pytest.mark.parametrize("name", ["", "../elsewhere", "absent"])
 def test_a_pointer_to_nothing_is_not_followed(workspace: Workspace, name: str) -> None:
     remember(workspace, {"ana": ANA})
-    pointer_of(workspace).write_text(name)
+    pointer_of(at_rest(workspace)).write_text(name)
     with pytest.raises(NotReadyError):
-        open_affinities(workspace)
+        open_affinities(at_rest(workspace))
 
 
 def test_a_write_that_fails_leaves_what_was_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,5 +159,8 @@ def test_a_write_that_fails_leaves_what_was_there(workspace: Workspace, monkeypa
     monkeypatch.setattr(module, "write_manifest", full)
     with pytest.raises(OSError, match="full"):
         remember(workspace, {"ben": BEN})
-    assert open_affinities(workspace).told(who("ana", workspace)) == [("t1", 2.5, False), ("t3", 0.5, False)]
+    assert open_affinities(at_rest(workspace)).told(who("ana", workspace)) == [
+        ("t1", 2.5, False),
+        ("t3", 0.5, False),
+    ]
     assert len([path for path in (workspace.private / "tastes").iterdir() if path.is_dir()]) == 1

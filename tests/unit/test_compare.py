@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support.runs import NOW, decide, figures_of, log_run, withdraw, workspace_of
+from support.sealing import sealed_in
 
 from pipelines.base.terminal import print_table
 from pipelines.experiments.compare import compare, metrics_table, parts, regions_table, settings_table, why
@@ -150,7 +151,9 @@ def test_what_was_asked_differently_is_among_the_settings(mlruns: Path) -> None:
 
 def test_a_run_whose_listeners_rows_are_gone_says_what_to_do(mlruns: Path) -> None:
     left, right = (log_run(mlruns, name, gains=[0.1] * 4) for name in ("left", "right"))
-    evaluations.expire(workspace_of(mlruns), date(2026, 11, 8), nights=35)  # that of the runs is 2026-10-04
+    evaluations.expire(
+        sealed_in(workspace_of(mlruns).private), date(2026, 11, 8), nights=35
+    )  # that of the runs is 2026-10-04
     with pytest.raises(InputError, match=rf"no figures of the listeners of {re.escape(left.label)}: .* 35") as refused:
         compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
     assert refused.value.exit_code == 65

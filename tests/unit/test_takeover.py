@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support.arriving import NIGHT
+from support.sealing import content_of
 
 from recsys.cells import takeover
 from recsys.cells.earnings import BALANCES, pay
@@ -35,21 +36,22 @@ def counted_before() -> dict[str, list[tuple[str, date]]]:
 @pytest.fixture
 def private(tmp_path: Path) -> Path:
     """A private store as it was: two tracks a night of Ana, one of which counted, and the record of a year."""
-    (tmp_path / "counted").mkdir()
+    folder = tmp_path / "private"
+    (folder / "counted").mkdir(parents=True)
     for name, rows in counted_before().items():
         frame = pl.DataFrame(rows, schema={"listener": pl.String, "night": pl.Date}, orient="row")
-        frame.write_parquet(tmp_path / "counted" / name)
+        frame.write_parquet(folder / "counted" / name)
     for night in LAST_NIGHTS:
-        folder = tmp_path / "contributions" / f"date={night}"
-        folder.mkdir(parents=True)
+        of_night = folder / "contributions" / f"date={night}"
+        of_night.mkdir(parents=True)
         rows = [(ANA, night, "P1", track, 1, track == "t1", True, None) for track in ("t1", "t2")]
         columns = {name: column.dtype for name, column in Contributions.columns().items()}
         schema = {{"weight": "counted"}.get(name, name): kind for name, kind in columns.items()}
         pl.DataFrame(rows, schema={**schema, "counted": pl.Boolean}, orient="row").write_parquet(
-            folder / "bucket=01.parquet"
+            of_night / "bucket=01.parquet"
         )
-    (tmp_path / "contributions" / "store.json").write_text('{"buckets": 8}')
-    return tmp_path
+    (folder / "contributions" / "store.json").write_text('{"buckets": 8}')
+    return folder
 
 
 def store(private: Path) -> Store:
@@ -57,11 +59,13 @@ def store(private: Path) -> Store:
 
 
 def everything(private: Path) -> dict[str, object]:
-    return {str(path.relative_to(private)): path.read_bytes() for path in private.rglob("*") if path.is_file()}
+    """What the files hold, but for the keys that they are sealed with."""
+    files = [path for path in private.rglob("*") if path.is_file() and path != store(private).sealed.keys_file]
+    return {str(path.relative_to(private)): content_of(path) for path in files}
 
 
 def test_what_counted_weighs_in_full_and_everything_else_nothing(private: Path) -> None:
-    assert take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    assert take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     rows = store(private).scan().collect()
     assert Contributions.is_valid(rows)
     assert rows.select("night", "track_id", "weight").sort("night", "track_id").rows() == [
@@ -70,7 +74,7 @@ def test_what_counted_weighs_in_full_and_everything_else_nothing(private: Path) 
 
 
 def test_the_nights_on_which_listeners_counted_are_paid_for_after_the_fact(private: Path) -> None:
-    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     after = store(private).balances(tuple(range(8)), after=NIGHT)
     assert after.schema == BALANCES
     assert after.sort("listener").rows() == [(ANA, NIGHT, *ANAS), (BO, NIGHT, *BOS), (CY, NIGHT, *CYS)]
@@ -81,7 +85,7 @@ def test_the_nights_on_which_listeners_counted_are_paid_for_after_the_fact(priva
 def test_a_last_night_that_was_never_released_is_not_paid_for_and_is_run_again(private: Path) -> None:
     """Who counted on it alone owes nothing, and who has a debt keeps it when the night is run again."""
     last = LAST_NIGHTS[-2]
-    take_over(private, released=last, settings=PRIVACY, spent=10.0)
+    take_over(store(private).sealed, released=last, settings=PRIVACY, spent=10.0)
     before = store(private).balances(tuple(range(8)), after=last)
     assert before["night"].unique().to_list() == [last]
     rows = [row for some in counted_before().values() for row in some if row[1] <= last]
@@ -94,7 +98,7 @@ def test_a_last_night_that_was_never_released_is_not_paid_for_and_is_run_again(p
 
 
 def test_everything_is_for_its_owner_alone(private: Path) -> None:
-    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     folder = private / "contributions" / f"date={NIGHT}"
     files = [*folder.glob("*.parquet"), *(folder / "balances").iterdir()]
     assert len(files) == 3
@@ -103,17 +107,18 @@ def test_everything_is_for_its_owner_alone(private: Path) -> None:
 
 
 def test_a_store_of_now_and_an_empty_one_are_left_alone(private: Path, tmp_path: Path) -> None:
-    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     before = everything(private)
-    assert not take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    assert not take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert everything(private) == before
-    assert not take_over(tmp_path / "empty", released=NIGHT, settings=PRIVACY, spent=10.0)
+    assert not take_over(store(tmp_path / "empty").sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
 
 
 def test_a_record_of_a_year_without_any_night_is_dropped(tmp_path: Path) -> None:
-    (tmp_path / "counted").mkdir()
-    assert take_over(tmp_path, released=None, settings=PRIVACY, spent=10.0)
-    assert list(tmp_path.iterdir()) == []
+    private = tmp_path / "private"
+    (private / "counted").mkdir(parents=True)
+    assert take_over(store(private).sealed, released=None, settings=PRIVACY, spent=10.0)
+    assert list(private.iterdir()) == []
 
 
 @pytest.mark.parametrize("write", range(5))
@@ -133,9 +138,9 @@ def test_after_a_crash_in_the_middle_it_is_done_again_as_if_nothing_had_been(
     with monkeypatch.context() as crashing:
         crashing.setattr(takeover, "replace_file", dies)
         with pytest.raises(KeyboardInterrupt):
-            take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+            take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert (private / "counted").exists()
-    assert take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    assert take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     after = store(private).balances(tuple(range(8)), after=NIGHT)
     assert after.sort("listener").rows() == [(ANA, NIGHT, *ANAS), (BO, NIGHT, *BOS), (CY, NIGHT, *CYS)]
     assert store(private).scan().collect().filter(pl.col("weight") == FULL).height == 3
@@ -146,7 +151,7 @@ def test_an_erasure_before_the_takeover_leaves_nothing_to_take_over(private: Pat
     """An erasure need not wait for a night, and a night whose takeover failed carries erasures out all the same."""
     store(private).erase(ANA)
     assert all(ANA.encode() not in content for content in everything(private).values())
-    take_over(private, released=NIGHT, settings=PRIVACY, spent=10.0)
+    take_over(store(private).sealed, released=NIGHT, settings=PRIVACY, spent=10.0)
     assert all(ANA.encode() not in content for content in everything(private).values())
     assert store(private).balances((1, 2), after=NIGHT)["listener"].sort().to_list() == [BO, CY]
 

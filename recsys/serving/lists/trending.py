@@ -14,13 +14,13 @@ from recsys.artifacts.chart_database import NO_LISTS
 from recsys.artifacts.list_candidates import IntArray
 from recsys.artifacts.scoring import evidence_for, put_in_order
 from recsys.geography.places import WORLD, Level, Place
+from recsys.sealed_files import SealedFiles
 from recsys.serving.lists.personal_items import Around, listed, most_bytes
 from recsys.serving.lists.responses import chart_of, label
 from recsys.serving.requests.one_size import padded
 from recsys.serving.snapshot.place import chain, place_of
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.snapshot_reader import Published
-from recsys.workspace import Workspace
 
 TRENDING = "trending"
 
@@ -101,13 +101,14 @@ class NewestSources:
 
     Parameters
     ----------
-    workspace : Workspace
+    files : SealedFiles
+        Of the private store.
     log : structlog logger
     """
 
-    def __init__(self, workspace: Workspace, *, log: structlog.typing.FilteringBoundLogger) -> None:
-        opened = partial(open_affinities, workspace)
-        self._affinities = HotReload(pointer_of(workspace), opened=opened, what="affinities", log=log)
+    def __init__(self, files: SealedFiles, *, log: structlog.typing.FilteringBoundLogger) -> None:
+        opened = partial(open_affinities, files)
+        self._affinities = HotReload(pointer_of(files), opened=opened, what="affinities", log=log)
         self._nobody = nobody()
         self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray, dict[int, int]]] = WeakKeyDictionary()
 
