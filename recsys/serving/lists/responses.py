@@ -1,12 +1,15 @@
 """Response bodies: what the endpoint answers, as plain values; the command line prints the same."""
 
+import hashlib
+import re
+from dataclasses import dataclass
 from typing import Literal, NotRequired
 
 import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
-from recsys.errors import UnknownChartError
+from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.place import chain, place_named
@@ -38,10 +41,27 @@ class Region(TypedDict):
 
 
 class Regions(TypedDict):
-    """Places, the best match first."""
+    """Places, the best match first; ``next``, where there are more, is the cursor of those that follow."""
 
     as_of: str
     regions: list[Region]
+    next: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Within:
+    """Which places are asked for: of a level, or right within a larger place, whose id may be in any case."""
+
+    level: Level | None = None
+    parent: str | None = None
+
+    def holds(self, place: Place) -> bool:
+        """Tell whether a place is among them."""
+        is_there = self.parent is None or (place.parent or "").casefold() == self.parent.casefold()
+        return is_there and self.level in (None, place.level)
+
+
+_ANYWHERE = Within()
 
 
 class Chart(TypedDict):
@@ -85,15 +105,31 @@ class FeatureCollection(TypedDict):
     features: list[Feature]
 
 
-def regions_answer(published: Published, *, query: str, limit: int) -> Regions:
+def regions_answer(
+    published: Published, *, query: str, limit: int, within: Within = _ANYWHERE, cursor: str | None = None
+) -> Regions:
     """Return the places that a query means or names, whatever its language, accents and case, the likeliest first."""
-    found = _search(published, query=query)[:limit]
-    return {"as_of": published.as_of, "regions": [_found(place, town) for place, town in found]}
+    start = _start(cursor, published=published)
+    found = [each for each in _search(published, query=query) if within.holds(each[0])]
+    more, shown = start + limit, found[start : start + limit]
+    answer: Regions = {"as_of": published.as_of, "regions": [_found(place, town) for place, town in shown]}
+    return {**answer, "next": f"{more}{_mark(published)}"} if more < len(found) else answer
 
 
-def regions_geojson(published: Published, *, query: str, limit: int) -> FeatureCollection:
+def region_answer(published: Published, *, place_id: str) -> Region:
+    """Return a place by its id, in whatever case it is written.
+
+    Raises
+    ------
+    UnknownPlaceError
+        If the atlas has no such place.
+    """
+    return _region(place_named(place_id, published=published))
+
+
+def regions_geojson(published: Published, *, query: str, limit: int, within: Within = _ANYWHERE) -> FeatureCollection:
     """Return what :func:`regions_answer` finds and a map can draw: the regions, as hexagons."""
-    regions = [place for place, _ in _search(published, query=query) if place.level == "region"]
+    regions = [place for place, _ in _search(published, query=query) if place.level == "region" and within.holds(place)]
     return {"type": "FeatureCollection", "features": [_feature(place) for place in regions[:limit]]}
 
 
@@ -207,6 +243,20 @@ def _region(place: Place) -> Region:
         "centre": {"latitude": place.latitude, "longitude": place.longitude},
         "population": place.population,
     }
+
+
+def _start(cursor: str | None, *, published: Published) -> int:
+    """Return where a list goes on; a cursor holds no separator, so that it never reads like a position."""
+    if cursor is None:
+        return 0
+    number, mark = cursor[: -len(_mark(published))], cursor[-len(_mark(published)) :]
+    if mark != _mark(published) or not re.fullmatch("[0-9]{1,6}", number):
+        raise InputError("the cursor is none of this night's lists", hint="Begin again, without a cursor.")
+    return int(number)
+
+
+def _mark(published: Published) -> str:
+    return f"x{hashlib.sha256(published.id.encode()).hexdigest()[:8]}"
 
 
 def _found(place: Place, town: str) -> Region:

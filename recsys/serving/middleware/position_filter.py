@@ -39,7 +39,7 @@ def refusal_of(scope: Scope) -> RecsysError | None:
     """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
     One request of this endpoint has a body, a few words long, which is looked at where it is read: `PUT` of a switch.
-    Any other body is refused unread.
+    Any other body is refused unread; where no request has such a method the routes say so, and read no body either.
     """
     headers = scope["headers"]
     if too_long(headers):
@@ -103,6 +103,8 @@ def _remembered_name(name: bytes) -> bool:
 
 def _refusal_of_body(scope: Scope) -> RecsysError | None:
     if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
+        if scope["method"] not in _BODILESS and (scope["method"], scope["path"]) != _ERASURE:
+            return None  # there is no such request, as its answer will say
         return InputError("the request has a body", hint="Send the request without a body.")
     lengths = body_lengths(scope["headers"])
     if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= _SHORT for each in lengths):
@@ -115,4 +117,6 @@ _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESS
 _PUBLIC = "/v1/regions"
 _OURS = frozenset({"/v1/me/trending", "/v1/me/consents", "/v1/me/data"})  # paths that hold nothing of the caller's
 _WITH_BODY = "/v1/me/consents/"
+_BODILESS = ("GET", "HEAD", "OPTIONS")
+_ERASURE = ("DELETE", "/v1/me/data")
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

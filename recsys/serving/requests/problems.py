@@ -32,12 +32,21 @@ _TITLES = {
     "stale-notice": "The notice has changed",
     "opted-out": "The browser says no",
     "privacy-budget": "No privacy budget",
+    "incomplete-night": "A night is not whole",
     "settings": "Wrong settings",
     "internal": "Something went wrong here",
 }
 
 
-_ELSEWHERE = {"usage", "unknown-run", "not-better", "consent", "privacy-budget", "settings"}  # by the command line
+_ELSEWHERE = {
+    "usage",
+    "unknown-run",
+    "not-better",
+    "consent",
+    "privacy-budget",
+    "incomplete-night",
+    "settings",
+}  # by the command line
 SENT = (*(slug for slug in _TITLES if slug not in _ELSEWHERE), "not-found", "method-not-allowed")
 
 
