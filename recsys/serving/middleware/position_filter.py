@@ -1,5 +1,6 @@
 """The position filter: refuses a request that carries a position anywhere, before anything else has looked at it."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -77,12 +78,17 @@ def _check_texts(path: str, query_string: bytes) -> None:
 
 
 def _check_value(name: bytes, value: bytes) -> None:
-    _refuse(_remembered_name(name) or mentions_position(value.decode("latin-1")))
+    _refuse(_remembered_name(name) or mentions_position(value.decode("latin-1")), where=_shown(name))
 
 
-def _refuse(is_position: bool) -> None:
+def _refuse(is_position: bool, *, where: str = "the request") -> None:
     if is_position:
-        raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
+        raise PositionError(f"{where} carries a position, which is neither needed nor wanted here", hint=_HINT)
+
+
+def _shown(header: bytes) -> str:
+    """Return how a header is named in a problem, as it may be a proxy's: only what can hold nothing but words."""
+    return f"the header {header.decode()}" if _PLAIN_HEADER.fullmatch(header) else "a header"
 
 
 def _names_position(name: str) -> bool:
@@ -114,6 +120,7 @@ def _refusal_of_body(scope: Scope) -> RecsysError | None:
 
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
+_PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
 _OURS = frozenset({"/v1/me/trending", "/v1/me/consents", "/v1/me/data"})  # paths that hold nothing of the caller's
 _WITH_BODY = "/v1/me/consents/"
