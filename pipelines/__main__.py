@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from pipelines.base.terminal import chart_table, configure_logging, print_line, print_table, say_error, say_where
+from pipelines.base.terminal import (
+    chart_table,
+    configure_logging,
+    print_line,
+    print_table,
+    progress_console,
+    say_error,
+    say_where,
+)
 from recsys.causes import not_ready
 from recsys.errors import RecsysError, UsageError
 from recsys.printable import escaped, printable
@@ -240,7 +248,12 @@ def chart(
     from pipelines.chart import published_chart
 
     answer = published_chart(
-        place, workspace=Workspace(common.workspace), settings=load_settings(common.settings), chart=chart, limit=limit
+        place,
+        workspace=Workspace(common.workspace),
+        settings=load_settings(common.settings),
+        chart=chart,
+        limit=limit,
+        told=progress_console.print,
     )
     if json:
         return dict(answer)

@@ -17,7 +17,7 @@ from recsys.artifacts.privacy_account import Accounted, read_privacy_account
 from recsys.artifacts.public_files import PublicFile, write_files
 from recsys.errors import NotReadyError
 from recsys.serving.app import routed
-from recsys.serving.lists.responses import chart_answer, regions_answer, regions_geojson
+from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.templates import rendered
 from recsys.serving.requests.query import size_of_list
@@ -52,7 +52,7 @@ def _public_files(published: Published, *, settings: Settings, account: Accounte
     yield from _charts(published, size=size)
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
-    yield PublicFile("openapi.json", bytes(JSONResponse(routed().openapi()).body), JSON)
+    yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
     world = charts_of(published, PageParameters(), limit=size)
     pages = {
         "index": (world.pop("template"), world),
@@ -77,6 +77,9 @@ def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
 
 def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
     for place in published.places.values():
+        if place.served:
+            found = region_answer(published, place_id=place.id)
+            yield PublicFile(f"v1/regions/{place.id}.json", to_json(found), JSON)
         for chart in CHARTS if place.served else ():
             answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)

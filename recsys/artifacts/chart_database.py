@@ -19,6 +19,7 @@ import orjson
 
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
 from recsys.errors import InputError
+from recsys.geography.names import Name
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
@@ -155,7 +156,7 @@ class ChartDatabase:
         self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._turn = Lock()
         there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        self._priced = "prices" in there  # not before they were
+        self._priced, self._named = "prices" in there, "names" in there  # not before they were
         self._sized = "sizes" in there
         missing = sorted(_TABLES - there)
         if missing:
@@ -184,6 +185,14 @@ class ChartDatabase:
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
         return next((str(country) for (country,) in self._rows("SELECT country FROM cells WHERE cell = ?", cell)), None)
+
+    def named(self, search: str) -> list[Name]:
+        """Return everything that the index of names calls so."""
+        return self._names("name = ?", search)
+
+    def named_like(self, search: str) -> list[Name]:
+        """Return what the index of names calls something that begins so, the most people first; some at most."""
+        return self._names("name >= ? AND name < ? ORDER BY people DESC LIMIT 200", search, f"{search}\U0010ffff")
 
     def lists(self, place: str) -> Lists | None:
         """Return a place's own lists, or None where it has none."""
@@ -214,6 +223,11 @@ class ChartDatabase:
         found = dict(self._rows(f"SELECT number, item FROM lines WHERE number IN ({asked})", *numbers))  # noqa: S608
         return [orjson.loads(found[number]) for number in numbers]
 
+    def _names(self, condition: str, *values: str) -> list[Name]:
+        query = f"SELECT name, place, town, people, own FROM names JOIN towns USING (code) WHERE {condition}"  # noqa: S608
+        rows = self._rows(query, *values) if self._named else []
+        return [Name(name, place, town, people, bool(own)) for name, place, town, people, own in rows]
+
     def _rows(self, query: str, *values: object) -> list[Any]:
         """Return all rows of a query. Threads take turns: two that read at once read each other's rows."""
         with self._turn:
@@ -227,6 +241,7 @@ def write_chart_database(
     cells: Iterable[tuple[str, str]],
     charts: Iterable[tuple[str, str, Items]],
     prices: Mapping[tuple[str, str], Price],
+    names: Iterable[Name] = (),
 ) -> None:
     """Write the tables; whoever calls this makes them durable, so SQLite need not.
 
@@ -242,6 +257,8 @@ def write_chart_database(
         A place, a chart and its items, best first. They are taken one by one: all of them may not fit into memory.
     prices : mapping of (str, str) to Price
         By place and chart.
+    names : iterable of Name
+        What towns and countries are called beside their places' own names.
     """
     parents = {place.id: place.parent for place in places}
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
@@ -254,6 +271,7 @@ def write_chart_database(
         database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
         priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
         database.executemany("INSERT INTO prices VALUES (?, ?, ?, ?)", priced)
+        _write_names(database, names)
         database.executemany("INSERT INTO nearby VALUES (?, ?)", _nearby(tracks, parents=parents))
         database.execute("COMMIT")
 
@@ -283,6 +301,14 @@ def _longest(sizes: Mapping[int, int]) -> Iterator[int]:
     return accumulate(sorted(sizes.values(), reverse=True)[:_LONGEST_LIST])
 
 
+def _write_names(database: sqlite3.Connection, names: Iterable[Name]) -> None:
+    """Write the index of names, in its own order, which is the quickest to write."""
+    codes: dict[tuple[str, str, int], int] = {}
+    rows = sorted((n.search, codes.setdefault((n.place, n.town, n.people), len(codes)), n.own) for n in names)
+    database.executemany("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", rows)  # an own name comes after another
+    database.executemany("INSERT INTO towns VALUES (?, ?, ?, ?)", ((code, *town) for town, code in codes.items()))
+
+
 def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
     """Yield the candidates of every place that has lists, gathered once for everybody who asks near it."""
     for place in dict.fromkeys(place for place, _ in tracks):
@@ -305,5 +331,7 @@ CREATE TABLE prices (place TEXT, chart TEXT, first_20 INTEGER, rank_1 INTEGER, P
 CREATE TABLE sizes (lines INTEGER PRIMARY KEY, bytes INTEGER);
 CREATE TABLE lines (number INTEGER PRIMARY KEY, item BLOB);
 CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
+CREATE TABLE names (name TEXT, code INTEGER, own INTEGER, PRIMARY KEY (name, code)) WITHOUT ROWID;
+CREATE TABLE towns (code INTEGER PRIMARY KEY, place TEXT, town TEXT, people INTEGER);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);
 """

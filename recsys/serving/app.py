@@ -21,6 +21,7 @@ from recsys.serving.lists.trending import NewestSources
 from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
 from recsys.serving.middleware.cors import Cors
+from recsys.serving.middleware.deprecation import Deprecation
 from recsys.serving.middleware.error_pages import ErrorPages
 from recsys.serving.middleware.head import Head
 from recsys.serving.middleware.position_filter import PositionFilter
@@ -62,13 +63,13 @@ def create_app(
     workspace.root.mkdir(parents=True, exist_ok=True)
     log = json_log(sys.stderr)
     endpoint = _endpoint(workspace, settings=settings, clock=clock, records=records, log=log)
-    app = routed(_layers(endpoint, log=log))
+    app = routed(_layers(endpoint, log=log), settings=settings)
     app.state.endpoint = endpoint
     answer_problems(app, log=log)
     return app
 
 
-def routed(layers: Sequence[Middleware] = ()) -> FastAPI:
+def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
     """Return the routes behind some layers: all that the OpenAPI document needs."""
     app = Application(
         title="Hearabouts",
@@ -77,12 +78,16 @@ def routed(layers: Sequence[Middleware] = ()) -> FastAPI:
         version=version("hearabouts"),
         docs_url=None,  # these pages would load their code from elsewhere
         redoc_url=None,
+        servers=[{"url": "/", "description": "Where this document comes from."}],
+        openapi_tags=[{"name": name, "description": what} for name, what in _TAGS.items()],
+        generate_unique_id_function=lambda route: route.name,  # a method of a generated client is called so
         redirect_slashes=False,  # a redirect repeats the query
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    app.layers = layers
-    for each in (charts, trending, consents, data_rights, transparency, pages, health):
-        app.include_router(each.router)
+    app.layers, app.settings = layers, settings
+    tagged = (charts, trending, consents, data_rights, transparency, pages, health)
+    for each, tag in zip(tagged, (*list(_TAGS)[:5], "transparency", _OPERATION), strict=True):
+        app.include_router(each.router, tags=[tag])
     return app
 
 
@@ -123,9 +128,12 @@ class Application(FastAPI):
     ----------
     layers : sequence of Middleware
         The outermost first. They stand around FastAPI's own: what one of them answers needs nothing of those.
+    settings : Settings
+        Whose bounds the document names.
     """
 
     layers: Sequence[Middleware] = ()
+    settings: Settings
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the layers around what FastAPI makes of its routes."""
@@ -137,7 +145,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the document: what the routes say, and what the layers add."""
         if not self.openapi_schema:
-            self.openapi_schema = completed(super().openapi())
+            self.openapi_schema = completed(super().openapi(), settings=self.settings)
         return self.openapi_schema
 
 
@@ -156,6 +164,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
         Middleware(AccessLog, endpoint=endpoint, journal=Journal(metrics, sys.stderr), log=log),
         Middleware(Timeouts, settings=serving, metrics=metrics),
         *cors,  # around all that refuses: a page may read why
+        Middleware(Deprecation),  # around what is answered from memory
         Middleware(Head),
         Middleware(ErrorPages, current=current),
         Middleware(PositionFilter),  # before anything that looks at a request
@@ -164,6 +173,15 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
     ]
 
 
+_OPERATION = "operation"
+_TAGS = {
+    "charts": "Public charts, and the places that have them.",
+    "near me": "The list of the signed-in listener.",
+    "consents": "The listener's switches.",
+    "my data": "Export and erasure.",
+    "transparency": "What is collected, why, and how much privacy was spent.",
+    _OPERATION: "Probes and metrics, for whoever runs it.",
+}
 _ABOUT = """
 Charts by place, and what is trending near a signed-in listener, from an immutable snapshot published each night.
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import random
+import string
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,10 +55,12 @@ class Listening:
         self.said = io.StringIO()
         self.client = Client(workspace, settings=load_settings())
 
-    def refuses(self, method: str, url: str, *, secrets: tuple[str, ...], status: int = 400, **options: object) -> None:
+    def refuses(
+        self, method: str, url: str, *, secrets: tuple[str, ...], statuses: tuple[int, ...] = (400,), **options: object
+    ) -> None:
         with redirect_stderr(self.said), redirect_stdout(self.said):
             answer = self.client.request(method, url, **options)
-        assert answer.status_code == status
+        assert answer.status_code in statuses
         assert answer.headers["content-type"] == "application/problem+json"
         everything = self.said.getvalue() + answer.text + str(answer.headers)
         self.said.seek(0)
@@ -123,13 +127,15 @@ def test_a_header_that_holds_a_position_is_refused(listening: Listening, path, n
 @given(path=paths, where=degrees, method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH"]))
 def test_a_body_that_holds_a_position_is_refused(listening: Listening, path, where, method) -> None:
     position = {"latitude": float(where[0]), "longitude": float(where[1])}
-    listening.refuses(method, path, json=position, secrets=where)
-    listening.refuses(method, path, data={"lat": where[0]}, secrets=where[:1])
+    # Where there is no such request at all, that is what is said: of its body nothing is read.
+    statuses = (400,) if method == "GET" else (401, 404, 405)
+    listening.refuses(method, path, json=position, secrets=where, statuses=statuses)
+    listening.refuses(method, path, data={"lat": where[0]}, secrets=where[:1], statuses=statuses)
 
     async def chunks():
         yield json.dumps(position).encode()
 
-    listening.refuses(method, path, content=chunks(), secrets=where)
+    listening.refuses(method, path, content=chunks(), secrets=where, statuses=statuses)
 
 
 @settings(max_examples=40)
@@ -163,6 +169,18 @@ def test_a_cell_that_is_too_fine_is_refused_wherever_it_stands(listening: Listen
         "lat=38",
         "lng: 9",
         '{"longitude": 9}',
+        "at 38.71",
+        "place38.716",
+        "(-9.1",
+        "38.7;9.1",
+        "38.7/9.1",
+        "38/-9",
+        "38,-9",
+        "38|9",
+        "387166700,-91333300",  # millionths
+        "+3843-00908/",  # ISO 6709
+        "2026-11-28 38.71",
+        "2026-11,38.71,-9.13",
     ],
 )
 def test_degrees_are_recognised_in_every_writing(text: str) -> None:
@@ -192,6 +210,57 @@ def test_degrees_are_recognised_in_every_writing(text: str) -> None:
 )
 def test_names_and_coarse_cells_are_no_positions(text: str) -> None:
     assert not holds_position(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11",
+        "2026-11-28",
+        "2026-11-28T22:17:16.250Z",
+        "28.11.2026",
+        "2026/11/28",
+        "11/28/2026",
+        "22:17",
+        "Km 12.5",
+        "v1.2",
+        "1.2.3",
+        "192.0.2.60",
+        "spring-24-7",
+        "a1-2_b3-4",
+        "winter_26_1",
+        "1999.99",
+        "PAZXh0bgNhZW0CMTEAAR1-2_9mw_aem_4B-7x3-9",
+        "Cj0KCQiA3-2_5BhD8-9ARIsAKp4-1_0w3E",
+    ],
+)
+def test_dates_versions_and_opaque_words_of_shared_links_are_no_positions(text: str) -> None:
+    assert not holds_position(text)
+
+
+def test_links_that_others_have_lengthened_pass_and_coordinates_among_them_do_not(listening: Listening) -> None:
+    """Words of click trackers are base64url of random bytes, or look so; the seed is fixed and printed."""
+    seed, letters = 11, string.ascii_letters + string.digits + "-_"
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    words = ["".join(rng.choices(letters, k=90)) for _ in range(6_000)]
+    refused = [word for word in words if holds_position(word)]
+    print(f"{len(refused)} of {len(words)} are refused")
+    assert len(refused) <= 6, refused
+    link = "/?place=PT&utm_campaign=2026-11&utm_term=24-7&fbclid=IwAR1-2_9mw3-9&gclid=Cj0KCQiA3-2_5BhD8-9"
+    assert listening.client.get(link).status_code == 200
+    for more in ("&utm_term=38.7167,-9.1333", "&ref=38.7167", "&x=38%20-9", "&where=geo:38.7,-9.1", "&utm_lat=7"):
+        listening.refuses("GET", link + more, secrets=("38.7", "-9.1"))
+
+
+def test_a_header_that_holds_a_position_is_named_and_not_repeated(listening: Listening) -> None:
+    def detail(name: str, value: str) -> str:
+        with redirect_stderr(listening.said):
+            return str(listening.client.get("/v1/regions", headers={name: value}).json()["detail"])
+
+    assert detail("X-Geo-Country", "PT").startswith("the header x-geo-country carries a position")
+    assert detail("X-Where", "38.7167,-9.1333").startswith("the header x-where carries a position")
+    assert detail("X-Lat-38.7167", "1").startswith("a header carries a position")
 
 
 @pytest.mark.parametrize(

@@ -101,17 +101,22 @@ def test_before_the_first_night_the_page_says_so(workspace: Workspace, settings:
 
 
 @pytest.mark.parametrize(
-    "path", ["/?lat=1", "/?place=PT&x=38.71,-9.14", "/me?x=1", "/licences?x=1", "/assets/page.js?x=1"]
+    "path", ["/?lat=1", "/?place=PT&x=38.71,-9.14", "/me?x=38.71", "/licences?x=38%20-9", "/assets/page.js?x=1"]
 )
 def test_what_no_page_asks_for_is_refused(client: Client, path: str) -> None:
     assert client.get(path).status_code == 400
 
 
 def test_what_others_hang_on_a_link_is_ignored(client: Client) -> None:
-    assert client.get("/?place=PT&utm_source=mail").content == client.get("/?place=PT").content
+    others = "utm_source=mail&utm_campaign=2026-11&utm_term=24-7&fbclid=IwAR1-2_9mw3-9&gclid=Cj0KCQiA3-2_5BhD8-9"
+    for path in ("/?place=PT", "/me", "/transparency", "/licences"):
+        sign = "&" if "?" in path else "?"
+        assert client.get(f"{path}{sign}{others}").content == client.get(path).content
 
 
-@pytest.mark.parametrize("path", ["/?q=38.7", "/?lat=1", f"/?q={'x' * 101}", "/me?x=1", "/transparency?x=canary"])
+@pytest.mark.parametrize(
+    "path", ["/?q=38.7", "/?lat=1", f"/?q={'x' * 101}", "/me?lon=1", "/transparency?x=canary,38.71"]
+)
 def test_people_are_told_in_a_page_what_is_refused_and_programs_in_a_problem(client: Client, path: str) -> None:
     told = client.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
     assert (told.status_code, told.headers["content-type"]) == (400, "text/html; charset=utf-8")

@@ -27,6 +27,7 @@ PACKED = {"Accept-Encoding": "gzip"}
 ADDRESSES = {
     "/v1/regions": "v1/regions.json",
     "/v1/regions/all": "v1/regions/all.json",
+    **{f"/v1/regions/{place}": f"v1/regions/{place}.json" for place in (LISBON, "PT", "world")},
     **{
         f"/v1/regions/{place}/charts/{chart}": f"v1/regions/{place}/charts/{chart}.json"
         for place in (LISBON, "PT", "world")
@@ -258,7 +259,6 @@ def test_who_serves_a_snapshot_that_was_removed_has_its_charts(
         "//v1/regions.json",
         "/public/v1/regions.json",
         "/v1/regions/PT/charts/",
-        "/v1/regions/PT",
         "/manifest.json",
         "/charts.db",
         "/.git/config",

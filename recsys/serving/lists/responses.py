@@ -1,13 +1,15 @@
 """Response bodies: what the endpoint answers, as plain values; the command line prints the same."""
 
-from collections.abc import Iterable
+import hashlib
+import re
+from dataclasses import dataclass
 from typing import Literal, NotRequired
 
 import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
-from recsys.errors import UnknownChartError
+from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.place import chain, place_named
@@ -23,7 +25,10 @@ class Centre(TypedDict):
 
 
 class Region(TypedDict):
-    """A place of the atlas: a region, a country or the world."""
+    """A place of the atlas: a region, a country or the world.
+
+    Only what a search finds has ``found_by``: the town that is called so, where the place is named after another.
+    """
 
     id: str
     name: str
@@ -32,13 +37,31 @@ class Region(TypedDict):
     parent: str | None
     centre: Centre
     population: int
+    found_by: NotRequired[str]
 
 
 class Regions(TypedDict):
-    """Places, the best match first."""
+    """Places, the best match first; ``next``, where there are more, is the cursor of those that follow."""
 
     as_of: str
     regions: list[Region]
+    next: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Within:
+    """Which places are asked for: of a level, or right within a larger place, whose id may be in any case."""
+
+    level: Level | None = None
+    parent: str | None = None
+
+    def holds(self, place: Place) -> bool:
+        """Tell whether a place is among them."""
+        is_there = self.parent is None or (place.parent or "").casefold() == self.parent.casefold()
+        return is_there and self.level in (None, place.level)
+
+
+_ANYWHERE = Within()
 
 
 class Chart(TypedDict):
@@ -82,17 +105,32 @@ class FeatureCollection(TypedDict):
     features: list[Feature]
 
 
-def regions_answer(published: Published, *, query: str, limit: int) -> Regions:
-    """Return the places whose name and country hold every word of the query, whatever its accents and case."""
-    found = _search(published.places.values(), query=query)
-    return {"as_of": published.as_of, "regions": [_region(place) for place in found[:limit]]}
+def regions_answer(
+    published: Published, *, query: str, limit: int, within: Within = _ANYWHERE, cursor: str | None = None
+) -> Regions:
+    """Return the places that a query means or names, whatever its language, accents and case, the likeliest first."""
+    start = _start(cursor, published=published)
+    found = [each for each in _search(published, query=query) if within.holds(each[0])]
+    more, shown = start + limit, found[start : start + limit]
+    answer: Regions = {"as_of": published.as_of, "regions": [_found(place, town) for place, town in shown]}
+    return {**answer, "next": f"{more}{_mark(published)}"} if more < len(found) else answer
 
 
-def regions_geojson(published: Published, *, query: str, limit: int) -> FeatureCollection:
+def region_answer(published: Published, *, place_id: str) -> Region:
+    """Return a place by its id, in whatever case it is written.
+
+    Raises
+    ------
+    UnknownPlaceError
+        If the atlas has no such place.
+    """
+    return _region(place_named(place_id, published=published))
+
+
+def regions_geojson(published: Published, *, query: str, limit: int, within: Within = _ANYWHERE) -> FeatureCollection:
     """Return what :func:`regions_answer` finds and a map can draw: the regions, as hexagons."""
-    regions = (place for place in published.places.values() if place.level == "region")
-    found = _search(regions, query=query)
-    return {"type": "FeatureCollection", "features": [_feature(place) for place in found[:limit]]}
+    regions = [place for place, _ in _search(published, query=query) if place.level == "region" and within.holds(place)]
+    return {"type": "FeatureCollection", "features": [_feature(place) for place in regions[:limit]]}
 
 
 def chart_answer(published: Published, *, place_id: str, chart: str, limit: int) -> Chart:
@@ -144,12 +182,27 @@ def label(place: Place) -> str:
     return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
 
 
-def _search(places: Iterable[PublishedPlace], *, query: str) -> list[PublishedPlace]:
-    """Return matches: names that begin with the query first, then places with charts, then the most people."""
+def _search(published: Published, *, query: str) -> list[tuple[PublishedPlace, str]]:
+    """Return places and what they are found by: what is called so, then what begins so or has all words of it.
+
+    Of the latter those come first whose name begins with the query, then places with charts, then the most people;
+    then what has another name that begins so.
+    """
     wanted = searchable(query)
+    called = published.meant(query) if wanted else []
     words = wanted.split()
-    found = [place for place in places if all(word in place.search for word in words)]
-    return sorted(found, key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
+    having = [place for place in published.places.values() if all(_begins(word, place.search) for word in words)]
+    having.sort(key=lambda p: (not p.search.startswith(wanted), not p.served, -p.population, p.id))
+    like = published.named_like(wanted) if len(wanted) >= _ENOUGH or not wanted.isascii() else []
+    found = [*((name.place, name.town) for name in called), *((place.id, place.name) for place in having)]
+    found += [(name.place, name.town) for name in like]
+    first = dict(reversed([each for each in found if each[0] in published.places]))
+    return [(published.places[id_], first[id_]) for id_ in dict.fromkeys(id_ for id_, _ in found) if id_ in first]
+
+
+def _begins(word: str, text: str) -> bool:
+    """Tell whether a word of a text begins so."""
+    return word in text and f" {word}" in f" {text}"
 
 
 def _nearest(place: PublishedPlace, *, chart: str, published: Published) -> tuple[PublishedPlace, list[Item]]:
@@ -192,6 +245,24 @@ def _region(place: Place) -> Region:
     }
 
 
+def _start(cursor: str | None, *, published: Published) -> int:
+    """Return where a list goes on; a cursor holds no separator, so that it never reads like a position."""
+    if cursor is None:
+        return 0
+    number, mark = cursor[: -len(_mark(published))], cursor[-len(_mark(published)) :]
+    if mark != _mark(published) or not re.fullmatch("[0-9]{1,6}", number):
+        raise InputError("the cursor is none of this night's lists", hint="Begin again, without a cursor.")
+    return int(number)
+
+
+def _mark(published: Published) -> str:
+    return f"x{hashlib.sha256(published.id.encode()).hexdigest()[:8]}"
+
+
+def _found(place: Place, town: str) -> Region:
+    return _region(place) if town == place.name else {**_region(place), "found_by": town}
+
+
 def _feature(place: Place) -> Feature:
     ring = [[longitude, latitude] for latitude, longitude in h3.cell_to_boundary(place.id)]
     # RFC 7946 would cut a hexagon at 180 degrees in two; maps draw it whole when its longitudes simply run on.
@@ -217,6 +288,7 @@ def _short(place: Place) -> str:
     return "the world" if place.level == "world" else place.name
 
 
+_ENOUGH = 3  # letters of an alphabet, before names in all languages are looked through
 _NOTHING = {
     POPULAR: "nothing is known of {}",
     RISING: "nothing in {} clearly rises above its own past",

@@ -1,5 +1,6 @@
 """The position filter: refuses a request that carries a position anywhere, before anything else has looked at it."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -39,7 +40,7 @@ def refusal_of(scope: Scope) -> RecsysError | None:
     """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
     One request of this endpoint has a body, a few words long, which is looked at where it is read: `PUT` of a switch.
-    Any other body is refused unread.
+    Any other body is refused unread; where no request has such a method the routes say so, and read no body either.
     """
     headers = scope["headers"]
     if too_long(headers):
@@ -77,12 +78,17 @@ def _check_texts(path: str, query_string: bytes) -> None:
 
 
 def _check_value(name: bytes, value: bytes) -> None:
-    _refuse(_remembered_name(name) or mentions_position(value.decode("latin-1")))
+    _refuse(_remembered_name(name) or mentions_position(value.decode("latin-1")), where=_shown(name))
 
 
-def _refuse(is_position: bool) -> None:
+def _refuse(is_position: bool, *, where: str = "the request") -> None:
     if is_position:
-        raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=_HINT)
+        raise PositionError(f"{where} carries a position, which is neither needed nor wanted here", hint=_HINT)
+
+
+def _shown(header: bytes) -> str:
+    """Return how a header is named in a problem, as it may be a proxy's: only what can hold nothing but words."""
+    return f"the header {header.decode()}" if _PLAIN_HEADER.fullmatch(header) else "a header"
 
 
 def _names_position(name: str) -> bool:
@@ -103,6 +109,8 @@ def _remembered_name(name: bytes) -> bool:
 
 def _refusal_of_body(scope: Scope) -> RecsysError | None:
     if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
+        if scope["method"] not in _BODILESS and (scope["method"], scope["path"]) != _ERASURE:
+            return None  # there is no such request, as its answer will say
         return InputError("the request has a body", hint="Send the request without a body.")
     lengths = body_lengths(scope["headers"])
     if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= _SHORT for each in lengths):
@@ -112,7 +120,10 @@ def _refusal_of_body(scope: Scope) -> RecsysError | None:
 
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
+_PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
 _OURS = frozenset({"/v1/me/trending", "/v1/me/consents", "/v1/me/data"})  # paths that hold nothing of the caller's
 _WITH_BODY = "/v1/me/consents/"
+_BODILESS = ("GET", "HEAD", "OPTIONS")
+_ERASURE = ("DELETE", "/v1/me/data")
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

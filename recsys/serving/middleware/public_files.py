@@ -99,7 +99,9 @@ class _Asked:
 
     @property
     def route(self) -> str:
-        return "/v1/regions/{id}/charts/{chart}" if self.is_chart else self.path
+        if self.is_chart:
+            return "/v1/regions/{id}/charts/{chart}"
+        return self.path if self.path in (_REGIONS, _ALL) else "/v1/regions/{id}"
 
     @property
     def vary(self) -> str:
@@ -113,8 +115,8 @@ class _Asked:
             scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
 
 
-_REGIONS = "/v1/regions"
-_ADDRESS = re.compile(r"(/v1/regions(?:/all|/[0-9A-Za-z]+/charts/[a-z]+)?)(\.json|(?<=/regions)\.geojson)?")
+_REGIONS, _ALL = "/v1/regions", "/v1/regions/all"
+_ADDRESS = re.compile(r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?)(\.json|(?<=/regions)\.geojson)?")
 
 
 def _asked(scope: Scope) -> _Asked | None:

@@ -5,27 +5,34 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from recsys.serving.openapi.examples import problems
+from recsys.serving.openapi.examples_me import CONSENTS
 from recsys.serving.requests.problems import SENT, Problem
 from recsys.serving.requests.rate_limit import UNLIMITED
+from recsys.settings import Settings
 
 Document = dict[str, Any]
 
 
-def completed(document: Document) -> Document:
-    """Return the document of the routes with headers, ``304``, ``429`` and the types of problems.
+def completed(document: Document, *, settings: Settings) -> Document:
+    """Return the document of the routes with headers, ``304``, ``429``, the types of problems and the longest lists.
 
     Parameters
     ----------
     document : dict
         As FastAPI makes it; it is changed.
+    settings : Settings
+        Decide how long a list may be.
     """
     schema = TypeAdapter(Problem).json_schema()
     schema["properties"]["type"]["enum"] = [f"/problems/{slug}" for slug in SENT]
     document["components"]["schemas"]["Problem"] = schema
     document["components"]["headers"] = _HEADERS
+    # FastAPI leaves out what is null, which the schema asks for.
+    document["paths"]["/v1/me/consents"]["get"]["responses"]["200"]["content"]["application/json"]["example"] = CONSENTS
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(operation, path)
+            _bound(operation, most=settings.serving.max_regions if path == _REGIONS else settings.charts.size)
     return document
 
 
@@ -36,6 +43,7 @@ def _complete(operation: Document, path: str) -> None:
         responses["304"] = {"description": "What the client has is still so."}
     if _is_personal(path):
         parameters.append(_SEC_GPC)
+    operation.setdefault("security", [])  # none is needed, which is said
     if not parameters:
         del operation["parameters"]
     for status, answer in problems(*() if path in UNLIMITED else (429,)).items():
@@ -43,6 +51,13 @@ def _complete(operation: Document, path: str) -> None:
     operation["responses"] = dict(sorted(responses.items()))
     for status, answer in responses.items():
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(path, status)}
+
+
+def _bound(operation: Document, *, most: int) -> None:
+    """Say how many a list may have at most, which the settings decide."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "limit":
+            next(each for each in parameter["schema"]["anyOf"] if each["type"] == "integer")["maximum"] = most
 
 
 def _headers(path: str, status: str) -> list[str]:
@@ -60,7 +75,8 @@ def _is_personal(path: str) -> bool:
     return path.startswith("/v1/me/") and not path.startswith("/v1/me/data/erasures/")
 
 
-_VARYING = ("/v1/regions", "/v1/regions/all", "/v1/regions/{id}/charts/{chart}")
+_REGIONS = "/v1/regions"
+_VARYING = (_REGIONS, "/v1/regions/all", "/v1/regions/{id}", "/v1/regions/{id}/charts/{chart}")
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
 _TAGGED = (*_VARYING, "/v1/transparency", "/transparency")
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}

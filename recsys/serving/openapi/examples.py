@@ -14,7 +14,7 @@ _LISBON = {
     "population": 517802,
 }
 
-REGIONS = {"as_of": "2025-06-30", "regions": [_LISBON]}
+REGIONS: dict[str, Any] = {"as_of": "2025-06-30", "regions": [_LISBON]}
 
 GEOJSON_REGIONS = {
     "type": "FeatureCollection",

@@ -59,7 +59,7 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
     return shown(found.pop("template"), request, current=current, **found)
 
 
-@router.get("/me", include_in_schema=False, dependencies=[Depends(without_parameters)])
+@router.get("/me", include_in_schema=False)
 def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
     collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
@@ -81,14 +81,13 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
     summary="The same as a page",
     response_class=HTMLResponse,
     responses=problems(400),
-    dependencies=[Depends(without_parameters)],
 )
 def transparency_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
     return shown("transparency.html", request, current=parts.current, found=found)
 
 
-@router.get("/licences", include_in_schema=False, dependencies=[Depends(without_parameters)])
+@router.get("/licences", include_in_schema=False)
 def licences_page(request: Request, parts: Parts) -> Response:
     """Show who wrote what the page takes from others."""
     return shown("licences.html", request, current=parts.current, others=licences())

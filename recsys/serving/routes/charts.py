@@ -5,7 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from recsys.serving.lists.responses import Chart, Regions, chart_answer, regions_answer, regions_geojson
+from recsys.errors import InputError
+from recsys.geography.places import Level
+from recsys.serving.lists.responses import (
+    Chart,
+    Region,
+    Regions,
+    Within,
+    chart_answer,
+    region_answer,
+    regions_answer,
+    regions_geojson,
+)
 from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, problems
 from recsys.serving.requests.headers import accepts_geojson
 from recsys.serving.requests.query import size_of_list, without_parameters
@@ -34,6 +45,14 @@ class RegionsParameters(Parameters):
         str, Query(max_length=100, description="Words of a name, as typed: accents and case do not count.")
     ] = ""
     limit: Limit = None
+    level: Annotated[Level | None, Query(description="Only places of this level.")] = None
+    parent: Annotated[
+        str | None,
+        Query(max_length=20, description="Only places right within this one: the id of a country, or `world`."),
+    ] = None
+    cursor: Annotated[
+        str | None, Query(max_length=20, description="`next` of the answer before, with the same parameters.")
+    ] = None
 
 
 class ChartParameters(Parameters):
@@ -62,14 +81,23 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()], part
     published, responses = parts.current.get(), parts.responses
     limit = size_of_list(query.limit, settings=parts.settings, most=parts.settings.serving.max_regions)
     geojson = accepts_geojson(request.scope["headers"])
-    whole = not query.q  # what a map asks for: megabytes, and always the same
+    within = Within(query.level, query.parent)
+    whole = (
+        not query.q and within == Within() and query.cursor is None
+    )  # what a map asks for: megabytes, and always the same
     asked = f"regions {limit} {geojson}".encode()
     ready = responses.find(asked, of=published) if whole else None
     if ready:
         return ready
-    find = regions_geojson if geojson else regions_answer
+    if geojson and query.cursor is not None:
+        raise InputError("a map has no cursor", hint="Ask for as many as there are, or for JSON.")
+    found = (
+        regions_geojson(published, query=query.q, limit=limit, within=within)
+        if geojson
+        else regions_answer(published, query=query.q, limit=limit, within=within, cursor=query.cursor)
+    )
     answer = responses.answer(
-        find(published, query=query.q, limit=limit),
+        found,
         route="/v1/regions",
         media_type=GEOJSON if geojson else "application/json",
         vary="Accept, Accept-Encoding",
@@ -90,6 +118,26 @@ def all_regions(parts: Parts) -> Answer:
     found = regions_answer(published, query="", limit=parts.settings.serving.max_regions)
     answer = parts.responses.answer(found, route=route, vary="Accept-Encoding")
     return parts.responses.keep(answer, route.encode(), of=published)
+
+
+@router.get(
+    "/v1/regions/{id}",
+    response_model=Region,
+    summary="A place",
+    responses={200: {"content": {"application/json": {"example": REGIONS["regions"][0]}}}, **problems(400, 404, 503)},
+    dependencies=[Depends(without_parameters)],
+)
+def region(
+    request: Request,
+    *,
+    place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`, in any case.")],
+    parts: Parts,
+) -> Answer:
+    """Return a place by its id."""
+    published, responses = parts.current.get(), parts.responses
+    found = region_answer(published, place_id=place_id)
+    answer = responses.answer(found, route="/v1/regions/{id}", vary="Accept-Encoding")
+    return responses.keep(answer, url_of(request.scope), of=published)
 
 
 @router.get(

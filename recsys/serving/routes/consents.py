@@ -13,7 +13,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Channel, Entry, Purpose, Standing, State
@@ -66,7 +66,7 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    state: State
+    state: Annotated[State, WithJsonSchema({"type": "string", "enum": [state.value for state in State]})]
     notice_version: str | None = None
 
 

@@ -40,14 +40,15 @@ def place_of(cell: str, *, published: Published) -> PublishedPlace:
 
 
 def place_named(place_id: str, *, published: Published) -> PublishedPlace:
-    """Return the place with an id.
+    """Return the place with an id, in whatever case it is written.
 
     Raises
     ------
     UnknownPlaceError
         If the atlas has no such place; the message does not repeat what was asked.
     """
-    place = published.places.get(place_id)
+    known = (published.places.get(each) for each in (place_id, place_id.upper(), place_id.lower()))
+    place = next(filter(None, known), None)
     if place is None:
         raise UnknownPlaceError("there is no place with this id", hint="Search the places with /v1/regions?q=NAME.")
     return place

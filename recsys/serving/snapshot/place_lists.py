@@ -1,7 +1,8 @@
 """An item of a list, as it is answered: on a public chart, and on a listener's own list."""
 
-from typing import Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
+from pydantic import WithJsonSchema
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 Because = Literal["popular_here", "rising_here", "special_to_here", "close_to_what_you_play", "new_for_you"]
@@ -41,6 +42,10 @@ class Price(TypedDict):
     rank_1: int
 
 
+# An ``enum`` and no ``const``: generators of clients try each shape of a value, but take a ``const`` for given.
+_RANK_OR_NEW = {"anyOf": [{"type": "integer"}, {"type": "string", "enum": ["new"]}]}
+
+
 class Item(TypedDict):
     """One line of a chart.
 
@@ -54,7 +59,7 @@ class Item(TypedDict):
     """
 
     rank: int
-    previous_rank: int | Literal["new"]
+    previous_rank: Annotated[int | Literal["new"], WithJsonSchema(_RANK_OR_NEW)]
     nights_on_chart: int
     track_id: str
     title: str

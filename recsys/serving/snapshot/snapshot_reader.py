@@ -18,7 +18,9 @@ from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Li
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
-from recsys.geography.places import WORLD, Place
+from recsys.geography.names import Name, meant
+from recsys.geography.places import WORLD, Place, chain
+from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.reload import HotReload
 from recsys.versions import check_version
@@ -80,6 +82,29 @@ class Published:
     files_by: Mapping[str, int] | None = None
     number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
+
+    def meant(self, text: str) -> list[Name]:
+        """Return the places that a person means by a name or an id, the likeliest first."""
+        return meant(text, named=self._named, chain=self._chain)
+
+    def named_like(self, search: str) -> list[Name]:
+        """Return what has a name that begins so, the most people first."""
+        return self._database.named_like(search)
+
+    def _named(self, search: str) -> list[Name]:
+        return [*self._own_names.get(search, ()), *self._database.named(search)]
+
+    def _chain(self, place_id: str) -> Iterator[str]:
+        return chain(place_id, parent_of=lambda here: self.places[here].parent)
+
+    @cached_property
+    def _own_names(self) -> Mapping[str, list[Name]]:
+        """The names and ids of all places, which need no index."""
+        found: dict[str, list[Name]] = {}
+        for place in self.places.values():
+            for name in {searchable(place.name), place.id.casefold()}:
+                found.setdefault(name, []).append(Name(name, place.id, place.name, place.population, own=True))
+        return found
 
     def items(self, place_id: str, *, chart: str) -> list[Item] | None:
         """Return all ranks of a place's own chart, or None where there is none."""
