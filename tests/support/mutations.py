@@ -1026,8 +1026,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         "    candidates = _candidates(job, night)\n",
         "    candidates = _candidates(job, night)\n"
         '    heard = set(store.scan([night]).filter(pl.col("weight") > 0).collect()["track_id"])\n'
-        "    kept = [each for each in candidates.everywhere if candidates.tracks[each] in heard]\n"
-        "    everywhere = candidates.everywhere[: len(kept)] * 0 + kept\n"
+        "    kept = [number for number, track in enumerate(candidates.tracks) if track in heard]\n"
+        '    everywhere = __import__("numpy").array(kept, dtype="int32")\n'
         "    candidates = type(candidates)(candidates.tracks, everywhere, {}, candidates.newcomers)\n",
         ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
     ),
