@@ -30,7 +30,7 @@ from pipelines.privacy.nightly_audit import audit_release
 from pipelines.privacy.write_privacy_account import write_account
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
-from recsys.arrivals.listens import REASONS, CheckedNight, check_share, read_night
+from recsys.arrivals.listens import CheckedNight, check_share, read_night, reasons
 from recsys.arrivals.permission import keep_allowed, still_allowed
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
@@ -400,4 +400,4 @@ def _total(rows: Sequence[Counts]) -> dict[str, Any]:
 def _flat(done: dict[str, Any]) -> dict[str, float]:
     """Return the numbers of a summary as metrics of the run, with every reason of a bad row: always the same keys."""
     numbers = {f"night.{key}": done[key] for key in ("nights", "rows", "good_rows", "late_rows", "places")}
-    return numbers | {f"night.bad_rows.{reason}": done["bad_rows"].get(reason, 0) for reason in REASONS}
+    return numbers | {f"night.bad_rows.{reason}": done["bad_rows"].get(reason, 0) for reason in reasons()}

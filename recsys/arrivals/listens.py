@@ -236,6 +236,11 @@ def _flat_files(source: Path) -> tuple[TableFile, ...]:
     return files
 
 
+def reasons() -> tuple[str, ...]:
+    """Return why a row may be bad, in the order in which the reasons are tried."""
+    return (*FAULTS, *_checks(date.min, now=datetime.min, begin=date.min))  # not at import: it starts Polars' threads
+
+
 def _partition(files: Sequence[TableFile]) -> pl.LazyFrame:
     parsed = (parse(_scan(file), kinds=_TABLE.columns) for file in files)
     return _together([input_tables.located(rows, number=number) for number, rows in enumerate(parsed)])
@@ -358,7 +363,3 @@ def _checks(night: date, *, now: datetime, begin: date) -> dict[str, pl.Expr]:
         "unparsable_ms_played": ~col("ms_played").is_finite(),
         "negative_ms_played": col("ms_played") < 0,
     }
-
-
-REASONS = (*FAULTS, *_checks(date.min, now=datetime.min, begin=date.min))
-"""Why a row may be bad, in the order in which the reasons are tried."""

@@ -1054,6 +1054,42 @@ MUTATIONS: tuple[Mutation, ...] = (
         "            self.id = str(self._name)\n",
         ("unit/test_serving_contract.py::test_a_request_is_not_named_after_its_listener",),
     ),
+    # The glue of a night
+    Mutation(
+        "candidates are what was heard tonight",
+        "pipelines/night/nightly.py",
+        "    candidates = _candidates(job, night)\n",
+        "    candidates = _candidates(job, night)\n"
+        '    heard = set(store.scan([night]).filter(pl.col("weight") > 0).collect()["track_id"])\n'
+        "    kept = [number for number, track in enumerate(candidates.tracks) if track in heard]\n"
+        '    everywhere = __import__("numpy").array(kept, dtype="int32")\n'
+        "    candidates = type(candidates)(candidates.tracks, everywhere, {}, candidates.newcomers)\n",
+        ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
+    ),
+    Mutation(
+        "the log tells how much was contributed",
+        "pipelines/night/nightly.py",
+        'tell("night released", night=night.isoformat(), rows=tally.rows,',
+        'tell("night released", night=night.isoformat(), rows=store.scan([night]).collect().height,',
+        ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
+    ),
+    Mutation(
+        "a night without enough listeners is not charted",
+        "pipelines/night/nightly.py",
+        "        found = _charts(job, nights)\n",
+        '        counted = job.store.scan(nights).filter(pl.col("weight") > 0).collect()\n'
+        '        found = _charts(job, nights if counted["listener"].n_unique() > 12 else nights[:1])\n',
+        ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
+    ),
+    Mutation(
+        "MLflow gets the numbers of the completeness gate",
+        "pipelines/night/nightly.py",
+        "            audited = _audit(job, run)\n",
+        "            audited = _audit(job, run)\n"
+        '            for file in (job.workspace.private / "nights").glob("*.delivery"):\n'
+        '                run.text(file.read_text(), f"{file.stem}.json")\n',
+        ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
+    ),
     # The audit
     Mutation(
         "nobody heeds the audit",

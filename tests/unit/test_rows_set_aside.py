@@ -14,7 +14,7 @@ from support.arriving import CATALOGUE, KEY, LISBON, LISBON_CELL, NIGHT, NOON, N
 
 from recsys.arrivals import input_tables, text_files
 from recsys.arrivals.catalogue import read_catalogue
-from recsys.arrivals.listens import REASONS, CheckedNight, check_share, nights, read_night
+from recsys.arrivals.listens import CheckedNight, check_share, nights, read_night, reasons
 from recsys.arrivals.permission import read_entries
 from recsys.errors import InputError, NotReadyError
 
@@ -95,7 +95,7 @@ def test_lines_are_counted_over_blocks(tmp_path: Path, monkeypatch: pytest.Monke
     assert read(source).counts().first == {"malformed_line": f"line 22 of {source}"}
 
 
-@pytest.mark.parametrize("reason", [*REASONS, "impossible_time", "missing_title"])
+@pytest.mark.parametrize("reason", [*reasons(), "impossible_time", "missing_title"])
 def test_every_reason_is_explained(reason: str) -> None:
     assert f"`{reason}`" in (Path(__file__).parents[2] / "docs/input.md").read_text()
 

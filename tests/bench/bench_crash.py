@@ -1,0 +1,102 @@
+"""Jobs that are killed, and jobs whose files fail: what is torn, spent twice or lost then, and whether they go on.
+
+Run it with ``PYTHONPATH=tests python tests/bench/bench_crash.py [KILLS] [--faults N] [--seed N]``, on Linux with a C
+compiler. On a tiny world (24 listeners, 4 nights) whole jobs of the command line are killed by SIGKILL, three in four
+before a file operation that is drawn from all that the job does (Polars' and SQLite's too), the others at a random
+moment; or their files fail, from some operation on: no space, a failing fsync, half a write, too many open files, a
+slow disk; everywhere or in one place. After each the workspace is looked at, the job is run again, and it is looked at
+again (``tests/support/crashing.py``). It prints a line for each job and each trial that went wrong, and exits with 1 if
+one did.
+"""
+
+import argparse
+import errno
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+from support.crashing import OPEN, SYNC, WRITE, Fault, Forge, Trial, World, forge, tried, why_not
+
+JOBS = ("first night", "next night", "evaluate", "promote", "partner", "forget", "consents copy")
+RARE = "first night ever"  # makes MLflow's database, which takes long: a tenth of the kills
+PLACES = ("/state/", "ledger.db", "consents.db", "witness", "mlruns", "/releases/", "/snapshots/", "/private/")
+FAILURES = {
+    "no space": Fault("fail", WRITE, value=errno.ENOSPC),
+    "failing fsync": Fault("fail", SYNC, value=errno.EIO),
+    "half a write": Fault("short", WRITE),
+    "too many files": Fault("fail", OPEN, value=errno.EMFILE),
+    "slow": Fault("slow", value=2),
+}
+COLUMNS = ("torn", "torn after the re-run", "spent twice", "released bytes", "re-run", "leftovers", "exit", "message")
+
+
+def kills(number: int, *, drawn: random.Random, usual: dict[str, Trial]) -> Iterator[tuple[str, Fault]]:
+    """Draw when jobs are killed."""
+    for count, name in enumerate(islice(cycle((*JOBS, *JOBS[:2])), number)):
+        job, ran = (RARE if count % 10 == 9 else name), usual[RARE if count % 10 == 9 else name].ran
+        if drawn.random() < 0.75:
+            yield job, Fault("kill", first=drawn.randint(1, ran.operations))
+        else:
+            yield job, Fault("later", value=drawn.randint(1, int(1000 * ran.seconds)))
+
+
+def failures(number: int, *, drawn: random.Random, usual: dict[str, Trial]) -> Iterator[tuple[str, Fault]]:
+    """Draw which files fail from when on; each kind and each place in turn, so that all are tried."""
+    kinds, places = cycle(FAILURES.values()), cycle(PLACES)  # of lengths that have no divisor in common
+    for name, fault, place in islice(zip(cycle((*JOBS, *JOBS[:2])), kinds, places, strict=False), number):
+        most = usual[name].ran.operations // 4 if place == PLACES[0] else 8
+        yield name, Fault(fault.action, fault.kinds, place, drawn.randint(1, most), value=fault.value)
+
+
+def main(number: int, faults: int, seed: int) -> int:
+    """Try it all, and print what came of it."""
+    drawn, trials = random.Random(seed), list[Trial]()
+    with tempfile.TemporaryDirectory() as folder, forge(Path(folder)) as opened:
+        world = World(Path(folder) / "world", opened)
+        usual = {name: once(world, opened, name, Fault(), Path(folder)) for name in (*JOBS, RARE)}
+        for name, trial in usual.items():
+            print(f"{name}: {trial.ran.operations} operations that change files {dict(trial.wrong)}", flush=True)
+        plans = [*kills(number, drawn=drawn, usual=usual), *failures(faults, drawn=drawn, usual=usual)]
+        for name, fault in plans:
+            trials.append(once(world, opened, name, fault, Path(folder)))
+            if trials[-1].wrong:
+                print(f"WRONG {name}, {fault}, struck {trials[-1].ran.struck}: {dict(trials[-1].wrong)}", flush=True)
+    print(f"\nseed {seed}")
+    table("kills", [trial for trial in trials if trial.fault.action in {"kill", "later"}])
+    table("faults", [trial for trial in trials if trial.fault.action not in {"kill", "later"}])
+    return int(any(trial.wrong for trial in trials))
+
+
+def once(world: World, opened: Forge, name: str, fault: Fault, folder: Path) -> Trial:
+    """Try one job with one fault in a folder of its own."""
+    try:
+        return tried(world, opened, name, fault, into=folder / "trial")
+    finally:
+        shutil.rmtree(folder / "trial", ignore_errors=True)
+
+
+def table(title: str, trials: list[Trial]) -> None:
+    """Print what went wrong, by job; of trials in which the fault struck, as others say nothing."""
+    print(f"\n{title:18}{'struck':>8}{'tried':>8}" + "".join(f"{column:>23}" for column in COLUMNS))
+    for name in (*JOBS, RARE, "all"):
+        of = [trial for trial in trials if name in {trial.job, "all"}]
+        wrong = Counter(kind for trial in of for kind in trial.wrong)
+        struck = sum(bool(trial.ran.struck) or trial.ran.code < 0 for trial in of)
+        print(f"{name:18}{struck:8}{len(of):8}" + "".join(f"{wrong[column]:23}" for column in COLUMNS))
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("kills", nargs="?", type=int, default=100)
+    arguments.add_argument("--faults", type=int, default=80)
+    arguments.add_argument("--seed", type=int, default=14)
+    asked = arguments.parse_args()
+    if why_not():
+        print(f"not tried: {why_not()}")
+        sys.exit(0)
+    sys.exit(main(asked.kills, asked.faults, asked.seed))
