@@ -42,7 +42,7 @@ class Run:
         for number in range(2):
             nightly.run_night(self.job, night_of(number))
         nightly.publish(self.job)
-        listeners = open_affinities(self.job.workspace).listeners.tolist()
+        listeners = open_affinities(self.job.store.sealed).listeners.tolist()
         self.seen["lists"] = {each.ljust(16, b"\0").hex() for each in listeners}
 
     def _on(self, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, action: Callable[..., None]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from support.edge import LISBON, NOW, PORTO, SUVA, Client, bearer, decide, listed, publish, remember, told
-from support.sealing import content_of
+from support.sealing import content_of, sealed_in
 
 from recsys.artifacts import affinities
 from recsys.artifacts.affinities import open_affinities, pointer_of
@@ -105,11 +105,11 @@ def test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done(
     assert client.request("PUT", f"/v1/me/consents/{MINE}", headers=headers, json=body).json()["state"] == "given"
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False
     listener = listener_of("ana", key=workspace.listener_key())
-    affinities.erase(workspace, [listener])
+    affinities.erase(sealed_in(workspace.private), [listener])
     ConsentLog(workspace.consents).erasures.finish(receipt)
     client.request("PUT", f"/v1/me/consents/{MINE}", headers=headers, json=body)
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False  # there is no row any more
-    assert not open_affinities(workspace).row(listener).known
+    assert not open_affinities(sealed_in(workspace.private)).row(listener).known
 
 
 def test_who_is_unknown_withdrew_lapsed_or_has_no_plays_cannot_be_told_apart(
@@ -174,7 +174,7 @@ def test_new_tastes_are_picked_up_and_damaged_ones_are_not_used(
     publish(workspace, as_of="2026-11-01")  # the snapshot is another one, the affinities are the same
     answer = ask(client, "ana", workspace, settings)
     assert (tracks(answer)[0], answer.json()["as_of"]) == ("track-30", "2026-11-01")
-    pointer_of(workspace).write_text("nowhere")
+    pointer_of(sealed_in(workspace.private)).write_text("nowhere")
     assert ask(client, "ana", workspace, settings).json()["history_used"] is False
     remember(workspace, {"ana": HERS})
     assert tracks(ask(client, "ana", workspace, settings))[0] == "track-9"

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from support.edge import bearer, decide
+from support.sealing import sealed_in
 from support.serving import Server, publish_many
 
 from recsys.artifacts.affinities import Affinities, default_orders, write
@@ -145,7 +146,7 @@ def compare(
     settings, path = load_settings(), f"/v1/me/trending?limit={LIMIT}"
     for purpose in (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION):
         decide(server.workspace, "bench", State.GIVEN, purpose=purpose)
-    write(server.workspace, tastes_with(listener_of("bench", key=server.workspace.listener_key())))
+    write(sealed_in(server.workspace.private), tastes_with(listener_of("bench", key=server.workspace.listener_key())))
     token = bearer("bench", workspace=server.workspace, settings=settings, now=datetime.now(UTC))["Authorization"]
     key = server.workspace.token_key().hex()
     runs: dict[str, Callable[[], Measured]] = {"chart": lambda: wrk(server.url + chart, seconds)}

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from support.sealing import sealed_in
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
@@ -95,8 +96,8 @@ def show(worth: dict[str, NDArray[np.float64]]) -> None:
 
 def speed(affinities: Affinities, *, workspace: Workspace, scratch: Workspace) -> None:
     """Print what finding a row and ranking cost, against decoding the chart's JSON."""
-    write(scratch, affinities)
-    mapped, published = open_affinities(scratch), open_published(workspace)
+    write(sealed_in(scratch.private), affinities)
+    mapped, published = open_affinities(sealed_in(scratch.private)), open_published(workspace)
     place = next(place for place in published.places.values() if place.level == "region" and place.served)
     candidates = around_of(place, published=published).candidates
     columns = mapped.columns_of(published.tracks)[candidates.tracks]

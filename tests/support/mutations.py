@@ -368,8 +368,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a key of any length is a key",
         "recsys/workspace.py",
-        "    if len(secret) != KEY_BYTES:",
-        "    if len(secret) > KEY_BYTES * 1000:",
+        "    if len(found) != KEY_BYTES:",
+        "    if len(found) > KEY_BYTES * 1000:",
         ("attack/test_lost_parts.py::test_a_damaged_token_key_is_no_key",),
     ),
     Mutation(
@@ -680,6 +680,35 @@ MUTATIONS: tuple[Mutation, ...] = (
         "os.open(stage / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
         "os.open(stage / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
         ("unit/test_store.py::test_everything_is_for_its_owner_alone",),
+    ),
+    # At rest
+    Mutation(
+        "a private file may stand in the place of another",
+        "recsys/sealed_files.py",
+        "return self._below(path).encode()",
+        'return b""',
+        ("unit/test_sealed_files.py::test_a_file_in_the_place_of_another_does_not_open",),
+    ),
+    Mutation(
+        "what somebody puts there plain is believed",
+        "recsys/sealed_files.py",
+        "all_sealed=True",
+        "all_sealed=False",
+        ("unit/test_sealed_files.py::test_files_of_before_are_read_until_all_are_sealed",),
+    ),
+    Mutation(
+        "the keys of nights that are over stay",
+        "pipelines/night/nightly.py",
+        "    store.sealed.expire(night - ",
+        "    (night - ",
+        ("attack/test_at_rest.py::test_with_retention_the_keys_go",),
+    ),
+    Mutation(
+        "a night's listens lie in its stage for everybody to read",
+        STORE,
+        "encryption=pl.ParquetEncryptionProperties(footer_key=key),",
+        "",
+        ("attack/test_at_rest.py::test_what_a_night_streams_to_its_stage_is_read_by_nobody",),
     ),
     # Consent
     Mutation(
