@@ -1,10 +1,10 @@
 """What sealing costs a night: the private store with and without it, in pairs, by the store's own functions.
 
-Run it with ``PYTHONPATH=tests python tests/bench/bench_at_rest.py [LISTENERS] [NIGHTS] [ROUNDS]``. Every round writes,
-checks and reads all nights of a store with the settings as they come, sealed and plain in turn; then a few nights of
-the sample world go from arrival to release in both ways. It prints the median seconds of each step and of a night (one is
-written, all are checked before it and read for training), the ratio, and how much memory the process took at most. A
-whole night trains and publishes as well: its ratio is below that of the release.
+Run it with ``PYTHONPATH=tests python tests/bench/bench_at_rest.py [LISTENERS] [NIGHTS] [ROUNDS]``. Every round
+writes, checks and reads all nights of a store with the settings as they come, sealed and plain in turn; then a few
+nights of the sample world go from arrival to release in both ways. It prints the median seconds of each step and of a
+night (one is written, all are checked before it and read for training), the ratio, and how much memory the process
+took at most. A whole night trains and publishes as well: its ratio is below that of the release.
 """
 
 import argparse
