@@ -64,6 +64,8 @@ def main(number: int, faults: int, seed: int) -> int:
         plans = [*kills(number, drawn=drawn, usual=usual), *failures(faults, drawn=drawn, usual=usual)]
         for name, fault in plans:
             trials.append(once(world, opened, name, fault, Path(folder)))
+            if len(trials) % 20 == 0:
+                print(f"{len(trials)} of {len(plans)} tried", flush=True)
             if trials[-1].wrong:
                 print(f"WRONG {name}, {fault}, struck {trials[-1].ran.struck}: {dict(trials[-1].wrong)}", flush=True)
     print(f"\nseed {seed}")

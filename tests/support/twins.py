@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +31,7 @@ from support.night import LISBON, NOW, PORTO, night_of, noon, row, write_catalog
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow import handover, run_record
 from pipelines.night import nightly
+from pipelines.night.completeness import Acceptance
 from pipelines.privacy import nightly_audit
 from recsys.consents import witness
 from recsys.consents.log import Entry, Purpose, State
@@ -43,6 +44,7 @@ from recsys.workspace import Workspace, listener_of
 ONE = "the one"
 CATALOGUE = tuple(f"track-{number:02}" for number in range(90))
 KEY = bytes(range(32))
+DAY = timedelta(days=1)
 OWN = ("consents.db", "marks.db")  # files that hold the listener's own decisions
 PRIVATE = ("private/contributions/", "private/nights/")  # compared by row, or true numbers that stay
 
@@ -63,18 +65,32 @@ class Pair:
         What the listener allows in both worlds; ``contribute_trends`` in one of them alone.
     seed : int
         Of the others' plays, and of the noise.
+    gap : int
+        Nights without listens between two nights, in which listeners save what they may add.
     """
 
     others: int
     plays: Sequence[Plays]
     allows: tuple[Purpose, ...] = ()
     seed: int = 0
+    gap: int = 0
+
+    def night(self, number: int) -> date:
+        """Return one of the nights."""
+        return night_of(number * (self.gap + 1))
+
+    def accepted(self) -> list[Acceptance]:
+        """Let the nights in between be missing."""
+        ends = itertools.pairwise(self.night(number) for number in range(len(self.plays)))
+        between = (Acceptance(before + DAY, after - DAY, "a gap") for before, after in ends)
+        return list(between) if self.gap else []
 
 
 def drawn_pair(seed: int, *, nights: int = 2) -> Pair:
     """Draw a pair: a listener who plays a few tracks, or very many, at home or in two places."""
     random = np.random.default_rng(seed)
-    purposes = [purpose for purpose in (Purpose.PERSONALISATION, Purpose.LOCAL_TRENDS) if random.random() < 0.5]
+    # Who allows only personalisation has no place in a world, and one in the other: models learn of places.
+    purposes = ([], [Purpose.LOCAL_TRENDS], [Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION])[random.integers(3)]
     away = random.random() * 0.6
 
     def of_a_night() -> Plays:
@@ -82,7 +98,7 @@ def drawn_pair(seed: int, *, nights: int = 2) -> Pair:
         return [(CATALOGUE[track], PORTO if random.random() < away else LISBON) for track in tracks]
 
     others, plays = int(random.integers(6, 20)), [of_a_night() for _ in range(nights)]
-    return Pair(others, plays, tuple(purposes), seed)
+    return Pair(others, plays, tuple(purposes), seed, gap=int(random.choice([0, 9])))
 
 
 @dataclass
@@ -136,6 +152,7 @@ class Lived:
     ledger: list[Any]
     private: dict[str, pl.DataFrame]
     mechanism: Mechanism
+    pair: Pair
 
 
 def settings_of(folder: Path) -> Settings:
@@ -158,7 +175,7 @@ def lived(pair: Pair, folder: Path, *, contributes: bool, replayed: Mechanism | 
     mechanism, printed = Mechanism(pair.seed, replayed), io.StringIO()
     _decide(pair, job, contributes=contributes)
     with _frozen(mechanism), capture_logs() as logged, redirect_stdout(printed), redirect_stderr(printed):
-        done = nightly.run_nightly(job)
+        done = nightly.run_nightly(job, accept=pair.accepted())
     told = json.dumps([logged, done, printed.getvalue()], default=str, sort_keys=True)
     files = {str(path.relative_to(job.workspace.root)): path for path in job.workspace.root.rglob("*")}
     return Lived(
@@ -167,6 +184,7 @@ def lived(pair: Pair, folder: Path, *, contributes: bool, replayed: Mechanism | 
         _lines(job.workspace.ledger),
         {name: pl.read_parquet(path) for name, path in files.items() if name.startswith(PRIVATE[0]) and _rows(path)},
         mechanism,
+        pair,
     )
 
 
@@ -247,7 +265,7 @@ def _added(one: Lived, other: Lived, *, number: int, width: int) -> pl.DataFrame
 def _own(world: Lived, *, number: int) -> list[int]:
     """Return the weights that the listener's stored contributions of a night add to counts, sorted."""
     of_night = [rows for rows in world.private.values() if {"weight", "track_id"} <= set(rows.columns)]
-    rows = pl.concat(of_night).filter(listener=listener_of(ONE, key=KEY), night=night_of(number))
+    rows = pl.concat(of_night).filter(listener=listener_of(ONE, key=KEY), night=world.pair.night(number))
     return sorted(rows.filter(pl.col("weight") > 0).unique(["part", "track_id"])["weight"].cast(pl.Int64).to_list())
 
 
@@ -270,7 +288,7 @@ def _apart(one: Sequence[Any], other: Sequence[Any]) -> dict[tuple[int, int], in
 def _write(pair: Pair, folder: Path) -> Sources:
     random = np.random.default_rng(pair.seed)
     for number, plays in enumerate(pair.plays):
-        night = night_of(number)
+        night = pair.night(number)
         rows = [
             row(f"user-{user}", CATALOGUE[track], _at(night, random), LISBON if user % 2 else PORTO)
             for user in range(pair.others)
