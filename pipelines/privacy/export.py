@@ -7,7 +7,7 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from recsys.consents.log import Purpose
-from recsys.errors import NotReadyError
+from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.serving.state.export import ListenerRecords, Record
 from recsys.settings import Settings
 from recsys.workspace import Workspace
@@ -40,8 +40,11 @@ def _records(store: "Store", listener: str) -> Iterator[Record]:
     try:
         for rows in store.rows_of(listener):
             yield from map(_record, rows.iter_rows(named=True))
-    except OSError as error:
-        raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
+    except _UNREADABLE:
+        raise NotReadyError("the private store cannot be read") from None  # why is the operator's: it names files
+
+
+_UNREADABLE = (OSError, InputError, SettingsError)
 
 
 def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
@@ -64,8 +67,8 @@ def _evaluations(files: "SealedFiles", listener: str) -> Iterator[Record]:
     try:
         for night, rows in evaluations.rows_of(files, listener):
             yield from (_evaluation(night, row) for row in rows.iter_rows(named=True))
-    except OSError as error:
-        raise NotReadyError(f"the private store cannot be read ({error.strerror})") from None
+    except _UNREADABLE:
+        raise NotReadyError("the private store cannot be read") from None  # why is the operator's: it names files
 
 
 def _evaluation(night: date, row: dict[str, Any]) -> Record:

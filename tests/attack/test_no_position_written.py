@@ -16,6 +16,7 @@ import h3
 import polars as pl
 import pytest
 from support.night import FIRST, LISBON, TRACKS, noon, plays, row, write_catalogue, write_consents, write_listens
+from support.sealing import content_of, rows_of
 
 from pipelines.__main__ import main
 from recsys import workspace as workspace_module
@@ -44,8 +45,9 @@ def everything_in(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield every file as it lies there, and once more with what it packs laid open."""
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         yield str(file), file.read_bytes()
+        yield f"{file} opened", content_of(file)  # the position would be there sealed, too
         if file.suffix == ".parquet":
-            frame = pl.read_parquet(file, hive_partitioning=False)
+            frame = rows_of(file)
             yield (
                 f"{file} unpacked",
                 frame.write_csv().encode()

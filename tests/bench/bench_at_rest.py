@@ -1,13 +1,14 @@
 """What sealing costs a night: the private store with and without it, in pairs, by the store's own functions.
 
-Run it with ``PYTHONPATH=tests python tests/bench/bench_at_rest.py [LISTENERS] [NIGHTS] [ROUNDS]``. Every round
-writes, checks and reads all nights of a store with the settings as they come, sealed and plain in turn; then a few
-nights of the sample world go from arrival to release in both ways. It prints the median seconds of each step and of a
-night (one is written, all are checked before it and read for training), the ratio, and how much memory the process
-took at most. A whole night trains and publishes as well: its ratio is below that of the release.
+Run it with ``PYTHONPATH=tests python tests/bench/bench_at_rest.py [LISTENERS] [NIGHTS] [ROUNDS]``. Every round writes,
+checks and reads all nights of a store with the settings as they come, sealed and plain in turn; then a few nights of
+the sample world go from arrival to release in both ways. It prints the median seconds of each step and of a night (one
+is written, all are checked before it and read for training), the ratio, and how much memory the process took at most.
+A whole night is audited, trains and publishes as well: its ratio is below that of the release.
 """
 
 import argparse
+import logging
 import resource
 import shutil
 import statistics
@@ -21,6 +22,7 @@ from unittest.mock import patch
 
 import numpy as np
 import polars as pl
+import structlog
 from support.arriving import NIGHT
 
 from pipelines.base.job_context import JobContext, Sources
@@ -121,6 +123,7 @@ def released(folder: Path) -> float:
 
 def main(listeners: int, count: int, rounds: int) -> None:
     """Print the table."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     some, ways = nights(listeners, count), {"plain": plain, "sealed": sealed}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder:
