@@ -18,6 +18,7 @@ from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, wr
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.artifacts.public_files import rendering
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.geography.names import Name
 from recsys.releases.snapshot.publishing import link_public
 from recsys.serving.app import create_app
 from recsys.serving.auth.tokens import mint
@@ -69,6 +70,9 @@ def listed(place: str, *, size: int) -> list[dict[str, Any]]:
     """The same items as a listener's list has them of whom nothing is known or may be used."""
     extra = {"because": "popular_here", "source": {"chart": "popular", "place": place}}
     return [item | extra for item in items(place, size=size)]
+
+
+_NAMES = [Name("almada", LISBON, "Almada", 100_000, own=True), Name("ulyssipo", LISBON, "Lisboa", 500_000, own=False)]
 
 
 def publish(
@@ -166,4 +170,6 @@ class Client:
 
 def _write_charts(path: Path, *, size: int) -> None:
     lists = ((place, "popular", items(place, size=size)) for place in (LISBON, "PT", "world"))
-    write_chart_database(path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists, prices={})
+    write_chart_database(
+        path, places=_PLACES, cells=[(h3.cell_to_parent(ALENTEJO, 4), "PT")], charts=lists, prices={}, names=_NAMES
+    )

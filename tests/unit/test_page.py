@@ -107,6 +107,13 @@ def test_what_no_page_asks_for_is_refused(client: Client, path: str) -> None:
     assert client.get(path).status_code == 400
 
 
+def test_a_town_is_found_as_its_region_and_the_page_says_so(client: Client) -> None:
+    found = client.get("/?q=Almada").text
+    assert f"place={LISBON}" in found
+    assert "with Almada · Portugal" in found
+    assert "with Lisboa" not in client.get("/?q=Ulyssipo").text
+
+
 def test_what_others_hang_on_a_link_is_ignored(client: Client) -> None:
     others = "utm_source=mail&utm_campaign=2026-11&utm_term=24-7&fbclid=IwAR1-2_9mw3-9&gclid=Cj0KCQiA3-2_5BhD8-9"
     for path in ("/?place=PT", "/me", "/transparency", "/licences"):

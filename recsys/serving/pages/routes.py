@@ -166,7 +166,8 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
 def _found(published: Published, query: str) -> dict[str, Any]:
     found = regions_answer(published, query=query, limit=_MATCHES)["regions"]
     places = [published.places[each["id"]] for each in found]
-    return {"template": "search.html", "query": query, "places": places}
+    towns = {each["id"]: each["found_by"] for each in found if "found_by" in each}
+    return {"template": "search.html", "query": query, "places": places, "towns": towns}
 
 
 def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:

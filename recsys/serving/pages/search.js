@@ -61,6 +61,7 @@ function option(place, number) {
   line.setAttribute("aria-selected", "false");
   line.dataset.id = place.id;
   const where = Object.assign(document.createElement("span"), { textContent: place.level === "region" ? place.country : place.level });
+  if (place.found_by) where.prepend(`with ${place.found_by} · `);
   line.append(" ", where);
   return line;
 }
