@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.base.left_out import left_out
-from pipelines.base.terminal import warn_of
+from pipelines.base.terminal import tell_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
@@ -78,7 +78,7 @@ class JobContext:
     def catalogue(self) -> pl.DataFrame:
         """The tracks."""
         found = read_catalogue(self.sources.catalogue, max_bad_share=self.settings.arrivals.max_bad_share)
-        warn_of(found.counts)
+        tell_of(found.counts)
         return found.tracks
 
     @cached_property

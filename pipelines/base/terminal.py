@@ -65,10 +65,14 @@ def tell(what: str, **facts: object) -> None:
         log.info(what, **facts)
 
 
-def warn_of(counts: "Counts") -> None:
-    """Log which rows were set aside, by reason, and where the first of each is; nothing of what they hold."""
-    for reason, rows in counts.bad.items():
-        log.warning("rows set aside", of=counts.what, reason=reason, rows=rows, first=counts.first.get(reason, ""))
+def tell_of(counts: "Counts") -> None:
+    """Log what of a table was set aside, where there is something: how many rows of each reason, and where it begins.
+
+    Nothing of what they hold. A terminal shows the sums at the end, and all of it where too many rows are bad.
+    """
+    if counts.bad:
+        first = "; ".join(f"{reason}: {row}" for reason, row in counts.first.items())
+        tell("rows set aside", of=counts.what, rows=counts.by_reason, first=first)
 
 
 @contextmanager

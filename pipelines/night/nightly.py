@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
-from pipelines.base.terminal import followed, log, step, tell, warn_of
+from pipelines.base.terminal import followed, log, step, tell, tell_of
 from pipelines.experiments.evaluate import Measured, measure
 from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook
@@ -278,7 +278,7 @@ def _checked(job: JobContext, night: date) -> tuple[CheckedNight, Counts]:
     settings = job.settings.arrivals
     checked = read_night(job.sources.listens, night, catalogue=job.catalogue, now=job.now)
     tally = check_share(checked.counts(), max_bad_share=settings.max_bad_share)
-    warn_of(tally)
+    tell_of(tally)
     return checked, tally
 
 

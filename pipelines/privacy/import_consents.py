@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.terminal import log, warn_of
+from pipelines.base.terminal import log, tell_of
 from recsys.arrivals import permission
 from recsys.arrivals.input_tables import files_of
 from recsys.consents.log import Entry, consent_log
@@ -43,7 +43,7 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
 def read_consents(file: Path, *, key: bytes, settings: Settings) -> permission.ReadConsents:
     """Read and check a consents file, without changing the log."""
     read = permission.read_entries(file, key=key, max_bad_share=settings.arrivals.max_bad_share)
-    warn_of(read.counts)
+    tell_of(read.counts)
     return read
 
 
