@@ -27,6 +27,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from structlog.testing import capture_logs
 from support.night import LISBON, NOW, PORTO, night_of, noon, row, write_catalogue, write_listens
+from support.sealing import content_of, rows_of
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow import handover, run_record
@@ -46,6 +47,7 @@ CATALOGUE = tuple(f"track-{number:02}" for number in range(90))
 KEY = bytes(range(32))
 DAY = timedelta(days=1)
 OWN = ("consents.db", "marks.db")  # files that hold the listener's own decisions
+KEYS = ("store.key", "private/keys.json")  # drawn at random, and what is sealed by them is compared open
 PRIVATE = ("private/contributions/", "private/nights/")  # compared by row, or true numbers that stay
 
 Plays = Sequence[tuple[str, tuple[float, float]]]
@@ -179,10 +181,10 @@ def lived(pair: Pair, folder: Path, *, contributes: bool, replayed: Mechanism | 
     told = json.dumps([logged, done, printed.getvalue()], default=str, sort_keys=True)
     files = {str(path.relative_to(job.workspace.root)): path for path in job.workspace.root.rglob("*")}
     return Lived(
-        {name: path.read_bytes() for name, path in files.items() if path.is_file() and not _is_own(name)},
+        {name: content_of(path) for name, path in files.items() if path.is_file() and not _is_own(name)},
         told,
         _lines(job.workspace.ledger),
-        {name: pl.read_parquet(path) for name, path in files.items() if name.startswith(PRIVATE[0]) and _rows(path)},
+        {name: rows_of(path) for name, path in files.items() if name.startswith(PRIVATE[0]) and _rows(path)},
         mechanism,
         pair,
     )
@@ -339,7 +341,7 @@ def _frozen(mechanism: Mechanism) -> Iterator[None]:
 
 
 def _is_own(name: str) -> bool:
-    return name.startswith((*PRIVATE, *OWN, "ledger.db", ".lock"))
+    return name.startswith((*PRIVATE, *OWN, *KEYS, "ledger.db", ".lock"))
 
 
 def _rows(path: Path) -> bool:

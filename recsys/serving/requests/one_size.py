@@ -6,9 +6,6 @@ the spaces would be packed, too.
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
-from typing import Any
-
-from fastapi.responses import JSONResponse
 
 STEP = 4_096  # bytes: what is said of a listener's switches and receipts is seldom longer
 EXPORT_STEP = 65_536  # bytes: what is held about a listener is exported in so many, or in twice as many, and so on
@@ -25,11 +22,3 @@ def padded_lines(lines: Iterable[str], *, to: int = EXPORT_STEP) -> Iterator[str
     for line, following in pairwise(chain(lines, [""])):
         length += len(line.encode())
         yield line if following else line.removesuffix("\n") + " " * (-length % to) + "\n"
-
-
-class PaddedJSON(JSONResponse):
-    """A JSON answer about a listener."""
-
-    def render(self, content: Any) -> bytes:
-        """Return the body."""
-        return padded(super().render(content))

@@ -28,7 +28,7 @@ from recsys.errors import (
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.credentials import ALLOWANCE
-from recsys.serving.requests.one_size import PaddedJSON
+from recsys.serving.requests.one_size import padded
 from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.requests.rate_limit import Allowance
@@ -40,6 +40,14 @@ from recsys.settings import ConsentsSettings
 router = APIRouter(dependencies=[Depends(without_parameters)])
 
 _DAY = timedelta(days=1)
+
+
+class PaddedJSON(JSONResponse):
+    """A JSON answer about a listener, whose length tells nothing of what it says."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return padded(super().render(content))
 
 
 class Consent(TypedDict):
