@@ -9,7 +9,7 @@ meanwhile stays out of everything. A withdrawal holds under every notice, and no
 
 import json
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
