@@ -378,16 +378,6 @@ _OVER = {"listeners": "", "regions": "macro_"}  # comparisons that are metrics, 
 _ENDS = [(model, end) for model in RIVALS for end in ("", "_low", "_high")]
 _SHORT_OF_KINDS = tuple(f"{kind}{name}" for kind in KINDS for name in SHORT)
 
-_HOME = {"part": pl.String, "parent": pl.String, "listeners": pl.Int64}
-_LEARNED = {
-    "train_rows": pl.Int64,
-    "own_model": pl.Boolean,
-    "gate_open": pl.Boolean,
-    "own_weight": pl.Float64,
-    "gate_gain": pl.Float64,
-    "learned_order": pl.Boolean,
-}
-FACTS_SCHEMA: Mapping[str, type[pl.DataType]] = {**_HOME, **_LEARNED}
 PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
     **HOME_SCHEMA,
     "test_listeners": pl.Int64,

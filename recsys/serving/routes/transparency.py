@@ -137,8 +137,13 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 
 
 def _collected(settings: Settings) -> list[Collected]:
+    return [*_of_plays(settings), *_of_choices(settings)]
+
+
+def _of_plays(settings: Settings) -> list[Collected]:
+    """Say what is kept of plays, and what is worked out from them."""
     resolution, nights = settings.atlas.finest_resolution, settings.store.nights
-    local, contribute, personal, partners = (purpose.value for purpose in Purpose)
+    _, contribute, personal, partners = (purpose.value for purpose in Purpose)
     return [
         {
             "what": "where a play happened",
@@ -168,9 +173,15 @@ def _collected(settings: Settings) -> list[Collected]:
             "kept": f"{nights} nights",
             "seen_by": f"{_OPERATOR}; others see means over many listeners",
         },
+    ]
+
+
+def _of_choices(settings: Settings) -> list[Collected]:
+    """Say what is kept of requests and decisions."""
+    return [
         {
             "what": "where the app says you are, when it asks for your list",
-            "purposes": [local],
+            "purposes": [Purpose.LOCAL_TRENDS.value],
             "how_coarse": f"{_cell(FINEST)}; anything finer is refused",
             "kept": "not at all; it chooses the list and is in no log",
             "seen_by": "nobody",
