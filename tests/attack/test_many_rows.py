@@ -1,5 +1,6 @@
 """A small file with endless plays of one listener does not fill the memory: alike plays are counted as a stream."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_endless_plays_of_one_listener_are_counted_and_not_held(tmp_path: Path) 
     told = subprocess.run(
         [sys.executable, "-c", _BOUNDED, tmp_path / "in.parquet", tmp_path / "private"],
         check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # the tests' own helpers are on pytest's path alone
         capture_output=True,
         text=True,
     )
