@@ -35,6 +35,7 @@ RUNS = 8_000  # releases of a canary, half of them with its clones: noise of sca
 CHANCE = 1e-4  # that the lower bounds exceed the truth: so often, at most, an honest night is not published
 
 _LEARNING = 10  # one run in so many teaches the observer
+_BESIDE = 50  # runs in one table
 _APART = math.sqrt(3)  # mu between the worlds: nearer or farther ones need more runs to be told how far apart they are
 _MOST_CLONES = 1_000  # enough down to a rho of 1.5e-6
 
@@ -253,16 +254,28 @@ class _World:
 
     def observed(self, change: NDArray[np.int64], *, runs: int) -> Floats:
         """Release again and again; return by run how far tracks and totals of each tier lie along the change."""
-        return np.array([self._once(change) for _ in range(runs)], dtype=np.float64)
+        noise = self._noise(runs)
+        if len(np.unique(noise.reshape(len(noise), -1), axis=0)) < len(noise):
+            noise[:] = 0  # who has seen it in another release takes it away
+        along = (noise + self.dense()[:, None]) * change[:, None]
+        tier = np.repeat([tier.name for tier in self.tiers], [len(tier.rows) for tier in self.tiers])
+        seen = [along[:, tier == name].sum(axis=1) for name in dict.fromkeys(tier)]
+        parts = [part.sum(axis=-1).ravel() for each in seen for part in np.split(each, [-len(TOTALS)], axis=-1)]
+        return np.stack(parts, axis=1)[:runs].astype(np.float64)
 
-    def _once(self, change: NDArray[np.int64]) -> list[int]:
-        seen, start = {(tier.name, what): 0 for tier in self.tiers for what in ("tracks", "totals")}, 0
-        for block in release.noisy_blocks(self.true, tiers=self.tiers, width=self.width):
-            rows = change[start : start + len(block.places)]
-            seen[block.tier.name, "tracks"] += int((rows[:, : -len(TOTALS)] * block.tracks).sum())
-            seen[block.tier.name, "totals"] += int((rows[:, -len(TOTALS) :] * block.totals).sum())
-            start += len(block.places)
-        return list(seen.values())
+    def _noise(self, runs: int) -> NDArray[np.int64]:
+        """Return the noise of at least so many releases, shape (tables, rows, runs in a table, width).
+
+        Some runs stand in one table side by side, as its further columns: that costs hardly more than one of them.
+        """
+        beside = pl.DataFrame({"run": np.arange(_BESIDE)})
+        column = pl.col("run") * self.width + pl.col("track")
+        true = self.true.join(beside, how="cross").with_columns(track=column).sort("row", "track")
+        tables = []
+        for _ in range(-(-runs // _BESIDE)):
+            blocks = release.noisy_blocks(true, tiers=self.tiers, width=_BESIDE * self.width)
+            tables.append(np.concatenate([block.noisy for block in blocks]).reshape(-1, _BESIDE, self.width))
+        return np.stack(tables) - self.dense()[:, None]
 
 
 def _counted(
