@@ -126,16 +126,26 @@ class Atlas:
         named = "of that name" if any(letter.isdigit() for letter in text) else f"called {text!r}"
         raise UnknownPlaceError(f"there is no place {named}", hint=self._suggestion(searchable(text)))
 
-    def names(self) -> Iterator[Name]:
-        """Yield what a snapshot's index holds beside its places' own names: countries' names, and those of towns."""
+    @cached_property
+    def names(self) -> tuple[Name, ...]:
+        """What a snapshot's index holds beside its places' own names: countries' names, and those of towns."""
+        towns = self._spelled.filter(pl.col("population") >= TOWN)
+        place = {cell: self._place_of_cell(cell) for cell in towns["cell"].unique()}
+        all_names = pl.concat_list("search", "also").list.unique(maintain_order=True)
+        found = (
+            towns.with_columns(pl.col("cell").replace_strict(place, return_dtype=pl.String).alias("place"))
+            .select(all_names.alias("name"), "place", pl.col("name").alias("town"), "population", "search")
+            .explode("name")
+            .filter(pl.col("name") != "")
+            .with_columns(own=pl.col("name") == pl.col("search"))
+            .drop("search")
+        )
+        return (*self._country_names(), *map(Name._make, found.iter_rows()))
+
+    def _country_names(self) -> Iterator[Name]:
         for place in self.places.values():
             for name, own in country_names(place) if place.level != "region" else ():
                 yield Name(name, place.id, place.name, place.population, own)
-        towns, located = self._spelled.filter(pl.col("population") >= TOWN), cache(self._place_of_cell)
-        for town in towns.iter_rows(named=True):
-            yield from (
-                _name(town, place=located(town["cell"]), search=name) for name in {town["search"], *town["also"]} - {""}
-            )
 
     def _named(self, wanted: str) -> Iterator[Name]:
         """Yield every place and every city that is called so."""
@@ -143,7 +153,8 @@ class Atlas:
         for city in self._spelled.filter(
             (pl.col("search") == wanted) | pl.col("also").list.contains(wanted)
         ).to_dicts():
-            yield _name(city, place=self._place_of_cell(city["cell"]), search=wanted)
+            place = self._place_of_cell(city["cell"])
+            yield Name(wanted, place, city["name"], city["population"], own=wanted == city["search"])
 
     @cached_property
     def _named_places(self) -> Mapping[str, list[Name]]:
@@ -199,10 +210,6 @@ def countries(atlas: Atlas) -> dict[str, str]:
     """Return the country of every part of an atlas that lies in one."""
     chains = {part: atlas.chain(atlas.place_of(part)) for part in atlas.parts}
     return {part: above[-2] for part, above in chains.items() if len(above) > 1}
-
-
-def _name(town: Mapping[str, Any], *, place: str, search: str) -> Name:
-    return Name(search, place, town["name"], town["population"], search == town["search"])
 
 
 @lru_cache(maxsize=4)

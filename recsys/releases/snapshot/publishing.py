@@ -137,7 +137,7 @@ def publish(
                 cells=sorted(atlas.country_cells.items()),
                 charts=_charts(lines, kinds=charts.kinds),
                 prices=charts.prices,
-                names=atlas.names(),
+                names=atlas.names,
             )
             if write_public:
                 write_public(stage, facts)
