@@ -129,18 +129,11 @@ class Atlas:
     @cached_property
     def names(self) -> tuple[Name, ...]:
         """What a snapshot's index holds beside its places' own names: countries' names, and those of towns."""
-        towns = self._spelled.filter(pl.col("population") >= TOWN)
+        towns = self._called.filter(pl.col("population") >= TOWN)
         place = {cell: self._place_of_cell(cell) for cell in towns["cell"].unique()}
-        all_names = pl.concat_list("search", "also").list.unique(maintain_order=True)
-        found = (
-            towns.with_columns(pl.col("cell").replace_strict(place, return_dtype=pl.String).alias("place"))
-            .select(all_names.alias("name"), "place", pl.col("name").alias("town"), "population", "search")
-            .explode("name")
-            .filter(pl.col("name") != "")
-            .with_columns(own=pl.col("name") == pl.col("search"))
-            .drop("search")
-        )
-        return (*self._country_names(), *map(Name._make, found.iter_rows()))
+        located = towns.with_columns(place=pl.col("cell").replace_strict(place, return_dtype=pl.String))
+        found = located.select("search", "place", "name", "population", "own").iter_rows()
+        return (*self._country_names(), *map(Name._make, found))
 
     def _country_names(self) -> Iterator[Name]:
         for place in self.places.values():
@@ -150,11 +143,8 @@ class Atlas:
     def _named(self, wanted: str) -> Iterator[Name]:
         """Yield every place and every city that is called so."""
         yield from self._named_places.get(wanted, ())
-        for city in self._spelled.filter(
-            (pl.col("search") == wanted) | pl.col("also").list.contains(wanted)
-        ).to_dicts():
-            place = self._place_of_cell(city["cell"])
-            yield Name(wanted, place, city["name"], city["population"], own=wanted == city["search"])
+        for city in self._called.filter(pl.col("search") == wanted).to_dicts():
+            yield Name(wanted, self._place_of_cell(city["cell"]), city["name"], city["population"], city["own"])
 
     @cached_property
     def _named_places(self) -> Mapping[str, list[Name]]:
@@ -169,17 +159,17 @@ class Atlas:
         return self.place_of(self.part_of_cell(h3.int_to_str(cell)))
 
     @cached_property
-    def _spelled(self) -> pl.DataFrame:
-        """The cities with ``search`` and ``also``, their name and their other names as people type them.
+    def _called(self) -> pl.DataFrame:
+        """What people type for each city, a row for each of its names: ``search``, and whether it is its ``own``.
 
         That takes some seconds, which only those wait for who look for a city.
         """
-        cities = self.cities if self.cities.width else _NO_CITIES
-        also = [[searchable(name) for name in names.split("\n") if names] for names in cities["others"]]
-        return cities.with_columns(
-            search=pl.Series([searchable(name) for name in cities["name"]], dtype=pl.String),
-            also=pl.Series(also, dtype=pl.List(pl.String)),
-        )
+        cities = (self.cities if self.cities.width else _NO_CITIES).with_row_index("city")
+        others = cities.filter(pl.col("others") != "").with_columns(called=pl.col("others").str.split("\n"), own=False)
+        called = pl.concat([cities.with_columns(called="name", own=True), others.explode("called")])
+        searched = pl.Series("search", [searchable(name) for name in called["called"]], dtype=pl.String)
+        found = called.select("city", "name", "population", "cell", "own", searched).filter(pl.col("search") != "")
+        return found.unique(["city", "search"], keep="first", maintain_order=True)
 
     def _suggestion(self, wanted: str) -> str:
         names = {place.name for place in self.places.values() if place.level == "country"}
