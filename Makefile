@@ -44,9 +44,10 @@ serve: $(VENV)/.ready page ## serve the published charts on http://127.0.0.1:800
 ui: $(VENV)/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
 	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
+# Many tests start the command: what is compiled once is kept, whatever the environment says.
 .PHONY: test
 test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
-	@$(BIN)/pytest -n 2 --dist worksteal --durations 25
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal --durations 25
 
 .PHONY: check
 check: $(VENV)/.ready ## style, types and layers
