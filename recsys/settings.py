@@ -96,6 +96,7 @@ class ConsentsSettings(_Section):
     earlier_notices: Mapping[str, tuple[str, ...]]
     controller: Annotated[str, Field(min_length=1)]
     contact: Annotated[str, Field(min_length=1)]
+    kept_decisions: Count
     given_a_day: NotNegative
 
     @property

@@ -112,8 +112,8 @@ class Workspace:
         """Create the folders that are missing, take from others what is not theirs to read, and return self."""
         try:
             for folder in (self.root, self.releases, self.charts, self.snapshots):
-                folder.mkdir(parents=True, exist_ok=True)
-            self.private.mkdir(mode=0o700, exist_ok=True)
+                make_folder(folder)
+            make_folder(self.private, mode=0o700)
             self.private.chmod(0o700)
             for name in ("*.key", "consents.db*", "marks.db*", "ledger.db*", "private/keys.json"):
                 for file in self.root.glob(name):
@@ -215,7 +215,7 @@ def staged(target: Path) -> Iterator[Path]:
     ----------
     T. Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), on which orders survive a crash.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     stage = target.with_name(f".{target.name}.{secrets.token_hex(4)}.staged")
     stage.mkdir()
     try:
@@ -277,6 +277,17 @@ def remove_folder(folder: Path) -> None:
     gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.staged")
     folder.rename(gone)
     shutil.rmtree(gone)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, where they are missing; their names are on the disk when this returns.
+
+    Until then a power loss may take a folder with all that was brought to the disk in it.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for path in missing:
+        fsync(path.parent)
 
 
 def fsync(path: Path) -> None:

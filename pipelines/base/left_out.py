@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from recsys.workspace import Workspace, replace_file
+from recsys.workspace import Workspace, make_folder, replace_file
 
 _LEFT_OUT = ".skipped"
 
@@ -13,7 +13,7 @@ def leave_out(workspace: Workspace, nights: Iterable[date]) -> None:
     """Write down which nights are left out for good: no later run tries them again."""
     for night in nights:
         file = _mark(workspace, night)
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        make_folder(file.parent, mode=0o700)
         replace_file(file, b"", mode=0o600)
 
 

@@ -24,6 +24,7 @@ MOST = 60  # records that wait for MLflow: two months of nights, a few megabytes
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _JOURNAL = "journal.ndjson"
+_HALF_MADE = 3600  # seconds after which nobody is making a record any more
 
 
 class Run:
@@ -177,10 +178,19 @@ def waiting(spool: Path) -> list[Record]:
 
 def drop_oldest(spool: Path, *, most: int = MOST) -> int:
     """Remove the oldest records beyond what is kept; return how many those were."""
+    _sweep(spool)
     beyond = waiting(spool)[:-most]
     for record in beyond:
         remove(record.folder)
     return len(beyond)
+
+
+def _sweep(spool: Path) -> None:
+    """Remove what a crash left half-made; what is new, another job may be making, and nobody holds a lock on it."""
+    for stage in spool.glob(".*.staged"):
+        with suppress(FileNotFoundError):
+            if stage.stat().st_mtime < time.time() - _HALF_MADE:
+                shutil.rmtree(stage)
 
 
 def remove(folder: Path) -> None:

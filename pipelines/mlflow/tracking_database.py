@@ -15,7 +15,7 @@ from mlflow.db import upgrade
 
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError
-from recsys.workspace import fsync
+from recsys.workspace import fsync, make_folder
 
 DATABASE = "mlflow.db"
 
@@ -35,7 +35,7 @@ def address(folder: Path) -> str:
     NotReadyError
         If it cannot be used now, with the cause.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     folder.chmod(0o700)  # true counts, for those who operate the job
     file = folder / DATABASE
     with _alone(folder):

@@ -29,7 +29,7 @@ from recsys.consents.log import ConsentLog
 from recsys.errors import IncompleteNightError, UsageError
 from recsys.geography.atlas import countries
 from recsys.releases.counts import release
-from recsys.workspace import Workspace, replace_file
+from recsys.workspace import Workspace, make_folder, replace_file
 
 _DELIVERY, _ACCEPTED = ".delivery", ".accepted"
 _LONGEST = 200  # characters of a reason
@@ -102,7 +102,7 @@ def check_complete(job: JobContext, plan: Plan, *, accept: Iterable[Acceptance] 
     placing = Placing(job.permissions, job.listener_key, job.atlas, countries(job.atlas))
     judged, deliveries, faults = _judged(job, plan, accept=accept, placing=placing, key=job.listener_key)
     folder = _folder(job.workspace)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder(folder, mode=0o700)
     for night, reason in judged.accepted.items():
         _write(folder / f"{night}{_ACCEPTED}", {"reason": reason, "at": job.now.isoformat(), "found": faults[night]})
         log.warning("a night is accepted as it is", night=night.isoformat())

@@ -1,12 +1,12 @@
 """The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import polars as pl
@@ -90,7 +90,7 @@ def run_nightly(
     ConsentError, SettingsError
         As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
-    started = time.monotonic()
+    started = monotonic()
     with job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
@@ -103,6 +103,7 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
+        _compact(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
@@ -119,7 +120,7 @@ def run_nightly(
             done = _summary(plan, rows, published) | {"consents": imported}
             done |= {"accepted": [night.isoformat() for night in accepted]}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
-            seconds = round(time.monotonic() - started, 1)
+            seconds = round(monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
@@ -310,6 +311,16 @@ def _last_released(job: JobContext) -> date | None:
     """
     entries = (entry for entry in job.ledger.entries() if entry.spend.purpose == CHARTS and entry.release is not None)
     return max((entry.spend.night for entry in entries), default=None)
+
+
+def _compact(job: JobContext) -> None:
+    """Let decisions go that are older than every night which is stored or still to be run, of who has very many."""
+    last, kept = _last_released(job), job.settings.consents.kept_decisions
+    if last is not None:
+        first = datetime.combine(last - timedelta(days=job.settings.store.nights), time(), tzinfo=UTC)
+        gone = job.consents.compact(before=first, kept=kept)
+        if gone:
+            log.info("decisions were compacted: nobody asks for them any more", decisions=gone)
 
 
 def _take_over(job: JobContext) -> None:

@@ -13,7 +13,7 @@ from recsys.arrivals.input_tables import Counts
 from recsys.errors import InputError, UsageError
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
-from recsys.workspace import Workspace, replace_file
+from recsys.workspace import Workspace, make_folder, replace_file
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def plan_nights(job: JobContext, *, through: date | None = None, skip: Collectio
 def remember_rows(workspace: Workspace, night: date, tally: Counts) -> None:
     """Write down how many rows a night had, so that later ones are seen to be late."""
     file = _record(workspace, night)
-    file.parent.mkdir(mode=0o700, exist_ok=True)
+    make_folder(file.parent, mode=0o700)
     replace_file(file, json.dumps({"rows": tally.rows, "bad": dict(tally.bad)}).encode(), mode=0o600)
 
 

@@ -1,15 +1,17 @@
 """Is a night whole? Judged by its own numbers, by other nights' rows, and by how many other nights of its weekday had.
 
 What a night tells by itself holds from the first one on: that none of its listeners allows anything, that its rows
-repeat each other. The second night tells whether it is the first one again, and of another order of size. From the
-third night on all nights near tell what is usual, and from the fourth week on those of the same weekday. In a catch-up
-the nights that are due are each other's past.
+repeat each other. The second night tells whether it is the first one again. From the second night on all nights near
+tell what is usual, and from the fourth week on those of the same weekday. In a catch-up the nights that are due are
+each other's past.
 
 What is usual is the median of the nights compared with. How far nights stray from it is learned from them too (their
-median absolute deviation), with the setting as a floor, and a ceiling, so that no past is so restless that anything
-passes. A night that strays as the last released one clearly did is not stopped again: what somebody accepted is usual
-now. Of countries, kinds of files and hours the share is judged, and only whether it is gone: on a holiday a country may
-well have half.
+median absolute deviation), with the setting as a floor, which is all there is where they are too few to learn from, and
+a ceiling, so that no past is so restless that anything passes. How many listeners there are, and how much each of them
+plays, stray for reasons of their own: each is judged by itself, and the rows, which are their product, by a limit wider
+by the square root of two, as spreads add up. A night that strays as the last released one clearly did is not stopped
+again: what somebody accepted is usual now. Of countries, kinds of files and hours the share is judged, and only whether
+it is gone: on a holiday a country may well have half.
 """
 
 import math
@@ -26,7 +28,7 @@ Part = Callable[[Delivery], Mapping[str, int]]
 
 _STRAYS = 4.0  # spreads: further by chance is rare
 _MOST_CHANGE, _MOST_PART_CHANGE = 4.0, 20.0  # factors: more is too much however restless the past was
-_ENOUGH = 3  # nights of the same weekday; where there are fewer, all nights near are compared
+_ENOUGH = 3  # nights of the same weekday; where there are fewer, all nights near are compared. To learn a spread, too
 _ALIKE = 0.5  # share of rows that two nights have in common: habits alone make far less
 _FINE = 20  # times of day: where there are fewer, as where times are dates, habits alone make nights alike
 _MAD = 1.4826  # what a median absolute deviation is to be multiplied by, to be a standard deviation
@@ -35,18 +37,23 @@ _LATELY = 7  # days
 
 @dataclass(frozen=True)
 class _Number:
-    """A number of a night: what it is called, and how many of how many it is (of one where it is no share)."""
+    """A number of a night: what it is called, and how many of how many it is (of one where it is no share).
+
+    ``factors`` says of how many numbers that stray each by itself it is the product.
+    """
 
     what: str
     counted: Callable[[Delivery], tuple[int, int] | None]
     in_rows: bool = False
     may_grow: bool = True
     part: bool = False
+    factors: int = 1
 
 
 _NUMBERS = (
-    _Number("rows", lambda found: (found.rows, 0), in_rows=True, may_grow=False),
+    _Number("rows", lambda found: (found.rows, 0), in_rows=True, may_grow=False, factors=2),
     _Number("listeners", lambda found: (found.listeners, 0), may_grow=False),
+    _Number("rows per listener", lambda found: (found.rows, found.listeners), in_rows=True, may_grow=False),
     _Number(
         "share of listeners who allow any use",
         lambda found: None if found.consenting is None else (found.consenting, found.listeners),
@@ -161,7 +168,7 @@ class _Strayed:
         floor, most = (
             (self.settings.part_change, _MOST_PART_CHANGE) if number.part else (self.settings.change, _MOST_CHANGE)
         )
-        return min(max(math.log(floor), _STRAYS * spread), math.log(most))
+        return min(max(math.log(floor) * math.sqrt(number.factors), _STRAYS * spread), math.log(most))
 
     def _before(self, number: _Number) -> float:
         """Return how far the last released night strayed."""
@@ -196,7 +203,7 @@ def _departure(number: _Number, found: Delivery, compared: Sequence[Delivery]) -
     logs = [_log(*pair) for pair in others]
     low, high = median_low(logs), median_high(logs)
     usual = (low + high) / 2
-    spread = _MAD * median(abs(value - usual) for value in logs) if len(logs) > 1 else math.inf
+    spread = _MAD * median(abs(value - usual) for value in logs) if len(logs) >= _ENOUGH else 0.0
     strays = _log(*mine) - min(max(_log(*mine), low), high)
     return _Departure(strays, spread, math.exp(usual) * (mine[1] + 1))
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray
 from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.sealed_files import SealedFiles
-from recsys.workspace import read_manifest, replace_file, staged, sweep, write_manifest
+from recsys.workspace import make_folder, read_manifest, replace_file, staged, sweep, write_manifest
 
 EVIDENCE = (*CHARTS, "close", "new")
 """What speaks for a candidate of a list; an order weighs each of them."""
@@ -186,7 +186,7 @@ def write(files: SealedFiles, affinities: Affinities) -> None:
     The workspace's lock must be held. The same affinities have the same name, and change nothing.
     """
     root = _root(files)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(root, mode=0o700)
     sweep(root)
     folder = root / f"{affinities.night or 'none'}-{_digest(affinities)}"
     if not _is_whole(files, folder):

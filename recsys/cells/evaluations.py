@@ -21,7 +21,7 @@ import polars as pl
 from recsys.errors import InputError
 from recsys.schemas import READ_FAILURES, Figures, at_border
 from recsys.sealed_files import SealedFiles
-from recsys.workspace import fsync, remove_folder, replace_file, sweep
+from recsys.workspace import fsync, make_folder, remove_folder, replace_file, sweep
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def held(files: SealedFiles) -> Iterator[None]:
     after finds the file.
     """
     root = _root(files)
-    root.mkdir(mode=0o700, exist_ok=True)
+    make_folder(root, mode=0o700)
     descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -37,7 +37,7 @@ from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
 from recsys.sealed_files import SealedFiles
 from recsys.settings import StoreSettings
-from recsys.workspace import KEY_BYTES, fsync, replace_file, staged, sweep
+from recsys.workspace import KEY_BYTES, fsync, make_folder, replace_file, staged, sweep
 
 Buckets = tuple[int, ...]
 
@@ -309,7 +309,7 @@ class Store:
         return sorted(self._folder(night).glob("bucket=*.parquet"))
 
     def _prepare(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._root, mode=0o700)
         if not self._recorded.exists() or self._is_empty():
             replace_file(self._recorded, json.dumps({"buckets": self._settings.buckets}).encode(), mode=0o600)
 

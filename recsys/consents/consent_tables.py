@@ -1,4 +1,7 @@
-"""The tables of the consent log, in SQLite and PostgreSQL: entries are kept, but for those of who asked for erasure."""
+"""The tables of the consent log, in SQLite and PostgreSQL, which keep entries themselves.
+
+But for those of who asked for erasure, and those that lie between two others about the same.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -73,7 +76,7 @@ def instant_of(at: int) -> datetime:
 
 def _is_current(database: Database) -> bool:
     if database.is_postgresql:
-        return database.read("SELECT to_regclass('claimed')", {}) != [(None,)]
+        return database.read(_POSTGRESQL_CURRENT, {}) == [(True,)]
     return database.read("PRAGMA user_version", {}) == [(_VERSION,)]
 
 
@@ -109,20 +112,27 @@ def _postgresql() -> tuple[str, ...]:
     return _POSTGRESQL_KEPT
 
 
-_VERSION = 3
+_VERSION = 4
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
+_ALIKE = "EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at {} OLD.at)"
+_BETWEEN = f"({_ALIKE.format('<')} AND {_ALIKE.format('>')})"
+_MAY_GO = f"({_ERASED} OR {_BETWEEN})"
 
 _SQLITE_KEPT = (
     "DROP TRIGGER IF EXISTS unchanged",
     "DROP TRIGGER IF EXISTS kept",
     "CREATE TRIGGER unchanged BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END",
-    f"CREATE TRIGGER kept BEFORE DELETE ON entries WHEN NOT {_ERASED} BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    f"CREATE TRIGGER kept BEFORE DELETE ON entries WHEN NOT {_MAY_GO} BEGIN SELECT RAISE(ABORT, 'append only'); END",
 )
+
+_POSTGRESQL_CURRENT = """
+    SELECT position('OLD.at' IN prosrc) > 0 FROM pg_proc WHERE proname = 'entries_kept' AND pg_function_is_visible(oid)
+"""
 
 _POSTGRESQL_KEPT = (
     f"""
     CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF TG_OP = 'DELETE' THEN IF {_ERASED} THEN RETURN OLD; END IF; END IF;
+        IF TG_OP = 'DELETE' THEN IF {_MAY_GO} THEN RETURN OLD; END IF; END IF;
         RAISE EXCEPTION 'append only' USING ERRCODE = 'integrity_constraint_violation';
     END $$
     """,

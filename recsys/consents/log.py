@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from recsys.consents.compaction import compact
 from recsys.consents.consent_tables import (
     CLAIMED,
     ENTRIES,
@@ -130,8 +131,11 @@ class ConsentLog:
 
     Of two entries of the same instant the withdrawal wins: in doubt the answer is no. Appending the same entry twice
     changes nothing. Entries cannot be changed or removed, except by an erasure that the listener asked for
-    (:attr:`erasures`); from that moment no entry of before counts. A withdrawal counts at once, also where a clock that
-    runs ahead dated it later; what was given counts from its own instant on.
+    (:attr:`erasures`); from that moment no entry of before counts. And of very many decisions of one listener those in
+    the midst go once nobody can ask for them (:meth:`compact`): never the first, and never what stands.
+
+    A withdrawal counts at once, also where a clock that runs ahead dated it later; what was given counts from its own
+    instant on.
 
     Parameters
     ----------
@@ -284,6 +288,21 @@ class ConsentLog:
             said = ((at, bool(given)) for _, at, given in rows if at > erased)
             known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said
             yield from ((listener, min(at, last), given) for at, given in known)
+
+    def compact(self, *, before: datetime, kept: int) -> int:
+        """Delete decisions that nobody asks for any more, of who decided very often; return how many.
+
+        Every answer about ``before`` and later, and everything that is added afterwards, is as if they were there.
+
+        Parameters
+        ----------
+        before : datetime
+            No night asks who allowed what earlier than this.
+        kept : int
+            Decisions about a purpose, 1 or more, that a receipt and an export tell of, however old they are; beside the
+            first.
+        """
+        return compact(self._database, before=microseconds(before), kept=kept, imported=Channel.IMPORT.value)
 
     def copy_to(self, other: "ConsentLog") -> Copied:
         """Copy all of this log, with ways, receipts and what is still to be erased, and verify the copy.

@@ -52,7 +52,8 @@ def copy_log(source: Database, *, to: Database) -> Copied:
         if not _is_part(_keys(to, table), _keys(source, table)):
             raise InputError(
                 f"the log to copy to holds {table.name} that this log does not",
-                hint="Copy to an empty database; if it holds an earlier copy, from before an erasure, empty it first.",
+                hint="Copy to an empty database; if it holds an earlier copy, from before an erasure or a compaction, "
+                "empty it first.",
             )
     before = sum(_count(to, table) for table in _TABLES)
     for table in _TABLES:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from recsys.consents.database import Database
 from recsys.errors import NotReadyError, PrivacyBudgetError, SettingsError
 from recsys.settings import Settings
-from recsys.workspace import Workspace, accepting, fingerprint, fsync, replace_file
+from recsys.workspace import Workspace, accepting, fingerprint, fsync, make_folder, replace_file
 
 PLACE, KEY, DRAWN, ACCEPTED = "place", "key", "drawn", "accepted"
 """Kinds of lines: where a deployment lies, its listener key, what was drawn, what a person took upon them."""
@@ -254,7 +254,7 @@ def _last_named(lines: Iterable[Line], names: Mapping[str, str]) -> str | None:
 
 def _create(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.touch(mode=0o600)
         fsync(path.parent)
     except OSError as error:

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys.consents.consent_tables import microseconds
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -19,17 +22,23 @@ PURPOSES = [Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION]
 
 Decision = tuple[int, Purpose, State, datetime, str, Channel]
 
-decisions = st.lists(
-    st.tuples(
-        st.integers(0, 2),
+LONG = [T0 + timedelta(microseconds=number) for number in range(12)]
+
+
+def _decisions(*, listeners: int, instants: list[datetime], most: int) -> st.SearchStrategy[list[Decision]]:
+    one = st.tuples(
+        st.integers(0, listeners - 1),
         st.sampled_from(PURPOSES),
         st.sampled_from(State),
-        st.sampled_from(INSTANTS),
+        st.sampled_from(instants),
         st.sampled_from(NOTICES),
         st.sampled_from(Channel),
-    ),
-    max_size=12,
-)
+    )
+    return st.lists(one, max_size=most)
+
+
+decisions = _decisions(listeners=3, instants=INSTANTS, most=12)
+long_decisions = _decisions(listeners=2, instants=LONG, most=40)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
@@ -37,6 +46,12 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "sqlite":
         return tmp_path_factory.mktemp("log") / "consents.db"
     return str(request.getfixturevalue("postgresql").new_database())
+
+
+@pytest.fixture(scope="module")
+def whole_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a log is that is never compacted."""
+    return tmp_path_factory.mktemp("whole") / "consents.db"
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +107,61 @@ def test_any_order_and_any_pieces_give_the_same_state(
         told = [(who, given_) for who, _, given_ in log.history(purpose, until=INSTANTS[-1]) if who.startswith(prefix)]
         points = sorted({(who, at) for who, purpose_, _, at, *_ in rows if purpose_ == purpose})
         assert told == [(f"{prefix}{who}", was_allowed(rows, who, purpose, at, notices)) for who, at in points]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=long_decisions,
+    later=long_decisions,
+    settled=st.sampled_from(LONG),
+    kept=st.integers(1, 3),
+    notices=st.sets(st.sampled_from(NOTICES)),
+)
+def test_what_is_compacted_is_missed_by_nobody(
+    place: Path | str,
+    names: Iterator[int],
+    whole_place: Path,
+    rows: list[Decision],
+    later: list[Decision],
+    settled: datetime,
+    kept: int,
+    notices: set[str],
+) -> None:
+    """Permissions, receipts, and what becomes of later decisions and files: as in a log that keeps everything."""
+    prefix = f"{next(names):08x}"
+    whole, log = ConsentLog(whole_place, notices=notices), ConsentLog(place, notices=notices)
+    before, after = ([Entry(f"{prefix}{who}", *rest) for who, *rest in some] for some in (rows, later))
+    for each in (whole, log):
+        each.append(before)
+    log.compact(before=settled, kept=kept)
+    same = partial(_answers, prefix=prefix, since=settled)
+    assert same(log, kept=kept) == same(whole, kept=kept)
+    for each in (whole, log):  # by files, and here
+        each.append(entry for entry in after if entry.channel == Channel.IMPORT)
+        for entry in after:
+            if entry.channel != Channel.IMPORT:
+                each.decide(replace(entry, at=max(entry.at, settled)))
+    assert same(log, kept=1) == same(whole, kept=1)  # a file may bring back what was compacted, and not all of it
+
+
+def _answers(log: ConsentLog, *, prefix: str, since: datetime, kept: int) -> list[Any]:
+    """Return everything that anybody asks of a log about an instant and later ones, and what receipts promise."""
+    instants, found = [instant for instant in LONG if instant >= since], list[Any]()
+    for who in (f"{prefix}{number}" for number in range(2)):
+        found += [ask(who, at=at) for ask in (log.standings, log.choices, log.newest) for at in instants]
+        for purpose in PURPOSES:
+            told = [entry for entry in log.entries(who) if entry.purpose == purpose]
+            found += [told[:1], told[-kept:], [entry for entry in told if entry.at >= since]]
+    return [*found, *(_states(log, purpose, prefix=prefix, since=since) for purpose in PURPOSES)]
+
+
+def _states(log: ConsentLog, purpose: Purpose, *, prefix: str, since: datetime) -> dict[tuple[str, datetime], bool]:
+    """Return who is told to have allowed a purpose at every instant since one; not there: nothing was decided yet."""
+    told: dict[tuple[str, datetime], bool] = {}
+    for who, at, given_ in log.history(purpose, until=LONG[-1]):
+        since_then = (instant for instant in LONG if instant >= since and microseconds(instant) >= at)
+        told |= {(who, instant): given_ for instant in since_then if who.startswith(prefix)}
+    return told
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,13 +2,16 @@
 
 ``Forge`` forks them from one process that has imported everything and started nothing (see :mod:`support.dying`) and
 into which ``faults.c`` is preloaded, which sees every file operation, SQLite's and Polars' too. A trial runs a job with
-a fault on a copy of a workspace, and then the same job without: :func:`judge` says what is wrong with that.
+a fault on a copy of a workspace, and then the same job without, and says what is wrong with that. With ``journal.c``
+a job's file operations are written down, and a trial begins with what a power loss after any of them may leave
+(:mod:`support.power`).
 """
 
 import ctypes
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -40,6 +43,7 @@ from support.night import (
     write_consents,
     write_listens,
 )
+from support.power import Disk, Operation, read_journal
 
 from pipelines import __main__ as command_line
 from pipelines.base import job_context
@@ -74,6 +78,7 @@ GONE = USERS[3]  # who asks to be forgotten
 _ACTIONS = ("nothing", "kill", "fail", "short", "slow")
 _PATIENCE = 60  # seconds for a job: one that hangs is a fault, too
 _HERE = Path(__file__).parent
+_STATE = "/state"  # in the path of every file that a job is about
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ class Fault:
     ----------
     action : str
         ``nothing``, ``kill`` (before the operation), ``fail``, ``short`` (half is written), ``slow``, or ``later``
-        (killed after ``value`` milliseconds, wherever it is).
+        (killed after ``value`` milliseconds, wherever it is); or ``power``, lost after ``first`` operations, where
+        ``holds`` says how (:data:`support.power.LOSSES`).
     kinds : int
         Of operations.
     holds : str
@@ -125,28 +131,31 @@ class Forge:
 
     Parameters
     ----------
-    library : Path
-        Of :func:`built`.
+    faults, journal : Path
+        The libraries.
     folder : Path
         For what jobs print.
     """
 
-    def __init__(self, library: Path, folder: Path) -> None:
+    def __init__(self, faults: Path, journal: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {**os.environ, "LD_PRELOAD": f"{faults}:{journal}", "PYTHONPATH": os.pathsep.join(sys.path)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "support.crashing", str(library), str(folder)],
+            [sys.executable, "-m", "support.crashing", str(faults), str(journal), str(folder)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, state: Path, arguments: Sequence[object], fault: Fault | None = None) -> Ran:
-        """Run a command of the command line in a folder."""
+    def run(
+        self, state: Path, arguments: Sequence[object], fault: Fault | None = None, *, journal: Path | None = None
+    ) -> Ran:
+        """Run a command of the command line in a folder; write down what it does to files, if asked."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = {"folder": str(state), "arguments": list(map(str, arguments)), "fault": asdict(fault or Fault())}
+        asked |= {"journal": str(journal or "")}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         return Ran(**json.loads(self._process.stdout.readline()))
@@ -169,14 +178,19 @@ def why_not() -> str:
 
 @contextmanager
 def forge(folder: Path) -> Iterator[Forge]:
-    """Build the faults, and yield what runs jobs with them."""
-    library = folder / "faults.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, _HERE / "faults.c", "-ldl"], check=True)
-    opened = Forge(library, folder / "printed")
+    """Build the faults and the journal, and yield what runs jobs with them."""
+    faults, journal = (_built(name, folder) for name in ("faults", "journal"))
+    opened = Forge(faults, journal, folder / "printed")
     try:
         yield opened
     finally:
         opened.close()
+
+
+def _built(name: str, folder: Path) -> Path:
+    library, source = folder / f"{name}.so", _HERE / f"{name}.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl", "-lpthread"], check=True)
+    return library
 
 
 @dataclass(frozen=True)
@@ -218,9 +232,13 @@ class World:
         self.jobs = self._jobs(folder / "input")
         self._grow()
 
+    def begun(self, job: Job) -> Path:
+        """Return what a job begins with."""
+        return self._folder / job.begins / "state"
+
     def copied(self, job: Job, to: Path) -> Path:
         """Return a copy of what a job begins with, in a folder of its own."""
-        return Path(shutil.copytree(self._folder / job.begins / "state", to / "state", symlinks=True))
+        return Path(shutil.copytree(self.begun(job), to / "state", symlinks=True))
 
     def _write(self, folder: Path) -> None:
         random = np.random.default_rng(14)
@@ -330,9 +348,47 @@ def tried(world: World, forge: Forge, name: str, fault: Fault, *, into: Path) ->
     before = _digests(state)
     ran = forge.run(state, job.arguments, fault)
     wrong = {**_wrong_told(ran, fault), **_wrong_on_disk(state, before, torn="torn")}
+    again, later = _again(job, forge, state)
+    return Trial(name, fault, ran, again, wrong | later)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A job that ran without a fault, and all that it did to files."""
+
+    job: str
+    ran: Ran
+    operations: Sequence[Operation]
+
+
+def recorded(world: World, forge: Forge, name: str, *, into: Path) -> Recorded:
+    """Run a job, and write down what it does to files."""
+    job, journal = world.jobs[name], into / "journal"
+    ran = forge.run(world.copied(job, into), job.arguments, journal=journal)
+    return Recorded(name, ran, read_journal(journal))
+
+
+def lost_power(
+    world: World, forge: Forge, of: Recorded, *, after: int, how: str, drawn: random.Random, into: Path
+) -> Trial:
+    """Let the power fail after so many operations of a job, run the job on what the disk holds then, and judge both."""
+    job = world.jobs[of.job]
+    disk = Disk(world.begun(job), name=_STATE)
+    for one in of.operations[:after]:
+        disk.do(one)
+    state = disk.lose(how, drawn=drawn, into=into / "state")
+    wrong = _wrong_on_disk(state, _digests(world.begun(job)), torn="torn")
+    if after >= len(of.operations) and not job.is_done(state):
+        wrong["lost"] = "the job had said that it was done"
+    again, later = _again(job, forge, state)
+    return Trial(of.job, Fault("power", holds=how, first=after), of.ran, again, wrong | later)
+
+
+def _again(job: Job, forge: Forge, state: Path) -> tuple[Ran, dict[str, str]]:
+    """Run a job once more, without a fault, and say what is wrong then."""
     between = _digests(state)
     again = forge.run(state, job.arguments)
-    wrong |= _wrong_on_disk(state, between, torn="torn after the re-run")
+    wrong = _wrong_on_disk(state, between, torn="torn after the re-run")
     if again.code != 0:
         wrong["re-run"] = f"exit {again.code}: {_last(again)}"
     elif not job.is_done(state):
@@ -340,11 +396,12 @@ def tried(world: World, forge: Forge, name: str, fault: Fault, *, into: Path) ->
     left = [str(path.relative_to(state)) for path in state.rglob(".*") if _is_left(path)]
     if left:
         wrong["leftovers"] = ", ".join(sorted(left)[:4])
-    return Trial(name, fault, ran, again, wrong)
+    return again, wrong
 
 
 def _is_left(path: Path) -> bool:
-    return any(word in path.name for word in (".staged", ".drawn"))
+    """Tell whether a file is half-made; a record for MLflow may be so for an hour, as somebody may be making it."""
+    return any(word in path.name for word in (".staged", ".drawn")) and path.parent.name != "unlogged"
 
 
 def _wrong_told(ran: Ran, fault: Fault) -> dict[str, str]:
@@ -408,17 +465,20 @@ def _spent_twice(state: Path) -> str:
 # The process that forks
 
 
-def serve(library: str, folder: Path) -> None:
+def serve(library: str, journal: str, folder: Path) -> None:
     """Fork a job for every line of standard input, and answer with what came of it."""
     main = _imported()
     faults = ctypes.CDLL(library)
     faults.plan.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_int)
     faults.operations.restype, faults.struck.restype = ctypes.c_long, ctypes.c_char_p
+    record = ctypes.CDLL(journal).record
     for line in sys.stdin:
         asked, started = json.loads(line), time.monotonic()
         fault, printed = Fault(**asked["fault"]), [folder / "out", folder / "err"]
         child = os.fork()
         if child == 0:
+            if asked["journal"]:
+                record(asked["journal"].encode(), _STATE.encode())
             _live(main, faults, asked, fault, printed)
         code = _ended(child, after=fault.value / 1000 if fault.action == "later" else None)
         out, err = (path.read_text(errors="replace") if path.exists() else "" for path in printed)
@@ -487,4 +547,4 @@ def _imported() -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]))
+    serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

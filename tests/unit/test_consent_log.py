@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,19 @@ def test_an_import_that_breaks_off_can_be_done_again(log: ConsentLog) -> None:
     assert log.append([entry(1, GIVEN), entry(2, GIVEN)], digest="one") == 2
 
 
+def test_of_very_many_decisions_those_in_the_midst_go_once_nobody_asks_for_them(log: ConsentLog) -> None:
+    """Of who toggles for ever; of everybody else all decisions stay."""
+    toggles = [entry(number, (GIVEN, WITHDRAWN)[number % 2]) for number in range(50)]
+    few = [replace(each, listener=BO) for each in toggles[:3]]
+    log.append([*toggles, *few])
+    assert log.compact(before=T0 + 30 * HOUR, kept=5) == 28
+    assert log.compact(before=T0 + 30 * HOUR, kept=5) == 0
+    assert log.entries(ANA) == [toggles[0], *toggles[29:]]
+    assert log.entries(BO) == few
+    assert log.compact(before=T0 + 99 * HOUR, kept=5) == 16
+    assert log.entries(ANA) == [toggles[0], *toggles[45:]]
+
+
 def test_a_log_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
     path = tmp_path / "consents.db"
     with closing(sqlite3.connect(path)) as before, before:
@@ -337,7 +351,7 @@ def test_a_log_of_a_later_release_is_left_as_it_is(tmp_path: Path) -> None:
     ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="is of version 99, this release reads 3 and before"):
+    with pytest.raises(InputError, match="is of version 99, this release reads 4 and before"):
         ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (99,)

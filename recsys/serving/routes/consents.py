@@ -165,9 +165,11 @@ def decide(
     responses={200: {"content": {"application/json": {"example": RECEIPT}}}, **problems(401, 503)},
 )
 def receipts(who: Listener, parts: Parts) -> JSONResponse:
-    """Return a record of every purpose that was ever decided, with all its events, to keep.
+    """Return a record of every purpose that was ever decided, with its events, to keep.
 
-    The fields are named after ISO/IEC TS 27560:2023. Who never decided gets a receipt without records.
+    Events are all decisions; of who decided very often about a purpose the first, the latest (200 at least), and all of
+    the weeks about which a night may still ask. The fields are named after ISO/IEC TS 27560:2023. Who never decided
+    gets a receipt without records.
     """
     entries = parts.consents.entries(who.listener)
     receipt = receipt_of(entries, key=parts.listener_key, settings=parts.settings, now=who.now)
