@@ -69,8 +69,13 @@ class Workspace:
 
     @property
     def charts(self) -> Path:
-        """Ranks of the last nights, one file a night, ``charts/DATE.parquet``; derived, and derived again if lost."""
+        """What places remember, one file a night, ``charts/memory/DATE.parquet``; derived, and again if lost."""
         return self.root / "charts"
+
+    @property
+    def history(self) -> Path:
+        """The published charts of all nights."""
+        return self.root / "history.db"
 
     @property
     def snapshots(self) -> Path:
