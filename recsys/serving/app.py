@@ -29,6 +29,7 @@ from recsys.serving.middleware.public_files import PublicFiles
 from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
+from recsys.serving.pages import song_pages
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
@@ -85,8 +86,8 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
     app.layers, app.settings = layers, settings
-    tagged = (charts, songs, trending, consents, data_rights, transparency, pages, health)
-    for each, tag in zip(tagged, (*list(_TAGS)[:6], "transparency", _OPERATION), strict=True):
+    tagged = (charts, songs, trending, consents, data_rights, transparency, song_pages, pages, health)
+    for each, tag in zip(tagged, (*list(_TAGS)[:6], "transparency", "transparency", _OPERATION), strict=True):
         app.include_router(each.router, tags=[tag])
     return app
 

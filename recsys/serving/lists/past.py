@@ -119,7 +119,7 @@ def _why(place: Place, shown: Place, *, chart: str, night: date, drawn: date, fo
     is_late = drawn > night + timedelta(days=1)
     when = f"of {night}, drawn on {drawn}" if is_late else f"of {night}, as it was published then"
     if not found:
-        return f"There was nothing to list around {label(place)} {when}."
+        return f"Nothing was listed around {label(place)} on the night {when}."
     whose = f"The {_CALLED[chart]} chart of {label(shown)} {when}."
     return whose if shown == place else f"{label(place)} had none of its own. {whose}"
 

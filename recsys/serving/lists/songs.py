@@ -91,7 +91,7 @@ class TrackAnswer(TypedDict):
     track: Track
     as_of: str
     drawn: str
-    first_night: str
+    first_night: str | None
     peak: Peak | None
     nights: int
     nights_in_row: int
@@ -182,8 +182,6 @@ def track_answer(
         raise UnknownNightError("no charts of this night were published", hint="/v1/releases lists those that are.")
     at = history.last if night is None else night
     course = [each for each in history.spread(song.track_id) if each.night <= at]
-    if not course:
-        raise UnknownSongError("the track had been on no chart by then", hint=_SEARCH)
     seen = history.sightings(song.track_id, night=at)
     lists = {chart: [each for each in seen if each.chart == chart] for chart in (POPULAR, RISING, LOCAL)}
     where = {chart: _listed(some, chart, published=published) for chart, some in lists.items()}
@@ -192,7 +190,7 @@ def track_answer(
         "track": track_of(song),
         "as_of": at.isoformat(),
         "drawn": history.nights[at].drawn.isoformat(),
-        "first_night": course[0].night.isoformat(),
+        "first_night": course[0].night.isoformat() if course else None,
         "peak": _peak(course),
         "nights": len(course),
         "nights_in_row": _in_row(course, [each for each in history.nights if each <= at]),
@@ -217,8 +215,6 @@ def artist_answer(published: Published, *, artist_id: str, limit: int) -> Artist
     if not songs:
         raise UnknownSongError("no track of such an artist was on a published chart", hint=_SEARCH)
     tracks = [found for song in songs if (found := _artist_track(published, song))]
-    if not tracks:
-        raise UnknownSongError("no track of such an artist was on a published chart", hint=_SEARCH)
     tracks.sort(key=lambda each: (-each["places"], each["rank"] or 10_000, each["title"], each["track_id"]))
     places = _artist_places(published, songs)
     return {
