@@ -46,6 +46,7 @@ from recsys.releases.charts.place_memory import with_memory
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
+from recsys.releases.snapshot.open_data import write_open_data
 from recsys.releases.snapshot.past_charts import Draw, PastCharts
 from recsys.releases.verify.audit import Finding
 
@@ -216,6 +217,8 @@ def publish(job: JobContext) -> Published:
     with step("lists"):
         past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
         lists = personal_lists(job, past=past, lines=found.lines)
+    with step("open data"):
+        write_open_data(workspace, atlas=job.atlas)
     with step("snapshot"):
         write_personal_lists(job, lists, past=past)
         id_ = publishing.publish(

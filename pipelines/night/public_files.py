@@ -5,7 +5,7 @@ their own have files: what all others would say is their larger place's list, in
 says it when asked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from starlette.responses import JSONResponse
 
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
-from recsys.artifacts.public_files import PublicFile, write_files
+from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
+from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
+from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.addresses import answer_address, artist_address, past_address, place_address, song_address
@@ -29,6 +31,13 @@ from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import Settings
 from recsys.workspace import PUBLIC, Workspace
 
+_OF_DATA = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv.gz": "application/gzip",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "": "text/plain; charset=utf-8",
+}
 JSON, GEOJSON, HTML = "application/json", "application/geo+json", "text/html; charset=utf-8"
 
 
@@ -45,15 +54,22 @@ def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace,
     settings : Settings
     """
     with open_staged(stage, facts) as published:
-        write_files(stage / PUBLIC, _public_files(published, settings=settings, account=_account(workspace)))
+        nights, months = open_folders(workspace)
+        told = releases_answer(published, nights=_told(nights, "releases"), months=_told(months, "history"))
+        files = _public_files(published, settings=settings, account=_account(workspace), releases=told)
+        write_files(stage / PUBLIC, files, linked=[*_linked(nights, "releases"), *_linked(months, "history")])
 
 
-def _public_files(published: Published, *, settings: Settings, account: Accounted | None) -> Iterator[PublicFile]:
+def _public_files(
+    published: Published, *, settings: Settings, account: Accounted | None, releases: ReleasesAnswer
+) -> Iterator[PublicFile]:
     """Yield all files; the account goes stale where a partner file spends more, and so the endpoint has its own."""
     yield from _regions(published, settings)
     size = size_of_list(None, settings=settings, most=settings.charts.size)
     yield from _charts(published, size=size)
     yield from _songs(published, settings)
+    yield PublicFile(RELEASES, to_json(releases), JSON)
+    yield _page("data/index.html", "data.html", {"releases": releases}, published=published)
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
@@ -92,6 +108,33 @@ def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
         for chart in CHARTS if place.served else ():
             answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
+
+
+def _told(folders: Sequence[OpenFolder], kind: str) -> list[OpenData]:
+    """Return what is told of folders of open data: each file with where it is and its digest."""
+    return [
+        {
+            "name": each.name,
+            "drawn": each.facts.get("drawn"),
+            "files": [
+                {
+                    "name": name,
+                    "url": f"/v1/{kind}/{each.name}/{name}",
+                    "bytes": facts["bytes"],
+                    "sha256": facts["sha256"],
+                }
+                for name, facts in each.facts["files"].items()
+            ],
+        }
+        for each in folders
+    ]
+
+
+def _linked(folders: Sequence[OpenFolder], kind: str) -> Iterator[LinkedFile]:
+    for each in folders:
+        for name, facts in each.facts["files"].items():
+            path, media_type = f"v1/{kind}/{each.name}/{name}", _OF_DATA[name.partition(".")[2]]
+            yield LinkedFile(path, each.folder / name, facts["bytes"], facts["sha256"], media_type)
 
 
 def _songs(published: Published, settings: Settings) -> Iterator[PublicFile]:

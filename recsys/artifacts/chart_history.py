@@ -519,6 +519,7 @@ _MOST = (1 << 16) - 1  # nights in a row that a sighting can tell
 _RANKS = [(name, "<u2") for name in ("rank", "previous", "nights", "peak")]
 _SIGHTING = np.dtype([("place", "<u4"), ("chart", "u1"), *_RANKS, ("listeners", "<f4", 3), ("lift", "<f4", 3)])
 _SCHEMA = """
+PRAGMA page_size = 16384;
 PRAGMA cache_spill = OFF;
 PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS nights (night INTEGER PRIMARY KEY, drawn TEXT, nights INTEGER, version TEXT);

@@ -139,6 +139,27 @@ SEARCH: dict[str, Any] = {
     "artists": [{"artist_id": _TRACK["artist_id"], "artist": _TRACK["artist"]}],
 }
 
+RELEASES: dict[str, Any] = {
+    "as_of": "2025-06-30",
+    "charted": ["2025-06-30"],
+    "weeks": ["2025-W26"],
+    "nights": [
+        {
+            "name": "2025-06-30",
+            "drawn": "2025-07-01",
+            "files": [
+                {
+                    "name": "counts.parquet",
+                    "url": "/v1/releases/2025-06-30/counts.parquet",
+                    "bytes": 465411,
+                    "sha256": "77e2f811977e89827716ce2ba18b4c14e12e9f23eb4871b7f9bbac99f6ba725c",
+                }
+            ],
+        }
+    ],
+    "months": [],
+}
+
 PROBLEM: Problem = {
     "type": "/problems/position",
     "title": "Positions are refused",

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.errors import RecsysError
 from recsys.serving.lists.past import weeks_of
+from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.addresses import id_in
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
@@ -54,6 +55,16 @@ def past_page(request: Request, name: Name, parts: Parts) -> Response:
     except RecsysError as error:
         return refused(request, error, current=parts.current)
     return shown(found.pop("template"), request, current=parts.current, **found)
+
+
+@router.get("/data/", include_in_schema=False)
+def data_page(request: Request, parts: Parts) -> Response:
+    """Show the open data."""
+    try:
+        found = releases_of(parts.current.get())
+    except RecsysError as error:
+        return refused(request, error, current=parts.current)
+    return shown("data.html", request, current=parts.current, releases=found)
 
 
 def song_of_page(published: Published, track_id: str) -> dict[str, Any]:
