@@ -21,12 +21,12 @@ from recsys.serving.app import routed
 from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.lists.songs import artist_answer, track_answer
-from recsys.serving.pages.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.song_pages import artist_of_page, past_of_page, song_of_page
 from recsys.serving.pages.templates import rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
+from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import Settings
 from recsys.workspace import PUBLIC, Workspace

@@ -13,6 +13,7 @@ from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
+WEEK = r"^\d{4}-W\d{2}$"  # ISO 8601
 _NIGHTS_LISTED = "The nights that have charts are listed at /v1/releases."
 
 

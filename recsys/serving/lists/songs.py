@@ -10,6 +10,7 @@ from recsys.artifacts.list_candidates import LOCAL, POPULAR, RISING
 from recsys.errors import UnknownNightError, UnknownSongError
 from recsys.geography.places import Level
 from recsys.serving.lists.responses import Region, regions_answer
+from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Bounds, Interval
 from recsys.serving.snapshot.snapshot_reader import Published
@@ -139,11 +140,18 @@ class ArtistAnswer(TypedDict):
     places: list[ArtistPlace]
 
 
-class Artist(TypedDict):
-    """An artist who was listed."""
+class FoundTrack(Track):
+    """A track that was found, and where its page is."""
+
+    page: str
+
+
+class FoundArtist(TypedDict):
+    """An artist who was found, and where the page is."""
 
     artist_id: str
     artist: str
+    page: str
 
 
 class SearchAnswer(TypedDict):
@@ -151,8 +159,8 @@ class SearchAnswer(TypedDict):
 
     as_of: str
     places: list[Region]
-    tracks: list[Track]
-    artists: list[Artist]
+    tracks: list[FoundTrack]
+    artists: list[FoundArtist]
 
 
 def track_answer(
@@ -234,8 +242,10 @@ def search_answer(published: Published, *, query: str, limit: int) -> SearchAnsw
     return {
         "as_of": published.as_of,
         "places": places,
-        "tracks": [track_of(song) for song in songs],
-        "artists": [{"artist_id": id_, "artist": name} for id_, name in artists.items()],
+        "tracks": [{**track_of(song), "page": song_address(song.track_id, song.title)} for song in songs],
+        "artists": [
+            {"artist_id": id_, "artist": name, "page": artist_address(id_, name)} for id_, name in artists.items()
+        ],
     }
 
 

@@ -135,8 +135,14 @@ ARTIST: dict[str, Any] = {
 SEARCH: dict[str, Any] = {
     "as_of": "2025-06-30",
     "places": [_LISBON],
-    "tracks": [_TRACK],
-    "artists": [{"artist_id": _TRACK["artist_id"], "artist": _TRACK["artist"]}],
+    "tracks": [_TRACK | {"page": "/songs/paper-lanterns-gkeipmpbglcdnnla/"}],
+    "artists": [
+        {
+            "artist_id": _TRACK["artist_id"],
+            "artist": _TRACK["artist"],
+            "page": "/artists/the-slow-ferries-dgkhofpbekndoiho/",
+        }
+    ],
 }
 
 RELEASES: dict[str, Any] = {

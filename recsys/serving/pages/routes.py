@@ -18,18 +18,18 @@ from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
-from recsys.serving.lists.past import any_chart_answer, weeks_of
+from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
 from recsys.serving.lists.responses import Chart, regions_answer
 from recsys.serving.lists.songs import track_of
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
-from recsys.serving.pages.addresses import id_in
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
 from recsys.serving.pages.courses import place_picture
 from recsys.serving.pages.templates import SWITCHES, answered, refused, shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
+from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
@@ -51,7 +51,7 @@ class PageParameters(BaseModel):
     chart: Annotated[str, Query(max_length=20)] = CHARTS[0]
     q: Annotated[str, Query(max_length=100)] = ""
     night: date | None = None
-    week: Annotated[str | None, Query(max_length=8)] = None
+    week: Annotated[str | None, Query(pattern=WEEK)] = None
 
 
 @router.get("/places/{name}/", include_in_schema=False)

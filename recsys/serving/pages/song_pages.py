@@ -11,9 +11,9 @@ from recsys.errors import RecsysError
 from recsys.serving.lists.past import weeks_of
 from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
-from recsys.serving.pages.addresses import id_in
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
 from recsys.serving.pages.templates import refused, shown
+from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts

@@ -16,8 +16,8 @@ from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
-from recsys.serving.pages.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.pages.chart_rows import count
+from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Current, Published

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.errors import InputError
 from recsys.geography.places import Level
-from recsys.serving.lists.past import any_chart_answer
+from recsys.serving.lists.past import WEEK, any_chart_answer
 from recsys.serving.lists.responses import (
     Chart,
     Region,
@@ -65,7 +65,7 @@ class ChartParameters(Parameters):
         Query(description="The night (UTC day) whose chart it is; by default the last."),
     ] = None
     week: Annotated[
-        str | None, Query(pattern=r"^\d{4}-W\d{2}$", description="The ISO 8601 week whose chart it is, as `2025-W26`.")
+        str | None, Query(pattern=WEEK, description="The ISO 8601 week whose chart it is, as `2025-W26`.")
     ] = None
 
 
