@@ -57,7 +57,8 @@ def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace,
         nights, months = open_folders(workspace)
         told = releases_answer(published, nights=_told(nights, "releases"), months=_told(months, "history"))
         files = _public_files(published, settings=settings, account=_account(workspace), releases=told)
-        write_files(stage / PUBLIC, files, linked=[*_linked(nights, "releases"), *_linked(months, "history")])
+        linked = [*_linked(nights, "releases"), *_linked(months, "history")]
+        write_files(stage / PUBLIC, files, linked=linked, before=workspace.public)
 
 
 def _public_files(

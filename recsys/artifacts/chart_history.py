@@ -355,9 +355,10 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     """
     if not file.exists():
         return NO_HISTORY
-    uri = f"{file.resolve().as_uri()}?mode=ro"
+    uri = f"{file.resolve().as_uri()}?mode=rw"  # what a crash left half-written is rolled back; no query writes
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
     try:
+        connection.execute("PRAGMA query_only = ON")
         nights = {night.night: night for night in _nights(connection) if night.night <= until}
     except BaseException:
         connection.close()

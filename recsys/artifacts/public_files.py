@@ -69,7 +69,9 @@ class LinkedFile:
     media_type: str
 
 
-def write_files(folder: Path, files: Iterable[PublicFile], *, linked: Iterable[LinkedFile] = ()) -> None:
+def write_files(
+    folder: Path, files: Iterable[PublicFile], *, linked: Iterable[LinkedFile] = (), before: Path | None = None
+) -> None:
     """Write files, their packed forms, and the manifest (path: bytes, sha256, etag, media_type) of both.
 
     Parameters
@@ -79,6 +81,8 @@ def write_files(folder: Path, files: Iterable[PublicFile], *, linked: Iterable[L
     files : iterable of PublicFile
     linked : iterable of LinkedFile
         Are in a part of the manifest of their own: they were verified where they lie, and there are more every night.
+    before : Path, optional
+        The folder of before: a file that is still the same is not stored twice.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def write_files(folder: Path, files: Iterable[PublicFile], *, linked: Iterable[L
         If a path would lead out of the folder, or to what a server hides.
     """
     folder.mkdir()
-    entries = {form.path: _write(folder, form) for file in files for form in _forms(file)}
+    entries = {form.path: _write(folder, form, before=before) for file in files for form in _forms(file)}
     others = {file.path: _link(folder, file) for file in linked}
     text = json.dumps({"files": entries, "linked": others}, separators=(",", ":"), sort_keys=True)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -164,10 +168,22 @@ def _forms(file: PublicFile) -> Iterator[PublicFile]:
         yield PublicFile(f"{file.path}.gz", smaller, file.media_type)
 
 
-def _write(folder: Path, file: PublicFile) -> dict[str, Any]:
+def _write(folder: Path, file: PublicFile, *, before: Path | None) -> dict[str, Any]:
     sha256, path = hashlib.sha256(file.content).hexdigest(), _room_for(folder, file.path)
-    path.write_bytes(file.content)
+    if not (before and _is_same(before / file.path, file.content, path)):
+        path.write_bytes(file.content)
     return _entry(path, sha256=sha256, size=len(file.content), media_type=file.media_type)
+
+
+def _is_same(old: Path, content: bytes, path: Path) -> bool:
+    """Give a file of before another name where it has this content, and tell whether it has."""
+    try:
+        same = old.stat().st_size == len(content) and old.read_bytes() == content
+        if same:
+            os.link(old, path)
+    except OSError:
+        return False
+    return same
 
 
 def _link(folder: Path, file: LinkedFile) -> dict[str, Any]:
