@@ -7,6 +7,8 @@
     │   ├── UsageError               2   400  whoever typed the command
     │   ├── UnknownPlaceError        2   404  whoever typed the place
     │   ├── UnknownChartError        2   404  whoever typed the chart
+    │   ├── UnknownNightError        2   404  whoever typed the night or the week
+    │   ├── UnknownSongError         2   404  whoever typed the track or the artist
     │   ├── UnknownRunError          2   404  whoever typed the run
     │   ├── IncompleteNightError    65   400  whoever delivered the night, or accepts it as it is
     │   ├── NotBetterError          65   409  whoever wants the run promoted
@@ -81,6 +83,22 @@ class UnknownChartError(InputError):
     exit_code = 2
     status = 404
     problem = "unknown-chart"
+
+
+class UnknownNightError(InputError):
+    """A night, or a week, of which no chart was published."""
+
+    exit_code = 2
+    status = 404
+    problem = "unknown-night"
+
+
+class UnknownSongError(InputError):
+    """A track, or an artist, that was on no published chart."""
+
+    exit_code = 2
+    status = 404
+    problem = "unknown-song"
 
 
 class UnknownRunError(InputError):

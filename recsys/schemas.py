@@ -119,7 +119,8 @@ class Chart(dy.Schema):
     compares with: popular: the track's share here over its share in the world; rising: its own past here; local: its
     share in the rest of the world. ``kind`` of a rising track is ``mover``, or ``debut`` where it has no past here.
     ``previous_rank`` is the rank of the night before, null where the track is new, and ``nights_on_chart`` counts the
-    nights in a row, this one included.
+    nights in a row, this one included. Over all nights, and null before they are looked at: on which night and at which
+    rank it entered first, its best rank and the first night of it, and on how many nights it was listed.
     """
 
     place = dy.String(nullable=False)
@@ -136,16 +137,15 @@ class Chart(dy.Schema):
     lift_high = dy.Float64(nullable=False)
     kind = dy.String(nullable=True)
     nights = dy.UInt32(nullable=False)
+    first_night = dy.Date(nullable=True)
+    first_rank = dy.UInt32(nullable=True)
+    peak_rank = dy.UInt32(nullable=True)
+    peak_night = dy.Date(nullable=True)
+    listed_nights = dy.UInt32(nullable=True)
 
 
-class Ranks(dy.Schema):
-    """PUBLIC: what the next night's charts need to know of a line of this night's."""
-
-    place = dy.String(nullable=False)
-    chart = dy.String(nullable=False)
-    track_id = dy.String(nullable=False)
-    rank = dy.UInt32(nullable=False)
-    nights_on_chart = dy.UInt32(nullable=False)
+OVER_ALL_NIGHTS = ("first_night", "first_rank", "peak_rank", "peak_night", "listed_nights")
+"""What a Chart says of a line over all nights."""
 
 
 class Remembered(dy.Schema):

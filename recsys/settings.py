@@ -236,6 +236,13 @@ class ChartsSettings(_Section):
     min_past_nights: Count
 
 
+class HistorySettings(_Section):
+    """What is kept of the charts of every night, for ever."""
+
+    lines: Count
+    catch_up_nights: Count
+
+
 class ModelsSettings(_Section):
     """How the global and the regional models are trained and measured."""
 
@@ -332,6 +339,7 @@ class Settings(BaseSettings):
     store: StoreSettings
     partner: PartnerSettings
     charts: ChartsSettings
+    history: HistorySettings
     models: ModelsSettings
     lists: ListsSettings
     serving: ServingSettings

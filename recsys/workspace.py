@@ -69,8 +69,18 @@ class Workspace:
 
     @property
     def charts(self) -> Path:
-        """Ranks of the last nights, one file a night, ``charts/DATE.parquet``; derived, and derived again if lost."""
+        """What places remember, one file a night, ``charts/memory/DATE.parquet``; derived, and again if lost."""
         return self.root / "charts"
+
+    @property
+    def history(self) -> Path:
+        """The published charts of all nights."""
+        return self.root / "history.db"
+
+    @property
+    def data(self) -> Path:
+        """The open data: one folder a night, ``data/DATE/``, and one a month; written once, and again if lost."""
+        return self.root / "data"
 
     @property
     def snapshots(self) -> Path:
@@ -111,7 +121,7 @@ class Workspace:
     def prepare(self) -> "Workspace":
         """Create the folders that are missing, take from others what is not theirs to read, and return self."""
         try:
-            for folder in (self.root, self.releases, self.charts, self.snapshots):
+            for folder in (self.root, self.releases, self.charts, self.data, self.snapshots):
                 make_folder(folder)
             make_folder(self.private, mode=0o700)
             self.private.chmod(0o700)
@@ -165,7 +175,7 @@ class Workspace:
     def swept(self) -> list[Path]:
         """Return the folders in which a crash may leave something half-written."""
         private = [path for path in self.private.glob("[!.]*") if path.is_dir() and path != self.unlogged]
-        return [self.root, self.private, *private, self.releases, self.charts, self.snapshots]
+        return [self.root, self.private, *private, self.releases, self.charts, self.data, self.snapshots]
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -32,6 +32,7 @@ from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import CheckedNight, check_share, read_night, reasons
 from recsys.arrivals.permission import keep_allowed, still_allowed
+from recsys.artifacts.chart_history import nights_of
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
 from recsys.cells.contributions import Bounded, bound
@@ -42,10 +43,11 @@ from recsys.releases.budget.accounting import summary
 from recsys.releases.budget.ledger import CHARTS
 from recsys.releases.charts import charts
 from recsys.releases.charts.place_memory import with_memory
-from recsys.releases.charts.rank_history import Draw, lists_of, with_history
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
+from recsys.releases.snapshot.open_data import write_open_data
+from recsys.releases.snapshot.past_charts import Draw, PastCharts
 from recsys.releases.verify.audit import Finding
 
 
@@ -208,13 +210,16 @@ def publish(job: JobContext) -> Published:
     settings, workspace = job.settings, job.workspace
     with step("charts"):
         nights = job.releases.nights()
-        found = _charts(job, nights)
+        charts_of = _past_charts(job)
+        found = charts_of.charts(nights)
     with step("models"):
         allowed = allowed_rows(job)
         measured = measure(allowed, job=job, models=settings.models)
     with step("lists"):
-        past = _past(job, nights, allowed=allowed, measured=measured)
+        past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
         lists = personal_lists(job, past=past, lines=found.lines)
+    with step("open data"):
+        write_open_data(workspace, atlas=job.atlas)
     with step("snapshot"):
         write_personal_lists(job, lists, past=past)
         id_ = publishing.publish(
@@ -231,26 +236,26 @@ def publish(job: JobContext) -> Published:
     return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
 
 
-def _past(job: JobContext, nights: Sequence[date], *, allowed: pl.DataFrame, measured: Measured) -> Past:
+def _past(job: JobContext, nights: Sequence[date], *, lists: Lists, allowed: pl.DataFrame, measured: Measured) -> Past:
     """Return what to make lists of: what is still allowed, now that the models are measured.
 
     Where somebody withdrew meanwhile, nothing that was learned of that listener goes on.
     """
     rows = allowed_rows(job, of=allowed)
     before = measured.evaluation.trained if len(rows) == len(allowed) else None
-    return Past(rows, _lists(job), nights, before=before)
+    return Past(rows, lists, nights, before=before)
 
 
-def _charts(job: JobContext, nights: Sequence[date]) -> charts.Charts:
-    """Return the charts of the last released night, with where its tracks were the night before."""
-    folder, version = job.workspace.charts, _version(job)
-    return with_history(nights, draw=_draw(job), folder=folder, version=version)
-
-
-def _lists(job: JobContext) -> Lists:
-    """Return what knows the lists of the last of some released nights."""
-    folder, version = job.workspace.charts, _version(job)
-    return partial(lists_of, draw=_draw(job), folder=folder, version=version)
+def _past_charts(job: JobContext) -> PastCharts:
+    """Return what has the charts of all released nights."""
+    return PastCharts(
+        job.workspace.history,
+        _draw(job),
+        version=_version(job),
+        catalogue=job.catalogue,
+        today=job.now.date(),
+        settings=job.settings.history,
+    )
 
 
 def _version(job: JobContext) -> str:
@@ -364,9 +369,16 @@ def _is_published(job: JobContext) -> bool:
         facts = publishing.current(job.workspace).manifest
     except (NotReadyError, InputError):
         return False
-    wanted = (job.settings.digest(), rendering(job.settings))
-    alike = (facts["settings"], facts.get("rendering")) == wanted or facts["atlas"] != job.atlas.version
+    wanted = (job.settings.digest(), rendering(job.settings), True)
+    alike = (facts["settings"], facts.get("rendering"), _is_kept(job)) == wanted or facts["atlas"] != job.atlas.version
     return alike and bool(released) and facts["as_of"] == released[-1].isoformat()
+
+
+def _is_kept(job: JobContext) -> bool:
+    """Tell whether the chart history has the last released night: it may have been lost."""
+    return bool(job.releases.nights()) and job.releases.nights()[-1] in {
+        n.night for n in nights_of(job.workspace.history)
+    }
 
 
 def _audit(job: JobContext, run: Run) -> Finding:

@@ -5,7 +5,7 @@ their own have files: what all others would say is their larger place's list, in
 says it when asked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,30 @@ from starlette.responses import JSONResponse
 
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
-from recsys.artifacts.public_files import PublicFile, write_files
+from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
+from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
+from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
+from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
+from recsys.serving.pages.song_pages import artist_of_page, past_of_page, song_of_page
 from recsys.serving.pages.templates import rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
+from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import Settings
 from recsys.workspace import PUBLIC, Workspace
 
+_OF_DATA = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv.gz": "application/gzip",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "": "text/plain; charset=utf-8",
+}
 JSON, GEOJSON, HTML = "application/json", "application/geo+json", "text/html; charset=utf-8"
 
 
@@ -42,14 +54,23 @@ def write_public(stage: Path, facts: Mapping[str, Any], *, workspace: Workspace,
     settings : Settings
     """
     with open_staged(stage, facts) as published:
-        write_files(stage / PUBLIC, _public_files(published, settings=settings, account=_account(workspace)))
+        nights, months = open_folders(workspace)
+        told = releases_answer(published, nights=_told(nights, "releases"), months=_told(months, "history"))
+        files = _public_files(published, settings=settings, account=_account(workspace), releases=told)
+        linked = [*_linked(nights, "releases"), *_linked(months, "history")]
+        write_files(stage / PUBLIC, files, linked=linked, before=workspace.public)
 
 
-def _public_files(published: Published, *, settings: Settings, account: Accounted | None) -> Iterator[PublicFile]:
+def _public_files(
+    published: Published, *, settings: Settings, account: Accounted | None, releases: ReleasesAnswer
+) -> Iterator[PublicFile]:
     """Yield all files; the account goes stale where a partner file spends more, and so the endpoint has its own."""
     yield from _regions(published, settings)
     size = size_of_list(None, settings=settings, most=settings.charts.size)
     yield from _charts(published, size=size)
+    yield from _songs(published, settings)
+    yield PublicFile(RELEASES, to_json(releases), JSON)
+    yield _page("data/index.html", "data.html", {"releases": releases}, published=published)
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
@@ -62,7 +83,12 @@ def _public_files(published: Published, *, settings: Settings, account: Accounte
         "503": ("problem.html", {"problem": _AWAY}),
     }
     for name, (template, values) in pages.items():
-        yield PublicFile(f"{name}.html", rendered(template, published=published, **values).encode(), HTML)
+        yield _page(f"{name}.html", template, values, published=published)
+    for name in ("transparency", "licences"):  # for servers that know no endings
+        yield _page(f"{name}/index.html", *pages[name], published=published)
+    yield _page("me/index.html", "problem.html", {"problem": _PERSONAL}, published=published)
+    yield from _place_pages(published, size=size)
+    yield from _song_pages(published)
     for name, content, media_type in assets():
         yield PublicFile(f"assets/{name}", content, media_type)
 
@@ -85,6 +111,73 @@ def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
 
 
+def _told(folders: Sequence[OpenFolder], kind: str) -> list[OpenData]:
+    """Return what is told of folders of open data: each file with where it is and its digest."""
+    return [
+        {
+            "name": each.name,
+            "drawn": each.facts.get("drawn"),
+            "files": [
+                {
+                    "name": name,
+                    "url": f"/v1/{kind}/{each.name}/{name}",
+                    "bytes": facts["bytes"],
+                    "sha256": facts["sha256"],
+                }
+                for name, facts in each.facts["files"].items()
+            ],
+        }
+        for each in folders
+    ]
+
+
+def _linked(folders: Sequence[OpenFolder], kind: str) -> Iterator[LinkedFile]:
+    for each in folders:
+        for name, facts in each.facts["files"].items():
+            path, media_type = f"v1/{kind}/{each.name}/{name}", _OF_DATA[name.partition(".")[2]]
+            yield LinkedFile(path, each.folder / name, facts["bytes"], facts["sha256"], media_type)
+
+
+def _songs(published: Published, settings: Settings) -> Iterator[PublicFile]:
+    """Yield what is answered of each track and artist that was ever listed."""
+    size = size_of_list(None, settings=settings, most=settings.charts.size)
+    songs = published.history.all_songs()
+    for song in songs:
+        track = track_answer(published, track_id=song.track_id, limit=size)
+        yield PublicFile(answer_address("tracks", song.track_id)[1:], to_json(track), JSON)
+    for id_ in dict.fromkeys(song.artist_id for song in songs):
+        artist = artist_answer(published, artist_id=id_, limit=size)
+        yield PublicFile(answer_address("artists", id_)[1:], to_json(artist), JSON)
+
+
+def _place_pages(published: Published, *, size: int) -> Iterator[PublicFile]:
+    """Yield the pages of places: of one without charts of its own, at least where to find some."""
+    for place in published.places.values():
+        for chart in CHARTS if place.served else ():
+            found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size)
+            yield _page(
+                f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found, published=published
+            )
+        if place.served and published.history.nights:
+            found = past_of_page(published, place)
+            yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found, published=published)
+
+
+def _song_pages(published: Published) -> Iterator[PublicFile]:
+    songs = published.history.all_songs()
+    for song in songs:
+        found = song_of_page(published, song.track_id)
+        address = song_address(song.track_id, song.title)
+        yield _page(f"{address[1:]}index.html", found.pop("template"), found, published=published)
+    for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):
+        found = artist_of_page(published, id_)
+        yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found, published=published)
+
+
+def _page(path: str, template: str, values: Mapping[str, Any], *, published: Published) -> PublicFile:
+    return PublicFile(path, rendered(template, published=published, **values).encode(), HTML)
+
+
 def _account(workspace: Workspace) -> Accounted | None:
     try:
         return read_privacy_account(workspace)
@@ -93,6 +186,10 @@ def _account(workspace: Workspace) -> Accounted | None:
 
 
 _MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}
+_PERSONAL = {
+    "title": "Your own part is away",
+    "text": "Your own list and your switches are served by a program that does not answer right now. Please come back.",
+}
 _AWAY = {
     "title": "This part is away",
     "text": "Other places, the search and your own part are served by a program that does not answer right now. "

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from recsys.settings import Settings
 from recsys.workspace import MANIFEST
 
-_FORMAT = 3  # of what the files say: another one has the next run write them anew
+_FORMAT = 4  # of what the files say: another one has the next run write them anew
 _WORTH = 1024  # bytes that are worth packing: fewer go in one packet either way
 
 
@@ -46,7 +47,31 @@ class PublicFile:
     media_type: str
 
 
-def write_files(folder: Path, files: Iterable[PublicFile]) -> None:
+@dataclass(frozen=True)
+class LinkedFile:
+    """A public file that lies elsewhere on the same disk, where it never changes, and has a second name here.
+
+    Parameters
+    ----------
+    path : str
+        Within the folder.
+    source : Path
+    size : int
+        Bytes.
+    sha256 : str
+    media_type : str
+    """
+
+    path: str
+    source: Path
+    size: int
+    sha256: str
+    media_type: str
+
+
+def write_files(
+    folder: Path, files: Iterable[PublicFile], *, linked: Iterable[LinkedFile] = (), before: Path | None = None
+) -> None:
     """Write files, their packed forms, and the manifest (path: bytes, sha256, etag, media_type) of both.
 
     Parameters
@@ -54,6 +79,10 @@ def write_files(folder: Path, files: Iterable[PublicFile]) -> None:
     folder : Path
         Is made.
     files : iterable of PublicFile
+    linked : iterable of LinkedFile
+        Are in a part of the manifest of their own: they were verified where they lie, and there are more every night.
+    before : Path, optional
+        The folder of before: a file that is still the same is not stored twice.
 
     Raises
     ------
@@ -61,8 +90,9 @@ def write_files(folder: Path, files: Iterable[PublicFile]) -> None:
         If a path would lead out of the folder, or to what a server hides.
     """
     folder.mkdir()
-    entries = {form.path: _write(folder, form) for file in files for form in _forms(file)}
-    text = json.dumps({"files": entries}, separators=(",", ":"), sort_keys=True)
+    entries = {form.path: _write(folder, form, before=before) for file in files for form in _forms(file)}
+    others = {file.path: _link(folder, file) for file in linked}
+    text = json.dumps({"files": entries, "linked": others}, separators=(",", ":"), sort_keys=True)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
@@ -77,10 +107,13 @@ class PublicFolder:
     folder : Path
     digests : mapping of path to bytes
         The SHA-256 of each file.
+    linked : mapping of path to mapping
+        ``etag`` and ``media_type`` of files that lie elsewhere, which are large.
     """
 
     folder: Path
     digests: Mapping[str, bytes] = field(repr=False)
+    linked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def read(self, path: str) -> bytes | None:
         """Return a file's content; None where there is none, or not the one that was published."""
@@ -105,8 +138,9 @@ def open_folder(folder: Path) -> PublicFolder:
     OSError, ValueError or LookupError
         If the manifest is missing or is not one.
     """
-    files = json.loads((folder / MANIFEST).read_bytes())["files"]
-    return PublicFolder(folder, {path: bytes.fromhex(facts["sha256"]) for path, facts in files.items()})
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    digests = {path: bytes.fromhex(facts["sha256"]) for path, facts in manifest["files"].items()}
+    return PublicFolder(folder, digests, manifest.get("linked", {}))
 
 
 def entity_tag(sha256: str, *, size: int) -> str:
@@ -134,16 +168,46 @@ def _forms(file: PublicFile) -> Iterator[PublicFile]:
         yield PublicFile(f"{file.path}.gz", smaller, file.media_type)
 
 
-def _write(folder: Path, file: PublicFile) -> dict[str, Any]:
-    if not _PLAIN.fullmatch(file.path):
+def _write(folder: Path, file: PublicFile, *, before: Path | None) -> dict[str, Any]:
+    sha256, path = hashlib.sha256(file.content).hexdigest(), _room_for(folder, file.path)
+    if not (before and _is_same(before / file.path, file.content, path)):
+        path.write_bytes(file.content)
+    return _entry(path, sha256=sha256, size=len(file.content), media_type=file.media_type)
+
+
+def _is_same(old: Path, content: bytes, path: Path) -> bool:
+    """Give a file of before another name where it has this content, and tell whether it has."""
+    try:
+        same = old.stat().st_size == len(content) and old.read_bytes() == content
+        if same:
+            os.link(old, path)
+    except OSError:
+        return False
+    return same
+
+
+def _link(folder: Path, file: LinkedFile) -> dict[str, Any]:
+    """Give a file its second name; where that cannot be, a copy."""
+    path = _room_for(folder, file.path)
+    try:
+        os.link(file.source, path)
+    except OSError:
+        shutil.copyfile(file.source, path)
+    return _entry(path, sha256=file.sha256, size=file.size, media_type=file.media_type)
+
+
+def _room_for(folder: Path, name: str) -> Path:
+    if not _PLAIN.fullmatch(name):
         raise ValueError("a public file has a name that cannot be an address")
-    sha256, path = hashlib.sha256(file.content).hexdigest(), folder / file.path
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(file.content)
+    return path
+
+
+def _entry(path: Path, *, sha256: str, size: int, media_type: str) -> dict[str, Any]:
     os.utime(path, (modified(sha256), modified(sha256)))
-    size = len(file.content)
     tag = entity_tag(sha256, size=size)
-    return {"bytes": size, "sha256": sha256, "etag": tag, "media_type": file.media_type}
+    return {"bytes": size, "sha256": sha256, "etag": tag, "media_type": media_type}
 
 
 _PLAIN = re.compile(r"[\w-]+(?:[/.][\w-]+)*", re.ASCII)

@@ -29,10 +29,11 @@ from recsys.serving.middleware.public_files import PublicFiles
 from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
+from recsys.serving.pages import song_pages
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
-from recsys.serving.routes import charts, consents, data_rights, health, transparency, trending
+from recsys.serving.routes import charts, consents, data_rights, health, releases, songs, transparency, trending
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import Current
@@ -85,8 +86,8 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
     app.layers, app.settings = layers, settings
-    tagged = (charts, trending, consents, data_rights, transparency, pages, health)
-    for each, tag in zip(tagged, (*list(_TAGS)[:5], "transparency", _OPERATION), strict=True):
+    tagged = (charts, songs, releases, trending, consents, data_rights, transparency, song_pages, pages, health)
+    for each, tag in zip(tagged, (*list(_TAGS)[:7], "transparency", "transparency", _OPERATION), strict=True):
         app.include_router(each.router, tags=[tag])
     return app
 
@@ -176,6 +177,8 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
 _OPERATION = "operation"
 _TAGS = {
     "charts": "Public charts, and the places that have them.",
+    "songs": "Songs and artists, from the published charts of all nights.",
+    "open data": "Released nights as files.",
     "near me": "The list of the signed-in listener.",
     "consents": "The listener's switches.",
     "my data": "Export and erasure.",

@@ -155,7 +155,9 @@ def test_a_link_that_cannot_be_fetched_is_left_to_the_browser(served: Site, visi
     failed: list[str] = []
     page.on("pageerror", lambda error: failed.append(str(error)))
     page.goto(f"/?place={LISBON}")
-    page.route("**/?place=PT", lambda to: to.abort() if to.request.resource_type == "fetch" else to.continue_())
+    page.route(
+        "**/places/portugal-PT/", lambda to: to.abort() if to.request.resource_type == "fetch" else to.continue_()
+    )
     page.get_by_role("link", name="Portugal").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Portugal")
     page.wait_for_load_state("networkidle")

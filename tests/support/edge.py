@@ -16,6 +16,7 @@ from support.sealing import sealed_in
 from pipelines.night.public_files import write_public
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_history import Night, append
 from recsys.artifacts.public_files import rendering
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.geography.names import Name
@@ -92,6 +93,29 @@ def publish(
         replace_file(workspace.current, name.encode())
         link_public(workspace)
     return name
+
+
+def keep_nights(workspace: Workspace, *, last: str = AS_OF, nights: int = 30, size: int = 10) -> None:
+    """Keep charts of Lisbon, Portugal and the world for some nights: number one was number two the night before."""
+    end = date.fromisoformat(last)
+    for night in (end - timedelta(days=back) for back in range(nights - 1, -1, -1)):
+        turned = night.toordinal() % 2
+        lists = [
+            (place, "popular", _kept(place, night, size=size, turned=bool(turned))) for place in (LISBON, "PT", "world")
+        ]
+        charted = Night(night, night + timedelta(days=1 if night > end - timedelta(days=7) else 9), 7, "v")
+        artists = {f"track-{rank}": "ünits" for rank in range(1, size + 1)}
+        append(workspace.history, charted, lists, kept=size, artists=artists)
+
+
+def _kept(place: str, night: date, *, size: int, turned: bool) -> list[dict[str, Any]]:
+    """Items of a past night, of which every second one has the first two in the other order."""
+    found = items(place, size=size)
+    if turned:
+        first, second = found[:2]
+        found[:2] = [{**second, "rank": 1}, {**first, "rank": 2}]
+    facts = {"first_rank": 1, "peak_rank": 1, "nights": 1, "first_night": str(night), "peak_night": str(night)}
+    return [item | {"history": facts, "reason": f"made for {night}"} for item in found]
 
 
 def decide(

@@ -42,8 +42,8 @@ def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> 
     text = client.get(f"/?place={LISBON}").text
     assert text.count('<li class="row">') == 50
     assert text.count("made by hand") == 50
-    assert '<a href="/?place=PT">Portugal</a>' in text
-    assert f"?place={LISBON}&amp;chart=rising" in text
+    assert '<a href="/places/portugal-PT/">Portugal</a>' in text
+    assert f"/places/lisboa-{LISBON}/rising/" in text
     # Rank 1 was 2nd, rank 2 is new: see `edge.items`.
     assert re.findall(r'class="move (\w+)"', text)[:2] == ["up", "new"]
 
@@ -53,7 +53,7 @@ def test_an_empty_chart_says_why_and_leads_on(client: Client) -> None:
         text = client.get(f"/?place={place}&chart=local").text
         assert "Too few people in" in text
         assert "clearly stands out" not in text
-        assert 'the charts of <a href="/?place=world">the world</a>' in text
+        assert 'the charts of <a href="/places/world/">the world</a>' in text
     assert "Too few" not in client.get("/?chart=local").text
 
 
@@ -109,7 +109,7 @@ def test_what_no_page_asks_for_is_refused(client: Client, path: str) -> None:
 
 def test_a_town_is_found_as_its_region_and_the_page_says_so(client: Client) -> None:
     found = client.get("/?q=Almada").text
-    assert f"place={LISBON}" in found
+    assert f"/places/lisboa-{LISBON}/" in found
     assert "with Almada · Portugal" in found
     assert "with Lisboa" not in client.get("/?q=Ulyssipo").text
 

@@ -77,6 +77,18 @@ def test_what_is_longer_than_a_packet_lies_packed_beside_with_a_tag_of_its_own(t
     assert not short.with_name("hello.json.gz").exists()
 
 
+def test_what_did_not_change_is_not_stored_twice(tmp_path: Path) -> None:
+    before = hello(tmp_path / "one").parents[1]
+    for name, content in (("two", b"{}"), ("three", b"[]")):
+        write_files(tmp_path / name, [PublicFile("v1/hello.json", content, "application/json")], before=before)
+        file = tmp_path / name / "v1" / "hello.json"
+        assert (file.read_bytes(), file.samefile(before / "v1" / "hello.json")) == (content, content == b"{}")
+        read_manifest(tmp_path / name)
+    (before / "v1" / "hello.json").write_bytes(b"()")  # damaged, and so taken for another
+    write_files(tmp_path / "four", [PublicFile("v1/hello.json", b"{}", "application/json")], before=before)
+    read_manifest(tmp_path / "four")
+
+
 @pytest.mark.parametrize(
     "path",
     ["../out.json", "v1/../../out", "/out.json", ".hidden", "v1/.hidden", "v1//a", "a b", "a\nb", "", "v1/", "é"],

@@ -12,7 +12,7 @@ from support.releasing import NIGHT, catalogue, small_atlas
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot import publishing
-from recsys.schemas import Chart
+from recsys.schemas import OVER_ALL_NIGHTS, Chart
 from recsys.serving.snapshot.snapshot_reader import open_published, open_staged
 from recsys.workspace import Workspace, digest, write_manifest
 
@@ -36,6 +36,7 @@ def charts(lines: Sequence[Line] = LINES, *, kinds: tuple[str, ...] = ("popular"
         lift_high=pl.col("lift") * 1.2,
         kind=pl.when(pl.col("chart") == "rising").then(pl.lit("mover")),
         nights=pl.when(pl.col("chart") == "rising").then(2).otherwise(7),
+        **dict.fromkeys(OVER_ALL_NIGHTS),
     )
     return Charts(frame.select(*schema).cast(schema), kinds)
 
@@ -105,6 +106,7 @@ def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
         "track_id": "t01",
         "title": "Song t01",
         "artist": "Band t01",
+        "artist_id": "a-t01",
         "listeners": {"estimate": 118.4, "low": 90.0, "high": 150.0},
         "lift": 2.1,
         "lift_interval": {"low": 1.68, "high": 2.52},

@@ -25,7 +25,7 @@ from recsys.releases.inference.memory import NOTHING, Diary, Memory, Recollectio
 from recsys.releases.inference.posterior import Belief, Prior
 from recsys.releases.inference.significance import Counted, Expected, Interval
 from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
-from recsys.schemas import Chart, at_border
+from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
 from recsys.settings import ChartsSettings
 
 MOVER, DEBUT = "mover", "debut"
@@ -534,6 +534,7 @@ def _lines(
         "lift_high": lift.high,
         "kind": [None] * number if kind is None else kind,
         "nights": [view.window.nights] * number if nights is None else nights,
+        **{name: [None] * number for name in OVER_ALL_NIGHTS},
     }
     schema = {name: column.dtype for name, column in Chart.columns().items()}
     return pl.DataFrame({name: pl.Series(columns[name], dtype=dtype) for name, dtype in schema.items()})

@@ -113,7 +113,7 @@ def publish(
     """
     if not nights:
         raise InputError("a snapshot needs at least one night, found none", hint="Release a night first.")
-    lines = _with_titles(at_border(charts.lines, Chart), at_border(catalogue, Catalogue))
+    lines = _with_titles(charts, catalogue)
     facts = {
         "format": FORMAT,  # part of every id: the same charts in another format are another snapshot
         "as_of": max(nights).isoformat(),
@@ -206,9 +206,14 @@ def pointer(workspace: Workspace) -> str | None:
     return workspace.current.read_text(encoding="utf-8").strip() if workspace.current.exists() else None
 
 
-def _with_titles(charts: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
-    titles = catalogue.select("track_id", "title", "artist")
-    kept = charts.join(titles, on="track_id", how="inner", maintain_order="left")
+def lists_of(charts: Charts, *, catalogue: pl.DataFrame) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Yield place, chart and items of every list, as a snapshot holds them."""
+    return _charts(_with_titles(charts, catalogue), kinds=charts.kinds)
+
+
+def _with_titles(charts: Charts, catalogue: pl.DataFrame) -> pl.DataFrame:
+    titles = at_border(catalogue, Catalogue).select("track_id", "title", "artist_id", "artist")
+    kept = at_border(charts.lines, Chart).join(titles, on="track_id", how="inner", maintain_order="left")
     return kept.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("place", "chart"))
 
 
@@ -269,12 +274,25 @@ def _item(line: Mapping[str, Any]) -> dict[str, Any]:
         "track_id": line["track_id"],
         "title": line["title"],
         "artist": line["artist"],
+        "artist_id": line["artist_id"],
         "listeners": {key: _rounded(line[key]) for key in ("estimate", "low", "high")},
         "lift": round(line["lift"], 2),
         "lift_interval": {"low": round(line["lift_low"], 2), "high": round(line["lift_high"], 2)},
         "nights": line["nights"],
         **({"kind": line["kind"]} if line["kind"] else {}),
+        **({"history": _history(line)} if line["first_night"] else {}),
         "reason": reason(line),
+    }
+
+
+def _history(line: Mapping[str, Any]) -> dict[str, Any]:
+    first, peak = line["first_night"].isoformat(), line["peak_night"].isoformat()
+    return {
+        "first_night": first,
+        "first_rank": line["first_rank"],
+        "peak_rank": line["peak_rank"],
+        "peak_night": peak,
+        "nights": line["listed_nights"],
     }
 
 

@@ -68,7 +68,8 @@ class Chart(TypedDict):
     """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
 
     Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order. Only a
-    public chart has a ``price``: that of the place whose chart is shown.
+    public chart has a ``price``: that of the place whose chart is shown. Only that of an earlier night says when it was
+    ``drawn``, and only that of a ``week`` which one.
     """
 
     region: Region
@@ -79,6 +80,8 @@ class Chart(TypedDict):
     history_used: NotRequired[bool]
     why: str
     price: NotRequired[Price | None]
+    drawn: NotRequired[str]
+    week: NotRequired[str]
     items: list[Item]
 
 
@@ -124,7 +127,7 @@ def region_answer(published: Published, *, place_id: str) -> Region:
     UnknownPlaceError
         If the atlas has no such place.
     """
-    return _region(place_named(place_id, published=published))
+    return region_of(place_named(place_id, published=published))
 
 
 def regions_geojson(published: Published, *, query: str, limit: int, within: Within = _ANYWHERE) -> FeatureCollection:
@@ -167,7 +170,7 @@ def chart_of(
 ) -> Chart:
     """Return items with what is said about the whole list."""
     return {
-        "region": _region(place),
+        "region": region_of(place),
         "scope": shown.level,
         "chart": chart,
         "as_of": published.as_of,
@@ -233,7 +236,8 @@ def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, publis
     return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
 
 
-def _region(place: Place) -> Region:
+def region_of(place: Place) -> Region:
+    """Return a place as it is answered."""
     return {
         "id": place.id,
         "name": place.name,
@@ -260,7 +264,7 @@ def _mark(published: Published) -> str:
 
 
 def _found(place: Place, town: str) -> Region:
-    return _region(place) if town == place.name else {**_region(place), "found_by": town}
+    return region_of(place) if town == place.name else {**region_of(place), "found_by": town}
 
 
 def _feature(place: Place) -> Feature:
@@ -269,7 +273,7 @@ def _feature(place: Place) -> Feature:
     if max(ring)[0] - min(ring)[0] > 180:
         ring = [[longitude % 360, latitude] for longitude, latitude in ring]
     geometry: Polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
-    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": _region(place)}
+    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": region_of(place)}
 
 
 def _basis(shown: Place, *, chart: str, published: Published) -> str:

@@ -13,6 +13,7 @@ from recsys.serving.requests.problems import MEDIA_TYPE
 from recsys.serving.snapshot.snapshot_reader import Current
 
 _ADDRESSES = ("/", "/me", "/licences", "/transparency")
+_FOLDERS = ("/places/", "/songs/", "/artists/", "/data/")
 
 
 class ErrorPages:
@@ -31,7 +32,7 @@ class ErrorPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, or a page instead."""
-        if scope["type"] != "http" or scope["path"] not in _ADDRESSES or not _is_browser(scope):
+        if scope["type"] != "http" or not _is_of_a_page(scope["path"]) or not _is_browser(scope):
             await self._app(scope, receive, send)
             return
         held: list[Message] = []
@@ -45,6 +46,10 @@ class ErrorPages:
             return
         for message in held:
             await send(message)
+
+
+def _is_of_a_page(path: str) -> bool:
+    return path in _ADDRESSES or path.startswith(_FOLDERS)
 
 
 def _is_browser(scope: Scope) -> bool:

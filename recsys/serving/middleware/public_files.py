@@ -41,7 +41,7 @@ class PublicFiles:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        is_public = scope["type"] == "http" and scope["path"].startswith(_REGIONS)
+        is_public = scope["type"] == "http" and scope["path"].startswith(_PUBLIC)
         answer = await self._answer(scope) if is_public else None
         await (answer or self._app)(scope, receive, send)
 
@@ -101,7 +101,7 @@ class _Asked:
     def route(self) -> str:
         if self.is_chart:
             return "/v1/regions/{id}/charts/{chart}"
-        return self.path if self.path in (_REGIONS, _ALL) else "/v1/regions/{id}"
+        return self.path if self.path in _ALONE else f"{self.path.rpartition('/')[0]}/{{id}}"
 
     @property
     def vary(self) -> str:
@@ -115,8 +115,13 @@ class _Asked:
             scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
 
 
-_REGIONS, _ALL = "/v1/regions", "/v1/regions/all"
-_ADDRESS = re.compile(r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?)(\.json|(?<=/regions)\.geojson)?")
+_REGIONS, _ALL, _RELEASES = "/v1/regions", "/v1/regions/all", "/v1/releases"
+_ALONE = (_REGIONS, _ALL, _RELEASES)
+_PUBLIC = (_REGIONS, _RELEASES, "/v1/tracks/", "/v1/artists/")
+_ADDRESS = re.compile(
+    r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?|/v1/(?:tracks|artists)/[0-9A-Za-z_-]+|/v1/releases)"
+    r"(\.json|(?<=/regions)\.geojson)?"
+)
 
 
 def _asked(scope: Scope) -> _Asked | None:

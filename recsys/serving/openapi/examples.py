@@ -35,10 +35,18 @@ _ITEM: dict[str, Any] = {
     "track_id": "t000123",
     "title": "Paper Lanterns",
     "artist": "The Slow Ferries",
+    "artist_id": "a000042",
     "listeners": {"estimate": 41.2, "low": 36.9, "high": 45.5},
     "lift": 2.31,
     "lift_interval": {"low": 2.01, "high": 2.64},
     "nights": 7,
+    "history": {
+        "first_night": "2025-05-02",
+        "first_rank": 48,
+        "peak_rank": 1,
+        "peak_night": "2025-06-28",
+        "nights": 51,
+    },
     "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
 }
 
@@ -70,6 +78,94 @@ TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
     ],
 }
 
+_TRACK = {key: _ITEM[key] for key in ("track_id", "title", "artist_id", "artist")}
+_WHERE = {"place": _LISBON["id"], "name": "Lisbon", "country": "Portugal", "level": "region"}
+_PEAK = {"rank": 1, "night": "2025-06-28"}
+
+TRACK: dict[str, Any] = {
+    "track": _TRACK,
+    "as_of": "2025-06-30",
+    "drawn": "2025-07-01",
+    "first_night": "2025-05-02",
+    "peak": _PEAK,
+    "nights": 51,
+    "nights_in_row": 12,
+    "places": {"popular": 1, "rising": 0, "local": 0},
+    "popular": [
+        _WHERE
+        | {key: _ITEM[key] for key in ("rank", "previous_rank", "nights_on_chart", "listeners")}
+        | {"peak_rank": 1, "lift": 2.31, "lift_interval": _ITEM["lift_interval"]}
+    ],
+    "rising": [],
+    "local": [],
+    "course": [{"night": "2025-06-30", "places": 1, "rank": 1, "world": {"rank": 48, "listeners": _ITEM["listeners"]}}],
+    "here": {
+        "place": _LISBON["id"],
+        "nights": [{"night": "2025-06-30", "rank": 1, "listeners": _ITEM["listeners"]}],
+    },
+}
+
+ARTIST: dict[str, Any] = {
+    "artist_id": _TRACK["artist_id"],
+    "artist": _TRACK["artist"],
+    "as_of": "2025-06-30",
+    "tracks": [
+        {
+            "track_id": _TRACK["track_id"],
+            "title": _TRACK["title"],
+            "places": 1,
+            "rank": 1,
+            "peak": _PEAK,
+            "first_night": "2025-05-02",
+            "nights": 51,
+        }
+    ],
+    "places": [
+        _WHERE
+        | {
+            "tracks": 1,
+            "track_id": _TRACK["track_id"],
+            "title": _TRACK["title"],
+            "rank": 1,
+            "listeners": _ITEM["listeners"],
+        }
+    ],
+}
+
+SEARCH: dict[str, Any] = {
+    "as_of": "2025-06-30",
+    "places": [_LISBON],
+    "tracks": [_TRACK | {"page": "/songs/paper-lanterns-gkeipmpbglcdnnla/"}],
+    "artists": [
+        {
+            "artist_id": _TRACK["artist_id"],
+            "artist": _TRACK["artist"],
+            "page": "/artists/the-slow-ferries-dgkhofpbekndoiho/",
+        }
+    ],
+}
+
+RELEASES: dict[str, Any] = {
+    "as_of": "2025-06-30",
+    "charted": ["2025-06-30"],
+    "weeks": ["2025-W26"],
+    "nights": [
+        {
+            "name": "2025-06-30",
+            "drawn": "2025-07-01",
+            "files": [
+                {
+                    "name": "counts.parquet",
+                    "url": "/v1/releases/2025-06-30/counts.parquet",
+                    "bytes": 465411,
+                    "sha256": "77e2f811977e89827716ce2ba18b4c14e12e9f23eb4871b7f9bbac99f6ba725c",
+                }
+            ],
+        }
+    ],
+    "months": [],
+}
+
 PROBLEM: Problem = {
     "type": "/problems/position",
     "title": "Positions are refused",
@@ -85,7 +181,7 @@ METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"
 _WHEN = {
     400: "A parameter does not fit, or the request carries a position.",
     401: "No valid token; whatever is wrong with it, the answer is the same.",
-    404: "There is no such place, chart, purpose or receipt.",
+    404: "There is no such place, chart, night, song, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
     429: "Too many requests: wait as long as `Retry-After` says.",
     503: "Nothing was published yet, what was published is not whole, or a database is away.",

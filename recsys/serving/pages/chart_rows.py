@@ -115,7 +115,7 @@ def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart:
     before = item["previous_rank"]
     places = 0 if before == "new" else before - item["rank"]
     move = "new" if before == "new" else "up" if places > 0 else "down" if places < 0 else "same"
-    low, estimate, high = (_count(x) if chart == "popular" else f"{x:.1f}" for x in value)
+    low, estimate, high = (count(x) if chart == "popular" else f"{x:.1f}" for x in value)
     figure, spoken = (
         (estimate, f"About {estimate} listeners a night, between {low} and {high}")
         if chart == "popular"
@@ -125,5 +125,6 @@ def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart:
     return Row(item, move, abs(places), figure, spoken, start, dot, end, None if base is None else round(base, 1))
 
 
-def _count(number: float) -> str:
+def count(number: float) -> str:
+    """Return a number of listeners as it is written: whole, but for small ones."""
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"

@@ -3,6 +3,7 @@ import { showMe } from "./me.js";
 import { suggestPlaces } from "./search.js";
 import { takeTokenFromAddress } from "./session.js";
 
+const OURS = /^\/(me|transparency|licences|(places|songs|artists|data)\/.*)?$/;
 let shown = ""; // path and query: a link within the page changes neither
 
 takeTokenFromAddress();
@@ -23,7 +24,7 @@ addEventListener("hashchange", () => takeTokenFromAddress() && arrived());
 
 /** @param {HTMLAnchorElement} link */
 function isOurs(link) {
-  return link.origin === location.origin && ["/", "/me", "/transparency", "/licences"].includes(link.pathname) && !link.hash;
+  return link.origin === location.origin && OURS.test(link.pathname) && !link.hash;
 }
 
 /** Go to another part of the page. @param {string} address */

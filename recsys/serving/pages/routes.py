@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
@@ -17,14 +18,18 @@ from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
-from recsys.serving.lists.responses import chart_answer, regions_answer
+from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
+from recsys.serving.lists.responses import Chart, regions_answer
+from recsys.serving.lists.songs import track_of
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, rows
-from recsys.serving.pages.templates import SWITCHES, answered, shown
+from recsys.serving.pages.courses import place_picture
+from recsys.serving.pages.templates import SWITCHES, answered, refused, shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
+from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
@@ -45,6 +50,23 @@ class PageParameters(BaseModel):
     place: Annotated[str, Query(max_length=20)] = WORLD
     chart: Annotated[str, Query(max_length=20)] = CHARTS[0]
     q: Annotated[str, Query(max_length=100)] = ""
+    night: date | None = None
+    week: Annotated[str | None, Query(pattern=WEEK)] = None
+
+
+@router.get("/places/{name}/", include_in_schema=False)
+@router.get("/places/{name}/{chart}/", include_in_schema=False)
+def named_page(
+    request: Request,
+    *,
+    name: Annotated[str, Path(max_length=200)],
+    chart: str = CHARTS[0],
+    query: Annotated[PageParameters, Query()],
+    parts: Parts,
+) -> Response:
+    """Show the charts of a place at its own address."""
+    asked = PageParameters(place=id_in(name), chart=chart, night=query.night, week=query.week)
+    return place_page(request, asked, parts)
 
 
 @router.get("/", include_in_schema=False)
@@ -55,7 +77,7 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
         published, limit = current.get(), size_of_list(None, settings=settings, most=settings.charts.size)
         found = _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
     except RecsysError as error:
-        return shown("problem.html", request, current=current, status=error.status, problem=_said(error))
+        return refused(request, error, current=current)
     return shown(found.pop("template"), request, current=current, **found)
 
 
@@ -124,13 +146,13 @@ def _packed(body: bytes, media_type: str) -> Answer:
     return answer
 
 
-def _media_type(asset: Path) -> str:
+def _media_type(asset: FilePath) -> str:
     kind = _TYPES[asset.suffix]
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
-def _asset(name: str) -> Path | None:
-    if not re.fullmatch(r"[a-z][a-z-]*\.[a-z0-9]+", name) or Path(name).suffix not in _TYPES:
+def _asset(name: str) -> FilePath | None:
+    if not re.fullmatch(r"[a-z][a-z-]*\.[a-z0-9]+", name) or FilePath(name).suffix not in _TYPES:
         return None
     folders = [templates.BUILT] if name not in _OURS else [templates.PAGES]
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
@@ -149,7 +171,9 @@ _OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "
 def charts_of(published: Published, query: PageParameters, *, limit: int) -> dict[str, Any]:
     """Return the template of a place's page, and what is in it."""
     place = place_named(query.place, published=published)
-    answer = chart_answer(published, place_id=place.id, chart=query.chart, limit=limit)
+    answer = any_chart_answer(
+        published, place_id=place.id, chart=query.chart, limit=limit, night=query.night, week=query.week
+    )
     wider = list(chain(place, published=published))[1:]
     return {
         "template": "place.html",
@@ -157,17 +181,27 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "answer": answer,
         "rows": rows(answer["items"], chart=query.chart),
         "axis": AXES[query.chart],
+        **_earlier(published, place, answer),
         "wider": wider,
         "larger": next((each for each in wider if each.served), None),
         "nearby": _nearby(place, published=published),
     }
 
 
+def _earlier(published: Published, place: Place, answer: Chart) -> dict[str, Any]:
+    """Return what leads to earlier nights: which there are, and the course of the first songs."""
+    nights, is_past = list(published.history.nights), "drawn" in answer
+    chosen = {"first": nights[0], "last": nights[-1], "weeks": list(weeks_of(published))[::-1]} if nights else None
+    own = answer["items"] if answer["chart"] == CHARTS[0] and answer["scope"] == place.level and not is_past else []
+    return {"chosen": chosen, "is_past": is_past, "picture": place_picture(published, place, own)}
+
+
 def _found(published: Published, query: str) -> dict[str, Any]:
     found = regions_answer(published, query=query, limit=_MATCHES)["regions"]
     places = [published.places[each["id"]] for each in found]
     towns = {each["id"]: each["found_by"] for each in found if "found_by" in each}
-    return {"template": "search.html", "query": query, "places": places, "towns": towns}
+    tracks = [track_of(song) for song in published.history.named(query, limit=_MATCHES)]
+    return {"template": "search.html", "query": query, "places": places, "towns": towns, "tracks": tracks}
 
 
 def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:
@@ -176,9 +210,3 @@ def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:
     return [each for each in published.places.values() if each.served and each.parent == within and each != place][
         :_NEARBY
     ]
-
-
-def _said(error: RecsysError) -> dict[str, str]:
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
-    return {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}

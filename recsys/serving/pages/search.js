@@ -1,4 +1,4 @@
-// Places are suggested while their name is typed; without this the form simply sends it.
+// Places and songs are suggested while their name is typed; without this the form simply sends it.
 
 const ENOUGH = 2; // characters
 
@@ -35,33 +35,51 @@ export function suggestPlaces(go) {
     asked++;
     input.value = "";
     close();
-    go(`/?place=${chosen.dataset.id}`);
+    go(String(chosen.dataset.page));
   });
   close();
 }
 
 /** @param {string} text */
 async function matches(text) {
-  const answer = await fetch(`/v1/regions?limit=8&q=${encodeURIComponent(text)}`).catch(() => undefined);
-  return answer?.ok ? (await answer.json()).regions : [];
+  const answer = await fetch(`/v1/search?limit=8&q=${encodeURIComponent(text)}`).catch(() => undefined);
+  if (!answer?.ok) return [];
+  const { places, tracks, artists } = await answer.json();
+  const songs = [...tracks.slice(0, 3).map(song), ...artists.slice(0, 2).map(byArtist)];
+  return [...places.slice(0, 8 - songs.length).map(place), ...songs];
 }
 
-/** @param {HTMLInputElement} input @param {HTMLElement} list @param {any[]} places */
-function show(input, list, places) {
-  list.replaceChildren(...places.map(option));
-  list.hidden = !places.length;
+/** @param {any} found */
+function place(found) {
+  const where = found.level === "region" ? found.country : found.level;
+  return { name: found.name, where: found.found_by ? `with ${found.found_by} · ${where}` : where, page: `/?place=${found.id}` };
+}
+
+/** @param {any} found */
+function song(found) {
+  return { name: found.title, where: found.artist, page: found.page };
+}
+
+/** @param {any} found */
+function byArtist(found) {
+  return { name: found.artist, where: "artist", page: found.page };
+}
+
+/** @param {HTMLInputElement} input @param {HTMLElement} list @param {{name: string, where: string, page: string}[]} found */
+function show(input, list, found) {
+  list.replaceChildren(...found.map(option));
+  list.hidden = !found.length;
   input.setAttribute("aria-expanded", String(!list.hidden));
   input.removeAttribute("aria-activedescendant");
 }
 
-/** @param {any} place @param {number} number */
-function option(place, number) {
-  const line = Object.assign(document.createElement("li"), { id: `match-${number}`, textContent: place.name });
+/** @param {{name: string, where: string, page: string}} found @param {number} number */
+function option(found, number) {
+  const line = Object.assign(document.createElement("li"), { id: `match-${number}`, textContent: found.name });
   line.setAttribute("role", "option");
   line.setAttribute("aria-selected", "false");
-  line.dataset.id = place.id;
-  const where = Object.assign(document.createElement("span"), { textContent: place.level === "region" ? place.country : place.level });
-  if (place.found_by) where.prepend(`with ${place.found_by} · `);
+  line.dataset.page = found.page;
+  const where = Object.assign(document.createElement("span"), { textContent: found.where });
   line.append(" ", where);
   return line;
 }

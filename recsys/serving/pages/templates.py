@@ -14,7 +14,10 @@ from markupsafe import Markup
 
 from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
+from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
+from recsys.serving.pages.chart_rows import count
+from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Current, Published
@@ -52,6 +55,15 @@ def shown(template: str, request: Request, *, current: Current, status: int = HT
     return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
 
 
+def refused(request: Request, error: RecsysError, *, current: Current) -> Response:
+    """Return the page that says why there is none."""
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        said = {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
+    else:
+        said = {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}
+    return shown("problem.html", request, current=current, status=error.status, problem=said)
+
+
 def rendered(template: str, *, published: Published | None, **values: Any) -> str:
     """Return the text of a page, whoever asks for it."""
     charted, built = _charted(published) if published else 0, (BUILT / "map.js").is_file()
@@ -84,5 +96,8 @@ def _templates() -> Environment:
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.filters["label"] = label
     found.filters["dated"] = _dated
+    for address in (place_address, past_address, song_address, artist_address, answer_address):
+        found.filters[address.__name__] = address
+    found.filters["count"] = count
     found.filters["called"] = lambda purpose: SWITCHES[purpose]
     return found

@@ -21,6 +21,8 @@ _TITLES = {
     "position": "Positions are refused",
     "unknown-place": "Unknown place",
     "unknown-chart": "Unknown chart",
+    "unknown-night": "Unknown night",
+    "unknown-song": "Unknown song or artist",
     "unknown-purpose": "Unknown purpose",
     "unknown-receipt": "Unknown receipt",
     "unknown-run": "Unknown run",

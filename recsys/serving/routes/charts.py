@@ -1,5 +1,6 @@
 """Public charts: places by name, and the chart of a place."""
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -7,12 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.errors import InputError
 from recsys.geography.places import Level
+from recsys.serving.lists.past import WEEK, any_chart_answer
 from recsys.serving.lists.responses import (
     Chart,
     Region,
     Regions,
     Within,
-    chart_answer,
     region_answer,
     regions_answer,
     regions_geojson,
@@ -59,6 +60,13 @@ class ChartParameters(Parameters):
     """The query of a chart."""
 
     limit: Limit = None
+    night: Annotated[
+        date | None,
+        Query(description="The night (UTC day) whose chart it is; by default the last."),
+    ] = None
+    week: Annotated[
+        str | None, Query(pattern=WEEK, description="The ISO 8601 week whose chart it is, as `2025-W26`.")
+    ] = None
 
 
 @router.get(
@@ -158,11 +166,12 @@ def chart(
 
     Popular are the tracks with the most listeners, rising those that clearly exceed the place's own past, local those
     that clearly exceed what the rest of the world would let expect. Where the place has no chart of its own, or nothing
-    rises or is special there, the nearest larger place's is shown; `scope` and `why` say so.
+    rises or is special there, the nearest larger place's is shown; `scope` and `why` say so. Those of an earlier night
+    or week are as they were published, and say when they were drawn.
     """
     published, responses = parts.current.get(), parts.responses
     limit = size_of_list(query.limit, settings=parts.settings, most=parts.settings.charts.size)
-    found = chart_answer(published, place_id=place_id, chart=chart, limit=limit)
+    found = any_chart_answer(published, place_id=place_id, chart=chart, limit=limit, night=query.night, week=query.week)
     answer = responses.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
     )

@@ -97,6 +97,7 @@ TransparencyHere = Annotated[Transparency, Depends(_transparency_here)]
 """What this endpoint says of itself at this moment."""
 
 
+@router.get("/v1/transparency.json", include_in_schema=False)  # as the file is called on a host without an endpoint
 @router.get(
     "/v1/transparency",
     response_model=Transparency,

@@ -31,6 +31,16 @@ class Source(TypedDict):
     place: str
 
 
+class History(TypedDict):
+    """How a track has done in a list over all nights: its first one, its best rank, and on how many it was listed."""
+
+    first_night: str
+    first_rank: int
+    peak_rank: int
+    peak_night: str
+    nights: int
+
+
 class Price(TypedDict):
     """What a list costs: how many accounts, all playing one track every night, bring it there within seven nights.
 
@@ -52,7 +62,8 @@ class Item(TypedDict):
     ``previous_rank`` is that of the night before, or ``new``; ``nights_on_chart`` counts nights in a row. ``lift`` is
     how many times what the chart compares with: popular, the track's share in the world; rising, its own past here;
     local, its share in the rest of the world. ``listeners`` are averaged over the last ``nights``. A rising track is a
-    ``mover``, or a ``debut`` where it has no past here.
+    ``mover``, or a ``debut`` where it has no past here. ``history`` tells of all nights so far. Of the chart of a week
+    ``previous_rank`` is that of the week before, and ``weeks_on_chart`` counts weeks in a row.
 
     The listener's own list has two keys more. ``because`` is why a track stands where it does; ``source`` is the chart
     that all numbers and the ranks before are from, also where the reason is another.
@@ -64,11 +75,14 @@ class Item(TypedDict):
     track_id: str
     title: str
     artist: str
+    artist_id: NotRequired[str]
     listeners: Interval
     lift: float
     lift_interval: Bounds
     nights: int
     kind: NotRequired[Literal["mover", "debut"]]
+    history: NotRequired[History]
+    weeks_on_chart: NotRequired[int]
     reason: str
     because: NotRequired[Because]
     source: NotRequired[Source]

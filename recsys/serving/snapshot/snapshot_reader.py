@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ import orjson
 import structlog
 
 from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
+from recsys.artifacts.chart_history import NO_HISTORY, ChartHistory, open_history
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
@@ -80,6 +82,7 @@ class Published:
     _database: ChartDatabase
     files: PublicFolder = field(default=NO_FILES, repr=False)
     files_by: Mapping[str, int] | None = None
+    history: ChartHistory = field(default=NO_HISTORY, repr=False)
     number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
@@ -188,6 +191,7 @@ def open_staged(folder: Path, facts: Mapping[str, Any]) -> Iterator[Published]:
         yield published
     finally:
         published._database.close()
+        published.history.close()
 
 
 class Current(HotReload[Published]):
@@ -254,12 +258,22 @@ def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder 
         charts, places, tracks = tuple(database.charts()), _places(database), tuple(database.tracks())
         nights = len(facts["nights"])
         known = (facts["id"], facts["as_of"], nights, charts, places, tracks)
-        published = Published(*known, database, files, facts.get("rendering"))
+        history = _history(Workspace(folder.parents[1]), until=date.fromisoformat(facts["as_of"]))
+        published = Published(*known, database, files, facts.get("rendering"), history)
     except BaseException:
         database.close()
         raise
     weakref.finalize(published, database.close)
+    weakref.finalize(published, history.close)
     return published
+
+
+def _history(workspace: Workspace, *, until: date) -> ChartHistory:
+    """Open the charts of all nights; where they cannot be read, those of the snapshot are served all the same."""
+    try:
+        return open_history(workspace.history, until=until)
+    except sqlite3.Error:
+        return NO_HISTORY
 
 
 def _places(database: ChartDatabase) -> dict[str, PublishedPlace]:

@@ -1,0 +1,122 @@
+"""Past charts: each night's are drawn once and kept, so that a line can say how it has done over all nights."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recsys.artifacts.chart_history import Night, Standing, append, followed, listed, nights_of, standings
+from recsys.errors import NotReadyError
+from recsys.releases.charts.charts import Charts
+from recsys.releases.snapshot.publishing import lists_of
+from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
+from recsys.settings import HistorySettings
+
+Draw = Callable[[Sequence[date]], Charts]
+
+
+@dataclass(frozen=True)
+class PastCharts:
+    """The charts of all nights, drawn where they are not kept.
+
+    Parameters
+    ----------
+    file : Path
+        The chart history.
+    draw : callable
+        Returns the charts of the last of some nights, in order (:func:`recsys.releases.charts.charts.draw`).
+    version : str
+        What the charts are derived by (settings and atlas).
+    catalogue : polars.DataFrame
+        A Catalogue, for titles and artists.
+    today : date
+        What a night is marked with that is drawn now.
+    settings : HistorySettings
+    """
+
+    file: Path
+    draw: Draw
+    version: str
+    catalogue: pl.DataFrame
+    today: date
+    settings: HistorySettings
+
+    def charts(self, nights: Sequence[date]) -> Charts:
+        """Return the charts of the last night, each line with how it has done over all nights.
+
+        Nights since the last one that is kept, for which no run drew charts, are drawn first, in order, and kept like
+        this one. What is kept stays as it is, also where the same night would be drawn otherwise now.
+
+        Parameters
+        ----------
+        nights : sequence of date
+            All released nights, in order; at least one.
+
+        Raises
+        ------
+        NotReadyError
+            If the last night was released under another atlas.
+        InputError
+            If the history cannot be read.
+        """
+        known = max((night.night for night in nights_of(self.file)), default=date.min)
+        missing = [night for night in nights[:-1] if night > known][-self.settings.catch_up_nights :]
+        for night in missing:
+            with suppress(NotReadyError):  # a night under another atlas has no charts under this one
+                self._kept([earlier for earlier in nights if earlier <= night])
+        return self._kept(nights)
+
+    def lists(self, nights: Sequence[date]) -> pl.DataFrame:
+        """Return which tracks were on the charts of the last night: as they were kept, else as they are drawn again.
+
+        Parameters
+        ----------
+        nights : sequence of date
+            Released nights, in order; at least one.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``place``, ``chart`` and ``track_id``, by place, chart and rank.
+
+        Raises
+        ------
+        NotReadyError
+            If the last night was released under another atlas.
+        """
+        if any(night[::3] == (nights[-1], self.version) for night in nights_of(self.file)):
+            columns = ("place", "chart", "track_id")
+            return pl.DataFrame(listed(self.file, nights[-1]), schema=dict.fromkeys(columns, pl.String), orient="row")
+        return self.draw(nights).lines.select("place", "chart", "track_id")
+
+    def _kept(self, nights: Sequence[date]) -> Charts:
+        """Draw the charts of the last night, follow their lines, and append them."""
+        charts = self._followed(self.draw(nights), nights[-1])
+        night = Night(nights[-1], self.today, len(charts.nights), self.version)
+        artists = dict(self.catalogue.select("track_id", "artist_id").iter_rows())
+        lists = lists_of(charts, catalogue=self.catalogue)
+        append(self.file, night, lists, kept=self.settings.lines, artists=artists)
+        return charts
+
+    def _followed(self, charts: Charts, night: date) -> Charts:
+        places = charts.lines["place"].unique(maintain_order=True).to_list()
+        by_place = charts.lines.partition_by("place", as_dict=True, maintain_order=True)
+        before = standings(self.file, night, places=places)
+        rows = (row for place, known in before for row in _rows(by_place[place,], known, night=night))
+        columns = ("previous_rank", "nights_on_chart", *OVER_ALL_NIGHTS)
+        schema = {name: Chart.columns()[name].dtype for name in columns}
+        facts = pl.DataFrame(list(rows), schema=schema, orient="row")
+        ordered = pl.concat([by_place[place,] for place in places]) if places else charts.lines
+        lines = ordered.with_columns(facts.get_columns())
+        return replace(charts, lines=at_border(lines, Chart))
+
+
+def _rows(lines: pl.DataFrame, known: Mapping[tuple[str, str], Standing], *, night: date) -> Iterator[tuple[Any, ...]]:
+    """Yield what is to be said of each line of a place, by its standing before."""
+    for chart, track, rank in lines.select("chart", "track_id", "rank").iter_rows():
+        now = followed(known.get((chart, track)), night=night, rank=rank)
+        yield now.previous_rank, now.in_row, now.first_night, now.first_rank, now.peak_rank, now.peak_night, now.nights

@@ -1,0 +1,142 @@
+"""The charts of past nights and weeks, as they were published then."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import cast
+
+from recsys.artifacts.list_candidates import CHARTS
+from recsys.errors import InputError, UnknownChartError, UnknownNightError
+from recsys.geography.places import Place
+from recsys.serving.lists.responses import Chart, chart_answer, chart_of, label
+from recsys.serving.snapshot.place import chain, place_named
+from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+
+WEEK = r"^\d{4}-W\d{2}$"  # ISO 8601
+_NIGHTS_LISTED = "The nights that have charts are listed at /v1/releases."
+
+
+def any_chart_answer(
+    published: Published,
+    *,
+    place_id: str,
+    chart: str,
+    limit: int,
+    night: date | None = None,
+    week: str | None = None,
+) -> Chart:
+    """Return the chart of the last night, or of another one or of a week, where one of both is named.
+
+    Raises
+    ------
+    InputError
+        If both are named; further errors as of a night and of a week.
+    """
+    if night is not None and week is not None:
+        raise InputError("there are both a night and a week", hint="Name one of them.")
+    if week is not None:
+        return week_chart_answer(published, place_id=place_id, chart=chart, week=week, limit=limit)
+    if night is not None and night.isoformat() != published.as_of:
+        return past_chart_answer(published, place_id=place_id, chart=chart, night=night, limit=limit)
+    return chart_answer(published, place_id=place_id, chart=chart, limit=limit)
+
+
+def past_chart_answer(published: Published, *, place_id: str, chart: str, night: date, limit: int) -> Chart:
+    """Return a public chart of a place as it was published on a night, or that of the nearest larger place.
+
+    Raises
+    ------
+    UnknownPlaceError
+        If the atlas has no such place.
+    UnknownChartError
+        If there is no chart of that name.
+    UnknownNightError
+        If no charts of that night were published.
+    """
+    if chart not in CHARTS:
+        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
+    if night not in published.history.nights:
+        raise UnknownNightError("no charts of this night were published", hint=_NIGHTS_LISTED)
+    place = place_named(place_id, published=published)
+    shown, items = _nearest(place, chart=chart, night=night, published=published)
+    drawn = published.history.nights[night].drawn
+    why = _why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items))
+    answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
+    return {**answer, "as_of": night.isoformat(), "drawn": drawn.isoformat()}
+
+
+def week_chart_answer(published: Published, *, place_id: str, chart: str, week: str, limit: int) -> Chart:
+    """Return the chart of a week: that of its last night, compared with the week before.
+
+    A chart looks at the nights of a week, so that the one of a Sunday is the week's.
+
+    Parameters
+    ----------
+    week : str
+        An ISO 8601 week, as ``2026-W40``, that is over.
+
+    Raises
+    ------
+    UnknownNightError
+        If no charts of the week were published, or it is not over; further errors as of a night.
+    """
+    ends = weeks_of(published)
+    if week not in ends:
+        raise UnknownNightError("no chart of this week was published, or it is not over", hint=_NIGHTS_LISTED)
+    answer = past_chart_answer(published, place_id=place_id, chart=chart, night=ends[week], limit=limit)
+    around = chain(published.places[answer["region"]["id"]], published=published)
+    shown = next(each for each in around if each.level == answer["scope"])
+    before = list(reversed([end for other, end in ends.items() if other < week]))
+    ranks = published.history.ranks(shown.id, chart, nights=[*before, ends[week]])
+    lists = [ranks.get(end, []) for end in before[: _unbroken([ends[week], *before])]]
+    return {**answer, "week": week, "items": [_in_weeks(item, lists) for item in answer["items"]]}
+
+
+def weeks_of(published: Published) -> dict[str, date]:
+    """Return the weeks that are over, in order, each with the last of its nights that has charts."""
+    as_of = date.fromisoformat(published.as_of)
+    over = (night for night in published.history.nights if night + timedelta(days=6 - night.weekday()) <= as_of)
+    return {week_of(night): night for night in over}
+
+
+def week_of(night: date) -> str:
+    """Return the ISO 8601 week of a night."""
+    year, week, _ = night.isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def _nearest(
+    place: PublishedPlace, *, chart: str, night: date, published: Published
+) -> tuple[PublishedPlace, list[Item]]:
+    for ancestor in chain(place, published=published):
+        items = published.history.items(ancestor.id, chart, night=night)
+        if items:
+            return ancestor, cast("list[Item]", items)
+    return place, []
+
+
+def _why(place: Place, shown: Place, *, chart: str, night: date, drawn: date, found: bool) -> str:
+    is_late = drawn > night + timedelta(days=1)
+    when = f"of {night}, drawn on {drawn}" if is_late else f"of {night}, as it was published then"
+    if not found:
+        return f"Nothing was listed around {label(place)} on the night {when}."
+    whose = f"The {_CALLED[chart]} chart of {label(shown)} {when}."
+    return whose if shown == place else f"{label(place)} had none of its own. {whose}"
+
+
+_CALLED = {"popular": "popular", "rising": "rising", "local": "special"}
+
+
+def _unbroken(ends: Sequence[date]) -> int:
+    """Return how many weeks before the first follow one another without a gap."""
+    mondays = [end - timedelta(days=end.weekday()) for end in ends]
+    steps = pairwise(mondays)
+    return next((i for i, (after, before) in enumerate(steps) if (after - before).days != 7), len(mondays) - 1)
+
+
+def _in_weeks(item: Item, before: Sequence[Sequence[str]]) -> Item:
+    track = item["track_id"]
+    weeks = next((i for i, tracks in enumerate(before) if track not in tracks), len(before))
+    previous = before[0].index(track) + 1 if weeks else "new"
+    return cast("Item", {**item, "previous_rank": previous, "weeks_on_chart": weeks + 1})

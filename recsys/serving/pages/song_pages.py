@@ -1,0 +1,100 @@
+"""The pages of songs and artists, of a place's earlier nights, and of the open data."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from recsys.artifacts.list_candidates import POPULAR
+from recsys.errors import RecsysError
+from recsys.serving.lists.past import weeks_of
+from recsys.serving.lists.releases import releases_of
+from recsys.serving.lists.songs import artist_answer, track_answer
+from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
+from recsys.serving.pages.templates import refused, shown
+from recsys.serving.snapshot.addresses import id_in
+from recsys.serving.snapshot.place import place_named
+from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.state.endpoint import Parts
+
+router = APIRouter()
+
+PLACES = 25  # that a song's or an artist's page lists under each heading
+_FIRST = 10  # lines of each night
+
+Name = Annotated[str, Path(max_length=200)]
+
+
+@router.get("/songs/{name}/", include_in_schema=False)
+def song_page(request: Request, name: Name, parts: Parts) -> Response:
+    """Show where a song is popular, rises and is special, and how it came there."""
+    try:
+        found = song_of_page(parts.current.get(), id_in(name))
+    except RecsysError as error:
+        return refused(request, error, current=parts.current)
+    return shown(found.pop("template"), request, current=parts.current, **found)
+
+
+@router.get("/artists/{name}/", include_in_schema=False)
+def artist_page(request: Request, name: Name, parts: Parts) -> Response:
+    """Show an artist's songs and places."""
+    try:
+        found = artist_of_page(parts.current.get(), id_in(name))
+    except RecsysError as error:
+        return refused(request, error, current=parts.current)
+    return shown(found.pop("template"), request, current=parts.current, **found)
+
+
+@router.get("/places/{name}/history/", include_in_schema=False)
+def past_page(request: Request, name: Name, parts: Parts) -> Response:
+    """Show what was on a place's popular chart, night by night and week by week."""
+    try:
+        published = parts.current.get()
+        found = past_of_page(published, place_named(id_in(name), published=published))
+    except RecsysError as error:
+        return refused(request, error, current=parts.current)
+    return shown(found.pop("template"), request, current=parts.current, **found)
+
+
+@router.get("/data/", include_in_schema=False)
+def data_page(request: Request, parts: Parts) -> Response:
+    """Show the open data."""
+    try:
+        found = releases_of(parts.current.get())
+    except RecsysError as error:
+        return refused(request, error, current=parts.current)
+    return shown("data.html", request, current=parts.current, releases=found)
+
+
+def song_of_page(published: Published, track_id: str) -> dict[str, Any]:
+    """Return the template of a song's page, and what is in it."""
+    answer = track_answer(published, track_id=track_id, limit=PLACES)
+    return {"template": "song.html", "answer": answer, "pictures": song_pictures(answer), "places": published.places}
+
+
+def artist_of_page(published: Published, artist_id: str) -> dict[str, Any]:
+    """Return the template of an artist's page, and what is in it."""
+    answer = artist_answer(published, artist_id=artist_id, limit=100)
+    return {"template": "artist.html", "answer": answer, "shown_places": PLACES, "places": published.places}
+
+
+def past_of_page(published: Published, place: PublishedPlace) -> dict[str, Any]:
+    """Return the template of a place's earlier nights, and what is in it: the first lines of each."""
+    history = published.history
+    nights, weeks = list(history.nights)[-NIGHTS:], weeks_of(published)
+    ends = {end: week for week, end in weeks.items()}
+    ranks = history.ranks(place.id, POPULAR, nights=[*ends, *nights])
+    songs = history.songs({track for tracks in ranks.values() for track in tracks[:_FIRST]})
+
+    def listed(night: date) -> list[Any]:
+        return [songs[track] for track in ranks.get(night, ())[:_FIRST]]
+
+    items = published.items(place.id, chart=POPULAR) or []
+    return {
+        "template": "past.html",
+        "place": place,
+        "picture": place_picture(published, place, items),
+        "nights": [(history.nights[night], listed(night)) for night in reversed(nights)],
+        "weeks": [(week, end, listed(end)) for week, end in reversed(weeks.items())],
+    }

@@ -1,0 +1,40 @@
+"""Open data: the list of released nights, and their files."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse
+from starlette.exceptions import HTTPException
+
+from recsys.serving.lists.releases import ReleasesAnswer, releases_of
+from recsys.serving.openapi.examples import RELEASES, problems
+from recsys.serving.requests.query import without_parameters
+from recsys.serving.snapshot.response_cache import Answer, url_of
+from recsys.serving.state.endpoint import Parts
+
+router = APIRouter(dependencies=[Depends(without_parameters)])
+
+
+@router.get(
+    "/v1/releases",
+    response_model=ReleasesAnswer,
+    summary="Open data",
+    responses={200: {"content": {"application/json": {"example": RELEASES}}}, **problems(400, 503)},
+)
+def releases(request: Request, parts: Parts) -> Answer:
+    """Return every released night with its files (Parquet, CSV, README, parameters), and the charts by month."""
+    published, responses = parts.current.get(), parts.responses
+    answer = responses.answer(releases_of(published), route="/v1/releases", vary="Accept-Encoding")
+    return responses.keep(answer, url_of(request.scope), of=published)
+
+
+@router.get("/v1/releases/{name}/{file}", include_in_schema=False)
+@router.get("/v1/history/{name}/{file}", include_in_schema=False)
+def open_file(request: Request, parts: Parts) -> FileResponse:
+    """Return a file of open data, or a part of it: who reads Parquet asks for columns."""
+    files, path = parts.current.get().files, request.scope["path"][1:]
+    facts = files.linked.get(path)
+    if facts is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    headers = {"etag": facts["etag"], "cache-control": f"public, max-age={parts.settings.serving.cache_seconds}"}
+    return FileResponse(files.folder / path, headers=headers, media_type=facts["media_type"])

@@ -1,0 +1,52 @@
+"""Addresses of pages: readable, and each with an id at its end, so that a new name breaks no link.
+
+Every address of a page ends in a slash: as files, pages are folders with an ``index.html``, which any server finds.
+"""
+
+import re
+
+from recsys.artifacts.chart_history import mark_of
+from recsys.geography.places import WORLD, Place
+from recsys.geography.spelling import searchable
+from recsys.serving.requests.positions import holds_position
+
+_LONGEST = 60  # letters of a name
+
+
+def place_address(place: Place, chart: str = "popular") -> str:
+    """Return where a place's chart is."""
+    name = WORLD if place.id == WORLD else _named(place.name, place.id)
+    return f"/places/{name}/" if chart == "popular" else f"/places/{name}/{chart}/"
+
+
+def past_address(place: Place) -> str:
+    """Return where a place's earlier nights are."""
+    return f"{place_address(place)}history/"
+
+
+def song_address(track_id: str, title: str) -> str:
+    """Return where a track's page is."""
+    return f"/songs/{_named(title, mark_of(track_id))}/"
+
+
+def artist_address(artist_id: str, artist: str) -> str:
+    """Return where an artist's page is."""
+    return f"/artists/{_named(artist, mark_of(artist_id))}/"
+
+
+def answer_address(kind: str, id_: str) -> str:
+    """Return where what a page tells is as JSON: an id may be any text, and then its letters stand for it."""
+    return f"/v1/{kind}/{id_ if _PLAIN.fullmatch(id_) else mark_of(id_)}.json"
+
+
+def id_in(name: str) -> str:
+    """Return the id, or the letters for it, at the end of a name in an address."""
+    return name.rpartition("-")[2]
+
+
+def _named(name: str, id_: str) -> str:
+    words = "-".join(re.findall("[a-z0-9]+", searchable(name)))[:_LONGEST].strip("-")
+    return f"{words}-{id_}" if words and not holds_position(f"/{words}/") else id_
+
+
+_PLAIN = re.compile("[0-9A-Za-z_-]{1,100}")

@@ -1,0 +1,156 @@
+"""Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
+
+from datetime import date, timedelta
+
+import pytest
+from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
+
+from recsys.artifacts.chart_history import mark_of
+from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
+from recsys.settings import Settings
+from recsys.workspace import Workspace
+
+LAST = date.fromisoformat(AS_OF)  # a Saturday
+CHART = f"/v1/regions/{LISBON}/charts/popular"
+
+
+@pytest.fixture
+def client(workspace: Workspace, settings: Settings) -> Client:
+    keep_nights(workspace, last=str(LAST + timedelta(days=1)), nights=31)  # a night more than was published
+    publish(workspace)
+    return Client(workspace, settings=settings)
+
+
+def test_a_chart_of_a_past_night_is_as_it_was_published_and_says_when_it_was_drawn(client: Client) -> None:
+    night = LAST - timedelta(days=20)
+    found = client.get(CHART, params={"night": str(night), "limit": 3}).json()
+    assert (found["as_of"], found["drawn"]) == (str(night), str(night + timedelta(days=9)))
+    assert [item["reason"] for item in found["items"]] == [f"made for {night}"] * 3
+    assert found["why"] == f"The popular chart of Lisboa, Portugal of {night}, drawn on {night + timedelta(days=9)}."
+    wider = client.get(f"/v1/regions/{PORTO}/charts/popular", params={"night": str(night)}).json()
+    assert (wider["scope"], wider["why"][:33]) == ("country", "Pôrto, Portugal had none of its o")
+
+
+def test_the_last_night_is_the_chart_itself(client: Client) -> None:
+    assert client.get(CHART, params={"night": AS_OF}).json() == client.get(CHART).json()
+
+
+def test_the_chart_of_a_week_is_that_of_its_last_night_and_compares_weeks(client: Client) -> None:
+    found = client.get(CHART, params={"week": "2026-W43"}).json()
+    assert (found["week"], found["as_of"]) == ("2026-W43", "2026-10-25")
+    first = {item["track_id"]: item for item in found["items"]}
+    turned = date(2026, 10, 25).toordinal() % 2
+    assert first["track-1"]["rank"] == 1 + turned
+    assert first["track-1"]["previous_rank"] == 2 - turned  # a week has seven nights: the order was the other
+    assert {item["weeks_on_chart"] for item in found["items"]} == {4}
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "problem"),
+    [
+        ("night=2026-11-01", 404, "unknown-night"),  # it has charts, but the snapshot does not know of it
+        ("night=2020-01-01", 404, "unknown-night"),
+        ("night=yesterday", 400, "bad-input"),
+        ("week=2026-W44", 404, "unknown-night"),  # not over yet
+        ("week=2026-W99", 404, "unknown-night"),
+        ("week=w", 400, "bad-input"),
+        (f"week=2026-W43&night={AS_OF}", 400, "bad-input"),
+    ],
+)
+def test_a_night_that_was_not_published_is_a_clear_problem(
+    client: Client, query: str, status: int, problem: str
+) -> None:
+    answer = client.get(f"{CHART}?{query}")
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{problem}")
+    page = client.get(f"/places/lisboa-{LISBON}/?{query}", headers={"Accept": "text/html"})
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+
+
+def test_a_song_tells_where_it_is_and_how_it_came_there(client: Client) -> None:
+    found = client.get("/v1/tracks/track-2", params={"place": LISBON}).json()
+    assert (found["track"]["artist_id"], found["as_of"]) == ("ünits", AS_OF)
+    assert (found["first_night"], found["nights"], found["nights_in_row"]) == (str(LAST - timedelta(days=29)), 30, 30)
+    assert found["places"] == {"popular": 3, "rising": 0, "local": 0}
+    [first, *_] = found["popular"]
+    assert first["listeners"]["low"] < first["listeners"]["estimate"] < first["listeners"]["high"]
+    assert [each["places"] for each in found["course"]] == [3] * 30
+    assert {each["rank"] for each in found["here"]["nights"]} == {1, 2}
+    assert client.get(f"/v1/tracks/{mark_of('track-2')}").json() == client.get("/v1/tracks/track-2").json()
+
+
+def test_a_song_tells_of_a_past_night_no_more_than_was_known(client: Client) -> None:
+    night = LAST - timedelta(days=10)
+    found = client.get("/v1/tracks/track-2", params={"night": str(night)}).json()
+    assert (found["as_of"], found["course"][-1]["night"], found["nights"]) == (str(night), str(night), 20)
+
+
+def test_an_artist_has_songs_and_places(client: Client) -> None:
+    found = client.get("/v1/artists/%C3%BCnits").json()
+    assert found == client.get(f"/v1/artists/{mark_of('ünits')}").json()
+    assert len(found["tracks"]) == 10
+    assert {each["place"]: each["tracks"] for each in found["places"]} == {LISBON: 10, "PT": 10, "world": 10}
+
+
+def test_the_search_finds_songs_and_artists_beside_places(client: Client) -> None:
+    found = client.get("/v1/search", params={"q": "unit"}).json()
+    assert found["artists"] == [
+        {"artist_id": "ünits", "artist": "The Ünits", "page": artist_address("ünits", "The Ünits")}
+    ]
+    assert len(found["tracks"]) == 10
+    assert client.get("/v1/search", params={"q": "lisb"}).json()["places"][0]["id"] == LISBON
+    assert client.get("/v1/search").json()["tracks"] == []
+    page = client.get("/?q=unit").text
+    assert found["tracks"][0]["page"] in page
+
+
+@pytest.mark.parametrize("path", ["/v1/tracks/nothing", "/v1/artists/nothing", f"/v1/tracks/{'x' * 201}"])
+def test_what_was_never_listed_is_a_clear_problem(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code in (400, 404)
+    assert "nothing" not in answer.text
+
+
+def test_pages_lead_from_a_line_to_the_song_the_artist_and_back(client: Client) -> None:
+    song = client.get("/v1/search", params={"q": "song 1"}).json()["tracks"][0]
+    page = client.get(song["page"])
+    assert page.status_code == 200
+    assert artist_address("ünits", "The Ünits") in page.text
+    assert f"/places/lisboa-{LISBON}/" in page.text
+    assert page.text.count("<polyline") == 2  # places, and listeners in the world
+    assert song["page"] in client.get(artist_address("ünits", "The Ünits")).text
+    past = client.get(f"/places/lisboa-{LISBON}/history/")
+    assert song["page"] in past.text
+    assert f"drawn on {LAST - timedelta(days=11)}" in past.text
+    for wrong in ("/songs/nothing/", "/artists/nothing/", "/places/nowhere/history/", "/places/nowhere/"):
+        assert client.get(wrong, headers={"Accept": "text/html"}).status_code == 404
+
+
+def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:
+    assert client.get(f"/places/lisboa-{LISBON}/").content == client.get(f"/?place={LISBON}").content
+    assert client.get(f"/places/another-name-{LISBON}/").content == client.get(f"/?place={LISBON}").content
+    assert client.get("/places/world/").content == client.get("/").content
+
+
+def test_without_a_history_charts_are_served_all_the_same(workspace: Workspace, settings: Settings) -> None:
+    publish(workspace)
+    workspace.history.write_bytes(b"no database" * 1000)
+    client = Client(workspace, settings=settings)
+    assert client.get(CHART).status_code == 200
+    assert client.get("/").status_code == 200
+    assert client.get("/v1/tracks/track-2").status_code == 404
+    assert client.get("/v1/releases").json()["nights"] == []
+
+
+@pytest.mark.parametrize(
+    ("title", "address"),
+    [
+        ("Café au Lait (Live)", "/songs/cafe-au-lait-live-"),
+        ("苔浜リツ", "/songs/"),
+        ("38.7223, -9.1393", "/songs/"),
+        ("../../etc/passwd", "/songs/etc-passwd-"),
+    ],
+)
+def test_any_title_has_an_address_that_leads_to_it(title: str, address: str) -> None:
+    found = song_address("id/with ?", title)
+    assert found.startswith(address)
+    assert id_in(found.strip("/").rpartition("/")[2]) == mark_of("id/with ?")
