@@ -5,8 +5,10 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from recsys.errors import NotReadyError
+from recsys.printable import given
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Polars' Rust code repeats what the system said
 _DEEPEST = 8  # exceptions in a chain that are looked at
@@ -118,8 +120,8 @@ def _said(error: BaseException) -> Cause | None:
 
 
 def _file(error: BaseException) -> str:
-    """Return the name of the file that the system named, fit to be shown; a number of an open file is none."""
+    """Return the path of the file that the system named, fit to be shown; a number of an open file is none."""
     name = getattr(error, "filename", None) if isinstance(error, OSError) else None
     if not isinstance(name, str):
         return ""
-    return "".join(letter if letter.isprintable() else "?" for letter in name)[:_SHOWN]
+    return given(Path(name))[:_SHOWN]

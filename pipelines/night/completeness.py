@@ -7,7 +7,7 @@ with them; what was accepted, why and when (``DATE.accepted``) stays for good.
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
@@ -22,8 +22,8 @@ from pipelines.night.schedule import Plan
 from pipelines.privacy.import_consents import read_consents
 from recsys.arrivals.completeness import judge
 from recsys.arrivals.deliveries import Delivery, Placing, measure
-from recsys.arrivals.input_tables import Counts
-from recsys.arrivals.listens import check_share, files_of_night, read_night
+from recsys.arrivals.input_tables import Counts, TableFile
+from recsys.arrivals.listens import CheckedNight, check_share, files_of_night, read_night
 from recsys.arrivals.permission import permissions
 from recsys.consents.log import ConsentLog
 from recsys.errors import IncompleteNightError, UsageError
@@ -40,19 +40,32 @@ Reasons = Mapping[date, str]
 
 
 @dataclass(frozen=True)
+class Counted:
+    """The rows of a night, and the files that they were counted in."""
+
+    rows: Counts
+    files: Sequence[TableFile]
+
+
+@dataclass(frozen=True)
 class Judged:
     """What the gate let pass.
 
     Parameters
     ----------
-    rows : mapping of date to Counts
+    rows : mapping of date to Counted
         The rows of every night that is due, by what is to become of them.
     accepted : mapping of date to str
         Why nights pass that do not look whole, or are missing.
     """
 
-    rows: Mapping[date, Counts]
+    rows: Mapping[date, Counted]
     accepted: Reasons
+
+    def counts(self, checked: CheckedNight) -> Counts | None:
+        """Return the rows of a night where its files are still those that were counted; else None."""
+        counted = self.rows.get(checked.night)
+        return counted.rows if counted and tuple(counted.files) == tuple(checked.files) else None
 
 
 @dataclass(frozen=True)
@@ -137,12 +150,12 @@ def _judged(
     return Judged({night: rows for night, (rows, _) in measured.items()}, passed), due, faults
 
 
-def _measured(job: JobContext, night: date, placing: Placing | None, *, seed: int) -> tuple[Counts, Delivery]:
+def _measured(job: JobContext, night: date, placing: Placing | None, *, seed: int) -> tuple[Counted, Delivery]:
     source = job.sources.listens
     checked = read_night(source, night, catalogue=job.catalogue, now=job.now)
     rows = check_share(checked.counts(), max_bad_share=job.settings.arrivals.max_bad_share)
     files = files_of_night(source, night, now=job.now)
-    return rows, measure(checked, rows=rows.rows, files=files, placing=placing, seed=seed)
+    return Counted(rows, checked.files), measure(checked, rows=rows.rows, files=files, placing=placing, seed=seed)
 
 
 def _faults(job: JobContext, due: Mapping[date, Delivery]) -> dict[date, list[str]]:

@@ -20,7 +20,7 @@ from pipelines.mlflow import logbook
 from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
-from pipelines.night.completeness import Acceptance, check_complete, rehearse_complete
+from pipelines.night.completeness import Acceptance, Judged, check_complete, rehearse_complete
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
@@ -110,12 +110,13 @@ def run_nightly(
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
-        accepted = check_complete(job, plan, accept=accept).accepted
+        judged = check_complete(job, plan, accept=accept)
+        accepted = judged.accepted
         with _tracked(job, engine) as run:
             run.tags({f"accepted.{night}": reason for night, reason in accepted.items()})
             audited = _audit(job, run)
             with logbook.spending(run, job):
-                rows = [run_night(job, night) for night in followed(plan.due, "nights")]
+                rows = [run_night(job, night, judged=judged) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, job.sources, nights=plan.due)
             write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
@@ -141,7 +142,7 @@ def rehearse(
     tracks, parts = job.catalogue.height, len(job.atlas.parts)
     judged = rehearse_complete(job, plan, accept=accept)
     rho = round(len(plan.due) * job.settings.privacy.rho_per_night, 6)
-    rows = list(judged.rows.values())
+    rows = [counted.rows for counted in judged.rows.values()]
     return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows} | {
         "accepted": [night.isoformat() for night in judged.accepted],
         "tracks": tracks,
@@ -150,14 +151,14 @@ def rehearse(
     }
 
 
-def run_night(job: JobContext, night: date) -> Counts:
+def run_night(job: JobContext, night: date, *, judged: Judged | None = None) -> Counts:
     """Run one night, from precise listens to its noisy release; return its rows by what became of them.
 
     Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
     the same outcome; the release itself is done once.
     """
     settings, store, key = job.settings, job.store, job.listener_key
-    arrived, tally = _checked(job, night)
+    arrived, tally = _checked(job, night, judged)
     allowed = keep_allowed(arrived.listens, permissions=job.permissions, key=key)
     coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
     with arrived.unchanged(), store.bucketed(coarse) as buckets:
@@ -279,11 +280,15 @@ def _draw(job: JobContext) -> Draw:
     )
 
 
-def _checked(job: JobContext, night: date) -> tuple[CheckedNight, Counts]:
-    """Return a night's rows, unread, and the tally of all, or stop where too many are bad."""
-    settings = job.settings.arrivals
+def _checked(job: JobContext, night: date, judged: Judged | None) -> tuple[CheckedNight, Counts]:
+    """Return a night's rows, unread, and the tally of all, or stop where too many are bad.
+
+    The gate counted them already; where a file is another since then, they are counted again.
+    """
     checked = read_night(job.sources.listens, night, catalogue=job.catalogue, now=job.now)
-    tally = check_share(checked.counts(), max_bad_share=settings.max_bad_share)
+    tally = (judged and judged.counts(checked)) or check_share(
+        checked.counts(), max_bad_share=job.settings.arrivals.max_bad_share
+    )
     tell_of(tally)
     return checked, tally
 

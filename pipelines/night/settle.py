@@ -77,18 +77,18 @@ def _is_lost(job: JobContext, what: Lost) -> str:
 
 def _check_spends(job: JobContext) -> None:
     job.finish_releases()
-    check_spends(job.ledger, job.witness)
+    check_spends(job.ledger, job.witness, lines=job.witness.lines())
 
 
 def _accept_witness(job: JobContext) -> dict[str, Any]:
     begin_again(job.workspace, settings=job.settings, at=job.now)
-    found = compare(job.ledger, job.witness)
+    found = compare(job.ledger, job.witness.lines())
     remember(found.unwitnessed, job.witness, at=job.now)
     return {"witnessed": len(found.unwitnessed)}
 
 
 def _accept_spends(job: JobContext) -> dict[str, Any]:
-    lost = compare(job.ledger, job.witness).lost
+    lost = compare(job.ledger, job.witness.lines()).lost
     nights = _without_release(job, [Spend.from_json(line.facts) for line in lost])
     leave_out(job.workspace, nights)  # first: what is charged is lost no more, and a crash may come in between
     charge(lost, job.ledger, at=job.now)
@@ -144,9 +144,9 @@ def _accept_consents(job: JobContext) -> dict[str, Any]:
 
 
 _CHECKS: Mapping[Lost, Callable[[JobContext], object]] = {
-    "witness": lambda job: check_witness(job.ledger, job.witness, at=job.now),
+    "witness": lambda job: check_witness(job.ledger, job.witness, lines=job.witness.lines(), at=job.now),
     "spends": _check_spends,
-    "key": lambda job: check_key(job.witness, job.workspace.listener_key(), at=job.now),
+    "key": lambda job: check_key(job.witness, job.workspace.listener_key(), lines=job.witness.lines(), at=job.now),
     "store": lambda job: _sealed(job).check(),
     "consents": lambda job: job.consents,
 }

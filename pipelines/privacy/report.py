@@ -222,8 +222,9 @@ def checks_table(checks: Sequence[Check], *, folder: Path, workspace: Workspace)
 def _witnessed(ledger: Ledger, witness: Witness | None) -> Witnessed | None:
     if witness is None:
         return None
-    found = compare(ledger, witness)
-    return Witnessed(witness.name, len(witness.lines(DRAWN)), len(found.lost), len(found.unwitnessed))
+    lines = witness.lines(DRAWN)
+    found = compare(ledger, lines)
+    return Witnessed(witness.name, len(lines), len(found.lost), len(found.unwitnessed))
 
 
 def _seen(seal: Path, witness: Witness | None) -> list[Check]:

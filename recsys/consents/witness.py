@@ -8,7 +8,7 @@ by the id in its workspace, and one that lost this by where it lies and by the k
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,7 +87,11 @@ class Witness:
             _create(place)
         self._database = Database(place, of="witness", setting="privacy.witness")
         self.name, self.deployment = self._database.name, deployment
-        self._every = self._database.compiled(sa.select(_LINES).order_by(_OF.deployment, _OF.number))
+        every, one = (
+            sa.select(_LINES).order_by(_OF.deployment, _OF.number),
+            _OF.deployment == sa.bindparam("deployment"),
+        )
+        self._every, self._own = self._database.compiled(every), self._database.compiled(every.where(one))
         _prepare(self._database)
 
     def of(self, deployment: str) -> "Witness":
@@ -145,19 +149,12 @@ class Witness:
 
     def lines(self, *kinds: str) -> list[Line]:
         """Return the deployment's lines, of some kinds or all, in the order in which they were written."""
-        lines = (line for line in self.every() if line.deployment == self.deployment)
+        lines = _lines(self._database.read(self._own, {"deployment": self.deployment}))
         return [line for line in lines if not kinds or line.kind in kinds]
-
-    def last_written(self) -> datetime | None:
-        """Return when the deployment's last line was written."""
-        return max((line.at for line in self.lines()), default=None)
 
     def every(self) -> list[Line]:
         """Return the lines of all deployments."""
-        return [
-            Line(deployment, number, kind, subject, json.loads(facts), datetime.fromisoformat(at))
-            for deployment, number, kind, subject, facts, at in self._database.read(self._every, {})
-        ]
+        return _lines(self._database.read(self._every, {}))
 
 
 def place_of(settings: Settings) -> Path | str:
@@ -182,10 +179,10 @@ def witness_of(workspace: Workspace, *, settings: Settings, at: datetime) -> Wit
         As :class:`Witness` does.
     """
     witness, names = Witness(place_of(settings)), _names(workspace)
-    known, every = workspace.id_file.exists(), witness.every()
-    found = workspace.id_file.read_text().strip() if known else _last_named(every, names)
+    known = workspace.id_file.exists()
+    found = workspace.id_file.read_text().strip() if known else _last_named(witness.every(), names)
     witness = witness.of(found or secrets.token_hex(16))
-    mine = {(line.kind, line.subject) for line in every if line.deployment == witness.deployment}
+    mine = {(line.kind, line.subject) for line in witness.lines()}
     if known and not mine and workspace.is_begun:
         raise PrivacyBudgetError(
             f"the {witness.name} does not know this workspace, which was witnessed before: it is another one, or lost",
@@ -216,15 +213,15 @@ def begin_again(workspace: Workspace, *, settings: Settings, at: datetime) -> No
     witness.record(PLACE, _names(workspace)[PLACE], at=at)
 
 
-def check_key(witness: Witness, key: bytes, *, at: datetime) -> None:
-    """Refuse another listener key than the one that is witnessed; the first one is witnessed here.
+def check_key(witness: Witness, key: bytes, *, lines: Sequence[Line], at: datetime) -> None:
+    """Refuse another listener key than the one that is witnessed, by its lines; the first one is witnessed here.
 
     Raises
     ------
     SettingsError
         If something stands on the other one.
     """
-    lines, mine = witness.lines(), fingerprint(key)
+    mine = fingerprint(key)
     known = [line.subject for line in lines if line.kind == KEY]
     if known and known[-1] == mine:
         return
@@ -270,6 +267,13 @@ def _prepare(database: Database) -> None:
         _METADATA.create_all(connection)
         for statement in _KEPT_IN_POSTGRESQL if database.is_postgresql else _KEPT_IN_SQLITE:
             connection.exec_driver_sql(statement)
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> list[Line]:
+    return [
+        Line(deployment, number, kind, subject, json.loads(facts), datetime.fromisoformat(at))
+        for deployment, number, kind, subject, facts, at in rows
+    ]
 
 
 def _row(line: Line) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_what_is_settled_is_counted_and_never_drawn(tmp_path: Path) -> None:
     seen = opened(root, witness=witness).witness
     assert seen is not None
     leave_out(Workspace(backup), [NIGHT + timedelta(days=night) for night in (2, 3)])  # as settling does
-    charge(compare(ledger, seen).lost, ledger, at=NOW)
+    charge(compare(ledger, seen.lines()).lost, ledger, at=NOW)
     facts = [
         [(entry.spend, entry.release) for entry in Ledger(some / "ledger.db").entries()] for some in (root, backup)
     ]
@@ -171,7 +171,7 @@ def test_what_was_drawn_twice_is_charged_twice(tmp_path: Path) -> None:
         opened(other, witness=tmp_path / "witness.db")
     ledger = Ledger(other / "ledger.db", witness=opened(root, witness=tmp_path / "witness.db").witness)
     assert ledger.witness is not None
-    charge(compare(ledger, ledger.witness).lost, ledger, at=NOW)
+    charge(compare(ledger, ledger.witness.lines()).lost, ledger, at=NOW)
     assert [entry.spend.purpose.split()[0] for entry in ledger.entries()] == ["charts", "lost"]
     assert {entry.release for entry in ledger.entries()} == {drawn(root), drawn(other)}
 

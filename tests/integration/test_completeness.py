@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from pipelines.night.completeness import acceptances, check_complete, rehearse_c
 from pipelines.night.schedule import Plan, plan_nights
 from pipelines.privacy import nightly_audit
 from pipelines.privacy.import_consents import import_consents
+from recsys.arrivals.listens import read_night
 from recsys.errors import IncompleteNightError, UsageError
 from recsys.releases.budget.ledger import Ledger
 
@@ -128,7 +130,7 @@ def no_consents(job: JobContext) -> None:
 
 FAULTS = {
     missing: f"{night_of(2)}: it is missing",
-    half: f"{LAST}: rows: about",
+    half: f"{LAST}: listeners: about",
     few: f"{LAST}: rows: about",
     twice: f"{LAST}: 50 % of its rows repeat another",
     three_formats: f"{LAST}: 70 % of its rows repeat another",
@@ -163,8 +165,17 @@ def test_nights_that_are_whole_pass(job: JobContext) -> None:
     judged = check_complete(job, begun(job))
     assert (list(judged.rows), judged.accepted) == ([night_of(number) for number in range(NIGHTS)], {})
     kept = [json.loads(file.read_text()) for file in (job.workspace.private / "nights").glob("*.delivery")]
-    assert sorted(numbers["rows"] for numbers in kept) == sorted(rows.rows for rows in judged.rows.values())
+    assert sorted(numbers["rows"] for numbers in kept) == sorted(counted.rows.rows for counted in judged.rows.values())
     assert {file.stat().st_mode & 0o777 for file in (job.workspace.private / "nights").iterdir()} == {0o600}
+
+
+def test_rows_that_were_counted_are_counted_again_only_where_a_file_changed(job: JobContext) -> None:
+    judged = check_complete(job, begun(job))
+    found = partial(read_night, job.sources.listens, catalogue=job.catalogue, now=job.now)
+    assert judged.counts(found(LAST)) == found(LAST).counts()
+    spoilt(job, lambda rows: rows.head(rows.height - 1))
+    assert judged.counts(found(LAST)) is None
+    assert judged.counts(found(night_of(0))) == found(night_of(0)).counts()
 
 
 def test_a_country_of_a_few_is_not_kept(job: JobContext, tmp_path: Path) -> None:

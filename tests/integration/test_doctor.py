@@ -6,18 +6,19 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 from support.commands import Run
-from support.night import deployed, night_of, plays, small_settings, write_listens, write_world
+from support.night import NOW, deployed, night_of, plays, small_settings, write_listens, write_world
 from support.sealing import rows_of, write_rows
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.doctor import Finding, examine, summary
 from pipelines.night.nightly import run_nightly
 from pipelines.snapshots import listed, use
+from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import InputError, RecsysError
 from recsys.releases.budget.ledger import Ledger
 from recsys.serving.snapshot.snapshot_reader import open_published
@@ -274,6 +275,21 @@ def test_a_night_whose_folder_is_gone_can_be_left_out(place: Place, published: l
     assert run_nightly(at(place.root), skip=[night_of(0)], through=night_of(1))["status"] == "nothing new"
     assert place.found() == []
     assert published == []
+
+
+def test_a_night_lets_decisions_go_that_nobody_asks_for(place: Place) -> None:
+    """Of who toggles for ever; what the nights of the private store may ask for stays."""
+    first = NOW - timedelta(days=200)
+    toggles = [
+        Entry("f" * 32, Purpose.PERSONALISATION, list(State)[number % 2], first + timedelta(hours=8 * number), "1")
+        for number in range(500)
+    ]
+    place.job.consents.append(toggles)
+    assert run_nightly(at(place.root), through=night_of(1))["status"] == "nothing new"
+    asked = datetime.combine(night_of(1) - timedelta(days=place.job.settings.store.nights), time(), tzinfo=UTC)
+    older = [entry for entry in toggles if entry.at < asked]
+    assert len(older) > 250
+    assert place.job.consents.entries("f" * 32) == [toggles[0], *toggles[min(len(older) - 1, 300) :]]
 
 
 class PublishedError(Exception):

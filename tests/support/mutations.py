@@ -347,8 +347,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a restored backup is not compared with the witness",
         "recsys/releases/budget/witnessing.py",
-        "    lost = compare(ledger, witness).lost\n    if lost:",
-        "    lost = compare(ledger, witness).lost\n    if not lost:\n        return\n    if not lost:",
+        "    lost = compare(ledger, lines).lost\n    if lost:",
+        "    lost = compare(ledger, lines).lost\n    if not lost:\n        return\n    if not lost:",
         (f"{LOST}::test_a_restored_backup_is_refused_then_charged_and_goes_on",),
     ),
     Mutation(

@@ -32,8 +32,8 @@ def opened(root: Path, *, witness: Path | str, now: datetime = NOW) -> Ledger:
     seen = witness_of(workspace, settings=settings_with(witness), at=now)
     ledger = Ledger(workspace.ledger, witness=seen)
     release.confirm(workspace.releases, ledger=ledger, now=now, without=left_out(workspace))
-    check_spends(ledger, seen)
-    check_witness(ledger, seen, at=now)
+    check_spends(ledger, seen, lines=seen.lines())
+    check_witness(ledger, seen, lines=seen.lines(), at=now)
     return ledger
 
 

@@ -40,7 +40,7 @@ def test_every_command_tells_the_cause(hearabouts: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(command_line, "load_settings", raises)
     done = hearabouts("promote", "--back")
     assert (done.code, done.summary["problem"]) == (75, "not-ready")
-    assert "some?[31m/file cannot be used now: " in done.summary["message"]
+    assert "some\ufffd[31m/file cannot be used now: " in done.summary["message"]
     assert done.summary["hint"]
     assert "bug" not in done.err
     assert "Traceback" not in done.err

@@ -31,19 +31,19 @@ class Difference:
     first: bool
 
 
-def compare(ledger: Ledger, witness: Witness) -> Difference:
-    """Compare the releases of a ledger with what its witness saw."""
-    lines, entries = witness.lines(DRAWN), ledger.entries()
-    drawn, released = {line.subject for line in lines}, {entry.release for entry in entries}
+def compare(ledger: Ledger, lines: Sequence[Line]) -> Difference:
+    """Compare the releases of a ledger with what its witness saw, by the lines of it."""
+    seen, entries = [line for line in lines if line.kind == DRAWN], ledger.entries()
+    drawn, released = {line.subject for line in seen}, {entry.release for entry in entries}
     return Difference(
-        tuple(line for line in lines if line.subject not in released),
+        tuple(line for line in seen if line.subject not in released),
         tuple(entry for entry in entries if entry.release is not None and entry.release not in drawn),
-        not lines,
+        not seen,
     )
 
 
-def check_spends(ledger: Ledger, witness: Witness) -> None:
-    """Refuse to go on with a ledger that forgot what was drawn.
+def check_spends(ledger: Ledger, witness: Witness, *, lines: Sequence[Line]) -> None:
+    """Refuse to go on with a ledger that forgot what was drawn, by the lines of its witness.
 
     To be called once the releases that a crash left undone are finished.
 
@@ -52,7 +52,7 @@ def check_spends(ledger: Ledger, witness: Witness) -> None:
     PrivacyBudgetError
         If it did: another draw over the same listeners would go unnoticed.
     """
-    lost = compare(ledger, witness).lost
+    lost = compare(ledger, lines).lost
     if lost:
         raise PrivacyBudgetError(
             f"the workspace is behind its witness: {_told(lost)} released already, and the ledger {ledger.name} does "
@@ -63,7 +63,7 @@ def check_spends(ledger: Ledger, witness: Witness) -> None:
         )
 
 
-def check_witness(ledger: Ledger, witness: Witness, *, at: datetime) -> None:
+def check_witness(ledger: Ledger, witness: Witness, *, lines: Sequence[Line], at: datetime) -> None:
     """Refuse to go on with a witness that forgot what was drawn; one that knows nothing takes all of a ledger in.
 
     Raises
@@ -71,7 +71,7 @@ def check_witness(ledger: Ledger, witness: Witness, *, at: datetime) -> None:
     PrivacyBudgetError
         If it did: a backup of the workspace could be restored unnoticed.
     """
-    found = compare(ledger, witness)
+    found = compare(ledger, lines)
     if found.unwitnessed and not found.first:
         raise PrivacyBudgetError(
             f"the {witness.name} is behind the ledger: it does not know {len(found.unwitnessed)} of the releases in "
