@@ -1105,7 +1105,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a night without enough listeners is not charted",
         "pipelines/night/nightly.py",
-        "        found = _charts(job, nights)\n",
+        "        found = charts_of.charts(nights)\n",
         '        counted = job.store.scan(nights).filter(pl.col("weight") > 0).collect()\n'
         '        found = charts_of.charts(nights if counted["listener"].n_unique() > 12 else nights[:1])\n',
         ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
