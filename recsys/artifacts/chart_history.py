@@ -246,9 +246,10 @@ class ChartHistory:
 
     def ranks(self, place: str, chart: str, *, nights: Sequence[date]) -> dict[date, list[str]]:
         """Return the tracks of a list on some nights, best first."""
-        rows = self._rows(_LISTS_OF_PLACE, place, CHARTS.index(chart), *self._between(nights))
-        wanted = {night.toordinal() for night in nights}
-        codes = {night: _codes(tracks) for night, tracks, _ in rows if night in wanted}
+        asked = ",".join("?" * len(nights))
+        wanted = [night.toordinal() for night in nights]
+        rows = self._rows(_SOME_LISTS.format(asked), place, CHARTS.index(chart), *wanted)
+        codes = {night: _codes(tracks) for night, tracks in rows}
         names = self._names({code for some in codes.values() for code in some.tolist()})
         return {date.fromordinal(night): [names[code] for code in some.tolist()] for night, some in codes.items()}
 
@@ -267,7 +268,7 @@ class ChartHistory:
         """Return how far a track had come on each of its nights, in order."""
         rows = self._rows(_SPREAD, self._code(track), *self._between(list(self.nights)))
         return [
-            Spread(date.fromordinal(night), places, rank, (world, *map(_rounded, three)) if world else None)
+            Spread(date.fromordinal(night), places, rank, (world, *three) if world else None)
             for night, places, rank, world, *three in rows
         ]
 
@@ -506,7 +507,7 @@ def _three(values: Iterable[Any]) -> tuple[float, float, float]:
 
 def _rounded(value: float) -> float:
     """Return a number as it was published: of at most seven digits, which is what single precision holds."""
-    return float(np.format_float_positional(np.float32(value), unique=True))
+    return float(f"{value:.7g}")
 
 
 def _plain(word: str) -> str:
@@ -555,6 +556,7 @@ _PLACE = "(SELECT code FROM places WHERE id = ?)"
 _ONE_LIST = f"SELECT told FROM lists WHERE place = {_PLACE} AND chart = ? AND night = ?"  # noqa: S608
 _LISTS_OF_PLACE = f"""SELECT night, tracks, numbers FROM lists WHERE place = {_PLACE} AND chart = ?
     AND night BETWEEN ? AND ? ORDER BY night"""  # noqa: S608
+_SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart = ? AND night IN ({{}})"  # noqa: S608
 _SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
     WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
 _SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"

@@ -88,7 +88,8 @@ class PastCharts:
         NotReadyError
             If the last night was released under another atlas.
         """
-        if any(night[::3] == (nights[-1], self.version) for night in nights_of(self.file)):
+        kept = {(night.night, night.version) for night in nights_of(self.file)}
+        if (nights[-1], self.version) in kept:
             columns = ("place", "chart", "track_id")
             return pl.DataFrame(listed(self.file, nights[-1]), schema=dict.fromkeys(columns, pl.String), orient="row")
         return self.draw(nights).lines.select("place", "chart", "track_id")
