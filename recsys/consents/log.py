@@ -179,6 +179,7 @@ class ConsentLog:
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+        self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
         """Add entries, on disk when this returns; return how many were new.
@@ -288,6 +289,11 @@ class ConsentLog:
             said = ((at, bool(given)) for _, at, given in rows if at > erased)
             known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said
             yield from ((listener, min(at, last), given) for at, given in known)
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what is another whenever somebody's history may be: far quicker to ask for than the history itself."""
+        marks = sorted(self._marks.every().items()) if self._marks else []
+        return (*(row for query in self._state for row in self._database.read(query, {})), *marks)
 
     def compact(self, *, before: datetime, kept: int) -> int:
         """Delete decisions that nobody asks for any more, of who decided very often; return how many.
@@ -508,6 +514,16 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+def _state() -> tuple[sa.Select[Any], ...]:
+    """Select what tells that an entry was added, or an erasure asked for or done: how many there are.
+
+    No entry is ever changed, and none goes but in an erasure, and those between two others that nobody can ask for.
+    """
+    counts: tuple[tuple[sa.Table, list[sa.ColumnElement[Any]]], ...]
+    counts = (ENTRIES, [sa.func.count()]), (ERASURES, [sa.func.count(), sa.func.count(ERASURES.c.listener)])
+    return tuple(sa.select(*columns).select_from(table) for table, columns in counts)
 
 
 def _last_decided() -> sa.Select[Any]:

@@ -76,8 +76,12 @@ class Marks:
 
     def known(self) -> Callable[[str], int]:
         """Return what tells the same of many subjects, by the marks that there are now, which it holds in memory."""
-        every = self._here.every()
+        every = self.every()
         return (lambda subject: every.get(self._hashed(subject), NEVER)) if every else never
+
+    def every(self) -> Mapping[str, int]:
+        """Return all marks that there are now, and their moments in microseconds since 1970."""
+        return self._here.every()
 
     def share(self) -> None:
         """Tell the witness of all marks, and take in those that only it knows: this file was restored, or moved."""

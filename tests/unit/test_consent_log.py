@@ -16,6 +16,7 @@ from support.databases import psycopg
 
 from recsys.consents import database
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State, consent_log
+from recsys.consents.marks import Marks
 from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -387,3 +388,29 @@ def test_the_password_is_in_no_message_and_not_among_the_settings(
     assert "canary" not in repr(caught.value) + caught.value.hint
     assert caught.value.__cause__ is None
     assert not workspace.consents.exists()
+
+
+def test_the_state_is_another_whenever_an_answer_may_be_and_else_the_same(place: Path | str, tmp_path: Path) -> None:
+    marks = Marks(tmp_path / "marks.db", key=bytes(32))
+    log, other = ConsentLog(place, marks=marks), ConsentLog(place, marks=marks)
+
+    def erase() -> None:
+        [(receipt, _)] = other.erasures.pending()
+        other.erasures.finish(receipt)
+
+    steps: list[Callable[[], object]] = [
+        lambda: other.append([entry(0, GIVEN), entry(0, GIVEN, BO)]),
+        lambda: other.decide(entry(1, WITHDRAWN)),  # by another server
+        lambda: other.append([entry(2, GIVEN), entry(2, GIVEN, notice="2")]),
+        lambda: other.erasures.ask(ANA, at=T0 + 3 * HOUR),
+        erase,
+        lambda: marks.record(BO, at=T0 + 4 * HOUR),
+    ]
+    states = [log.state()]
+    for step in steps:
+        step()
+        states.append(log.state())
+        assert log.state() == states[-1]  # asking changes nothing
+    other.append([entry(0, GIVEN, BO)])  # which is there
+    assert log.state() == states[-1]
+    assert len(set(states)) == len(states)
