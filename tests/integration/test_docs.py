@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.edge import LISBON, Client, decide, publish
+from support.edge import LISBON, Client, decide, keep_nights, publish
 from support.serving import Server
 from support.tokens import jwks
 
@@ -33,12 +33,14 @@ OF_THE_COMMAND_LINE = {
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_works(workspace: Workspace, settings: Settings) -> None:
+    keep_nights(workspace, nights=60)
     publish(workspace)
     decide(workspace, "u000002", State.GIVEN, at=datetime(2026, 1, 1, tzinfo=UTC))
     token = mint("u000002", workspace=workspace, settings=settings, now=datetime.now(UTC))
     server = Server(workspace)
     try:
         variables = os.environ | {"HEARABOUTS": server.url, "TOKEN": token, "CELL": LISBON}
+        variables |= {"TRACK": "track-1", "ARTIST": "%C3%BCnits"}
         assert len(CURLS) > 12
         for command in CURLS:
             ran = subprocess.run(
