@@ -17,7 +17,7 @@ from recsys.workspace import replace_file
 _KEPT = 7  # nights of ranks that are kept
 _DERIVED = 3  # nights at most whose charts are drawn: a catch-up of many nights must not cost as many charts
 
-_FORMAT = "2"  # of the files, and of how charts are drawn: other ones are derived anew
+_FORMAT = "3"  # of the files, and of how charts are drawn: other ones are derived anew
 
 Draw = Callable[[Sequence[date]], Charts]
 

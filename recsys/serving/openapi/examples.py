@@ -39,7 +39,7 @@ _ITEM: dict[str, Any] = {
     "lift": 2.31,
     "lift_interval": {"low": 2.01, "high": 2.64},
     "nights": 7,
-    "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
+    "reason": "About 41 contributing listeners a night; its share is 2.3 times (2.0 to 2.6) the world's.",
 }
 
 CHART = {

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,12 +155,17 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "template": "place.html",
         "place": place,
         "answer": answer,
-        "rows": rows(answer["items"], chart=query.chart),
+        "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
         "axis": AXES[query.chart],
         "wider": wider,
         "larger": next((each for each in wider if each.served), None),
         "nearby": _nearby(place, published=published),
     }
+
+
+def _called(published: Published, place_id: str) -> str:
+    """Say where the numbers of a line are from."""
+    return "worldwide" if place_id == WORLD else f"in {published.places[place_id].name}"
 
 
 def _found(published: Published, query: str) -> dict[str, Any]:
