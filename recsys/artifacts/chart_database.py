@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from recsys.artifacts.likeness import NOTHING, Likeness, Listed, likeness_of, listed_of, world_shares
 from recsys.artifacts.list_candidates import (
     CHARTS,
     POPULAR,
+    RISING,
     IntArray,
     ListCandidates,
     candidates_of,
@@ -174,6 +176,7 @@ class ChartDatabase:
         self._turn = Lock()
         there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         self._priced, self._named = "prices" in there, "names" in there  # not before they were
+        self._likened = "likeness" in there
         self._sized, self._sure = "sizes" in there, "standings" in there
         missing = sorted(_TABLES - there)
         if missing:
@@ -237,6 +240,14 @@ class ChartDatabase:
         query = "SELECT first_20, rank_1 FROM prices WHERE place = ? AND chart = ?"
         return next((Price(*row) for row in self._rows(query, place, chart)), None) if self._priced else None
 
+    def likeness(self, places: Sequence[str]) -> Likeness:
+        """Return what the lists of some places say of tracks, beside the world's; nothing where it is not kept."""
+        rows = self._rows("SELECT place, codes, factors FROM likeness") if self._likened else []
+        shares = self._rows("SELECT share FROM shares ORDER BY code") if self._likened else []
+        said = {place: (np.frombuffer(codes, "<i4"), np.frombuffer(factors, "<f4")) for place, codes, factors in rows}
+        there = {place: Listed(said[place][0], NOTHING.listeners, said[place][1]) for place in places if place in said}
+        return likeness_of(there, shares=np.array(shares, dtype=np.float64).reshape(-1))
+
     def most_bytes(self, lines: int) -> int:
         """Return how long so many lines of different tracks are at most together; 0 where nobody has measured."""
         query = "SELECT max(bytes) FROM sizes WHERE lines <= ?"
@@ -291,9 +302,10 @@ def write_chart_database(
         database.execute("BEGIN")
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
-        tracks, codes, sizes, sure = _write_lists(database, charts)
+        tracks, codes, sizes, sure, said = _write_lists(database, charts)
         database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
         database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
+        _write_likeness(database, said, tracks=len(codes))
         priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
         database.executemany("INSERT INTO prices VALUES (?, ?, ?, ?)", priced)
         _write_names(database, names)
@@ -305,15 +317,19 @@ def write_chart_database(
 
 def _write_lists(
     database: sqlite3.Connection, charts: Iterable[tuple[str, str, Items]]
-) -> tuple[_Tracks, dict[str, int], dict[int, int], _Sure]:
-    """Write the lists; return their tracks, as numbers, the number and longest line of each, and what is sure where."""
+) -> tuple[_Tracks, dict[str, int], dict[int, int], _Sure, dict[str, Listed]]:
+    """Write the lists; return their tracks, as numbers, the number and longest line of each, and what lists say."""
     tracks: _Tracks = {}
     sure: _Sure = {}
+    said: dict[str, Listed] = {}
     codes: dict[str, int] = {}
     sizes: dict[int, int] = {}
     behind = 0
     for place, chart, items in charts:
         tracks[place, chart] = [codes.setdefault(item["track_id"], len(codes)) for item in items]
+        if chart != RISING:
+            listed = listed_of(items, codes=tracks[place, chart])
+            said[place] = said[place].before(listed) if place in said else listed
         for track, standing in standings_of(chart, items).items():
             known = sure.setdefault(place, {})
             known[codes[track]] = known.get(codes[track], 0) | standing
@@ -324,7 +340,16 @@ def _write_lists(
             code: max(len(line), sizes.get(code, 0)) for code, line in zip(tracks[place, chart], lines, strict=True)
         }
         behind += len(items)
-    return tracks, codes, sizes, sure
+    return tracks, codes, sizes, sure, said
+
+
+def _write_likeness(database: sqlite3.Connection, said: Mapping[str, Listed], *, tracks: int) -> None:
+    """Write by which factors the shares of places depart from the world's, and those."""
+    for place, listed in said.items():
+        row = (place, listed.codes.astype("<i4").tobytes(), listed.factors.astype("<f4").tobytes())
+        database.execute("INSERT INTO likeness VALUES (?, ?, ?)", row)
+    shares = world_shares(said, tracks=tracks)
+    database.executemany("INSERT INTO shares VALUES (?, ?)", enumerate(shares.tolist()))
 
 
 def _longest(sizes: Mapping[int, int]) -> Iterator[int]:
@@ -373,5 +398,7 @@ CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
 CREATE TABLE names (name TEXT, code INTEGER, own INTEGER, PRIMARY KEY (name, code)) WITHOUT ROWID;
 CREATE TABLE towns (code INTEGER PRIMARY KEY, place TEXT, town TEXT, people INTEGER);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);
+CREATE TABLE likeness (place TEXT PRIMARY KEY, codes BLOB, factors BLOB);
+CREATE TABLE shares (code INTEGER PRIMARY KEY, share REAL);
 CREATE TABLE standings (place TEXT PRIMARY KEY, standings BLOB);
 """

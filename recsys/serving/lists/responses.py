@@ -125,7 +125,7 @@ def region_answer(published: Published, *, place_id: str) -> Region:
     UnknownPlaceError
         If the atlas has no such place.
     """
-    return _region(place_named(place_id, published=published))
+    return region_of(place_named(place_id, published=published))
 
 
 def regions_geojson(published: Published, *, query: str, limit: int, within: Within = _ANYWHERE) -> FeatureCollection:
@@ -174,7 +174,7 @@ def chart_of(
 ) -> Chart:
     """Return items with what is said about the whole list."""
     return {
-        "region": _region(place),
+        "region": region_of(place),
         "scope": shown.level,
         "chart": chart,
         "as_of": published.as_of,
@@ -262,7 +262,8 @@ def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, publis
     return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
 
 
-def _region(place: Place) -> Region:
+def region_of(place: Place) -> Region:
+    """Return a place as it is answered."""
     return {
         "id": place.id,
         "name": place.name,
@@ -289,7 +290,7 @@ def _mark(published: Published) -> str:
 
 
 def _found(place: Place, town: str) -> Region:
-    return _region(place) if town == place.name else {**_region(place), "found_by": town}
+    return region_of(place) if town == place.name else {**region_of(place), "found_by": town}
 
 
 def _feature(place: Place) -> Feature:
@@ -298,7 +299,7 @@ def _feature(place: Place) -> Feature:
     if max(ring)[0] - min(ring)[0] > 180:
         ring = [[longitude % 360, latitude] for longitude, latitude in ring]
     geometry: Polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
-    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": _region(place)}
+    return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": region_of(place)}
 
 
 def _basis(shown: Place, *, chart: str, published: Published) -> str:

@@ -70,6 +70,15 @@ TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
     ],
 }
 
+TWIN = {
+    "as_of": "2025-06-30",
+    "history_used": True,
+    "surely": "among_the_first_five",
+    "why": "You listen most like Lisbon, Portugal; the place that you listen like is surely among these five. By the "
+    "published charts of the nights to 2025-06-30 and your own plays, of which nothing is stored.",
+    "places": [{"rank": 1, "region": _LISBON, "weight": 0.81}],
+}
+
 PROBLEM: Problem = {
     "type": "/problems/position",
     "title": "Positions are refused",
