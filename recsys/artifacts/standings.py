@@ -16,13 +16,14 @@ MORE, LESS, RISES, TOP = 1, 2, 4, 8
 """Its share surely exceeds the world's; is surely below; it surely rises; it is among the first ten there."""
 
 _SPECIAL = 16  # it is surely local, which says more than that its share exceeds the world's
+_NAMED = 32  # it is on the local list, surely or not: then that list speaks for the place, and no larger one's
 _FIRST = 10  # ranks of the popular list
 
 Track = TypeVar("Track", bound=Hashable)
 
 
 def standings_of(chart: str, items: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return what a list is sure of, by track, as a sum of the above; nothing of a track of which it is not.
+    """Return what a list is sure of, by track, as a sum of the above and of others that only this module reads.
 
     Parameters
     ----------
@@ -62,9 +63,9 @@ def _near(own: int | None, larger: Sequence[int]) -> int:
     above = 0
     for standing in larger:
         above |= standing
-    here = (own or 0) & ~_SPECIAL
+    here = (own or 0) & ~(_SPECIAL | _NAMED)
     if not here & (MORE | LESS):
-        if above & _SPECIAL:
+        if above & _SPECIAL and not (own or 0) & _NAMED:
             here |= MORE
         elif own is None:
             here |= above & LESS
@@ -78,7 +79,7 @@ def _popular(item: Mapping[str, Any]) -> int:
 
 
 def _local(item: Mapping[str, Any]) -> int:
-    return MORE | _SPECIAL if item["lift_interval"]["low"] > 1 else 0
+    return _NAMED | (MORE | _SPECIAL if item["lift_interval"]["low"] > 1 else 0)
 
 
 def _rising(item: Mapping[str, Any]) -> int:

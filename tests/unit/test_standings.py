@@ -25,7 +25,16 @@ def test_only_intervals_that_leave_one_out_are_sure() -> None:
         "a": RISES
     }
     assert standings_of("rising", [item("a", 1.0, 3, grade="surely")]) == {}
-    assert standings_of("local", [item("a", 0.9, 9, grade="likely")]) == {}
+    assert not standings_of("local", [item("a", 0.9, 9, grade="likely")])["a"] & (MORE | LESS | RISES | TOP)
+    assert standings_of("local", [item("a", 1.1, 9, grade="likely")])["a"] & MORE
+
+
+def test_where_the_place_itself_only_guesses_no_larger_one_makes_it_sure() -> None:
+    guess = standings_of("local", [item("t", 0.8, 9, grade="guess")])["t"]
+    sure = standings_of("local", [item("t", 1.5, 9, grade="surely")])["t"]
+    for here, expected in ((guess, 0), (0, MORE)):
+        known = {"here": here, "PT": sure}
+        assert standings_near(["t"], ["here", "PT"], known=lambda at, _, k=known: k[at]).tolist() == [expected]
 
 
 @pytest.mark.parametrize(
