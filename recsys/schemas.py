@@ -118,6 +118,7 @@ class Chart(dy.Schema):
     95 % interval. ``lift``, ``lift_low`` and ``lift_high`` are the same for how much more that is than what the chart
     compares with: popular: the track's share here over its share in the world; rising: its own past here; local: its
     share in the rest of the world. ``kind`` of a rising track is ``mover``, or ``debut`` where it has no past here.
+    ``grade`` of a rising or local track is how sure it is that the lift exceeds 1: ``surely``, ``likely`` or ``guess``.
     ``previous_rank`` is the rank of the night before, null where the track is new, and ``nights_on_chart`` counts the
     nights in a row, this one included. Over all nights, and null before they are looked at: on which night and at which
     rank it entered first, its best rank and the first night of it, and on how many nights it was listed.
@@ -142,6 +143,7 @@ class Chart(dy.Schema):
     peak_rank = dy.UInt32(nullable=True)
     peak_night = dy.Date(nullable=True)
     listed_nights = dy.UInt32(nullable=True)
+    grade = dy.String(nullable=True)
 
 
 OVER_ALL_NIGHTS = ("first_night", "first_rank", "peak_rank", "peak_night", "listed_nights")

@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from recsys.artifacts.list_candidates import RISING
+from recsys.artifacts.list_candidates import POPULAR
 from recsys.errors import RecsysError
 from recsys.printable import printable
 from recsys.serving.lists.responses import Chart
-from recsys.serving.snapshot.place_lists import Item
+from recsys.serving.snapshot.place_lists import Item, Source
 
 if TYPE_CHECKING:
     from recsys.arrivals.input_tables import Counts
@@ -128,11 +128,11 @@ def chart_table(answer: Chart) -> Table:
         ("artist", "left"),
         ("listeners a night", "right"),
         ("lift", "right"),
-        *([("", "left")] if answer["chart"] == RISING else []),
+        *([("", "left")] if answer["chart"] != POPULAR else []),
     ):
         table.add_column(name, justify=justify, no_wrap=name in {"#", "was"}, overflow="fold")  # type: ignore[arg-type]
     for item in answer["items"]:
-        table.add_row(*_chart_row(item))
+        table.add_row(*_chart_row(item, own=answer["items"][0].get("source")))
     return table
 
 
@@ -150,18 +150,24 @@ def print_line(what: ConsoleRenderable | RichCast) -> None:
     Console(file=sys.stdout, no_color=not console.is_terminal, highlight=False).print(what, soft_wrap=True)
 
 
-def _chart_row(item: Item) -> Iterable[str]:
+def _chart_row(item: Item, *, own: Source | None) -> Iterable[str]:
     listeners, lift = item["listeners"], item["lift_interval"]
     return (
         str(item["rank"]),
-        _move(item),
+        _move(item) if item.get("source") == own else "",
         str(item["nights_on_chart"]),
         item["title"],
         item["artist"],
         f"{_number(listeners['estimate'])} ({_number(listeners['low'])} – {_number(listeners['high'])})",
         f"{_number(item['lift'])}× ({_number(lift['low'])} – {_number(lift['high'])})",
-        *([item["kind"]] if "kind" in item else []),
+        *([_remark(item, own=own)] if "grade" in item else []),
     )
+
+
+def _remark(item: Item, *, own: Source | None) -> str:
+    """Say how sure a line is, what kind of one it is, and whose numbers it has where these are not the list's."""
+    source = [f"in {item['source']['place']}"] if item.get("source") != own else []
+    return ", ".join([*(str(item[key]) for key in ("grade", "kind") if key in item), *source])
 
 
 def _move(item: Item) -> str:

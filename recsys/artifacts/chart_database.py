@@ -17,20 +17,36 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
+from recsys.artifacts.likeness import NOTHING, Likeness, Listed, likeness_of, listed_of, world_shares
+from recsys.artifacts.list_candidates import (
+    CHARTS,
+    POPULAR,
+    RISING,
+    IntArray,
+    ListCandidates,
+    candidates_of,
+    packed,
+    unpacked,
+)
+from recsys.artifacts.standings import standings_near, standings_of
 from recsys.errors import InputError
 from recsys.geography.names import Name
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
-FORMAT = "7"  # of a snapshot: what its manifest and its database hold
-FORMATS = ("6", FORMAT)  # that are read; in the first, lists do not tell how long they are at most
+FORMAT = "8"  # of a snapshot: what its manifest and its database hold
+FORMATS = (
+    "6",
+    "7",
+    FORMAT,
+)  # that are read; in the first, lists do not tell how long they are at most; in both, what they are sure of
 
 _LONGEST_LIST = 1_000  # lines: no list is longer
 
 Items = Sequence[dict[str, Any]]
 
 _Tracks = dict[tuple[str, str], list[int]]
+_Sure = dict[str, dict[int, int]]
 
 
 class PlaceRow(NamedTuple):
@@ -109,11 +125,14 @@ class Lists:
         Their tracks are positions in the snapshot's.
     numbers : mapping of str to range
         The numbers of each list's lines, best first.
+    standings : numpy.ndarray
+        (n,) what is sure of each candidate (:mod:`recsys.artifacts.standings`).
     """
 
     place: str
     candidates: ListCandidates[int] = field(repr=False)
     numbers: Mapping[str, range]
+    standings: IntArray = field(repr=False)
 
     def line(self, chart: str, *, rank: int) -> Line | None:
         """Return one line of a list, or None where the list is shorter."""
@@ -129,7 +148,7 @@ class Lists:
         return dict(zip(np.asarray(self.candidates.tracks).tolist(), self.candidates.ranks.tolist(), strict=True))
 
 
-NO_LISTS = Lists("", unpacked(b""), {})
+NO_LISTS = Lists("", unpacked(b""), {}, np.zeros(0, dtype=np.int32))
 """The lists of a place that has none."""
 
 
@@ -157,7 +176,8 @@ class ChartDatabase:
         self._turn = Lock()
         there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         self._priced, self._named = "prices" in there, "names" in there  # not before they were
-        self._sized = "sizes" in there
+        self._likened = "likeness" in there
+        self._sized, self._sure = "sizes" in there, "standings" in there
         missing = sorted(_TABLES - there)
         if missing:
             self.close()
@@ -199,8 +219,16 @@ class ChartDatabase:
         rows = self._rows(
             "SELECT candidates, chart, first, behind FROM nearby JOIN lists USING (place) WHERE place = ?", place
         )
+        if not rows:
+            return None
         numbers = {chart: range(first, behind) for _, chart, first, behind in rows}
-        return Lists(place, unpacked(rows[0][0]), numbers) if rows else None
+        candidates = unpacked(rows[0][0])
+        return Lists(place, candidates, numbers, self._standings(place, len(candidates.tracks)))
+
+    def _standings(self, place: str, number: int) -> IntArray:
+        query = "SELECT standings FROM standings WHERE place = ?"
+        rows = self._rows(query, place) if self._sure else []
+        return np.frombuffer(rows[0][0], dtype=np.int8).astype(np.int32) if rows else np.zeros(number, dtype=np.int32)
 
     def chart(self, place: str, chart: str) -> list[dict[str, Any]] | None:
         """Return all items of a place's own list, best first, or None where it has no such list."""
@@ -211,6 +239,14 @@ class ChartDatabase:
         """Return what a place's own list costs, or None where nothing could be listed there."""
         query = "SELECT first_20, rank_1 FROM prices WHERE place = ? AND chart = ?"
         return next((Price(*row) for row in self._rows(query, place, chart)), None) if self._priced else None
+
+    def likeness(self, places: Sequence[str]) -> Likeness:
+        """Return what the lists of some places say of tracks, beside the world's; nothing where it is not kept."""
+        rows = self._rows("SELECT place, codes, factors FROM likeness") if self._likened else []
+        shares = self._rows("SELECT share FROM shares ORDER BY code") if self._likened else []
+        said = {place: (np.frombuffer(codes, "<i4"), np.frombuffer(factors, "<f4")) for place, codes, factors in rows}
+        there = {place: Listed(said[place][0], NOTHING.listeners, said[place][1]) for place in places if place in said}
+        return likeness_of(there, shares=np.array(shares, dtype=np.float64).reshape(-1))
 
     def most_bytes(self, lines: int) -> int:
         """Return how long so many lines of different tracks are at most together; 0 where nobody has measured."""
@@ -266,26 +302,37 @@ def write_chart_database(
         database.execute("BEGIN")
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
-        tracks, codes, sizes = _write_lists(database, charts)
+        tracks, codes, sizes, sure, said = _write_lists(database, charts)
         database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
         database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
+        _write_likeness(database, said, tracks=len(codes))
         priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
         database.executemany("INSERT INTO prices VALUES (?, ?, ?, ?)", priced)
         _write_names(database, names)
-        database.executemany("INSERT INTO nearby VALUES (?, ?)", _nearby(tracks, parents=parents))
+        for place, candidates, standings in _nearby(tracks, sure, parents=parents):
+            database.execute("INSERT INTO nearby VALUES (?, ?)", (place, packed(candidates)))
+            database.execute("INSERT INTO standings VALUES (?, ?)", (place, standings.astype(np.int8).tobytes()))
         database.execute("COMMIT")
 
 
 def _write_lists(
     database: sqlite3.Connection, charts: Iterable[tuple[str, str, Items]]
-) -> tuple[_Tracks, dict[str, int], dict[int, int]]:
-    """Write the lists; return the tracks of each, as numbers, the number of every track, and its longest line."""
+) -> tuple[_Tracks, dict[str, int], dict[int, int], _Sure, dict[str, Listed]]:
+    """Write the lists; return their tracks, as numbers, the number and longest line of each, and what lists say."""
     tracks: _Tracks = {}
+    sure: _Sure = {}
+    said: dict[str, Listed] = {}
     codes: dict[str, int] = {}
     sizes: dict[int, int] = {}
     behind = 0
     for place, chart, items in charts:
         tracks[place, chart] = [codes.setdefault(item["track_id"], len(codes)) for item in items]
+        if chart != RISING:
+            listed = listed_of(items, codes=tracks[place, chart])
+            said[place] = said[place].before(listed) if place in said else listed
+        for track, standing in standings_of(chart, items).items():
+            known = sure.setdefault(place, {})
+            known[codes[track]] = known.get(codes[track], 0) | standing
         lines = [orjson.dumps(item) for item in items]
         database.execute("INSERT INTO lists VALUES (?, ?, ?, ?)", (place, chart, behind, behind + len(items)))
         database.executemany("INSERT INTO lines VALUES (?, ?)", enumerate(lines, behind))
@@ -293,7 +340,16 @@ def _write_lists(
             code: max(len(line), sizes.get(code, 0)) for code, line in zip(tracks[place, chart], lines, strict=True)
         }
         behind += len(items)
-    return tracks, codes, sizes
+    return tracks, codes, sizes, sure, said
+
+
+def _write_likeness(database: sqlite3.Connection, said: Mapping[str, Listed], *, tracks: int) -> None:
+    """Write by which factors the shares of places depart from the world's, and those."""
+    for place, listed in said.items():
+        row = (place, listed.codes.astype("<i4").tobytes(), listed.factors.astype("<f4").tobytes())
+        database.execute("INSERT INTO likeness VALUES (?, ?, ?)", row)
+    shares = world_shares(said, tracks=tracks)
+    database.executemany("INSERT INTO shares VALUES (?, ?)", enumerate(shares.tolist()))
 
 
 def _longest(sizes: Mapping[int, int]) -> Iterator[int]:
@@ -309,11 +365,19 @@ def _write_names(database: sqlite3.Connection, names: Iterable[Name]) -> None:
     database.executemany("INSERT INTO towns VALUES (?, ?, ?, ?)", ((code, *town) for town, code in codes.items()))
 
 
-def _nearby(tracks: _Tracks, *, parents: Mapping[str, str | None]) -> Iterator[tuple[str, bytes]]:
+def _nearby(
+    tracks: _Tracks, sure: _Sure, *, parents: Mapping[str, str | None]
+) -> Iterator[tuple[str, ListCandidates[int], IntArray]]:
     """Yield the candidates of every place that has lists, gathered once for everybody who asks near it."""
     for place in dict.fromkeys(place for place, _ in tracks):
         chained = list(chain(place, parent_of=parents.__getitem__))
-        yield place, packed(candidates_of(chained, tracks=lambda at, chart: tracks.get((at, chart))))
+        candidates = candidates_of(chained, tracks=lambda at, chart: tracks.get((at, chart)))
+        listed = set(tracks.get((place, POPULAR), ()))
+
+        def known(at: str, track: int, listed: set[int] = listed, place: str = place) -> int | None:
+            return sure.get(at, {}).get(track, 0 if at != place or track in listed else None)
+
+        yield place, candidates, standings_near(candidates.tracks, chained, known=known)
 
 
 _PLACE = ", ".join(PlaceRow._fields)
@@ -334,4 +398,7 @@ CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
 CREATE TABLE names (name TEXT, code INTEGER, own INTEGER, PRIMARY KEY (name, code)) WITHOUT ROWID;
 CREATE TABLE towns (code INTEGER PRIMARY KEY, place TEXT, town TEXT, people INTEGER);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);
+CREATE TABLE likeness (place TEXT PRIMARY KEY, codes BLOB, factors BLOB);
+CREATE TABLE shares (code INTEGER PRIMARY KEY, share REAL);
+CREATE TABLE standings (place TEXT PRIMARY KEY, standings BLOB);
 """

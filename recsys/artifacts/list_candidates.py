@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
 
+SURELY, LIKELY, GUESS = GRADES = ("surely", "likely", "guess")
+"""How sure it is that a rising or local track is one; of lists, in this order."""
+
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
 

@@ -2,8 +2,9 @@
 
 The score of a candidate is a sum, one term an evidence: how high it stands on the popular, rising and local lists of
 the place and of those it lies in, how close it is to what the listener plays, and whether it is new to the listener.
-The reason is the term that exceeds that of the average candidate most, so that without it the candidate would stand
-elsewhere. The night learns the weights, and the endpoint puts lists in order, by the same evidence.
+A list near a place keeps to what is sure of it. The reason is what is sure of the place, else the term that exceeds
+that of the average candidate most, so that without it the candidate would stand elsewhere. The night learns the
+weights, and the endpoint puts lists in order, by the same evidence.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import EVIDENCE, NO_TRACK, Row
-from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray, ListCandidates
+from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING, FloatArray, IntArray, ListCandidates
+from recsys.artifacts.standings import LESS, MORE, RISES, TOP
 
 
 def evidence_for(candidates: ListCandidates[Any], *, columns: IntArray, row: Row) -> FloatArray:
@@ -38,12 +40,18 @@ def evidence_for(candidates: ListCandidates[Any], *, columns: IntArray, row: Row
 
 
 def put_in_order(
-    evidence: FloatArray, weights: Sequence[float], *, limit: int | None = None
+    evidence: FloatArray, weights: Sequence[float], *, standings: IntArray | None = None, limit: int | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return (k,) the positions of the best candidates, equal ones as they come, and (k,) the reason of each.
 
-    A reason is the position of the evidence whose term most exceeds its mean over all candidates, among those that
-    speak for the candidate.
+    The order is that of the scores, but a list near a place is about it: of its first n at least 2 n / 5 are surely
+    more common there than elsewhere, while there are such candidates, and those that are surely less common come last.
+    The scores decide among both and between them.
+
+    A reason is the position of an evidence that speaks for the candidate. What is sure of the place comes first: that
+    the candidate is more common there (special), rises there, or is among the first ten (popular). Else it is what the
+    listener's own plays say, and where they say nothing, a list; of these the one whose term most exceeds its mean over
+    all candidates.
 
     Parameters
     ----------
@@ -51,13 +59,39 @@ def put_in_order(
         (n, 5).
     weights : sequence of float
         Of each evidence.
+    standings : numpy.ndarray, optional
+        (n,) what is sure of each candidate (:mod:`recsys.artifacts.standings`); by default nothing.
     limit : int, optional
         k at most; by default n.
     """
     factors = np.array(weights, dtype=np.float32)
-    order = np.argsort(-(evidence * factors).sum(axis=1), kind="stable")[:limit]
+    sure = np.zeros(len(evidence), dtype=np.int32) if standings is None else standings
+    order = _about_here(np.argsort(-(evidence * factors).sum(axis=1), kind="stable"), sure)[:limit]
     best = evidence[order]
     terms = best * factors
     distinct = terms - evidence.sum(axis=0) * factors / np.float32(max(len(evidence), 1))
     weightless = np.where(best > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
-    return order, np.where(terms > 0, distinct, weightless).argmax(axis=1)
+    stated = np.where(terms > 0, distinct, weightless)
+    own = stated[:, len(CHARTS) :]
+    otherwise = np.where(
+        (terms[:, len(CHARTS) :] > 0).any(axis=1), len(CHARTS) + own.argmax(axis=1), stated.argmax(axis=1)
+    )
+    return order, np.select([(sure[order] & bit) > 0 for bit, _ in _STATED], [at for _, at in _STATED], otherwise)
+
+
+def _about_here(order: NDArray[np.intp], standings: IntArray) -> NDArray[np.intp]:
+    """Move up what is surely more common, no further than it has to be, and to the end what is surely less so."""
+    less = (standings[order] & LESS) > 0
+    kept = order[~less]
+    is_more = (standings[kept] & MORE) > 0
+    natural = np.flatnonzero(is_more)
+    places = np.minimum(natural, -(-(np.arange(1, len(natural) + 1) * _OF) // _MORE) - 1)
+    others = np.ones(len(kept), dtype=bool)
+    others[places] = False
+    mixed = np.empty_like(kept)
+    mixed[places], mixed[others] = kept[is_more], kept[~is_more]
+    return np.concatenate([mixed, order[less]])
+
+
+_MORE, _OF = 2, 5  # so many of so many are surely more common: four of the first ten, which is more than a third
+_STATED = ((MORE, CHARTS.index(LOCAL)), (RISES, CHARTS.index(RISING)), (TOP, CHARTS.index(POPULAR)))

@@ -33,7 +33,17 @@ from recsys.serving.pages import song_pages
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
-from recsys.serving.routes import charts, consents, data_rights, health, releases, songs, transparency, trending
+from recsys.serving.routes import (
+    charts,
+    consents,
+    data_rights,
+    health,
+    releases,
+    songs,
+    transparency,
+    trending,
+    twin,
+)
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import Current
@@ -89,6 +99,7 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
     tagged = (charts, songs, releases, trending, consents, data_rights, transparency, song_pages, pages, health)
     for each, tag in zip(tagged, (*list(_TAGS)[:7], "transparency", "transparency", _OPERATION), strict=True):
         app.include_router(each.router, tags=[tag])
+    app.include_router(twin.router, tags=[list(_TAGS)[1]])
     return app
 
 

@@ -10,8 +10,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,17 @@ from support.sealing import sealed_in
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.night.nightly import _lists
-from pipelines.night.personal_lists import Past, affinities_of, examples_of
+from pipelines.night.nightly import _draw, _lists
+from pipelines.night.personal_lists import Past, _homes, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
 from recsys.artifacts.scoring import evidence_for, put_in_order
-from recsys.geography.atlas import countries
+from recsys.artifacts.standings import LESS, MORE, standings_near, standings_of
+from recsys.geography.atlas import Atlas, countries
+from recsys.geography.places import WORLD
+from recsys.models.affinity import Examples
 from recsys.models.evaluation.baselines import RecentRegion
-from recsys.models.interactions import gather, heard_later, nights
-from recsys.models.metrics import ndcg_at_10, rank
+from recsys.models.interactions import Interactions, gather, heard_later, nights
+from recsys.models.metrics import ndcg_at_10, ndcg_of_candidates, rank, without
 from recsys.serving.lists.personal_items import BECAUSE
 from recsys.serving.lists.trending import around_of
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
@@ -48,6 +52,7 @@ def main(folder: Path) -> None:
         affinities, worth = quality(job)
     show(worth)
     faithfulness(affinities, published=open_published(Workspace(folder)))
+    about_here(affinities, published=open_published(Workspace(folder)))
     with tempfile.TemporaryDirectory() as scratch:
         speed(affinities, workspace=Workspace(folder), scratch=Workspace(Path(scratch)).prepare())
 
@@ -59,7 +64,7 @@ def quality(job: JobContext) -> tuple[Affinities, dict[str, NDArray[np.float64]]
     first = nights(rows)[-TEST_NIGHTS]
     before, after = rows.filter(pl.col("night") < first), rows.filter(pl.col("night") >= first)
     past = Past(before, _lists(job), [night for night in job.releases.nights() if night < first])
-    lines = past.lists(past.released)
+    lines = _draw(job)(past.released).lines
     started = time.perf_counter()
     affinities = affinities_of(past, lines=lines, atlas=atlas, settings=settings)
     print(f"learned in {time.perf_counter() - started:.1f} s: {affinities.orders}; {affinities.columns.shape} rows")
@@ -72,7 +77,51 @@ def quality(job: JobContext) -> tuple[Affinities, dict[str, NDArray[np.float64]]
         "personal order": affinities.orders.personal,
     }
     worth = {"recent popular region": ndcg_at_10(recent)} | {name: examples.ndcg(o) for name, o in orders.items()}
+    worth["near home"] = near_home(examples, affinities, known, later=after, lines=lines, atlas=atlas)
     return affinities, worth
+
+
+def near_home(
+    examples: Examples,
+    affinities: Affinities,
+    known: Interactions,
+    *,
+    later: pl.DataFrame,
+    lines: pl.DataFrame,
+    atlas: Atlas,
+) -> NDArray[np.float64]:
+    """Return NDCG at 10 of the personal order as it is near a listener's home, where it keeps to what is sure there."""
+    sure: dict[str, dict[str, int]] = {}
+    for (place, chart), rows in lines.partition_by("place", "chart", as_dict=True).items():
+        items = [line | {"lift_interval": bounds(line)} for line in rows.iter_rows(named=True)]
+        here = sure.setdefault(str(place), {})
+        here.update({t: here.get(t, 0) | standing for t, standing in standings_of(str(chart), items).items()})
+    listed = dict(lines.filter(chart="popular").group_by("place").agg("track_id").iter_rows())
+    home = _homes(known, affinities=affinities, lines=lines, atlas=atlas)
+
+    @cache
+    def near(at: int) -> NDArray[np.int32]:
+        place = WORLD if at < 0 else atlas.place_of(known.parts[at])
+        own = set(listed.get(place, ()))
+
+        def of(other: str, track: str) -> int | None:
+            return sure.get(other, {}).get(track, 0 if other != place or track in own else None)
+
+        return standings_near(home(at).candidates.tracks, list(atlas.chain(place)), known=of)
+
+    rows = np.flatnonzero(np.diff(without(heard_later(later, known=known), known.confidence).indptr))
+    scores = np.zeros(examples.unheard.shape, dtype=np.float32)
+    for number, at in enumerate(known.homes[rows].tolist()):
+        standings = near(at)
+        evidence = examples.evidence[number, : len(standings)]
+        order, _ = put_in_order(evidence, affinities.orders.personal, standings=standings)
+        scores[number, order] = -np.arange(len(order))
+    return ndcg_of_candidates(scores, there=examples.unheard, played=examples.played, relevant=examples.relevant)
+
+
+def bounds(line: Mapping[str, float]) -> dict[str, float]:
+    """Return the interval of a lift as it is published."""
+    return {"low": round(line["lift_low"], 2), "high": round(line["lift_high"], 2)}
 
 
 def show(worth: dict[str, NDArray[np.float64]]) -> None:
@@ -87,6 +136,7 @@ def show(worth: dict[str, NDArray[np.float64]]) -> None:
         ("personal order", "popular chart"),
         ("personal order", "recent popular region"),
         ("personal order", "cold order"),
+        ("near home", "personal order"),
     ]:
         difference = worth[name] - worth[against]
         low, high = np.quantile(weights @ difference, [0.025, 0.975])
@@ -141,6 +191,40 @@ def faithfulness(affinities: Affinities, *, published: Published) -> None:
     for name, (moved, number) in held.items():
         print(f"  {name:22} {moved / max(number, 1):7.1%} of {number:,}")
     print(f"  {'all':22} {sum(moved for moved, _ in held.values()) / tried:7.1%} of {tried:,}")
+
+
+def about_here(affinities: Affinities, *, published: Published) -> None:
+    """Print what the first ten lines near a place are, for listeners wherever they are at home."""
+    columns_of, rows = affinities.columns_of(published.tracks), []
+    for place in [place for place in published.places.values() if place.served and place.level == "region"]:
+        lists = around_of(place, published=published).lists[0]
+        there = int(((lists.standings & MORE) > 0).sum())
+        for listener in listeners_of(affinities, number=20 if place.name != "Lisbon" else 1000):
+            row = affinities.row(listener) if listener else BLANK
+            weights = affinities.orders.personal if row.known else affinities.orders.cold
+            evidence = evidence_for(lists.candidates, columns=columns_of[lists.candidates.tracks], row=row)
+            order, why = put_in_order(evidence, weights, standings=lists.standings, limit=10)
+            more, less = (int(((lists.standings[order] & bit) > 0).sum()) for bit in (MORE, LESS))
+            before = put_in_order(evidence, weights, limit=10)[0]
+            rows.append(
+                (
+                    place.name == "Lisbon",
+                    min(there, 4),
+                    more,
+                    less,
+                    int(((lists.standings[before] & LESS) > 0).sum()),
+                    *why,
+                )
+            )
+    for name, some in (("all places", rows), ("Lisbon", [row for row in rows if row[0]])):
+        table = np.array(some)
+        more, kept = table[:, 2].mean(), (table[:, 2] >= table[:, 1]).mean()
+        less, before = table[:, 3].mean() / 10, table[:, 4].mean() / 10
+        print(
+            f"near {name}, first ten of {len(table):,} lists: surely more there {more:.1f}, as promised in {kept:.1%};"
+        )
+        print(f"  surely less there {less:.1%} of lines, by the scores alone {before:.1%}; reasons:")
+        print("  " + ", ".join(f"{because} {(table[:, 5:] == at).mean():.1%}" for at, because in enumerate(BECAUSE)))
 
 
 def listeners_of(affinities: Affinities, *, number: int) -> list[str]:

@@ -42,6 +42,7 @@ import polars as pl
 from support.releasing import small_atlas
 from support.simulated_worlds import steady_weight
 
+from recsys.artifacts.list_candidates import SURELY
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.places import WORLD, Place
 from recsys.releases.charts import charts
@@ -330,6 +331,28 @@ def within(line: dict[str, float], *, listeners: float, lift: float | None) -> t
 COVERED = {"listeners_held": pl.Boolean, "lift_held": pl.Boolean}
 
 
+def with_grade_truth(lines: pl.DataFrame, world: World) -> pl.DataFrame:
+    """Tell of each line of the last night whether what its grade is about holds.
+
+    A rising track was truly counted more often than its rates on the same weekdays of four weeks before, times the
+    growth of its region, let expect; a local one truly has a larger share in the region than in the rest of the world.
+    """
+    window = slice(NIGHTS - SETTINGS.charts.window_nights, NIGHTS)
+    rates = world.trending[window].mean(axis=0)
+    rest = rates.sum(axis=0) - rates
+    shares = rates / rates.sum(axis=1)[:, None], rest / rest.sum(axis=1)[:, None]
+    special = shares[0] > shares[1] * (1 + 1e-6)
+    holds = []
+    for line in lines.iter_rows(named=True):
+        here = (line["region"], line["track"])
+        now = np.arange(NIGHTS - line["nights"], NIGHTS)
+        before = (now[:, None] - 7 * np.arange(1, 5)).ravel()
+        growth = world.usual[now, here[0]].sum() / world.usual[before, here[0]].sum() * 4
+        more = world.counts[now, *here].mean() > growth * world.usual[before, *here].mean()
+        holds.append(bool(more if line["chart"] == charts.RISING else special[here]))
+    return lines.with_columns(pl.Series("holds", holds, dtype=pl.Boolean))
+
+
 def delays(found: pl.DataFrame, world: World) -> pl.DataFrame:
     """Return for each planted trend the night on which it is first in the chart (the first being 1), or infinity."""
     first = (
@@ -344,10 +367,13 @@ def delays(found: pl.DataFrame, world: World) -> pl.DataFrame:
 
 def print_trends(worlds: Sequence[World], random: np.random.Generator) -> None:
     """Print how soon planted trends are found, and what the local charts hold of them."""
-    rising, late, local = [], [], []
+    rising, late, local, graded = [], [], [], []
     for world in worlds:
         releases = Releases(world, privacy=SETTINGS.privacy, random=random)
-        nights = [releases.lines(night) for night in range(ONSET, NIGHTS)]
+        every = [releases.lines(night) for night in range(ONSET, NIGHTS)]
+        both = pl.concat(region_lines(every[-1], chart) for chart in (charts.RISING, charts.LOCAL))
+        graded.append(with_trends(with_grade_truth(both, world), world))
+        nights = [lines.filter(pl.col("grade").fill_null(SURELY) == SURELY) for lines in every]
         found = with_trends(region_lines(pl.concat(nights), charts.RISING), world)
         rising.append(with_rising_truth(found, world))
         late.append(delays(found, world))
@@ -364,10 +390,17 @@ def print_trends(worlds: Sequence[World], random: np.random.Generator) -> None:
     truth = pl.col("local").mean().alias("truly local"), pl.len().alias("lines")
     shown("local charts on the seventh night", coverage(places, ["size"], *truth))
     held = places.filter("planted").group_by(by).len("held").join(trends.group_by(by).len("trends"), on=by, how="right")
+    show_grades("grades on the seventh night: more than was to be expected, and planted", graded, "chart", "grade")
     shown(
         "planted trends in local charts",
         held.select(*by, "trends", (pl.col("held").fill_null(0) / pl.col("trends")).alias("recall")),
     )
+
+
+def show_grades(title: str, graded: Sequence[pl.DataFrame], *by_what: str) -> None:
+    """Print by grade how many lines there are, and what of them is as it is said."""
+    by = pl.concat(graded).group_by(*by_what, "size")
+    shown(title, by.agg(pl.len().alias("lines"), pl.col("holds", "planted").mean()))
 
 
 def found_by(trends: pl.DataFrame, by: list[str]) -> pl.DataFrame:
@@ -393,11 +426,13 @@ def coverage(lines: pl.DataFrame, by: list[str], *more: pl.Expr) -> pl.DataFrame
 
 def print_nothing(kinds: dict[str, list[World]], chart: str, random: np.random.Generator) -> None:
     """Print how much is found where there is nothing."""
-    rows = []
+    rows, graded = [], []
     for name, worlds in kinds.items():
         for world in worlds:
             lines = Releases(world, privacy=SETTINGS.privacy, random=random).lines(NIGHTS - 1)
-            found = lines.filter(chart=chart).group_by("place").len("lines")
+            found = lines.filter(chart=chart, grade=SURELY).group_by("place").len("lines")
+            some = with_trends(with_grade_truth(region_lines(lines, chart), world), world)
+            graded.append(some.with_columns(pl.lit(name).alias("world")))
             places = pl.DataFrame({"place": list(world.atlas.members)}).join(found, on="place", how="left")
             rows.append(places.with_columns(pl.lit(name).alias("world"), pl.col("lines").fill_null(0)))
     false = (pl.col("lines") > 0).mean().alias("places with any line"), pl.col("lines").mean().alias("lines a place")
@@ -405,6 +440,7 @@ def print_nothing(kinds: dict[str, list[World]], chart: str, random: np.random.G
         f"{chart} charts where there is nothing",
         pl.concat(rows).group_by("world").agg(pl.len().alias("places"), *false),
     )
+    show_grades(f"grades of {chart} charts there", graded, "world", "grade")
 
 
 def print_sample(folder: Path, *, step: int = 3) -> None:
@@ -421,7 +457,7 @@ def print_sample(folder: Path, *, step: int = 3) -> None:
     drawn = []
     for last in range(len(nights), 2 * 7, -step):
         found = charts.draw(reader.read, nights[:last], atlas=atlas, born=born, settings=settings.charts).lines
-        drawn.append(found.filter(pl.col("chart") == charts.RISING).with_columns(pl.lit(nights[last - 1]).alias("of")))
+        drawn.append(found.filter(chart=charts.RISING, grade=SURELY).with_columns(pl.lit(nights[last - 1]).alias("of")))
     lines = pl.concat(drawn).with_columns(
         level=pl.col("place").map_elements(lambda place: atlas.places[place].level, return_dtype=pl.String),
         country=pl.col("place").map_elements(

@@ -59,7 +59,7 @@ def items(place: str, *, size: int) -> list[dict[str, Any]]:
             "artist": "The Ünits",
             "listeners": {"estimate": 100.0 / rank, "low": 90.0 / rank, "high": 110.0 / rank},
             "lift": 1.5,
-            "lift_interval": {"low": 1.2, "high": 1.9},
+            "lift_interval": {"low": 0.9, "high": 1.9},
             "nights": 7,
             "reason": "made by hand",
         }

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from support.releasing import small_atlas, window
 
+from recsys.artifacts.list_candidates import SURELY
 from recsys.releases.charts import charts
 from recsys.releases.counts.release_reader import Released
 from recsys.settings import ChartsSettings, load_settings
@@ -43,6 +44,7 @@ def drawn(
     return charts.draw(read, days, atlas=ATLAS, born=born or {}, settings=settings)
 
 
-def lines(found: charts.Charts, chart: str, places: Iterable[str] = ()) -> pl.DataFrame:
-    """Return one chart, of some places or of all."""
-    return found.lines.filter(pl.col("chart") == chart, pl.col("place").is_in(list(places) or list(ATLAS.members)))
+def lines(found: charts.Charts, chart: str, places: Iterable[str] = (), *, unsure: bool = False) -> pl.DataFrame:
+    """Return what is surely on one chart, of some places or of all; or, with ``unsure``, the rest."""
+    some = found.lines.filter(pl.col("chart") == chart, pl.col("place").is_in(list(places) or list(ATLAS.members)))
+    return some.filter((pl.col("grade").fill_null(SURELY) != SURELY) == unsure)

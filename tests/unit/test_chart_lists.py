@@ -30,6 +30,7 @@ LINE: dict[str, Any] = {
     "lift_high": 14.4,
     "kind": None,
     "nights": 7,
+    "grade": None,
 }
 
 
@@ -59,16 +60,48 @@ def test_an_empty_list_shows_the_nearest_larger_places(tmp_path: Path) -> None:
     answer = chart_answer(found, place_id="aa1", chart="rising", limit=5)
     assert (answer["region"]["id"], answer["scope"], len(answer["items"])) == ("aa1", "country", 1)
     assert answer["why"].startswith(
-        "Nothing in Náme aa1 clearly rises above its own past, so this is what rises in Náme AA. Rising in Náme AA, "
+        "Nothing in Náme aa1 seems to rise above its own past, so this is what rises in Náme AA. Rising in Náme AA, "
     )
     TypeAdapter(Chart).validate_python(answer, strict=True)
+
+
+def test_a_short_list_goes_on_with_larger_places_and_its_lines_say_so(tmp_path: Path) -> None:
+    own = [line("aa1", "local", track_id=f"t{i:02}", rank=i + 1, grade="surely") for i in range(3)]
+    larger = [
+        line("AA", "local", track_id=f"t{i:02}", rank=i - 1, previous_rank=7, grade="likely") for i in range(2, 14)
+    ]
+    found = published(tmp_path, *own, *larger)
+    answer = chart_answer(found, place_id="aa1", chart="local", limit=50)
+    items = answer["items"]
+    assert [item["track_id"] for item in items] == [f"t{i:02}" for i in range(10)]
+    assert [item["rank"] for item in items] == list(range(1, 11))
+    assert [item.get("source") for item in items] == [None] * 3 + [{"chart": "local", "place": "AA"}] * 7
+    assert items[2]["reason"].startswith("About 84 contributing listeners a night, 3.1 times")
+    assert items[3]["reason"].startswith("In Náme AA: Likely: about 84 contributing listeners a night, 3.1 times")
+    assert answer["why"].endswith("the list goes on with larger ones, and its lines say so.")
+    assert len(chart_answer(found, place_id="AA", chart="local", limit=50)["items"]) == 12
+    TypeAdapter(Chart).validate_python(answer, strict=True)
+    cells = {str(column.header): list(column.cells) for column in chart_table(answer).columns}
+    assert cells[""][2:4] == ["surely", "likely, in AA"]
+    assert cells["was"][2:4] == ["new", ""]  # its rank of before is one on another list
+
+
+@pytest.mark.parametrize("chart", ["popular", "rising", "local"])
+def test_whoever_is_shown_the_list_of_a_larger_place_is_never_told_that_it_is_here(chart: str, tmp_path: Path) -> None:
+    rows = [line(place, "rising", kind=kind) for place, kind in (("AA", "debut"), ("world", "mover"))]
+    found = published(tmp_path, *rows, line("AA", "local", grade="guess"))
+    for place in ("aa1", "bb1", "BB", "CC"):
+        answer = chart_answer(found, place_id=place, chart=chart, limit=50)
+        for item in answer["items"]:
+            assert " here" not in item["reason"]
+            assert ("source" in item) == (answer["scope"] != answer["region"]["level"])
 
 
 def test_a_place_without_lists_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
     found = published(tmp_path, line("world", "rising", kind="debut", nights=1))
     why = [chart_answer(found, place_id=place, chart="rising", limit=5)["why"] for place in ("bb1", "CC", "world")]
     assert why[0].startswith(
-        "Nothing in Náme bb1 clearly rises above its own past, so this is what rises in the world."
+        "Nothing in Náme bb1 seems to rise above its own past, so this is what rises in the world."
     )
     assert why[1].startswith("Náme CC has no chart of its own, so this is what rises in the world. ")
     assert why[2].startswith("Rising in the world, by listeners who contribute, in the last nights to 2026-10-01")
@@ -77,7 +110,7 @@ def test_a_place_without_lists_and_an_empty_one_are_told_apart(tmp_path: Path) -
 def test_where_nothing_rises_anywhere_the_list_is_empty_and_says_so(tmp_path: Path) -> None:
     answer = chart_answer(published(tmp_path), place_id="aa1", chart="rising", limit=5)
     assert (answer["items"], answer["scope"]) == ([], "region")
-    assert answer["why"] == "Nothing in Náme aa1 or Náme AA or the world clearly rises above its own past."
+    assert answer["why"] == "Nothing in Náme aa1 or Náme AA or the world seems to rise above its own past."
 
 
 def test_without_a_past_there_is_no_rising_chart(tmp_path: Path) -> None:
@@ -93,7 +126,7 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
     assert (answer["items"], answer["scope"]) == ([], "world")
     assert answer["why"].startswith("The local chart compares a place with the rest of the world")
     nowhere = chart_answer(found, place_id="bb1", chart="local", limit=5)
-    assert nowhere["why"] == "Nothing in Náme bb1 clearly stands out against the rest of the world."
+    assert nowhere["why"] == "Nothing in Náme bb1 seems to stand out against the rest of the world."
 
 
 @pytest.mark.parametrize(
@@ -108,30 +141,42 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
         (
             "rising",
             {"kind": "debut", "nights": 1},
-            "New here: about 84 contributing listeners a night over the last night, between 61 and 100 with 95 % "
+            "New: about 84 contributing listeners a night over the last night, between 61 and 100 with 95 % "
             "certainty, and hardly any before.",
         ),
         (
             "rising",
-            {"kind": "mover", "nights": 2, "lift_low": 1.0},
+            {"kind": "mover", "nights": 2, "lift_low": 1.0, "grade": "surely"},
             "About 84 contributing listeners a night over the last 2 nights, 3.1 times (1.0 to 14) what the weeks "
             "before would let expect; it may still be chance.",
         ),
         (
             "local",
             {"estimate": 1.1},
-            "About 1 contributing listener a night here, 3.1 times (2.2 to 14) what the rest of the world would let "
+            "About 1 contributing listener a night, 3.1 times (2.2 to 14) what the rest of the world would let "
             "expect of a place this size.",
+        ),
+        (
+            "rising",
+            {"kind": "debut", "nights": 2, "lift_low": 0.4, "grade": "likely"},
+            "Likely: new: about 84 contributing listeners a night over the last 2 nights, between 61 and 100 with 95 % "
+            "certainty, and hardly any before.",
+        ),
+        (
+            "local",
+            {"lift_low": 0.4, "grade": "guess"},
+            "A guess: about 84 contributing listeners a night, 3.1 times (0.40 to 14) what the rest of the world would "
+            "let expect of a place this size; it may well be chance.",
         ),
         (
             "popular",
             {},
-            "About 84 contributing listeners a night here; its share is 3.1 times (2.2 to 14) the world's.",
+            "About 84 contributing listeners a night; its share is 3.1 times (2.2 to 14) the world's.",
         ),
         (
             "popular",
             {"lift_low": 0.9},
-            "About 84 contributing listeners a night here; no clear difference from its share in the world.",
+            "About 84 contributing listeners a night; no clear difference from its share in the world.",
         ),
         (
             "popular",

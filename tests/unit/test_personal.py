@@ -16,6 +16,7 @@ from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
 from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
 from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.artifacts.standings import LESS, MORE, RISES, TOP
 from recsys.serving.lists.personal_items import BECAUSE, Around, listed
 
 POPULAR, RISING, LOCAL, CLOSE, NEW = range(5)
@@ -71,7 +72,7 @@ def test_close_is_what_the_row_says_and_new_is_what_is_known_and_unplayed() -> N
 
 
 def test_the_order_and_the_reasons_of_three_tracks_by_hand() -> None:
-    """Terms of a, b, c are (2, 0), (1, 3), (0, 3): sums 2, 4, 3; their means (1, 2), which they exceed by these."""
+    """Terms of a, b, c are (2, 0), (1, 3), (0, 3): sums 2, 4, 3. Where plays say something, that is the reason."""
     evidence = np.zeros((3, 5), dtype=np.float32)
     evidence[:, POPULAR], evidence[:, CLOSE] = [4, 2, 0], [0, 1, 1]
     order, reasons = put_in_order(evidence, (0.5, 1, 1, 3, 1))
@@ -116,11 +117,64 @@ def test_a_reason_is_evidence_that_is_there_and_without_it_the_track_cannot_rise
 
 @given(evidence=some, weights=st.tuples(*[positive] * 5))
 def test_no_other_evidence_stands_out_more_than_the_reason(evidence: np.ndarray, weights: tuple[float, ...]) -> None:
+    """Of what the plays say, or where they say nothing, of the lists."""
     evidence[:, POPULAR] = np.maximum(evidence[:, POPULAR], 0.0625)
     order, reasons = put_in_order(evidence, weights)
     terms = (evidence * np.float32(weights)).astype(np.float64)
     above = np.where(terms > 0, terms - terms.mean(axis=0), -np.inf)[order]
+    by_plays = np.isfinite(above[:, CLOSE:]).any(axis=1)
+    assert ((reasons >= CLOSE) == by_plays).all()
+    above[by_plays, :CLOSE] = -np.inf
     assert (np.take_along_axis(above, reasons[:, None], axis=1)[:, 0] >= above.max(axis=1) - 1e-4).all()
+
+
+several = st.integers(0, 30).flatmap(
+    lambda n: st.tuples(
+        arrays(np.float32, (n, 5), elements=positive),
+        arrays(np.int32, n, elements=st.sampled_from([0, MORE, LESS, TOP, RISES, MORE | TOP | RISES, LESS | TOP])),
+    )
+)
+
+
+@given(several)
+def test_a_list_near_a_place_keeps_its_promise_in_both_directions(found: tuple[np.ndarray, np.ndarray]) -> None:
+    evidence, standings = found
+    order, _ = put_in_order(evidence, (1, 1, 1, 1, 1), standings=standings)
+    alone, _ = put_in_order(evidence, (1, 1, 1, 1, 1))
+    assert sorted(order) == sorted(alone)
+    is_more, is_less = ((standings[order] & bit) > 0 for bit in (MORE, LESS))
+    there = is_more.sum()
+    for first in range(1, len(order) + 1):
+        assert is_more[:first].sum() >= min(there, 2 * first // 5)
+    if there >= 4:
+        assert is_more[:10].sum() > 10 / 3
+    assert (np.diff(is_less.astype(int)) >= 0).all()  # last
+    for some in (MORE, LESS, 0):  # the listener's order decides among them
+        of = [(standings[each] & (MORE | LESS)) == some for each in (order, alone)]
+        assert (order[of[0]] == alone[of[1]]).all()
+
+
+def test_the_listeners_order_stays_where_it_keeps_the_promise_by_itself() -> None:
+    evidence = np.zeros((10, 5), dtype=np.float32)
+    evidence[:, CLOSE] = np.arange(10, 0, -1)
+    standings = np.zeros(10, dtype=np.int32)
+    standings[[0, 1, 6, 7]] = MORE
+    order, reasons = put_in_order(evidence, (0, 0, 0, 1, 0), standings=standings)
+    assert order.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    standings[:] = 0
+    standings[[8, 9]] = MORE
+    order, reasons = put_in_order(evidence, (0, 0, 0, 1, 0), standings=standings)
+    assert order.tolist() == [0, 1, 8, 2, 9, 3, 4, 5, 6, 7]  # among the first three and five
+    assert reasons.tolist() == [CLOSE, CLOSE, LOCAL, CLOSE, LOCAL, *[CLOSE] * 5]
+
+
+def test_what_is_sure_of_the_place_is_named_before_what_is_close() -> None:
+    evidence = np.ones((5, 5), dtype=np.float32)
+    standings = np.array([MORE | RISES | TOP, RISES | TOP, TOP, LESS | TOP, 0], dtype=np.int32)
+    order, reasons = put_in_order(evidence, (1, 1, 1, 9, 1), standings=standings)
+    assert dict(zip(order.tolist(), reasons.tolist(), strict=True))[0] == LOCAL
+    named = dict(zip(order.tolist(), reasons.tolist(), strict=True))
+    assert [named[at] for at in range(5)] == [LOCAL, RISING, POPULAR, POPULAR, CLOSE]
 
 
 ITEM = items("here", size=1)[0]

@@ -66,6 +66,7 @@ def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client
     }
     assert {path for path, names in taken.items() if "Sec-GPC" in names} == {
         "/v1/me/trending",
+        "/v1/me/twin",
         "/v1/me/consents",
         "/v1/me/consents/receipts",
         "/v1/me/data",
@@ -226,7 +227,7 @@ def test_what_is_short_or_about_a_listener_is_never_packed(
 ) -> None:
     """What a stranger can add to beside a secret must not be packed: the length would tell (BREACH)."""
     ana = {**bearer("ana", workspace=workspace, settings=settings), "Accept-Encoding": "gzip"}
-    for url in (f"{CHART}?limit=1", "/v1/me/trending", "/v1/me/consents", "/v1/me/consents/receipts"):
+    for url in (f"{CHART}?limit=1", "/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/consents/receipts"):
         assert "content-encoding" not in client.get(url, headers=ana).headers
 
 

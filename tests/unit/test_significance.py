@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import binom
 
 from recsys.releases.inference import significance
-from recsys.releases.inference.significance import Counted, Expected, Interval
+from recsys.releases.inference.significance import Counted, Expected, Interval, above_one, read_any
 
 
 def counted(mean: np.ndarray, *, sigma: float, nights: float = 1.0) -> Counted:
@@ -141,3 +142,30 @@ def test_intervals_hold_the_truth_although_they_were_chosen(random: np.random.Ge
         assert 0.93 <= inside <= 0.97
     assert naive.mean() < 0.93
     assert len(found) > 1000
+
+
+def test_of_all_tracks_a_probability_of_exceeding_expectation_comes_true(random: np.random.Generator) -> None:
+    """Counts around expectation by chance and wandering, one in twenty with a gain, and noise over all."""
+    expected = np.exp(random.normal(2, 1.5, 20_000))
+    wander = (0.1 * expected) ** 2
+    gain = np.where(random.random(20_000) < 0.05, np.exp(random.uniform(np.log(2), np.log(100), 20_000)), 0)
+    true = np.maximum(random.normal(expected + gain, np.sqrt(expected / 4 + wander)), 0)
+    counted = Counted(random.normal(true, 8.0), np.full(20_000, 64.0), np.full(20_000, 4.0))
+    found, probability, mean = read_any(counted, Expected(expected, wander), wander=wander, share=0.05)
+    for low, high in ((0.3, 0.5), (0.5, 0.8), (0.8, 1.0)):
+        some = (probability >= low) & (probability < high)
+        assert abs((true > expected)[some].mean() - probability[some].mean()) < 0.03
+    assert ((found.low <= true) & (true <= found.high)).mean() > 0.93
+    assert (found.estimate > expected)[probability > 0.51].all()  # a median is on the likelier side
+    assert abs(mean.sum() / true.sum() - 1) < 0.02
+
+
+def test_a_lift_is_above_one_as_often_as_is_said(random: np.random.Generator) -> None:
+    deviation, median = random.uniform(0.05, 1.5, 4_000), np.exp(random.normal(0, 1, 4_000))
+    at = Interval(median * np.exp(deviation**2 / 2), *(median * np.exp(sign * 1.96 * deviation) for sign in (-1, 1)))
+    true = median * np.exp(deviation * random.normal(size=4_000))
+    probability = above_one(at)
+    assert np.allclose(probability, ndtr(np.log(median) / deviation), atol=1e-3)
+    assert abs((true > 1).mean() - probability.mean()) < 0.02
+    nothing = Interval(np.array([0.0, 2.0]), np.array([0.0, 0.0]), np.array([0.0, 3.0]))
+    assert np.isfinite(above_one(nothing)).all()

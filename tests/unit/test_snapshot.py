@@ -35,6 +35,7 @@ def charts(lines: Sequence[Line] = LINES, *, kinds: tuple[str, ...] = ("popular"
         lift_low=pl.col("lift") * 0.8,
         lift_high=pl.col("lift") * 1.2,
         kind=pl.when(pl.col("chart") == "rising").then(pl.lit("mover")),
+        grade=pl.when(pl.col("chart") == "rising").then(pl.lit("surely")),
         nights=pl.when(pl.col("chart") == "rising").then(2).otherwise(7),
         **dict.fromkeys(OVER_ALL_NIGHTS),
     )
@@ -111,7 +112,7 @@ def test_the_items_are_those_of_the_contract(workspace: Workspace) -> None:
         "lift": 2.1,
         "lift_interval": {"low": 1.68, "high": 2.52},
         "nights": 7,
-        "reason": "About 120 contributing listeners a night here; its share is 2.1 times (1.7 to 2.5) the world's.",
+        "reason": "About 120 contributing listeners a night; its share is 2.1 times (1.7 to 2.5) the world's.",
     }
     assert publishing.current(workspace).items("AA", chart="rising") == []
     assert publishing.current(workspace).items("BB", chart="popular") == []
@@ -124,9 +125,9 @@ def test_the_reasons_claim_no_more_than_the_intervals(workspace: Workspace) -> N
     assert reasons == [
         "About 12,000 contributing listeners a night worldwide, between 12,000 and 12,000 with 95 % certainty.",
         "Fewer than one contributing listener a night worldwide, between 0 and 2 with 95 % certainty.",
-        "About 120 contributing listeners a night here; its share is 2.1 times (1.7 to 2.5) the world's.",
-        "About 3 contributing listeners a night here; no clear difference from its share in the world.",
-        "About 1 contributing listener a night here; its share is 0.43 times (0.34 to 0.52) the world's.",
+        "About 120 contributing listeners a night; its share is 2.1 times (1.7 to 2.5) the world's.",
+        "About 3 contributing listeners a night; no clear difference from its share in the world.",
+        "About 1 contributing listener a night; its share is 0.43 times (0.34 to 0.52) the world's.",
     ]
     assert found.items("world", chart="popular")[1]["listeners"] == {"estimate": 0.0457, "low": 0.0, "high": 1.5}
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 from support.trending import ATLAS, CHARTS, FIRST, PARTS, TRACKS, counted, drawn, lines, steady
 
+from recsys.artifacts.list_candidates import GRADES
 from recsys.schemas import Chart, at_border
 
 AA1 = PARTS.index("aa1")
@@ -111,6 +112,33 @@ def test_lists_are_ordered_and_their_intervals_say_what_they_claim(random: np.ra
     local = lines(found, "local", ["aa1"])
     assert local["lift_low"].to_list() == sorted(local["lift_low"], reverse=True)
     assert lines(found, "rising", ["aa1"]).height == CHARTS.size
+
+
+def test_what_is_sure_comes_first_and_guesses_last(random: np.random.Generator) -> None:
+    rates = steady()
+    rates[-5:, AA1, 20:24] *= 4
+    settings = CHARTS.model_copy(update={"size": 40})
+    found = drawn(counted(rates, random=random), settings=settings)
+    for chart, place in (("rising", "aa1"), ("local", "aa1"), ("rising", "world")):
+        every = found.lines.filter(chart=chart, place=place)
+        grades = every["grade"].to_list()
+        assert grades == sorted(grades, key=GRADES.index)
+        assert grades[0] == "surely"
+        assert every["track_id"].is_unique().all()
+        assert every["rank"].to_list() == list(range(1, every.height + 1))
+        assert every.height <= settings.size
+        assert grades.count("guess") <= 10
+        unsure = lines(found, chart, [place], unsure=True)
+        assert (unsure["lift"] > 1).all()
+        assert (unsure["low"] <= unsure["estimate"]).all()
+        assert (unsure["estimate"] <= unsure["high"]).all()
+
+
+def test_where_nothing_happens_a_guess_claims_next_to_nothing(random: np.random.Generator) -> None:
+    guesses = lines(drawn(counted(steady(), random=random)), "rising", unsure=True)
+    assert guesses.height > 0
+    assert guesses["lift"].median() < 1.5
+    assert (guesses["lift_low"] < 1).all()
 
 
 @pytest.mark.parametrize(("nights", "there"), [(12, False), (13, True), (35, True)])

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.artifacts.chart_database import Price
-from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
+from recsys.artifacts.list_candidates import CHARTS, GRADES, GUESS, LIKELY, LOCAL, POPULAR, RISING, SURELY
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
@@ -39,6 +39,8 @@ _TASTE = 0.7  # log deviation with which places differ from the world, while a p
 _STABILISER = 0.002  # of a place's size: what a rising track's gain is weighed against, beside its own past
 _LEAST = 1e-6  # listeners
 _TWENTIETH, _STANDS_OUT = 0.05, 4.0  # of a place's size; standard deviations
+_LIKELY = 0.8  # probability of a lift above 1 from which on it is likely, and no guess
+_GUESSES = 10  # on a list at most: there are always more, and they say less and less
 
 
 ReadTotals = Callable[[Sequence[date]], PlaceTotals]
@@ -79,7 +81,7 @@ class Found:
     Parameters
     ----------
     lines : polars.DataFrame
-        A Chart, in any order.
+        A Chart of what was found, in any order.
     p : numpy.ndarray, shape (lines,)
         Of each line.
     tested : int
@@ -95,6 +97,8 @@ class Found:
         Standard deviation of a track's count a night, over the longest of the windows.
     windows : int
         In how many windows of nights tracks were tested.
+    hints : polars.DataFrame
+        A Chart of these and of other tracks, graded by how probably their lift exceeds 1; the best first.
     """
 
     lines: pl.DataFrame
@@ -106,6 +110,7 @@ class Found:
     least: float
     noise: float
     windows: int
+    hints: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -218,7 +223,8 @@ def draw(
     for chart, some in ((RISING, rising), (LOCAL, local)):
         for found, listed, price in _listed(some, weight=weights[WORLD].mean, settings=settings):
             frames.append(listed)
-            prices[found.place, chart] = price
+            if price:
+                prices[found.place, chart] = price
     lines = pl.concat(frames)
     places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
     ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
@@ -395,21 +401,53 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
     found = significance.discoveries(p, rate=settings.false_discovery_rate)
     best = exceeding[:, found].argmax(axis=0)
     counted, expected = here.counted.at(best, found), here.expected.at(best, found)
-    listeners, rate = significance.read_chosen(counted, expected, share=max(len(found), 1) / len(p))
-    debut = (expected.mean < np.maximum(_A_PAST, _HARDLY_ANY * listeners.estimate)) | ~here.has_past[found]
-    debut |= _is_new(view.names(here.tracks[found]), born=born, past=past)
+    share = max(len(found), 1) / len(p)
+    listeners, rate = significance.read_chosen(counted, expected, share=share)
+    is_new = _is_new(view.names(here.tracks), born=born, past=past)
     lines = _lines(
         view,
         RISING,
         tracks=here.tracks[found],
         listeners=view.heard(listeners),
         lift=_at_least(1.0, _over_at_least_one(rate, expected)),
-        kind=np.where(debut, DEBUT, MOVER),
+        kind=_kind(here, found, listeners, expected=expected, is_new=is_new),
         nights=np.array(here.nights)[best],
+        grade=[SURELY] * len(found),
     )
     some = _STABILISER * here.size
     merit, noise = (listeners.low + some) / (expected.mean + some), _noise(here.counted.variance[-1])
-    return [Found(lines, p[found], len(p), merit, reading.place, some * (merit - 1), 0.0, noise, len(exceeding))]
+    hints = _rising_hints(view, here, exceeding, share=share, is_new=is_new, most=_MARGIN * settings.size)
+    bounds = some * (merit - 1)
+    return [Found(lines, p[found], len(p), merit, reading.place, bounds, 0.0, noise, len(exceeding), hints)]
+
+
+def _rising_hints(
+    view: View, here: Trends, exceeding: Array, *, share: float, is_new: NDArray[np.bool_], most: int
+) -> pl.DataFrame:
+    """Grade the tracks that exceed the place's own past most, found or not; first what is likely to gain most."""
+    some, which = _STABILISER * here.size, _largest(exceeding.max(axis=0), most)
+    best = exceeding[:, which].argmax(axis=0)
+    counted, expected = here.counted.at(best, which), here.expected.at(best, which)
+    wander = (here.overdispersion * expected.mean) ** 2
+    listeners, probability, mean = significance.read_any(counted, expected, wander=wander, share=share)
+    lines = _lines(
+        view,
+        RISING,
+        tracks=here.tracks[which],
+        listeners=view.heard(listeners),
+        lift=_over_at_least_one(listeners, expected),
+        kind=_kind(here, which, listeners, expected=expected, is_new=is_new),
+        nights=np.array(here.nights)[best],
+    )
+    return _graded(lines, probability, merit=(mean + some) / (expected.mean + some))
+
+
+def _kind(
+    here: Trends, which: Tracks, listeners: Interval, *, expected: Expected, is_new: NDArray[np.bool_]
+) -> NDArray[np.str_]:
+    """Tell what is new from what has a past: hardly anybody played it here before, or it was only then released."""
+    debut = (expected.mean < np.maximum(_A_PAST, _HARDLY_ANY * listeners.estimate)) | ~here.has_past[which]
+    return np.where(debut | is_new[which], DEBUT, MOVER)
 
 
 def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
@@ -417,31 +455,54 @@ def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
 
     First comes what is surely most special: the lower bound of the lift. Only lines whose lift surely exceeds 1 are
     kept, by which the false discovery rate is that of the set before: what goes is the least sure, but not by p values.
+    Where no track could stand out of the noise, none is tested, and all that can be said is what is likely.
     """
-    reading, nights = view.reading, view.window.nights
-    if view.is_world or not _detectable(reading.belief.mean.sum(), reading.noisy.variance):
+    if view.is_world:
         return []
+    reading, nights = view.reading, view.window.nights
     every = np.arange(len(reading.tracks))
     counted = Counted(reading.noisy.counts[0], reading.noisy.variance[0], np.ones(len(every)))
     rest = _rest_of_the_world(view)
     even = _expected(Belief(posterior.shares(rest) * reading.belief.mean.sum(), rest.relative_variance), every)
     expected = even.times(*significance.scale(counted, even, shape=even.mean, spread=_TASTE))
-    p = significance.p_values(significance.excess(counted, expected)[None])
+    tested = every if _detectable(reading.belief.mean.sum(), reading.noisy.variance) else every[:0]
+    p = significance.p_values(significance.excess(counted, expected)[None])[tested]
     found = np.sort(significance.discoveries(p, rate=settings.false_discovery_rate))
-    listeners = _read_closely(reading, found) * (1 / nights)
-    lift = _over_at_least_one(listeners, expected[found].times(1 / nights, 0))
-    sure = np.flatnonzero(lift.low > 1)  # what a list claims, its intervals must not take back
-    lines = _lines(view, LOCAL, tracks=reading.tracks[found], listeners=view.heard(listeners), lift=lift)
+    seen = np.union1d(found, _departing(reading, expected, nights=nights, most=_MARGIN * settings.size))
+    listeners = _read_closely(reading, seen) * (1 / nights)
+    lift = _over_at_least_one(listeners, expected[seen].times(1 / nights, 0))
+    lines = _lines(view, LOCAL, tracks=reading.tracks[seen], listeners=view.heard(listeners), lift=lift)
+    sure = np.flatnonzero(np.isin(seen, found) & (lift.low > 1))  # what a list claims, its intervals do not take back
     merit, noise = lift.low[sure], _noise(counted.variance) / nights
-    return [Found(lines[sure], p[found[sure]], len(p), merit, reading.place, merit, _A_PAST, noise, 1)]
+    hints = _graded(lines, significance.above_one(lift), merit=lift.low)
+    named = lines[sure].with_columns(grade=pl.lit(SURELY))
+    return [Found(named, p[seen[sure]], len(p), merit, reading.place, merit, _A_PAST, noise, 1, hints)]
+
+
+def _departing(reading: Reading, expected: Expected, *, nights: int, most: int) -> Tracks:
+    """Return the tracks that are estimated to exceed expectation most, of those with a listener a night."""
+    lift = reading.belief.mean[0] / np.maximum(expected.mean, _A_PAST * nights)
+    return np.intersect1d(_largest(lift, most), np.flatnonzero(lift > 1))
+
+
+def _graded(lines: pl.DataFrame, probability: Array, *, merit: Array) -> pl.DataFrame:
+    """Return the lines whose lift is estimated above 1, with their grades: first what is likely, both by merit."""
+    grade = pl.when(pl.col("probability") >= _LIKELY).then(pl.lit(LIKELY)).otherwise(pl.lit(GUESS))
+    known = lines.with_columns(probability=probability, merit=merit).filter(pl.col("lift") > 1)
+    ordered = known.with_columns(grade=grade).sort(
+        pl.col("grade").cast(pl.Enum(GRADES)), pl.col("merit"), descending=[False, True], maintain_order=True
+    )
+    return ordered.select(lines.columns)
 
 
 def _listed(
     places: Sequence[Found], *, weight: float, settings: ChartsSettings
-) -> Iterator[tuple[Found, pl.DataFrame, Price]]:
-    """Yield the list of each place and its price: of what was found what is confirmed beside all others, best first.
+) -> Iterator[tuple[Found, pl.DataFrame, Price | None]]:
+    """Yield the list of each place and the price of what is sure on it, which none has where nothing was tested.
 
-    The false discovery rate is that of all that is confirmed, before lists are cut to their length by merit.
+    Sure is, of what was found, what is confirmed beside all others; it comes first, the best first. The false discovery
+    rate is that of all that is confirmed, before lists are cut to their length by merit. What is likely and what is a
+    guess follows.
     """
     kept = significance.confirmed(
         [place.p for place in places], [place.tested for place in places], rate=settings.false_discovery_rate
@@ -449,16 +510,24 @@ def _listed(
     named, tested = sum(map(len, kept)), sum(place.tested for place in places)
     for place, which in zip(places, kept, strict=True):
         best = which[np.argsort(-place.merit[which], kind="stable")][: settings.size]
-        one_more = min((len(which) + 1) / place.tested, (named + 1) / tested) * settings.false_discovery_rate
+        lines = pl.concat([place.lines[best], _unsure(place.hints, beside=place.lines[best], size=settings.size)])
+        ranked = lines.with_columns(rank=pl.int_range(1, len(lines) + 1, dtype=pl.UInt32))
+        least = min((len(which) + 1) / max(place.tested, 1), (named + 1) / max(tested, 1))
         price = price_of_found(
             place.bounds[best].tolist(),
             noise=place.noise,
-            p=one_more,
+            p=least * settings.false_discovery_rate,
             windows=place.windows,
             least=place.least,
             weight=weight,
         )
-        yield place, place.lines[best].with_columns(rank=pl.int_range(1, len(best) + 1, dtype=pl.UInt32)), price
+        yield place, ranked, price if place.tested else None
+
+
+def _unsure(hints: pl.DataFrame, *, beside: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Return what a list names after what is sure."""
+    others = hints.filter(~pl.col("track_id").is_in(beside["track_id"].implode()))
+    return others.filter((pl.col("grade") == GUESS).cum_sum() <= _GUESSES).head(size - len(beside))
 
 
 def _noise(variance: Array) -> float:
@@ -516,6 +585,7 @@ def _lines(
     lift: Interval,
     kind: NDArray[np.str_] | None = None,
     nights: NDArray[np.intp] | None = None,
+    grade: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """Lay out tracks of a place in the order given."""
     number = len(tracks)
@@ -535,6 +605,7 @@ def _lines(
         "kind": [None] * number if kind is None else kind,
         "nights": [view.window.nights] * number if nights is None else nights,
         **{name: [None] * number for name in OVER_ALL_NIGHTS},
+        "grade": [None] * number if grade is None else grade,
     }
     schema = {name: column.dtype for name, column in Chart.columns().items()}
     return pl.DataFrame({name: pl.Series(columns[name], dtype=dtype) for name, dtype in schema.items()})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from recsys.releases.counts.noisy_counts import Array
 from recsys.releases.inference.posterior import COVERED
@@ -21,6 +21,7 @@ _LEAST, _BEYOND = 0.5, 8.0  # standard deviations: the smallest gain of the grid
 _RESISTANT = 3.0  # standard deviations beyond which a track pulls a scale no harder
 _LEAST_FACTOR, _UNMEASURED = 0.1, 1.0  # of a scale; the variance of one that could not be measured
 _ROUNDS = 3  # of weighing and scaling
+_USUALLY = ndtri((np.arange(40) + 0.5) / 40)  # standard deviations: as likely ones of what usually happens
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,54 @@ def read_chosen(counted: Counted, expected: Expected, *, share: float) -> tuple[
     return listeners, rate
 
 
+def read_any(counted: Counted, expected: Expected, *, wander: Array, share: float) -> tuple[Interval, Array, Array]:
+    """Read tracks whatever their evidence: their counts a night, and how probably these exceed what was expected.
+
+    Posteriors under a prior that holds for all tracks: with the probability ``share`` a track gained, an amount of
+    which no order of magnitude is likelier than another; else its true count lies around expectation as counts usually
+    do, by chance and because tracks wander. Estimates are medians, so that what is hardly known to have gained is not
+    said to have.
+
+    Parameters
+    ----------
+    counted : Counted, shape (tracks,)
+    expected : Expected, shape (tracks,)
+        With positive means; its variance includes that of the wandering.
+    wander : numpy.ndarray, shape (tracks,)
+        Variance with which counts go up and down without a trend.
+    share : float
+        How common gains are.
+
+    Returns
+    -------
+    tuple of (Interval, numpy.ndarray, numpy.ndarray)
+        Listeners a night, the probability that they are more than was expected, and their mean over both cases.
+    """
+    usual = np.sqrt(expected.mean / counted.nights + wander)[:, None] * _USUALLY
+    gains = _gains(counted, expected)
+    changes = np.hstack([usual, gains])
+    before = np.hstack([np.full(usual.shape, (1 - share) / usual.shape[1]), np.full(gains.shape, share / _POINTS)])
+    error = (counted.variance + expected.variance - wander)[:, None]
+    weights = before * np.exp(-(((counted.mean - expected.mean)[:, None] - changes) ** 2) / (2 * error))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+    rates = np.maximum(expected.mean[:, None] + changes, 0)
+    order = np.argsort(changes, axis=1)
+    cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    points = np.take_along_axis(rates, order, axis=1)
+    low, median, high = (_reached(points, cumulative, level) for level in (COVERED[0], 0.5, COVERED[1]))
+    return Interval(median, low, high), (weights * (changes > 0)).sum(axis=1), (weights * rates).sum(axis=1)
+
+
+def above_one(lift: Interval) -> Array:
+    """Return how probably lifts exceed one, shape (tracks,): of a log-normal with this mean and this lower bound.
+
+    Its logarithm has a deviation s with ``log(mean / low) = 1.96 s + s^2 / 2``; its median is lower than its mean.
+    """
+    mean, low = (np.log(np.maximum(values, 1e-9)) for values in (lift.estimate, lift.low))
+    deviation = np.sqrt(_CERTAIN**2 + 2 * np.maximum(mean - low, 1e-9)) - _CERTAIN
+    return np.asarray(ndtr((mean - deviation**2 / 2) / deviation))
+
+
 def ratio(above: Interval, below: Interval) -> Interval:
     """Return the ratio of two estimates with independent errors.
 
@@ -282,11 +331,14 @@ def _posterior(rates: Array, likelihood: Array, *, least: Array, nothing: Array)
     estimate = (weights * rates).sum(axis=1)
     points = np.hstack([least[:, None], rates])
     cumulative = np.cumsum(np.hstack([nothing[:, None], weights * (1 - nothing[:, None])]), axis=1)
-    last = points.shape[1] - 1
-    low, high = (
-        points[np.arange(len(points)), np.minimum((cumulative < level).sum(axis=1), last)] for level in COVERED
-    )
+    low, high = (_reached(points, cumulative, level) for level in COVERED)
     return Interval(np.clip(estimate, low, high), low, high)
+
+
+def _reached(points: Array, cumulative: Array, level: float) -> Array:
+    """Return the point of each row at which a cumulative probability reaches a level."""
+    at = np.minimum((cumulative < level).sum(axis=1), points.shape[1] - 1)
+    return np.asarray(points[np.arange(len(points)), at])
 
 
 def _logarithms(interval: Interval) -> Interval:

@@ -279,7 +279,7 @@ def _item(line: Mapping[str, Any]) -> dict[str, Any]:
         "lift": round(line["lift"], 2),
         "lift_interval": {"low": round(line["lift_low"], 2), "high": round(line["lift_high"], 2)},
         "nights": line["nights"],
-        **({"kind": line["kind"]} if line["kind"] else {}),
+        **{key: line[key] for key in ("kind", "grade") if line[key]},
         **({"history": _history(line)} if line["first_night"] else {}),
         "reason": reason(line),
     }

@@ -8,7 +8,7 @@ import orjson
 
 from recsys.artifacts.chart_database import Line, Lists
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates
-from recsys.geography.places import WORLD
+from recsys.serving.lists.whose import IN, whose
 from recsys.serving.snapshot.place_lists import Because
 from recsys.serving.snapshot.snapshot_reader import Published
 
@@ -20,7 +20,6 @@ BECAUSE: tuple[Because, ...] = (
     "new_for_you",
 )
 
-_IN = "In {}: "
 _LEADS: dict[Because, str] = {"close_to_what_you_play": "Close to what you play. ", "new_for_you": "New for you. "}
 
 
@@ -97,19 +96,12 @@ def most_bytes(published: Published, *, limit: int) -> int:
     """Return how long the items of a listener's own list are at most, as JSON, whichever place it is of."""
     place = published.longest_place
     source = {"chart": max(CHARTS, key=len), "place": place.id}
-    lead = max(_LEADS.values(), key=len) + _IN.format(place.name)
+    lead = max(_LEADS.values(), key=len) + IN.format(place.name)
     more = {"because": max(BECAUSE, key=len), "source": source, "reason": lead}
     return published.most_bytes(limit) + limit * (len(orjson.dumps(more)) + len(str(limit)))
 
 
 def _lead(line: Line, *, because: int, here: str, published: Published) -> str:
     """Say what comes before the reason that stands on the list of a place."""
-    place = "" if line.place == here else _from(line.place, line.chart, published=published)
+    place = "" if line.place == here else whose(line.place, line.chart, published=published)
     return _LEADS.get(BECAUSE[because], "") + place
-
-
-def _from(place: str, chart: str, *, published: Published) -> str:
-    """Say which other place the numbers of a line are from."""
-    if place == WORLD:
-        return "" if chart == "popular" else "Worldwide: "  # a popular line says itself that it is the world's
-    return _IN.format(published.places[place].name)

@@ -12,8 +12,9 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
+from recsys.serving.lists.whose import whose
 from recsys.serving.snapshot.place import chain, place_named
-from recsys.serving.snapshot.place_lists import Item, Price
+from recsys.serving.snapshot.place_lists import Item, Price, Source
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
 
@@ -139,6 +140,8 @@ def regions_geojson(published: Published, *, query: str, limit: int, within: Wit
 def chart_answer(published: Published, *, place_id: str, chart: str, limit: int) -> Chart:
     """Return a public chart of a place, or of the nearest larger place where there is something to show.
 
+    A short rising or local list goes on with those of larger places. Lines of another place than was asked for say so.
+
     Parameters
     ----------
     published : Published
@@ -159,8 +162,12 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     if chart not in CHARTS:
         raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
     place = place_named(place_id, published=published)
-    shown, items = _nearest(place, chart=chart, published=published)
+    shown, own = _nearest(place, chart=chart, published=published)
+    items = own if chart == POPULAR else _continued(own, shown, chart=chart, published=published)
+    items = [_of(place, item, shown=shown, chart=chart, published=published) for item in items]
     why = _why(place, shown, chart=chart, found=bool(items), published=published)
+    if len(items) > len(own):
+        why += " Where little is to be said of a place, the list goes on with larger ones, and its lines say so."
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     return {**answer, "price": published.price(shown.id, chart=chart)}
 
@@ -215,6 +222,28 @@ def _nearest(place: PublishedPlace, *, chart: str, published: Published) -> tupl
         if items:
             return ancestor, items
     return place, []
+
+
+def _continued(own: list[Item], shown: Place, *, chart: str, published: Published) -> list[Item]:
+    """Return a list that, where it is short, goes on with what is first in larger places and not on it yet."""
+    if not own:
+        return own
+    items = list(own)
+    for larger in list(chain(shown, published=published))[1:]:
+        there = {item["track_id"] for item in items}
+        others = [each for each in published.items(larger.id, chart=chart) or [] if each["track_id"] not in there]
+        more = others[: max(0, _SHORT - len(items))]
+        source: Source = {"chart": chart, "place": larger.id}
+        items += [{**each, "rank": rank, "source": source} for rank, each in enumerate(more, len(items) + 1)]
+    return items
+
+
+def _of(place: Place, item: Item, *, shown: Place, chart: str, published: Published) -> Item:
+    """Return an item that says whose numbers it has, where that is not the place that was asked for."""
+    source = item["source"] if "source" in item else Source(chart=chart, place=shown.id)
+    if source["place"] == place.id:
+        return item
+    return {**item, "source": source, "reason": whose(source["place"], chart, published=published) + item["reason"]}
 
 
 def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, published: Published) -> str:
@@ -292,11 +321,12 @@ def _short(place: Place) -> str:
     return "the world" if place.level == "world" else place.name
 
 
+_SHORT = 10  # lines of a rising or local list: a shorter one goes on with those of larger places
 _ENOUGH = 3  # letters of an alphabet, before names in all languages are looked through
 _NOTHING = {
     POPULAR: "nothing is known of {}",
-    RISING: "nothing in {} clearly rises above its own past",
-    LOCAL: "nothing in {} clearly stands out against the rest of the world",
+    RISING: "nothing in {} seems to rise above its own past",
+    LOCAL: "nothing in {} seems to stand out against the rest of the world",
 }
 _SHOWN = {POPULAR: "the chart of {}", RISING: "what rises in {}", LOCAL: "what is special in {}"}
 _MISSING = {RISING: "There is no rising chart yet: it compares with the past, and too few nights have been released."}

@@ -58,7 +58,9 @@ def trending_answer(sources: "ListSources", *, listener: str, personal: bool, ce
     row = found if personal else BLANK
     weights = affinities.orders.personal if row.known else affinities.orders.cold
     evidence = evidence_for(around.candidates, columns=columns[around.candidates.tracks], row=row)
-    order, reasons = (found.tolist() for found in put_in_order(evidence, weights, limit=limit))
+    order, reasons = (
+        found.tolist() for found in put_in_order(evidence, weights, standings=around.lists[0].standings, limit=limit)
+    )
     here = around.place if order else place.id
     items = listed(around, list(zip(order, reasons, strict=True)), here=here)
     shown = published.places[here]

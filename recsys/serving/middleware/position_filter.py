@@ -122,7 +122,9 @@ _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESSES)
 _PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
-_OURS = frozenset({"/v1/me/trending", "/v1/me/consents", "/v1/me/data"})  # paths that hold nothing of the caller's
+_OURS = frozenset(
+    {"/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data"}
+)  # paths that hold nothing of the caller's
 _WITH_BODY = "/v1/me/consents/"
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 _ERASURE = ("DELETE", "/v1/me/data")

@@ -47,7 +47,7 @@ _ITEM: dict[str, Any] = {
         "peak_night": "2025-06-28",
         "nights": 51,
     },
-    "reason": "About 41 contributing listeners a night here; its share is 2.3 times (2.0 to 2.6) the world's.",
+    "reason": "About 41 contributing listeners a night; its share is 2.3 times (2.0 to 2.6) the world's.",
 }
 
 CHART = {
@@ -164,6 +164,15 @@ RELEASES: dict[str, Any] = {
         }
     ],
     "months": [],
+}
+
+TWIN = {
+    "as_of": "2025-06-30",
+    "history_used": True,
+    "surely": "among_the_first_five",
+    "why": "You listen most like Lisbon, Portugal; the place that you listen like is surely among these five. By the "
+    "published charts of the nights to 2025-06-30 and your own plays, of which nothing is stored.",
+    "places": [{"rank": 1, "region": _LISBON, "weight": 0.81}],
 }
 
 PROBLEM: Problem = {

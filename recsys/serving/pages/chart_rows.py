@@ -1,7 +1,7 @@
 """The rows of a chart as they are drawn: a dot and its interval on a scale that the whole list shares."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 from recsys.serving.snapshot.place_lists import Item
@@ -26,6 +26,8 @@ class Row:
         Per cent of the scale.
     base : float or None
         Where the scale has "as much as elsewhere", in per cent.
+    source : str
+        Where its numbers are from, where that is not the place that the list is of; empty where it is.
     """
 
     item: Item
@@ -37,23 +39,33 @@ class Row:
     dot: float
     high: float
     base: float | None
+    source: str = ""
+
+    @property
+    def grade(self) -> str:
+        """How sure it is, in words; of a popular line nothing."""
+        return _GRADES.get(self.item.get("grade", ""), "")
 
 
-def rows(items: Sequence[Item], *, chart: str) -> list[Row]:
-    """Return the rows of a list: of the popular chart listeners are drawn, of the others how many times as much."""
+def rows(items: Sequence[Item], *, chart: str, called: Callable[[str], str] = str) -> list[Row]:
+    """Return the rows of a list: of the popular chart listeners are drawn, of the others how many times as much.
+
+    ``called`` returns what a line says of where its numbers are from, by the id of the place.
+    """
     measure = _listeners if chart == "popular" else _lift
     values = [measure(item) for item in items]
     if not values:
         return []
     scale, base = (_linear if chart == "popular" else _logarithmic)(values)
-    return [_row(item, value, scale, base, chart=chart) for item, value in zip(items, values, strict=True)]
+    drawn = [_row(item, value, scale, base, chart=chart) for item, value in zip(items, values, strict=True)]
+    return [_sourced(row, own=_place_of(items[0]), called=called) for row in drawn]
 
 
 AXES = {
     "popular": "Listeners a night who contribute: the dot is our estimate, the bar where the truth lies with 95 % "
     "confidence.",
-    "rising": "How many times its own past here: the dot is our estimate, the bar where the truth lies with 95 % "
-    "confidence.",
+    "rising": "How many times its own past in the place that a line is of: the dot is our estimate, the bar where the "
+    "truth lies with 95 % confidence.",
     "local": "How many times its share in the rest of the world: the dot is our estimate, the bar where the truth "
     "lies with 95 % confidence.",
 }
@@ -82,6 +94,8 @@ BLANK = Row(
     base=None,
 )
 """What the browser fills in for the lists that only it may ask for."""
+
+_GRADES = {"surely": "surely", "likely": "likely", "guess": "a guess"}
 
 _Value = tuple[float, float, float]
 _Scale = Callable[[float], float]
@@ -123,6 +137,18 @@ def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart:
     )
     start, dot, end = (round(min(100.0, max(0.0, scale(x))), 1) for x in value)
     return Row(item, move, abs(places), figure, spoken, start, dot, end, None if base is None else round(base, 1))
+
+
+def _sourced(row: Row, *, own: str, called: Callable[[str], str]) -> Row:
+    """Say where a row is from; a move would be one on another list than that of the first row."""
+    place = _place_of(row.item)
+    moved = row if place == own else replace(row, move="", places=0)
+    return replace(moved, source=called(place)) if place else moved
+
+
+def _place_of(item: Item) -> str:
+    """Return the place that the numbers of a line are from, where it is another than was asked for."""
+    return item["source"]["place"] if "source" in item else ""
 
 
 def count(number: float) -> str:

@@ -1,6 +1,8 @@
 // The listener's own list, line by line. Its numbers come from the charts of several places: only those of the list's
 // own place share a scale, and the others say where they are from.
 
+const GRADES = /** @type {Record<string, string>} */ ({ surely: "surely", likely: "likely", guess: "a guess" });
+
 /** Draw the lines of a list from a template. @param {any} list @param {HTMLTemplateElement} template */
 export function linesOf(list, template) {
   const own = placeOf(list), drawn = list.items.filter((/** @type {any} */ item) => item.source.place === own);
@@ -38,6 +40,8 @@ function lineOf(item, { template, most, from }) {
   part("reason").replaceChildren(...dated(item.reason));
   part("stay").textContent = stay(item, from);
   part("move").remove();
+  part("grade").textContent = GRADES[item.grade] ?? "";
+  /** @type {HTMLElement} */ (part("grade")).hidden = !item.grade;
   const { low, estimate, high } = item.listeners;
   part("figure").textContent = count(estimate);
   part("spoken").textContent = `About ${count(estimate)} listeners a night${from && ` ${from}`}, between ${count(low)} and ${count(high)}`;

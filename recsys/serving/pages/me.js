@@ -6,6 +6,7 @@ import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from
 const BUILT = "/assets/map.js"; // loaded already where it is there; where it is not, there is no button for it
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
+let compared = 0; // the same of the places that listen alike
 let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
@@ -52,14 +53,15 @@ function showSession(said = "") {
     /** @type {HTMLElement} */ (part).hidden = (part.getAttribute("data-when") === "in") !== isSignedIn();
   }
   say(said);
-  if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showSwitches()]); });
+  if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showTwin(), showSwitches()]); });
 }
 
 /** Take all that is a listener's out of the page: whoever is next in this tab is somebody else. */
 function forget() {
   asked++;
   looked++;
-  for (const id of ["my-list", "list-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
+  compared++;
+  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
   for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
   tell("place-shown", { id: "world" });
 }
@@ -97,6 +99,21 @@ async function showList(cell = "") {
   find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about ${find("my-place").dataset.area} km², drawn on the map; it is not kept.`;
   tell("cell-shown", { cell, id: list.region.id });
   find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
+}
+
+async function showTwin() {
+  const mine = ++compared;
+  const { why, places, history_used } = await ask("/v1/me/twin");
+  if (mine !== compared) return;
+  find("twin-why").replaceChildren(...dated(why));
+  find("twin").replaceChildren(...(history_used ? places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
+}
+
+/** @param {{id: string, name: string}} region */
+function placeOf({ id, name }) {
+  const made = document.createElement("li");
+  made.append(Object.assign(document.createElement("a"), { href: `/?place=${encodeURIComponent(id)}`, textContent: name }));
+  return made;
 }
 
 /** Ask the browser where the listener is, but only where the listener allows it at this moment. */
@@ -168,6 +185,7 @@ async function decide(purpose, state, notice_version) {
       find("near-first").hidden = true;
       await showList();
     }
+    if (purpose === "personalisation") await showTwin();
   }
 }
 
@@ -181,7 +199,7 @@ async function download(path, name) {
 const erase = () => attempt(async () => {
   const { receipt, state } = await ask("/v1/me/data", { method: "DELETE" });
   showErasure(receipt, state);
-  await Promise.all([showList(), showSwitches()]);
+  await Promise.all([showList(), showTwin(), showSwitches()]);
 });
 
 /** @param {string} receipt @param {string} state */

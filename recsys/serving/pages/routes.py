@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -179,7 +179,7 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "template": "place.html",
         "place": place,
         "answer": answer,
-        "rows": rows(answer["items"], chart=query.chart),
+        "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
         "axis": AXES[query.chart],
         **_earlier(published, place, answer),
         "wider": wider,
@@ -194,6 +194,11 @@ def _earlier(published: Published, place: Place, answer: Chart) -> dict[str, Any
     chosen = {"first": nights[0], "last": nights[-1], "weeks": list(weeks_of(published))[::-1]} if nights else None
     own = answer["items"] if answer["chart"] == CHARTS[0] and answer["scope"] == place.level and not is_past else []
     return {"chosen": chosen, "is_past": is_past, "picture": place_picture(published, place, own)}
+
+
+def _called(published: Published, place_id: str) -> str:
+    """Say where the numbers of a line are from."""
+    return "worldwide" if place_id == WORLD else f"in {published.places[place_id].name}"
 
 
 def _found(published: Published, query: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ SWITCHES = {
 """What the pages call the purposes."""
 
 _DATE = Markup("<time>{}</time>")
-_CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special here"}
+_CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special"}
 _HEADERS = {
     # Nothing comes from elsewhere, nothing goes elsewhere, and nobody frames the page to steer a listener's clicks.
     "content-security-policy": (

@@ -55,7 +55,7 @@ async def trending(
     cell = None if query.cell is None else coarse_cell(query.cell)
     newest = await parts.sources.of(published)
     # Last, and as of now: a withdrawal counts that came while files were opened.
-    choices = await _choices(parts.consents, who.listener, at=parts.clock(), settings=settings.consents)
+    choices = await choices_of(parts.consents, who.listener, at=parts.clock(), settings=settings.consents)
     answer = trending_answer(
         newest,
         listener=who.listener,
@@ -67,7 +67,7 @@ async def trending(
     return Response(answer.body, media_type="application/json")
 
 
-async def _choices(log: ConsentLog, listener: str, *, at: datetime, settings: ConsentsSettings) -> Choices:
+async def choices_of(log: ConsentLog, listener: str, *, at: datetime, settings: ConsentsSettings) -> Choices:
     """Return what a listener lets choose the list at this instant.
 
     A file on this machine is read in less time than another thread takes to wake; a database elsewhere is waited for

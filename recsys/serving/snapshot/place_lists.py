@@ -9,6 +9,10 @@ Because = Literal["popular_here", "rising_here", "special_to_here", "close_to_wh
 """Why a track stands where it does on a listener's own list."""
 
 
+Grade = Literal["surely", "likely", "guess"]
+"""How sure it is that a track is rising or special."""
+
+
 class Interval(TypedDict):
     """Contributing listeners a night, averaged over the chart's nights, with a 95 % interval."""
 
@@ -65,8 +69,13 @@ class Item(TypedDict):
     ``mover``, or a ``debut`` where it has no past here. ``history`` tells of all nights so far. Of the chart of a week
     ``previous_rank`` is that of the week before, and ``weeks_on_chart`` counts weeks in a row.
 
-    The listener's own list has two keys more. ``because`` is why a track stands where it does; ``source`` is the chart
-    that all numbers and the ranks before are from, also where the reason is another.
+    Rising and local lines have a ``grade``: of those that are ``surely`` so, at most one in ten is expected to be there
+    by chance (`charts.false_discovery_rate`); ``likely`` is what has a lift above 1 with a probability of at least 0.8,
+    and a ``guess`` what is only estimated to have, hardly better than a coin.
+
+    ``source`` is the chart that all numbers and the ranks before are from. A public chart has it on lines of a larger
+    place than was asked for, the listener's own list on all. There ``because`` is why a track stands where it does,
+    which may be another reason than that of the chart.
     """
 
     rank: int
@@ -83,6 +92,7 @@ class Item(TypedDict):
     kind: NotRequired[Literal["mover", "debut"]]
     history: NotRequired[History]
     weeks_on_chart: NotRequired[int]
+    grade: NotRequired[Grade]
     reason: str
     because: NotRequired[Because]
     source: NotRequired[Source]

@@ -17,6 +17,7 @@ import structlog
 
 from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
 from recsys.artifacts.chart_history import NO_HISTORY, ChartHistory, open_history
+from recsys.artifacts.likeness import Likeness
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
@@ -151,6 +152,13 @@ class Published:
         return PublishedPlace(
             id_, name, country, "region", id_, _LONGEST, _LONGEST, population, search="", served=False
         )
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What the lists of regions, or where there are none of countries, say of all tracks; largest places first."""
+        served = [place for place in self.places.values() if place.served]
+        level = "region" if any(place.level == "region" for place in served) else "country"
+        return self._database.likeness([place.id for place in served if place.level == level])
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
