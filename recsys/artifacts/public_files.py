@@ -19,7 +19,7 @@ from typing import Any
 from recsys.settings import Settings
 from recsys.workspace import MANIFEST
 
-_FORMAT = 4  # of what the files say: another one has the next run write them anew
+_FORMAT = 5  # of what the files say: another one has the next run write them anew
 _WORTH = 1024  # bytes that are worth packing: fewer go in one packet either way
 
 
