@@ -195,9 +195,16 @@ def test_on_a_phone_intervals_are_seen(phone: BrowserContext) -> None:
 
 def test_on_a_phone_the_map_is_there_only_where_it_shows_something(served: Site, phone: BrowserContext) -> None:
     page = phone.new_page()
-    for path, shown in (("/", True), ("/transparency", False), ("/?q=lis", False), ("/me", False)):
+    for path in ("/transparency", "/?q=lis", "/me", f"/?place={LISBON}"):
         page.goto(path)
-        assert page.locator("#map").is_visible() == shown, path
+        expect(page.locator("#map")).to_be_hidden()
+    songs = page.locator(".chart > li")
+    expect(songs.nth(4)).to_be_in_viewport(ratio=1)  # five songs, before anything is touched
+    page.get_by_role("button", name="Map").click()
+    expect(page.get_by_role("button", name="Map")).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("#map")).to_be_visible()
+    page.get_by_role("button", name="Map").click()
+    expect(page.locator("#map")).to_be_hidden()
     page = me(phone, served, "walker")
     expect(page.locator("#map")).to_be_hidden()
     page.get_by_role("switch", name="Near me").click()
@@ -207,6 +214,17 @@ def test_on_a_phone_the_map_is_there_only_where_it_shows_something(served: Site,
     page.wait_for_timeout(400)  # until it rests
     assert page.evaluate(ACCENTED) > 100, "the place is drawn, though the map was not there before"
     assert page.locator("#map canvas").evaluate("canvas => getComputedStyle(canvas).touchAction") == "pan-y"
+
+
+def test_near_me_is_allowed_beside_its_button(served: Site, phone: BrowserContext) -> None:
+    page = me(phone, served, "nearby")
+    page.get_by_role("button", name="Near me").click()
+    expect(page.locator("#my-place")).to_be_hidden()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "false")
+    page.get_by_role("button", name="Turn it on and look near me").click()
+    expect(page.locator("#my-place")).to_contain_text("Lisbon")
+    expect(page.locator("#near-first")).to_be_hidden()
+    expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
 
 
 def test_on_a_phone_the_switches_are_in_reach_of_every_line(served: Site, phone: BrowserContext) -> None:

@@ -70,6 +70,12 @@ AXES = {
     "lies with 95 % confidence.",
 }
 
+UNITS = {
+    "popular": "listeners a night",
+    "rising": "times its own past",
+    "local": "times its share elsewhere",
+}
+
 BLANK = Row(
     {
         "rank": 0,

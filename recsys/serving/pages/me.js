@@ -34,6 +34,10 @@ const ACTIONS = {
   "open-erase": () => { find("erase").returnValue = ""; find("erase").showModal(); },
   "sign-out": () => { signOut(); showSession("You are signed out."); },
   near: () => attempt(near),
+  "allow-near": () => attempt(async () => {
+    await decide("local_trends", "given", find("notice").textContent);
+    await near();
+  }),
   export: () => attempt(() => download("/v1/me/data", "my-data.ndjson")),
   receipts: () => attempt(() => download("/v1/me/consents/receipts", "consent-receipt.json")),
 };
@@ -158,7 +162,9 @@ function switchOf(consent, notice) {
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
   button.dataset.purpose = consent.purpose;
-  button.onclick = () => attempt(() => decide(consent.purpose, on ? "withdrawn" : "given", notice));
+  button.onclick = () => attempt(() => decide(consent.purpose, on ? "withdrawn" : "given", notice).finally(
+    () => find("switches").querySelector(`[data-purpose=${consent.purpose}]`)?.focus(), // another one than that of before
+  ));
   return made;
 }
 
@@ -180,7 +186,6 @@ async function decide(purpose, state, notice_version) {
     await ask(`/v1/me/consents/${purpose}`, { method: "PUT", body: { state, notice_version } });
   } finally {
     await showSwitches(); // also where it was refused: the notice may have changed meanwhile
-    find("switches").querySelector(`[data-purpose=${purpose}]`)?.focus();
     if (here) {
       find("near-first").hidden = true;
       await showList();

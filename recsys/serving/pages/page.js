@@ -19,6 +19,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
 document.addEventListener("map-ready", tellTheMap);
+document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("[data-shows=map]") && showMap());
 addEventListener("popstate", () => location.pathname + location.search !== shown && swap(location.href));
 addEventListener("hashchange", () => takeTokenFromAddress() && arrived());
 
@@ -55,8 +56,20 @@ async function pageAt(address) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
+/** On a phone the map takes no room until it is asked for. */
+function showMap() {
+  document.querySelector(".columns")?.classList.toggle("map-shown");
+  tellWhetherMapIsShown();
+}
+
+function tellWhetherMapIsShown() {
+  const is = document.querySelector(".columns")?.classList.contains("map-shown") ?? false;
+  document.querySelector("[data-shows=map]")?.setAttribute("aria-expanded", String(is));
+}
+
 function arrived() {
   shown = location.pathname + location.search;
+  tellWhetherMapIsShown();
   tellTheMap();
   showMe();
 }

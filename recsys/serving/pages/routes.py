@@ -23,7 +23,7 @@ from recsys.serving.lists.responses import Chart, regions_answer
 from recsys.serving.lists.songs import track_of
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
-from recsys.serving.pages.chart_rows import AXES, BLANK, rows
+from recsys.serving.pages.chart_rows import AXES, BLANK, UNITS, rows
 from recsys.serving.pages.courses import place_picture
 from recsys.serving.pages.templates import SWITCHES, answered, refused, shown
 from recsys.serving.requests.positions import FINEST
@@ -92,8 +92,10 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
         purposes=found["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
+        near=next(each["text"] for each in found["purposes"] if each["purpose"] == Purpose.LOCAL_TRENDS),
         names=SWITCHES,
         axis=AXES["popular"],
+        unit=UNITS["popular"],
         blank=BLANK,
     )
 
@@ -181,6 +183,7 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "answer": answer,
         "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
         "axis": AXES[query.chart],
+        "unit": UNITS[query.chart],
         **_earlier(published, place, answer),
         "wider": wider,
         "larger": next((each for each in wider if each.served), None),
