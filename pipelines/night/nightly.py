@@ -1,12 +1,12 @@
 """The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from time import monotonic
 from typing import Any
 
 import polars as pl
@@ -92,7 +92,7 @@ def run_nightly(
     ConsentError, SettingsError
         As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
-    started = monotonic()
+    started = time.monotonic()
     with job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
@@ -123,7 +123,7 @@ def run_nightly(
             done = _summary(plan, rows, published) | {"consents": imported}
             done |= {"accepted": [night.isoformat() for night in accepted]}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
-            seconds = round(monotonic() - started, 1)
+            seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
@@ -327,7 +327,7 @@ def _compact(job: JobContext) -> None:
     """Let decisions go that are older than every night which is stored or still to be run, of who has very many."""
     last, kept = _last_released(job), job.settings.consents.kept_decisions
     if last is not None:
-        first = datetime.combine(last - timedelta(days=job.settings.store.nights), time(), tzinfo=UTC)
+        first = datetime.combine(last - timedelta(days=job.settings.store.nights), datetime.min.time(), tzinfo=UTC)
         gone = job.consents.compact(before=first, kept=kept)
         if gone:
             log.info("decisions were compacted: nobody asks for them any more", decisions=gone)

@@ -222,7 +222,7 @@ def test_near_me_is_allowed_beside_its_button(served: Site, phone: BrowserContex
     expect(page.locator("#my-place")).to_be_hidden()
     expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "false")
     page.get_by_role("button", name="Turn it on and look near me").click()
-    expect(page.locator("#my-place")).to_contain_text("Lisbon")
+    expect(page.locator("#my-place")).to_contain_text("Lisboa")
     expect(page.locator("#near-first")).to_be_hidden()
     expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "true")
 
