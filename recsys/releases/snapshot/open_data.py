@@ -91,7 +91,8 @@ def _write_night(workspace: Workspace, night: date, charted: Night | None, *, at
             _write_csv(charts, stage / CHARTS)
             facts |= {"drawn": str(charted.drawn), "window_nights": charted.window}
         (stage / RELEASE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (stage / README).write_text(_readme().render(charted=charted, **facts), encoding="utf-8")
+        told_of = _readme().render(charted=charted, totals=(stage / PLACES).exists(), **facts)
+        (stage / README).write_text(told_of, encoding="utf-8")
         _finish(stage, {"night": str(night), "drawn": str(charted.drawn) if charted else None})
 
 

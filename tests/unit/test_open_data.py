@@ -1,0 +1,56 @@
+"""Open data of nights: folders that are written once, from releases as they are or once were."""
+
+import json
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from support.releasing import NIGHT, contributed, released, small_atlas
+
+from recsys.releases.snapshot.open_data import write_open_data
+from recsys.workspace import MANIFEST, Workspace, read_manifest
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path).prepare()
+
+
+def release(workspace: Workspace, nights: Iterable[date] = (NIGHT,)) -> None:
+    for night in nights:
+        released(contributed([("a", "aa1", "t00")], night=night), workspace.root, night=night)
+
+
+def before_weights_were_earned(folder: Path) -> None:
+    """Make of a release what releases were before ``most_per_night``: other bounds, and no totals."""
+    facts = json.loads((folder / MANIFEST).read_text())
+    for bound in ("most_per_night", "most_per_28_nights", "most_per_365_nights"):
+        del facts[bound]
+    (folder / "totals.parquet").unlink()
+    del facts["files"]["totals.parquet"]
+    (folder / MANIFEST).write_text(json.dumps(facts | {"max_tracks": 12, "max_nights": 3, "max_nights_per_year": 90}))
+
+
+def test_a_readme_says_what_bounded_its_night(workspace: Workspace) -> None:
+    release(workspace)
+    write_open_data(workspace, atlas=small_atlas())
+    text = (workspace.data / str(NIGHT) / "README.md").read_text()
+    assert "squares of all weights add up to\n10 at most" in text
+    assert "`totals.parquet`" in text
+    assert "mean weight" in text
+
+
+def test_a_night_from_before_weights_were_earned_says_what_bounded_it_and_has_no_totals(workspace: Workspace) -> None:
+    """Such a release has ``max_tracks`` where later ones have ``most_per_night``."""
+    release(workspace)
+    before_weights_were_earned(workspace.releases / str(NIGHT))
+    write_open_data(workspace, atlas=small_atlas())
+    folder = workspace.data / str(NIGHT)
+    text = (folder / "README.md").read_text()
+    assert "at most 12 tracks" in text
+    assert "totals" not in text
+    assert "mean weight" not in text
+    assert set(read_manifest(folder)["files"]) == {
+        *("counts.parquet", "counts.csv.gz", "release.json", "README.md", "SHA256SUMS")
+    }
