@@ -446,8 +446,8 @@ def _opened(file: Path) -> closing[sqlite3.Connection]:
         database.close()
         raise InputError(
             f"{file} cannot be used as the chart history ({type(error).__name__})",
-            hint="Restore the file from a backup. If it is lost for good, remove it: the charts of all released nights "
-            "are drawn again, and say when.",
+            hint="Restore the file from a backup. If it is lost for good, remove it: the charts of the last nights, "
+            "`history.catch_up_nights` at most, are drawn again, and say when.",
         ) from None
     return closing(database)
 

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
+from support.edge import items
 from support.releasing import NIGHT, contributed, released, small_atlas
 
+from recsys.artifacts.chart_history import Night, append
 from recsys.releases.snapshot.open_data import write_open_data
 from recsys.workspace import MANIFEST, Workspace, read_manifest
 
@@ -20,6 +23,14 @@ def workspace(tmp_path: Path) -> Workspace:
 def release(workspace: Workspace, nights: Iterable[date] = (NIGHT,)) -> None:
     for night in nights:
         released(contributed([("a", "aa1", "t00")], night=night), workspace.root, night=night)
+
+
+def keep(workspace: Workspace, nights: Iterable[date]) -> None:
+    """Keep charts of some nights in the history."""
+    for night in nights:
+        past = {"first_rank": 1, "peak_rank": 1, "nights": 1, "first_night": str(night), "peak_night": str(night)}
+        told = [item | {"artist_id": "a", "history": past} for item in items("world", size=3)]
+        append(workspace.history, Night(night, night, 7, "v"), [("world", "popular", told)], kept=3, artists={})
 
 
 def before_weights_were_earned(folder: Path) -> None:
@@ -54,3 +65,17 @@ def test_a_night_from_before_weights_were_earned_says_what_bounded_it_and_has_no
     assert set(read_manifest(folder)["files"]) == {
         *("counts.parquet", "counts.csv.gz", "release.json", "README.md", "SHA256SUMS")
     }
+
+
+def test_after_a_loss_of_the_history_a_month_keeps_the_nights_that_were_published(workspace: Workspace) -> None:
+    """The run after the loss draws the last nights again, not all; what lies in the folders of nights is there."""
+    nights = [NIGHT + timedelta(days=day) for day in range(5)]
+    release(workspace, nights[:4])
+    keep(workspace, nights[:4])
+    write_open_data(workspace, atlas=small_atlas())
+    workspace.history.unlink()
+    release(workspace, nights[4:])
+    keep(workspace, nights[3:])
+    write_open_data(workspace, atlas=small_atlas())
+    table = pl.read_parquet(workspace.data / "2026-10" / "charts.parquet")
+    assert table["night"].unique().sort().to_list() == nights

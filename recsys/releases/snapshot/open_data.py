@@ -62,9 +62,8 @@ def write_open_data(workspace: Workspace, *, atlas: Atlas) -> None:
         if not _is_whole(workspace.data / str(night)):
             _write_night(workspace, night, charted.get(night), atlas=atlas)
     months: dict[str, list[str]] = {}
-    for night in charted:
-        if (workspace.data / str(night) / CHARTS).is_file():
-            months.setdefault(f"{night:%Y-%m}", []).append(str(night))
+    for charts in sorted(workspace.data.glob(f"????-??-??/{CHARTS}")):  # also of nights that the history has lost
+        months.setdefault(charts.parent.name[:7], []).append(charts.parent.name)
     for month, nights in months.items():
         _write_month(workspace, month, nights)
 
