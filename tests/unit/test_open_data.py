@@ -10,7 +10,9 @@ import pytest
 from support.edge import items
 from support.releasing import NIGHT, contributed, released, small_atlas
 
+import recsys.workspace as shared
 from recsys.artifacts.chart_history import Night, append
+from recsys.releases.snapshot import open_data
 from recsys.releases.snapshot.open_data import write_open_data
 from recsys.workspace import MANIFEST, Workspace, read_manifest
 
@@ -79,3 +81,41 @@ def test_after_a_loss_of_the_history_a_month_keeps_the_nights_that_were_publishe
     write_open_data(workspace, atlas=small_atlas())
     table = pl.read_parquet(workspace.data / "2026-10" / "charts.parquet")
     assert table["night"].unique().sort().to_list() == nights
+
+
+def test_what_is_there_is_not_read_again_night_by_night(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(workspace)
+    keep(workspace, [NIGHT])
+    write_open_data(workspace, atlas=small_atlas())
+
+    def digesting(path: Path) -> str:
+        raise AssertionError(path.name)
+
+    monkeypatch.setattr(shared, "digest", digesting)
+    monkeypatch.setattr(open_data, "digest", digesting)
+    write_open_data(workspace, atlas=small_atlas())
+
+
+@pytest.mark.parametrize("name", ["counts.csv.gz", "charts.parquet", "README.md", MANIFEST])
+@pytest.mark.parametrize("content", [None, b"cut"])
+def test_a_folder_that_is_not_whole_is_written_anew(workspace: Workspace, name: str, content: bytes | None) -> None:
+    release(workspace)
+    keep(workspace, [NIGHT])
+    write_open_data(workspace, atlas=small_atlas())
+    folder = workspace.data / str(NIGHT)
+    before = read_manifest(folder)
+    (folder / name).unlink()
+    if content:
+        (folder / name).write_bytes(content)
+    write_open_data(workspace, atlas=small_atlas())
+    assert read_manifest(folder) == before
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": []}', '{"files": {"README.md": 1}}', "no JSON"])
+def test_what_is_no_manifest_makes_no_folder_whole(workspace: Workspace, manifest: str) -> None:
+    release(workspace)
+    folder = workspace.data / str(NIGHT)
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text(manifest)
+    write_open_data(workspace, atlas=small_atlas())
+    assert "counts.parquet" in read_manifest(folder)["files"]

@@ -20,7 +20,6 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from recsys.artifacts.chart_history import Item, Night, nights_of, told
-from recsys.errors import InputError
 from recsys.geography.atlas import Atlas
 from recsys.releases.counts.release_reader import COUNTS, PLACES, released_nights
 from recsys.workspace import MANIFEST, Workspace, digest, read_manifest, staged, write_manifest
@@ -155,13 +154,18 @@ def _rows(night: Night, lists: Iterable[tuple[str, str, list[Item]]], *, atlas: 
 
 
 def _is_whole(folder: Path) -> bool:
-    with suppress(InputError):
-        return bool(read_manifest(folder))
+    """Tell whether all files are there, by their sizes: a folder has its name once it is on the disk, and then stays.
+
+    There is another one every night, so that their digests would take longer each time.
+    """
+    with suppress(FileNotFoundError, LookupError, TypeError, AttributeError):
+        files = _facts(folder)["files"].items()
+        return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files)
     return False
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # else it is not the folder that failed
         found: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         return found
     return {}
