@@ -226,6 +226,7 @@ class ChartHistory:
     """
 
     nights: Mapping[date, Night]
+    _tracks: int = 0  # how many were listed by then: a track has its code from the night on which it was listed first
     _connection: sqlite3.Connection | None = None
     _turn: Lock = field(default_factory=Lock)
 
@@ -292,22 +293,21 @@ class ChartHistory:
 
     def song(self, track_or_mark: str) -> Song | None:
         """Return a track by its id, or by its mark."""
-        return next((Song(*row) for row in self._rows(_SONG.format("id = ?1 OR mark = ?1"), track_or_mark)), None)
+        return next(iter(self._songs("id = ?2 OR mark = ?2", track_or_mark)), None)
 
     def songs(self, tracks: Iterable[str]) -> dict[str, Song]:
         """Return some tracks by their ids."""
         wanted = list(tracks)
-        rows = self._rows(_SONG.format(f"id IN ({','.join('?' * len(wanted))})"), *wanted)
-        return {row[0]: Song(*row) for row in rows}
+        return {song.track_id: song for song in self._songs(f"id IN ({','.join('?' * len(wanted))})", *wanted)}
 
     def by_artist(self, artist_or_mark: str) -> list[Song]:
         """Return the tracks of an artist, by the artist's id or its mark, by title."""
-        rows = self._rows(_SONG.format("artist_id = ?1 OR artist_mark = ?1"), artist_or_mark)
-        return sorted(map(Song._make, rows), key=lambda song: (song.title, song.track_id))
+        found = self._songs("artist_id = ?2 OR artist_mark = ?2", artist_or_mark)
+        return sorted(found, key=lambda song: (song.title, song.track_id))
 
     def all_songs(self) -> list[Song]:
         """Return all tracks that were ever listed."""
-        return [Song(*row) for row in self._rows(_SONG.format("1"))]
+        return self._songs("1")
 
     def named(self, text: str, *, limit: int) -> list[Song]:
         """Return the tracks that have all words of a text in title or artist, those that begin with it first."""
@@ -315,10 +315,13 @@ class ChartHistory:
         if not words:
             return []
         begins = " AND ".join(["(' ' || search) LIKE ?"] * len(words))
-        order = "(search NOT LIKE ?), title, id LIMIT ?"
-        query = _SONG.format(f"{begins} ORDER BY {order}")
+        order = "ORDER BY (search NOT LIKE ?), title, id LIMIT ?"
         patterns = [*(f"% {word}%" for word in words), f"{' '.join(words)}%"]
-        return [Song(*row) for row in self._rows(query, *patterns, limit)]
+        return self._songs(begins, *patterns, limit, order=order)
+
+    def _songs(self, condition: str, *values: object, order: str = "") -> list[Song]:
+        """Return the tracks, of those listed by the last night, that fulfil a condition; its values count from two."""
+        return [Song(*row) for row in self._rows(f"{_SONG} AND ({condition}) {order}", self._tracks, *values)]
 
     @cached_property
     def _places(self) -> Mapping[int, str]:
@@ -361,10 +364,11 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     try:
         connection.execute("PRAGMA query_only = ON")
         nights = {night.night: night for night in _nights(connection) if night.night <= until}
+        [(tracks,)] = connection.execute(_LISTED_BY, (until.toordinal(),))
     except BaseException:
         connection.close()
         raise
-    return ChartHistory(nights, connection)
+    return ChartHistory(nights, tracks, connection)
 
 
 def mark_of(id_: str) -> str:
@@ -560,4 +564,6 @@ _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart
 _SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
     WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
 _SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"
-_SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE {}"
+_SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE +code < ?1"  # found by the rest
+_LISTED_BY = """SELECT 1 + coalesce(iif(EXISTS (SELECT 1 FROM nights WHERE night > ?1),
+    (SELECT max(track) FROM standings WHERE first <= ?1), (SELECT max(code) FROM tracks)), -1)"""

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from support.releasing import catalogue
 
-from recsys.artifacts.chart_history import listed, nights_of, open_history, told
+from recsys.artifacts.chart_history import listed, mark_of, nights_of, open_history, told
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot import past_charts
@@ -215,3 +215,26 @@ def test_songs_are_found_by_words_ids_and_marks(tmp_path: Path) -> None:
     assert history.named("%", limit=10) == history.named("nothing like it", limit=10) == []
     assert history.song("unknown") is None
     history.close()
+
+
+def test_what_was_listed_first_after_the_last_night_is_not_known(tmp_path: Path) -> None:
+    """The track x came on the fourth night, d on the seventh; only the first line of each list can be read again."""
+    file = tmp_path / "history.db"
+    past(tmp_path, Drawing(), lines=1).charts(NIGHTS[:3])
+    opened = open_history(file, until=NIGHTS[2])  # before there were more
+    past(tmp_path, Drawing(), lines=1).charts(NIGHTS)
+    for history, known in (
+        (opened, "abc"),
+        (open_history(file, until=NIGHTS[2]), "abc"),
+        (open_history(file, until=NIGHTS[3]), "abcx"),
+        (open_history(file, until=NIGHTS[-1]), "abcdx"),
+        (open_history(file, until=NIGHTS[0] - timedelta(days=1)), ""),
+    ):
+        assert sorted(song.track_id for song in history.all_songs()) == list(known)
+        assert {song.track_id for song in history.named("song", limit=10)} == set(known)
+        assert set(history.songs("abcdx")) == set(known)
+        for track in "abcdx":
+            found = history.song(track)
+            assert (found is not None, history.by_artist(f"a-{track}") != []) == (track in known,) * 2
+            assert history.song(mark_of(track)) == found
+        history.close()
