@@ -27,6 +27,7 @@ from recsys.artifacts.list_candidates import CHARTS, POPULAR
 from recsys.errors import InputError
 from recsys.geography.places import WORLD
 from recsys.geography.spelling import searchable
+from recsys.versions import check_version
 
 Item = dict[str, Any]
 
@@ -155,7 +156,7 @@ def append(
     Raises
     ------
     InputError
-        If the file is no chart history.
+        If the file is no chart history, or one of a later release.
     """
     with _opened(file) as database:
         database.execute("BEGIN IMMEDIATE")
@@ -356,6 +357,8 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     ------
     sqlite3.Error
         If it cannot be read.
+    InputError
+        If it is of a later release.
     """
     if not file.exists():
         return NO_HISTORY
@@ -363,6 +366,7 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
     try:
         connection.execute("PRAGMA query_only = ON")
+        _version(connection, file)
         nights = {night.night: night for night in _nights(connection) if night.night <= until}
         [(tracks,)] = connection.execute(_LISTED_BY, (until.toordinal(),))
     except BaseException:
@@ -445,7 +449,13 @@ def _opened(file: Path) -> closing[sqlite3.Connection]:
     """Open a history for writing, made where there is none."""
     database = sqlite3.connect(file, isolation_level=None, timeout=_PATIENCE)
     try:
+        version = _version(database, file)
         database.executescript(_SCHEMA)
+        if version != _VERSION:
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+    except InputError:
+        database.close()
+        raise
     except sqlite3.DatabaseError as error:
         database.close()
         raise InputError(
@@ -454,6 +464,13 @@ def _opened(file: Path) -> closing[sqlite3.Connection]:
             "`history.catch_up_nights` at most, are drawn again, and say when.",
         ) from None
     return closing(database)
+
+
+def _version(database: sqlite3.Connection, file: Path) -> int:
+    """Return the version, 0 of a new file; refuse a history that may say more than this release understands."""
+    [(version,)] = database.execute("PRAGMA user_version")
+    check_version(f"the chart history {file}", version, known=range(_VERSION + 1))
+    return int(version)
 
 
 def _nights(database: sqlite3.Connection) -> list[Night]:
@@ -524,10 +541,12 @@ _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MOST = (1 << 16) - 1  # nights in a row that a sighting can tell
 _RANKS = [(name, "<u2") for name in ("rank", "previous", "nights", "peak")]
 _SIGHTING = np.dtype([("place", "<u4"), ("chart", "u1"), *_RANKS, ("listeners", "<f4", 3), ("lift", "<f4", 3)])
+_VERSION = 1
+# EXTRA: a journal that is deleted stays so, else a power loss would bring it back, and it would take the night back.
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA cache_spill = OFF;
-PRAGMA synchronous = FULL;
+PRAGMA synchronous = EXTRA;
 CREATE TABLE IF NOT EXISTS nights (night INTEGER PRIMARY KEY, drawn TEXT, nights INTEGER, version TEXT);
 CREATE TABLE IF NOT EXISTS places (code INTEGER PRIMARY KEY, id TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS tracks (code INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, artist_id TEXT, artist TEXT,

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from support.releasing import catalogue
 
+from recsys.artifacts import chart_history
 from recsys.artifacts.chart_history import listed, mark_of, nights_of, open_history, told
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
@@ -130,6 +132,37 @@ def test_what_is_no_history_is_named_and_nothing_is_drawn(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="cannot be used as the chart history"):
         past(tmp_path, draw).charts(NIGHTS[:2])
     assert draw.nights == []
+
+
+def test_a_history_of_a_later_release_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    past(tmp_path, Drawing()).charts(NIGHTS[:2])
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        database.execute("PRAGMA user_version = 2")
+    before, draw = file.read_bytes(), Drawing()
+    with pytest.raises(InputError, match="of version 2, this release reads 1 and before"):
+        past(tmp_path, draw).charts(NIGHTS[:3])
+    with pytest.raises(InputError, match="of version 2"):
+        open_history(file, until=NIGHTS[1])
+    assert (file.read_bytes(), draw.nights) == (before, [])
+
+
+def test_a_history_from_before_it_had_a_version_goes_on(tmp_path: Path) -> None:
+    past(tmp_path, Drawing()).charts(NIGHTS[:2])
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
+        database.execute("PRAGMA user_version = 0")
+    assert moves(past(tmp_path, Drawing()).charts(NIGHTS[:3]))[0] == ("b", 1, 3)
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_the_folder_is_brought_to_the_disk_once_the_journal_is_gone(tmp_path: Path) -> None:
+    """Else a power loss brings back the journal of a night, which takes the night back: SQLite calls that EXTRA."""
+    with chart_history._opened(tmp_path / "history.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (3,)
+        assert database.execute("PRAGMA page_size").fetchone() == (16384,)
 
 
 def test_lists_that_were_kept_are_not_drawn_again(tmp_path: Path) -> None:

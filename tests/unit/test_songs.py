@@ -1,5 +1,7 @@
 """Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
 
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
@@ -170,3 +172,13 @@ def test_a_snapshot_from_before_the_history_knows_no_song(workspace: Workspace, 
     ):
         assert client.get(address).status_code == 404, address
     assert client.get("/v1/search", params={"q": "track"}).json()["tracks"] == []
+
+
+def test_a_history_of_a_later_release_takes_only_songs_and_the_past_away(
+    client: Client, workspace: Workspace, settings: Settings
+) -> None:
+    with closing(sqlite3.connect(workspace.history)) as database:
+        database.execute("PRAGMA user_version = 99")
+    later = Client(workspace, settings=settings)
+    assert later.get("/v1/tracks/track-1").status_code == 404
+    assert later.get(CHART).json() == client.get(CHART).json()
