@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -98,6 +99,25 @@ def test_what_was_published_stays_whatever_would_be_drawn_now(tmp_path: Path) ->
     again = past(tmp_path, Drawing(), version="2", today=TODAY + timedelta(days=1)).charts(NIGHTS[:4])
     assert moves(again) == [("c", 2, 4), ("x", None, 1), ("b", 1, 4)]
     assert (tmp_path / "history.db").read_bytes() == before
+
+
+def test_ranks_that_closed_up_are_followed_as_they_are_told(tmp_path: Path) -> None:
+    """The catalogue lost b, of the charts abc, bac, bca, cxb: what is told is ac, ac, ca, cx."""
+    found = replace(past(tmp_path, Drawing()), catalogue=catalogue("acdx"))
+    columns = ("track_id", "rank", "previous_rank", "first_rank", "peak_rank", "peak_night")
+    assert found.charts(NIGHTS[:3]).lines.select(columns).rows() == [
+        ("c", 1, 2, 2, 1, NIGHTS[2]),
+        ("a", 2, 1, 1, 1, NIGHTS[0]),
+    ]
+    assert found.charts(NIGHTS[:4]).lines.select(columns).rows() == [
+        ("c", 1, 1, 2, 1, NIGHTS[2]),
+        ("x", 2, None, 2, 2, NIGHTS[3]),
+    ]
+    for night in NIGHTS[:4]:
+        [(_, _, items)] = told(tmp_path / "history.db", night)
+        assert [item["rank"] for item in items] == [1, 2]
+        assert all(item["history"]["peak_rank"] <= item["rank"] for item in items)
+    assert "b" not in found.lists(NIGHTS[:5])["track_id"].to_list()  # drawn
 
 
 def test_two_runs_make_the_same_bytes(tmp_path: Path) -> None:
