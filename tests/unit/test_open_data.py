@@ -111,7 +111,9 @@ def test_a_folder_that_is_not_whole_is_written_anew(workspace: Workspace, name: 
     assert read_manifest(folder) == before
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": []}', '{"files": {"README.md": 1}}', "no JSON"])
+@pytest.mark.parametrize(
+    "manifest", ["[]", "{}", '{"files": {}}', '{"files": []}', '{"files": {"README.md": 1}}', "no JSON"]
+)
 def test_what_is_no_manifest_makes_no_folder_whole(workspace: Workspace, manifest: str) -> None:
     release(workspace)
     folder = workspace.data / str(NIGHT)

@@ -160,7 +160,7 @@ def _is_whole(folder: Path) -> bool:
     """
     with suppress(FileNotFoundError, LookupError, TypeError, AttributeError):
         files = _facts(folder)["files"].items()
-        return all((folder / name).stat().st_size == facts["bytes"] for name, facts in files)
+        return bool(files) and all((folder / name).stat().st_size == facts["bytes"] for name, facts in files)
     return False
 
 
