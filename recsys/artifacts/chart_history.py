@@ -27,6 +27,7 @@ from recsys.artifacts.list_candidates import CHARTS, POPULAR
 from recsys.errors import InputError
 from recsys.geography.places import WORLD
 from recsys.geography.spelling import searchable
+from recsys.versions import check_version
 
 Item = dict[str, Any]
 
@@ -155,7 +156,7 @@ def append(
     Raises
     ------
     InputError
-        If the file is no chart history.
+        If the file is no chart history, or one of a later release.
     """
     with _opened(file) as database:
         database.execute("BEGIN IMMEDIATE")
@@ -226,6 +227,7 @@ class ChartHistory:
     """
 
     nights: Mapping[date, Night]
+    _tracks: int = 0  # how many were listed by then: a track has its code from the night on which it was listed first
     _connection: sqlite3.Connection | None = None
     _turn: Lock = field(default_factory=Lock)
 
@@ -292,22 +294,21 @@ class ChartHistory:
 
     def song(self, track_or_mark: str) -> Song | None:
         """Return a track by its id, or by its mark."""
-        return next((Song(*row) for row in self._rows(_SONG.format("id = ?1 OR mark = ?1"), track_or_mark)), None)
+        return next(iter(self._songs("id = ?2 OR mark = ?2", track_or_mark)), None)
 
     def songs(self, tracks: Iterable[str]) -> dict[str, Song]:
         """Return some tracks by their ids."""
         wanted = list(tracks)
-        rows = self._rows(_SONG.format(f"id IN ({','.join('?' * len(wanted))})"), *wanted)
-        return {row[0]: Song(*row) for row in rows}
+        return {song.track_id: song for song in self._songs(f"id IN ({','.join('?' * len(wanted))})", *wanted)}
 
     def by_artist(self, artist_or_mark: str) -> list[Song]:
         """Return the tracks of an artist, by the artist's id or its mark, by title."""
-        rows = self._rows(_SONG.format("artist_id = ?1 OR artist_mark = ?1"), artist_or_mark)
-        return sorted(map(Song._make, rows), key=lambda song: (song.title, song.track_id))
+        found = self._songs("artist_id = ?2 OR artist_mark = ?2", artist_or_mark)
+        return sorted(found, key=lambda song: (song.title, song.track_id))
 
     def all_songs(self) -> list[Song]:
         """Return all tracks that were ever listed."""
-        return [Song(*row) for row in self._rows(_SONG.format("1"))]
+        return self._songs("1")
 
     def named(self, text: str, *, limit: int) -> list[Song]:
         """Return the tracks that have all words of a text in title or artist, those that begin with it first."""
@@ -315,10 +316,13 @@ class ChartHistory:
         if not words:
             return []
         begins = " AND ".join(["(' ' || search) LIKE ?"] * len(words))
-        order = "(search NOT LIKE ?), title, id LIMIT ?"
-        query = _SONG.format(f"{begins} ORDER BY {order}")
+        order = "ORDER BY (search NOT LIKE ?), title, id LIMIT ?"
         patterns = [*(f"% {word}%" for word in words), f"{' '.join(words)}%"]
-        return [Song(*row) for row in self._rows(query, *patterns, limit)]
+        return self._songs(begins, *patterns, limit, order=order)
+
+    def _songs(self, condition: str, *values: object, order: str = "") -> list[Song]:
+        """Return the tracks, of those listed by the last night, that fulfil a condition; its values count from two."""
+        return [Song(*row) for row in self._rows(f"{_SONG} AND ({condition}) {order}", self._tracks, *values)]
 
     @cached_property
     def _places(self) -> Mapping[int, str]:
@@ -353,6 +357,8 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     ------
     sqlite3.Error
         If it cannot be read.
+    InputError
+        If it is of a later release.
     """
     if not file.exists():
         return NO_HISTORY
@@ -360,11 +366,13 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
     try:
         connection.execute("PRAGMA query_only = ON")
+        _version(connection, file)
         nights = {night.night: night for night in _nights(connection) if night.night <= until}
+        [(tracks,)] = connection.execute(_LISTED_BY, (until.toordinal(),))
     except BaseException:
         connection.close()
         raise
-    return ChartHistory(nights, connection)
+    return ChartHistory(nights, tracks, connection)
 
 
 def mark_of(id_: str) -> str:
@@ -441,15 +449,28 @@ def _opened(file: Path) -> closing[sqlite3.Connection]:
     """Open a history for writing, made where there is none."""
     database = sqlite3.connect(file, isolation_level=None, timeout=_PATIENCE)
     try:
+        version = _version(database, file)
         database.executescript(_SCHEMA)
+        if version != _VERSION:
+            database.execute(f"PRAGMA user_version = {_VERSION}")
+    except InputError:
+        database.close()
+        raise
     except sqlite3.DatabaseError as error:
         database.close()
         raise InputError(
             f"{file} cannot be used as the chart history ({type(error).__name__})",
-            hint="Restore the file from a backup. If it is lost for good, remove it: the charts of all released nights "
-            "are drawn again, and say when.",
+            hint="Restore the file from a backup. If it is lost for good, remove it: the charts of the last nights, "
+            "`history.catch_up_nights` at most, are drawn again, and say when.",
         ) from None
     return closing(database)
+
+
+def _version(database: sqlite3.Connection, file: Path) -> int:
+    """Return the version, 0 of a new file; refuse a history that may say more than this release understands."""
+    [(version,)] = database.execute("PRAGMA user_version")
+    check_version(f"the chart history {file}", version, known=range(_VERSION + 1))
+    return int(version)
 
 
 def _nights(database: sqlite3.Connection) -> list[Night]:
@@ -520,10 +541,12 @@ _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MOST = (1 << 16) - 1  # nights in a row that a sighting can tell
 _RANKS = [(name, "<u2") for name in ("rank", "previous", "nights", "peak")]
 _SIGHTING = np.dtype([("place", "<u4"), ("chart", "u1"), *_RANKS, ("listeners", "<f4", 3), ("lift", "<f4", 3)])
+_VERSION = 1
+# EXTRA: a journal that is deleted stays so, else a power loss would bring it back, and it would take the night back.
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA cache_spill = OFF;
-PRAGMA synchronous = FULL;
+PRAGMA synchronous = EXTRA;
 CREATE TABLE IF NOT EXISTS nights (night INTEGER PRIMARY KEY, drawn TEXT, nights INTEGER, version TEXT);
 CREATE TABLE IF NOT EXISTS places (code INTEGER PRIMARY KEY, id TEXT UNIQUE);
 CREATE TABLE IF NOT EXISTS tracks (code INTEGER PRIMARY KEY, id TEXT UNIQUE, title TEXT, artist_id TEXT, artist TEXT,
@@ -560,4 +583,6 @@ _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart
 _SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
     WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
 _SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"
-_SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE {}"
+_SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE +code < ?1"  # found by the rest
+_LISTED_BY = """SELECT 1 + coalesce(iif(EXISTS (SELECT 1 FROM nights WHERE night > ?1),
+    (SELECT max(track) FROM standings WHERE first <= ?1), (SELECT max(code) FROM tracks)), -1)"""

@@ -80,7 +80,7 @@ def write_files(
         Is made.
     files : iterable of PublicFile
     linked : iterable of LinkedFile
-        Are in a part of the manifest of their own: they were verified where they lie, and there are more every night.
+        Are in a part of the manifest of their own: they were digested where they lie, and there are more every night.
     before : Path, optional
         The folder of before: a file that is still the same is not stored twice.
 

@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import polars as pl
 import pytest
 from support.releasing import catalogue
 
-from recsys.artifacts.chart_history import listed, nights_of, open_history, told
+from recsys.artifacts import chart_history
+from recsys.artifacts.chart_history import listed, mark_of, nights_of, open_history, told
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot import past_charts
@@ -98,6 +101,25 @@ def test_what_was_published_stays_whatever_would_be_drawn_now(tmp_path: Path) ->
     assert (tmp_path / "history.db").read_bytes() == before
 
 
+def test_ranks_that_closed_up_are_followed_as_they_are_told(tmp_path: Path) -> None:
+    """The catalogue lost b, of the charts abc, bac, bca, cxb: what is told is ac, ac, ca, cx."""
+    found = replace(past(tmp_path, Drawing()), catalogue=catalogue("acdx"))
+    columns = ("track_id", "rank", "previous_rank", "first_rank", "peak_rank", "peak_night")
+    assert found.charts(NIGHTS[:3]).lines.select(columns).rows() == [
+        ("c", 1, 2, 2, 1, NIGHTS[2]),
+        ("a", 2, 1, 1, 1, NIGHTS[0]),
+    ]
+    assert found.charts(NIGHTS[:4]).lines.select(columns).rows() == [
+        ("c", 1, 1, 2, 1, NIGHTS[2]),
+        ("x", 2, None, 2, 2, NIGHTS[3]),
+    ]
+    for night in NIGHTS[:4]:
+        [(_, _, items)] = told(tmp_path / "history.db", night)
+        assert [item["rank"] for item in items] == [1, 2]
+        assert all(item["history"]["peak_rank"] <= item["rank"] for item in items)
+    assert "b" not in found.lists(NIGHTS[:5])["track_id"].to_list()  # drawn
+
+
 def test_two_runs_make_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -130,6 +152,37 @@ def test_what_is_no_history_is_named_and_nothing_is_drawn(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="cannot be used as the chart history"):
         past(tmp_path, draw).charts(NIGHTS[:2])
     assert draw.nights == []
+
+
+def test_a_history_of_a_later_release_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "history.db"
+    past(tmp_path, Drawing()).charts(NIGHTS[:2])
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        database.execute("PRAGMA user_version = 2")
+    before, draw = file.read_bytes(), Drawing()
+    with pytest.raises(InputError, match="of version 2, this release reads 1 and before"):
+        past(tmp_path, draw).charts(NIGHTS[:3])
+    with pytest.raises(InputError, match="of version 2"):
+        open_history(file, until=NIGHTS[1])
+    assert (file.read_bytes(), draw.nights) == (before, [])
+
+
+def test_a_history_from_before_it_had_a_version_goes_on(tmp_path: Path) -> None:
+    past(tmp_path, Drawing()).charts(NIGHTS[:2])
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
+        database.execute("PRAGMA user_version = 0")
+    assert moves(past(tmp_path, Drawing()).charts(NIGHTS[:3]))[0] == ("b", 1, 3)
+    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_the_folder_is_brought_to_the_disk_once_the_journal_is_gone(tmp_path: Path) -> None:
+    """Else a power loss brings back the journal of a night, which takes the night back: SQLite calls that EXTRA."""
+    with chart_history._opened(tmp_path / "history.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (3,)
+        assert database.execute("PRAGMA page_size").fetchone() == (16384,)
 
 
 def test_lists_that_were_kept_are_not_drawn_again(tmp_path: Path) -> None:
@@ -215,3 +268,26 @@ def test_songs_are_found_by_words_ids_and_marks(tmp_path: Path) -> None:
     assert history.named("%", limit=10) == history.named("nothing like it", limit=10) == []
     assert history.song("unknown") is None
     history.close()
+
+
+def test_what_was_listed_first_after_the_last_night_is_not_known(tmp_path: Path) -> None:
+    """The track x came on the fourth night, d on the seventh; only the first line of each list can be read again."""
+    file = tmp_path / "history.db"
+    past(tmp_path, Drawing(), lines=1).charts(NIGHTS[:3])
+    opened = open_history(file, until=NIGHTS[2])  # before there were more
+    past(tmp_path, Drawing(), lines=1).charts(NIGHTS)
+    for history, known in (
+        (opened, "abc"),
+        (open_history(file, until=NIGHTS[2]), "abc"),
+        (open_history(file, until=NIGHTS[3]), "abcx"),
+        (open_history(file, until=NIGHTS[-1]), "abcdx"),
+        (open_history(file, until=NIGHTS[0] - timedelta(days=1)), ""),
+    ):
+        assert sorted(song.track_id for song in history.all_songs()) == list(known)
+        assert {song.track_id for song in history.named("song", limit=10)} == set(known)
+        assert set(history.songs("abcdx")) == set(known)
+        for track in "abcdx":
+            found = history.song(track)
+            assert (found is not None, history.by_artist(f"a-{track}") != []) == (track in known,) * 2
+            assert history.song(mark_of(track)) == found
+        history.close()

@@ -1,5 +1,7 @@
 """Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
 
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
@@ -154,3 +156,29 @@ def test_any_title_has_an_address_that_leads_to_it(title: str, address: str) -> 
     found = song_address("id/with ?", title)
     assert found.startswith(address)
     assert id_in(found.strip("/").rpartition("/")[2]) == mark_of("id/with ?")
+
+
+def test_a_snapshot_from_before_the_history_knows_no_song(workspace: Workspace, settings: Settings) -> None:
+    """As after a restore, or while nights are drawn again: all charts that are kept are of later nights."""
+    keep_nights(workspace, last=str(LAST + timedelta(days=3)), nights=3)
+    publish(workspace)
+    client = Client(workspace, settings=settings)
+    pages = (song_address("track-1", "x"), artist_address("ünits", "x"))
+    for address in (
+        "/v1/tracks/track-1",
+        f"/v1/tracks/{mark_of('track-1')}",
+        f"/v1/artists/{mark_of('ünits')}",
+        *pages,
+    ):
+        assert client.get(address).status_code == 404, address
+    assert client.get("/v1/search", params={"q": "track"}).json()["tracks"] == []
+
+
+def test_a_history_of_a_later_release_takes_only_songs_and_the_past_away(
+    client: Client, workspace: Workspace, settings: Settings
+) -> None:
+    with closing(sqlite3.connect(workspace.history)) as database:
+        database.execute("PRAGMA user_version = 99")
+    later = Client(workspace, settings=settings)
+    assert later.get("/v1/tracks/track-1").status_code == 404
+    assert later.get(CHART).json() == client.get(CHART).json()

@@ -20,7 +20,6 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from recsys.artifacts.chart_history import Item, Night, nights_of, told
-from recsys.errors import InputError
 from recsys.geography.atlas import Atlas
 from recsys.releases.counts.release_reader import COUNTS, PLACES, released_nights
 from recsys.workspace import MANIFEST, Workspace, digest, read_manifest, staged, write_manifest
@@ -62,9 +61,8 @@ def write_open_data(workspace: Workspace, *, atlas: Atlas) -> None:
         if not _is_whole(workspace.data / str(night)):
             _write_night(workspace, night, charted.get(night), atlas=atlas)
     months: dict[str, list[str]] = {}
-    for night in charted:
-        if (workspace.data / str(night) / CHARTS).is_file():
-            months.setdefault(f"{night:%Y-%m}", []).append(str(night))
+    for charts in sorted(workspace.data.glob(f"????-??-??/{CHARTS}")):  # also of nights that the history has lost
+        months.setdefault(charts.parent.name[:7], []).append(charts.parent.name)
     for month, nights in months.items():
         _write_month(workspace, month, nights)
 
@@ -91,7 +89,8 @@ def _write_night(workspace: Workspace, night: date, charted: Night | None, *, at
             _write_csv(charts, stage / CHARTS)
             facts |= {"drawn": str(charted.drawn), "window_nights": charted.window}
         (stage / RELEASE).write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (stage / README).write_text(_readme().render(charted=charted, **facts), encoding="utf-8")
+        told_of = _readme().render(charted=charted, totals=(stage / PLACES).exists(), **facts)
+        (stage / README).write_text(told_of, encoding="utf-8")
         _finish(stage, {"night": str(night), "drawn": str(charted.drawn) if charted else None})
 
 
@@ -155,13 +154,18 @@ def _rows(night: Night, lists: Iterable[tuple[str, str, list[Item]]], *, atlas: 
 
 
 def _is_whole(folder: Path) -> bool:
-    with suppress(InputError):
-        return bool(read_manifest(folder))
+    """Tell whether all files are there, by their sizes: a folder has its name once it is on the disk, and then stays.
+
+    There is another one every night, so that their digests would take longer each time.
+    """
+    with suppress(FileNotFoundError, LookupError, TypeError, AttributeError):
+        files = _facts(folder)["files"].items()
+        return bool(files) and all((folder / name).stat().st_size == facts["bytes"] for name, facts in files)
     return False
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):  # else it is not the folder that failed
         found: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         return found
     return {}

@@ -12,7 +12,7 @@ import polars as pl
 from recsys.artifacts.chart_history import Night, Standing, append, followed, listed, nights_of, standings
 from recsys.errors import NotReadyError
 from recsys.releases.charts.charts import Charts
-from recsys.releases.snapshot.publishing import lists_of
+from recsys.releases.snapshot.publishing import closed_up, lists_of
 from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
 from recsys.settings import HistorySettings
 
@@ -92,16 +92,21 @@ class PastCharts:
         if (nights[-1], self.version) in kept:
             columns = ("place", "chart", "track_id")
             return pl.DataFrame(listed(self.file, nights[-1]), schema=dict.fromkeys(columns, pl.String), orient="row")
-        return self.draw(nights).lines.select("place", "chart", "track_id")
+        return self._drawn(nights).lines.select("place", "chart", "track_id")
 
     def _kept(self, nights: Sequence[date]) -> Charts:
         """Draw the charts of the last night, follow their lines, and append them."""
-        charts = self._followed(self.draw(nights), nights[-1])
+        charts = self._followed(self._drawn(nights), nights[-1])
         night = Night(nights[-1], self.today, len(charts.nights), self.version)
         artists = dict(self.catalogue.select("track_id", "artist_id").iter_rows())
         lists = lists_of(charts, catalogue=self.catalogue)
         append(self.file, night, lists, kept=self.settings.lines, artists=artists)
         return charts
+
+    def _drawn(self, nights: Sequence[date]) -> Charts:
+        """Draw the charts of the last night, of ranks as they are published and kept."""
+        charts = self.draw(nights)
+        return replace(charts, lines=closed_up(charts.lines, catalogue=self.catalogue))
 
     def _followed(self, charts: Charts, night: date) -> Charts:
         places = charts.lines["place"].unique(maintain_order=True).to_list()

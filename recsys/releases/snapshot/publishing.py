@@ -211,10 +211,16 @@ def lists_of(charts: Charts, *, catalogue: pl.DataFrame) -> Iterator[tuple[str, 
     return _charts(_with_titles(charts, catalogue), kinds=charts.kinds)
 
 
+def closed_up(lines: pl.DataFrame, *, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of a Chart without tracks that the catalogue does not hold any more; ranks close up."""
+    kept = lines.join(catalogue, on="track_id", how="semi", maintain_order="left")
+    return kept.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("place", "chart"))
+
+
 def _with_titles(charts: Charts, catalogue: pl.DataFrame) -> pl.DataFrame:
     titles = at_border(catalogue, Catalogue).select("track_id", "title", "artist_id", "artist")
-    kept = at_border(charts.lines, Chart).join(titles, on="track_id", how="inner", maintain_order="left")
-    return kept.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).over("place", "chart"))
+    kept = closed_up(at_border(charts.lines, Chart), catalogue=titles)
+    return kept.join(titles, on="track_id", how="inner", maintain_order="left")
 
 
 def _digest(lines: pl.DataFrame, facts: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from recsys.artifacts.chart_history import NO_HISTORY, ChartHistory, open_histor
 from recsys.artifacts.likeness import Likeness
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
-from recsys.errors import NotReadyError, RecsysError
+from recsys.errors import InputError, NotReadyError, RecsysError
 from recsys.geography.names import Name, meant
 from recsys.geography.places import WORLD, Place, chain
 from recsys.geography.spelling import searchable
@@ -280,7 +280,7 @@ def _history(workspace: Workspace, *, until: date) -> ChartHistory:
     """Open the charts of all nights; where they cannot be read, those of the snapshot are served all the same."""
     try:
         return open_history(workspace.history, until=until)
-    except sqlite3.Error:
+    except (sqlite3.Error, InputError):
         return NO_HISTORY
 
 
