@@ -50,7 +50,15 @@ NIGHTLY = "hearabouts nightly --listens listens --catalogue catalogue.csv"
 WITH_CONSENTS = "nightly --listens listens --consents consents.csv --catalogue catalogue.csv"
 SCHEDULED = f"/opt/hearabouts/bin/hearabouts {WITH_CONSENTS} --settings settings.toml"
 Tasks = dict[str, Callable[[], Any]]
-OF_REQUESTS = {"unknown-purpose", "unknown-receipt", "too-many-requests", "stale-notice", "opted-out"}
+OF_REQUESTS = {
+    "unknown-purpose",
+    "unknown-receipt",
+    "unknown-night",
+    "unknown-song",
+    "too-many-requests",
+    "stale-notice",
+    "opted-out",
+}
 
 
 @pytest.mark.skipif(not (shutil.which("sqlite3") and shutil.which("flock")), reason="sqlite3 or flock is not installed")
@@ -206,7 +214,7 @@ def test_every_console_command_is_tried_by_one_of_these_tests() -> None:
 
 def test_every_quoted_file_is_the_one_in_examples() -> None:
     quoted = re.findall(r"```(ini|text|python|dockerfile|yaml)\n(.*?)```", PAGE, re.S)
-    files = [path for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix not in {".toml", ".conf"}]
+    files = [path for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix not in {".toml", ".conf", ".ipynb"}]
     assert len(files) == 8
     assert [path.name for path in files if path.read_text() not in {text for _, text in quoted}] == []
     others = [text for _, text in quoted if text not in {path.read_text() for path in files}]

@@ -51,6 +51,7 @@ from pipelines.experiments import evaluate, promote
 from pipelines.mlflow import tracking
 from pipelines.night import nightly
 from pipelines.privacy import copy_consents, nightly_audit, partner
+from recsys import workspace
 from recsys.consents.witness import DRAWN, Witness
 from recsys.releases.budget import accounting
 from recsys.releases.budget.ledger import Ledger
@@ -547,4 +548,5 @@ def _imported() -> Callable[[], None]:
 
 
 if __name__ == "__main__":
+    workspace._MANY = sys.maxsize  # the journal knows of a sync of everything only as that of each file
     serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -244,13 +244,6 @@ TRUNCATES(ftruncate64, off64_t)
 SYNCS(fsync)
 SYNCS(fdatasync)
 
-void sync(void)
-{
-    REAL(void, "sync", void);
-    real();
-    note('a', holds, "", 0, "", 0);
-}
-
 #define CHANGES(what, symbol, parameters, values, folder, name, there, other) \
     int symbol parameters \
     { \

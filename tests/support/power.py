@@ -32,9 +32,8 @@ class Operation:
     Parameters
     ----------
     what : str
-        ``o`` opened and perhaps made, ``c`` made or emptied, ``w`` written, ``t`` cut, ``s`` brought to the disk, ``a``
-        everything was, ``r`` renamed, ``u`` removed, ``m`` a folder made, ``l`` linked, ``y`` linked symbolically,
-        ``p`` a mode changed.
+        ``o`` opened and perhaps made, ``c`` made or emptied, ``w`` written, ``t`` cut, ``s`` brought to the disk, ``r``
+        renamed, ``u`` removed, ``m`` a folder made, ``l`` linked, ``y`` linked symbolically, ``p`` a mode changed.
     path, other : str
         What it was done to; the new name, the file that is linked, or the target.
     number : int
@@ -118,9 +117,6 @@ class Disk:
 
     def do(self, one: Operation) -> None:
         """Do the next operation of the journal."""
-        if one.what == "a":
-            self._sync_all()
-            return
         folder, name = self._place(one.path)
         if folder is None:
             return
@@ -174,19 +170,6 @@ class Disk:
             for change in self._changes_of(node):
                 _apply(change)
                 self._changes.remove(change)
-
-    def _sync_all(self) -> None:
-        for change in self._changes:
-            _apply(change)
-        self._changes.clear()
-        folders, seen = [self._root], set[int]()
-        while folders:
-            for node in folders.pop().names.values():
-                if isinstance(node, _File):
-                    node.synced()
-                elif isinstance(node, _Folder) and id(node) not in seen:
-                    seen.add(id(node))
-                    folders.append(node)
 
     def _changes_of(self, folder: _Folder) -> list[_Change]:
         """Return the changes of names in a folder, in order, and the earlier ones of the same names elsewhere."""
