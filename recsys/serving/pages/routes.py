@@ -65,7 +65,8 @@ def named_page(
     parts: Parts,
 ) -> Response:
     """Show the charts of a place at its own address."""
-    asked = PageParameters(place=id_in(name), chart=chart, night=query.night, week=query.week)
+    # A part of an address may be anything, and is not found then: unlike a query it is not held against the model.
+    asked = query.model_copy(update={"place": id_in(name), "chart": chart, "q": ""})
     return place_page(request, asked, parts)
 
 
