@@ -3,9 +3,10 @@
 from datetime import date, timedelta
 
 import pytest
+from support import edge
 from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
 
-from recsys.artifacts.chart_history import mark_of
+from recsys.artifacts.chart_history import Night, append, mark_of
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
 from recsys.settings import Settings
 from recsys.workspace import Workspace
@@ -29,6 +30,46 @@ def test_a_chart_of_a_past_night_is_as_it_was_published_and_says_when_it_was_dra
     assert found["why"] == f"The popular chart of Lisboa, Portugal of {night}, drawn on {night + timedelta(days=9)}."
     wider = client.get(f"/v1/regions/{PORTO}/charts/popular", params={"night": str(night)}).json()
     assert (wider["scope"], wider["why"][:33]) == ("country", "Pôrto, Portugal had none of its o")
+
+
+@pytest.fixture
+def short(workspace: Workspace, settings: Settings) -> Client:
+    """A history in which little rises in Lisbon, more in Portugal, and all in the world: of two Sundays."""
+    for night, order in ((date(2026, 10, 18), (1, 2, 3)), (date(2026, 10, 25), (2, 1, 3))):
+        songs = {item["track_id"]: item for item in edge.past_items("world", night, size=12)}
+        lists = [(LISBON, order[:1]), ("PT", order), ("world", range(1, 13))]
+        told = [
+            (place, "rising", [{**songs[f"track-{n}"], "rank": rank} for rank, n in enumerate(tracks, 1)])
+            for place, tracks in lists
+        ]
+        append(workspace.history, Night(night, night + timedelta(days=1), 7, "v"), told, kept=50, artists={})
+    publish(workspace)
+    return Client(workspace, settings=settings)
+
+
+def test_a_short_list_of_a_past_night_goes_on_as_it_did_then(short: Client) -> None:
+    """As on the night itself: lines of larger places say whose their numbers are."""
+    found = short.get(f"/v1/regions/{LISBON}/charts/rising", params={"night": "2026-10-25"}).json()
+    sources = [each.get("source", {}).get("place") for each in found["items"]]
+    assert sources == [None, "PT", "PT", *["world"] * 7]
+    assert [each["rank"] for each in found["items"]] == list(range(1, 11))
+    assert [each["track_id"] for each in found["items"][:4]] == ["track-2", "track-1", "track-3", "track-4"]
+    starts = [each["reason"].partition(": ")[0] for each in found["items"]]
+    assert starts == ["made for 2026-10-25", "In Portugal", "In Portugal", *["Worldwide"] * 7]
+    assert "goes on with larger ones" in found["why"]
+
+
+@pytest.mark.parametrize("query", [{"night": "2026-10-25"}, {"week": "2026-W43"}])
+def test_where_a_larger_place_stands_in_every_line_of_the_past_says_so(short: Client, query: dict[str, str]) -> None:
+    found = short.get(f"/v1/regions/{PORTO}/charts/rising", params=query).json()
+    assert {each["source"]["place"] for each in found["items"][:3]} == {"PT"}
+    assert [each["reason"][:13] for each in found["items"][:3]] == ["In Portugal: "] * 3
+
+
+def test_the_weeks_of_a_line_are_those_of_the_list_that_it_is_from(short: Client) -> None:
+    found = short.get(f"/v1/regions/{LISBON}/charts/rising", params={"week": "2026-W43"}).json()["items"]
+    moves = [(each["track_id"], each["previous_rank"], each["weeks_on_chart"]) for each in found[:4]]
+    assert moves == [("track-2", "new", 1), ("track-1", 1, 2), ("track-3", 3, 2), ("track-4", 4, 2)]
 
 
 def test_the_last_night_is_the_chart_itself(client: Client) -> None:
