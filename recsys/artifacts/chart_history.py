@@ -311,14 +311,27 @@ class ChartHistory:
 
     def named(self, text: str, *, limit: int) -> list[Song]:
         """Return the tracks that have all words of a text in title or artist, those that begin with it first."""
-        words = [word for word in map(_plain, searchable(text).split()) if word]
+        words = _words(text)
         if not words:
             return []
-        begins = " AND ".join(["(' ' || search) LIKE ?"] * len(words))
+        begins = " AND ".join([_BEGINS] * len(words))
         order = "(search NOT LIKE ?), title, id LIMIT ?"
         query = _SONG.format(f"{begins} ORDER BY {order}")
         patterns = [*(f"% {word}%" for word in words), f"{' '.join(words)}%"]
         return [Song(*row) for row in self._rows(query, *patterns, limit)]
+
+    def artists_named(self, text: str, *, limit: int) -> list[tuple[str, str]]:
+        """Return id and name of the artists that have all words of a text in their name, as tracks are found."""
+        words = _words(text)
+        if not words:
+            return []
+        begins = " AND ".join([_BEGINS] * len(words))  # in the artist's name, or in that of a song beside it
+        rows = self._rows(f"SELECT DISTINCT artist_id, artist FROM tracks WHERE {begins}", *(f"% {w}%" for w in words))  # noqa: S608
+        names = {id_: (f" {searchable(name)}", name) for id_, name in rows}
+        found = [id_ for id_, (plain, _) in names.items() if all(f" {word}" in plain for word in words)]
+        first = f" {' '.join(words)}"
+        found.sort(key=lambda id_: (not names[id_][0].startswith(first), names[id_][1], id_))
+        return [(id_, names[id_][1]) for id_ in found[:limit]]
 
     @cached_property
     def _places(self) -> Mapping[int, str]:
@@ -510,6 +523,10 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
+def _words(text: str) -> list[str]:
+    return [word for word in map(_plain, searchable(text).split()) if word]
+
+
 def _plain(word: str) -> str:
     return re.sub("[%_]", "", word)
 
@@ -560,4 +577,5 @@ _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart
 _SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
     WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
 _SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"
+_BEGINS = "(' ' || search) LIKE ?"  # a word of the text that is searched
 _SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE {}"

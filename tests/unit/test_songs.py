@@ -1,5 +1,6 @@
 """Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from support import edge
 from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
 
 from recsys.artifacts.chart_history import Night, append, mark_of
+from recsys.errors import NotReadyError
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
 from recsys.settings import Settings
 from recsys.workspace import Workspace
@@ -144,6 +146,31 @@ def test_the_search_finds_songs_and_artists_beside_places(client: Client) -> Non
     assert found["tracks"][0]["page"] in page
 
 
+def test_artists_are_found_by_their_own_names(workspace: Workspace, settings: Settings) -> None:
+    """Not by whose songs happen to come first, nor because a song is called so."""
+    [item] = edge.past_items("world", LAST, size=1)
+    names = [
+        ("Joy", "Abba"),
+        ("Joy to Zoë", "Bach"),
+        *((f"Joy {number}", "Abba") for number in range(9)),
+        ("So", "Zoë Joy"),
+    ]
+    lines = [
+        {**item, "rank": rank, "track_id": f"t{rank}", "title": title, "artist": artist}
+        for rank, (title, artist) in enumerate(names, 1)
+    ]
+    append(workspace.history, Night(LAST, LAST, 7, "v"), [("world", "popular", lines)], kept=50, artists={})
+    publish(workspace)
+    client = Client(workspace, settings=settings)
+    for text in ("joy", "zoe", "JOY ZOE"):
+        found = client.get("/v1/search", params={"q": text, "limit": 3}).json()
+        assert [each["artist"] for each in found["artists"]] == ["Zoë Joy"], text
+    page = client.get("/?q=joy").text
+    assert re.findall(r'<li><a href="(/artists/[^"]*)">Zoë Joy</a></li>', page) == [
+        artist_address("Zoë Joy", "Zoë Joy")
+    ]
+
+
 @pytest.mark.parametrize("path", ["/v1/tracks/nothing", "/v1/artists/nothing", f"/v1/tracks/{'x' * 201}"])
 def test_what_was_never_listed_is_a_clear_problem(client: Client, path: str) -> None:
     answer = client.get(path)
@@ -172,14 +199,36 @@ def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:
     assert client.get("/places/world/").content == client.get("/").content
 
 
-def test_without_a_history_charts_are_served_all_the_same(workspace: Workspace, settings: Settings) -> None:
+def test_with_the_history_away_charts_are_served_and_what_needs_it_says_so(
+    workspace: Workspace, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No song is denied that there is, and the log tells it once."""
+    keep_nights(workspace)
     publish(workspace)
+    whole = workspace.history.read_bytes()
     workspace.history.write_bytes(b"no database" * 1000)
     client = Client(workspace, settings=settings)
-    assert client.get(CHART).status_code == 200
-    assert client.get("/").status_code == 200
-    assert client.get("/v1/tracks/track-2").status_code == 404
-    assert client.get("/v1/releases").json()["nights"] == []
+    for path in (CHART, "/", f"/places/lisboa-{LISBON}/", f"{CHART}?night={AS_OF}", "/?q=lisb", "/v1/search?q=lisb"):
+        assert client.get(path).status_code == 200, path
+    assert capsys.readouterr().err.count("chart history away") == 1
+    song, past = song_address("track-2", "Song 2"), f"/places/lisboa-{LISBON}/history/"
+    pages = (song, artist_address("ünits", "The Ünits"), past, "/?q=unit", "/places/world/?night=2026-10-20", "/data/")
+    answers = ("/v1/tracks/track-2", "/v1/artists/a", "/v1/releases", "/v1/search?q=unit", f"{CHART}?night=2026-10-20")
+    for path in (*pages, *answers):
+        assert client.get(path, headers={"Accept": "text/html"}).status_code == 503, path
+    assert "still being made" not in client.get(song).text
+    assert client.get(answers[0]).json()["type"] == "/problems/not-ready"
+    workspace.history.write_bytes(whole)
+    assert client.get("/v1/tracks/track-2").status_code == 200
+    assert "Earlier nights" in client.get("/").text
+
+
+def test_nothing_is_published_without_its_past(workspace: Workspace, settings: Settings) -> None:
+    before = publish(workspace, as_of="2026-10-30", files=settings)
+    workspace.history.write_bytes(b"no database" * 1000)
+    with pytest.raises(NotReadyError, match="the chart history cannot be read"):
+        publish(workspace, files=settings)
+    assert workspace.current.read_text() == before
 
 
 @pytest.mark.parametrize(

@@ -235,17 +235,22 @@ def artist_answer(published: Published, *, artist_id: str, limit: int) -> Artist
 
 
 def search_answer(published: Published, *, query: str, limit: int) -> SearchAnswer:
-    """Return the places, tracks and artists that a text names."""
-    songs = published.history.named(query, limit=limit)
-    artists = {song.artist_id: song.artist for song in songs}
+    """Return the places, tracks and artists that a text names; places alone while the history is away.
+
+    Raises
+    ------
+    NotReadyError
+        If the history is away, and no place is called so: there may be a song.
+    """
     places = regions_answer(published, query=query, limit=limit)["regions"] if query.strip() else []
+    is_away = bool(places and published.past.refusal)
+    songs = [] if is_away else published.history.named(query, limit=limit)
+    artists = [] if is_away else published.history.artists_named(query, limit=limit)
     return {
         "as_of": published.as_of,
         "places": places,
         "tracks": [{**track_of(song), "page": song_address(song.track_id, song.title)} for song in songs],
-        "artists": [
-            {"artist_id": id_, "artist": name, "page": artist_address(id_, name)} for id_, name in artists.items()
-        ],
+        "artists": [{"artist_id": id_, "artist": name, "page": artist_address(id_, name)} for id_, name in artists],
     }
 
 
