@@ -266,16 +266,29 @@ class ChartHistory:
 
     def spread(self, track: str) -> list[Spread]:
         """Return how far a track had come on each of its nights, in order."""
-        rows = self._rows(_SPREAD, self._code(track), *self._between(list(self.nights)))
-        return [
-            Spread(date.fromordinal(night), places, rank, (world, *three) if world else None)
-            for night, places, rank, world, *three in rows
-        ]
+        return self.spreads([track]).get(track, [])
+
+    def spreads(self, tracks: Iterable[str]) -> dict[str, list[Spread]]:
+        """Return the same of some tracks that were listed, by their ids."""
+        found: dict[str, list[Spread]] = {}
+        for track, night, places, rank, world, *three in self._rows(
+            _SPREADS, _listing(tracks), *self._between(list(self.nights))
+        ):
+            spread = Spread(date.fromordinal(night), places, rank, (world, *three) if world else None)
+            found.setdefault(track, []).append(spread)
+        return found
 
     def sightings(self, track: str, *, night: date) -> list[Sighting]:
         """Return where a track was listed on a night, by place and chart."""
-        found = self._rows(_SIGHTINGS, self._code(track), night.toordinal())
-        lines = np.frombuffer(zlib.decompress(found[0][0]), dtype=_SIGHTING) if found else np.empty(0, _SIGHTING)
+        return self.all_sightings([track], night=night).get(track, [])
+
+    def all_sightings(self, tracks: Iterable[str], *, night: date) -> dict[str, list[Sighting]]:
+        """Return the same of some tracks, as far as they were listed then, by their ids."""
+        rows = self._rows(_SIGHTINGS, _listing(tracks), night.toordinal())
+        return {track: self._sighted(packed) for track, packed in rows}
+
+    def _sighted(self, packed: bytes) -> list[Sighting]:
+        lines = np.frombuffer(zlib.decompress(packed), dtype=_SIGHTING)
         return [
             Sighting(
                 self._places[place],
@@ -523,6 +536,11 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
+def _listing(tracks: Iterable[str]) -> str:
+    """Return ids as one value of a query: there may be more of them than it can have values."""
+    return orjson.dumps(list(tracks)).decode()
+
+
 def _words(text: str) -> list[str]:
     return [word for word in map(_plain, searchable(text).split()) if word]
 
@@ -574,8 +592,9 @@ _ONE_LIST = f"SELECT told FROM lists WHERE place = {_PLACE} AND chart = ? AND ni
 _LISTS_OF_PLACE = f"""SELECT night, tracks, numbers FROM lists WHERE place = {_PLACE} AND chart = ?
     AND night BETWEEN ? AND ? ORDER BY night"""  # noqa: S608
 _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart = ? AND night IN ({{}})"  # noqa: S608
-_SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
-    WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
-_SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"
+_THESE = "FROM tracks JOIN sightings ON track = code WHERE id IN (SELECT value FROM json_each(?))"
+_SPREADS = f"""SELECT id, night, places, best, world_rank, estimate, low, high {_THESE}
+    AND night BETWEEN ? AND ? ORDER BY track, night"""
+_SIGHTINGS = f"SELECT id, lines {_THESE} AND night = ?"
 _BEGINS = "(' ' || search) LIKE ?"  # a word of the text that is searched
 _SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE {}"

@@ -9,7 +9,9 @@ from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
 
 from recsys.artifacts.chart_history import Night, append, mark_of
 from recsys.errors import NotReadyError
+from recsys.serving.lists.songs import artist_answer
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
+from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -132,6 +134,19 @@ def test_an_artist_has_songs_and_places(client: Client) -> None:
     assert found == client.get(f"/v1/artists/{mark_of('ünits')}").json()
     assert len(found["tracks"]) == 10
     assert {each["place"]: each["tracks"] for each in found["places"]} == {LISBON: 10, "PT": 10, "world": 10}
+
+
+def test_an_artist_takes_as_many_queries_as_a_song(workspace: Workspace) -> None:
+    keep_nights(workspace, size=40)
+    publish(workspace)
+    published = open_published(workspace)
+    queries: list[str] = []
+    assert published.history._connection
+    published.history._connection.set_trace_callback(queries.append)
+    found = artist_answer(published, artist_id="ünits", limit=50)
+    published.history.close()
+    assert (len(found["tracks"]), found["tracks"][0]["nights"]) == (40, 30)
+    assert len(queries) <= 4
 
 
 def test_the_search_finds_songs_and_artists_beside_places(client: Client) -> None:
