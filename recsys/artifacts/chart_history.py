@@ -268,16 +268,29 @@ class ChartHistory:
 
     def spread(self, track: str) -> list[Spread]:
         """Return how far a track had come on each of its nights, in order."""
-        rows = self._rows(_SPREAD, self._code(track), *self._between(list(self.nights)))
-        return [
-            Spread(date.fromordinal(night), places, rank, (world, *three) if world else None)
-            for night, places, rank, world, *three in rows
-        ]
+        return self.spreads([track]).get(track, [])
+
+    def spreads(self, tracks: Iterable[str]) -> dict[str, list[Spread]]:
+        """Return the same of some tracks that were listed, by their ids."""
+        found: dict[str, list[Spread]] = {}
+        for track, night, places, rank, world, *three in self._rows(
+            _SPREADS, _listing(tracks), *self._between(list(self.nights))
+        ):
+            spread = Spread(date.fromordinal(night), places, rank, (world, *three) if world else None)
+            found.setdefault(track, []).append(spread)
+        return found
 
     def sightings(self, track: str, *, night: date) -> list[Sighting]:
         """Return where a track was listed on a night, by place and chart."""
-        found = self._rows(_SIGHTINGS, self._code(track), night.toordinal())
-        lines = np.frombuffer(zlib.decompress(found[0][0]), dtype=_SIGHTING) if found else np.empty(0, _SIGHTING)
+        return self.all_sightings([track], night=night).get(track, [])
+
+    def all_sightings(self, tracks: Iterable[str], *, night: date) -> dict[str, list[Sighting]]:
+        """Return the same of some tracks, as far as they were listed then, by their ids."""
+        rows = self._rows(_SIGHTINGS, _listing(tracks), night.toordinal())
+        return {track: self._sighted(packed) for track, packed in rows}
+
+    def _sighted(self, packed: bytes) -> list[Sighting]:
+        lines = np.frombuffer(zlib.decompress(packed), dtype=_SIGHTING)
         return [
             Sighting(
                 self._places[place],
@@ -312,10 +325,10 @@ class ChartHistory:
 
     def named(self, text: str, *, limit: int) -> list[Song]:
         """Return the tracks that have all words of a text in title or artist, those that begin with it first."""
-        words = [word for word in map(_plain, searchable(text).split()) if word]
+        words = _words(text)
         if not words:
             return []
-        begins = " AND ".join(["(' ' || search) LIKE ?"] * len(words))
+        begins = " AND ".join([_BEGINS] * len(words))
         order = "ORDER BY (search NOT LIKE ?), title, id LIMIT ?"
         patterns = [*(f"% {word}%" for word in words), f"{' '.join(words)}%"]
         return self._songs(begins, *patterns, limit, order=order)
@@ -323,6 +336,20 @@ class ChartHistory:
     def _songs(self, condition: str, *values: object, order: str = "") -> list[Song]:
         """Return the tracks, of those listed by the last night, that fulfil a condition; its values count from two."""
         return [Song(*row) for row in self._rows(f"{_SONG} AND ({condition}) {order}", self._tracks, *values)]
+
+    def artists_named(self, text: str, *, limit: int) -> list[tuple[str, str]]:
+        """Return id and name of the artists that have all words of a text in their name, as tracks are found."""
+        words = _words(text)
+        if not words:
+            return []
+        begins = " AND ".join([_BEGINS] * len(words))  # in the artist's name, or in that of a song beside it
+        query = f"SELECT DISTINCT artist_id, artist FROM tracks WHERE +code < ? AND {begins}"  # noqa: S608
+        rows = self._rows(query, self._tracks, *(f"% {word}%" for word in words))
+        names = {id_: (f" {searchable(name)}", name) for id_, name in rows}
+        found = [id_ for id_, (plain, _) in names.items() if all(f" {word}" in plain for word in words)]
+        first = f" {' '.join(words)}"
+        found.sort(key=lambda id_: (not names[id_][0].startswith(first), names[id_][1], id_))
+        return [(id_, names[id_][1]) for id_ in found[:limit]]
 
     @cached_property
     def _places(self) -> Mapping[int, str]:
@@ -531,6 +558,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
+def _listing(tracks: Iterable[str]) -> str:
+    """Return ids as one value of a query: there may be more of them than it can have values."""
+    return orjson.dumps(list(tracks)).decode()
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in map(_plain, searchable(text).split()) if word]
+
+
 def _plain(word: str) -> str:
     return re.sub("[%_]", "", word)
 
@@ -580,9 +616,11 @@ _ONE_LIST = f"SELECT told FROM lists WHERE place = {_PLACE} AND chart = ? AND ni
 _LISTS_OF_PLACE = f"""SELECT night, tracks, numbers FROM lists WHERE place = {_PLACE} AND chart = ?
     AND night BETWEEN ? AND ? ORDER BY night"""  # noqa: S608
 _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart = ? AND night IN ({{}})"  # noqa: S608
-_SPREAD = """SELECT night, places, best, world_rank, estimate, low, high FROM sightings
-    WHERE track = ? AND night BETWEEN ? AND ? ORDER BY night"""
-_SIGHTINGS = "SELECT lines FROM sightings WHERE track = ? AND night = ?"
+_THESE = "FROM tracks JOIN sightings ON track = code WHERE id IN (SELECT value FROM json_each(?))"
+_SPREADS = f"""SELECT id, night, places, best, world_rank, estimate, low, high {_THESE}
+    AND night BETWEEN ? AND ? ORDER BY track, night"""
+_SIGHTINGS = f"SELECT id, lines {_THESE} AND night = ?"
+_BEGINS = "(' ' || search) LIKE ?"  # a word of the text that is searched
 _SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE +code < ?1"  # found by the rest
 _LISTED_BY = """SELECT 1 + coalesce(iif(EXISTS (SELECT 1 FROM nights WHERE night > ?1),
     (SELECT max(track) FROM standings WHERE first <= ?1), (SELECT max(code) FROM tracks)), -1)"""

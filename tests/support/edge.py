@@ -110,12 +110,17 @@ def keep_nights(workspace: Workspace, *, last: str = AS_OF, nights: int = 30, si
 
 def _kept(place: str, night: date, *, size: int, turned: bool) -> list[dict[str, Any]]:
     """Items of a past night, of which every second one has the first two in the other order."""
-    found = items(place, size=size)
+    found = past_items(place, night, size=size)
     if turned:
         first, second = found[:2]
         found[:2] = [{**second, "rank": 1}, {**first, "rank": 2}]
+    return found
+
+
+def past_items(place: str, night: date, *, size: int) -> list[dict[str, Any]]:
+    """Items as they were told on a night."""
     facts = {"first_rank": 1, "peak_rank": 1, "nights": 1, "first_night": str(night), "peak_night": str(night)}
-    return [item | {"history": facts, "reason": f"made for {night}"} for item in found]
+    return [item | {"history": facts, "reason": f"made for {night}"} for item in items(place, size=size)]
 
 
 def decide(

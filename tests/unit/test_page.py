@@ -94,6 +94,40 @@ def test_an_unknown_place_or_chart_is_a_page_of_its_own(client: Client) -> None:
         assert "best" not in answer.text.split("<main")[1].split("</main>")[0]
 
 
+ODD = [
+    "a" * 25,
+    "a" * 180,
+    "%00",
+    "a%00b",
+    "%FF%FE",
+    "%ED%A0%80",
+    "..%2F..",
+    "-",
+    "%25s",
+    "%F0%9F%8E%B5",
+    "x%27%22--",
+    "a%0Ab",
+]
+
+
+def test_no_address_is_too_odd_for_a_page_that_says_there_is_none(client: Client) -> None:
+    """Whatever stands where a place, a chart, a song or a file would."""
+    pages = ("places/{}", "places/world/{}", "places/{}/history", "songs/{}", "artists/{}")
+    asked = [(f"/{page.format(name)}/", "text/html; charset=utf-8") for name in ODD for page in pages]
+    data = ("tracks/{}", "artists/{}", "regions/{}", "regions/world/charts/{}", "releases/{}/x", "history/x/{}")
+    asked += [(f"/v1/{path.format(name)}", "application/problem+json") for name in ODD for path in data]
+    browser = {"headers": {"Accept": "text/html"}}
+    answers = client.all([("GET", path, browser) for path, _ in asked])
+    found = [(answer.status_code, answer.headers["content-type"]) for answer in answers]
+    assert [pair for pair in zip(asked, found, strict=True) if pair[1] != (404, pair[0][1])] == []
+
+
+def test_the_night_of_the_form_cannot_be_left_empty(client: Client, workspace: Workspace) -> None:
+    edge.keep_nights(workspace, nights=3)
+    edge.publish(workspace, as_of="2026-11-01")
+    assert re.findall(r'<input type="date" name="night" required ', client.get("/").text)
+
+
 def test_before_the_first_night_the_page_says_so(workspace: Workspace, settings: Settings) -> None:
     answer = Client(workspace, settings=settings).get("/")
     assert answer.status_code == 503

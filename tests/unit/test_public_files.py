@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import anyio
 import pytest
 from support.edge import AS_OF, LISBON, PORTO, Client, publish
 
-from recsys.artifacts.public_files import PublicFile, entity_tag, modified, open_folder, write_files
+from recsys.artifacts.public_files import PublicFile, PublicFolder, entity_tag, modified, open_folder, write_files
 from recsys.errors import InputError
+from recsys.serving.snapshot import snapshot_reader
 from recsys.serving.snapshot.response_cache import ResponseCache
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings, load_settings
@@ -332,3 +334,28 @@ def test_the_cache_never_goes_back_to_an_older_snapshot(workspace: Workspace, se
     for each in (old, new, old):
         responses.keep(answer, b"/", of=each)
     assert [responses.find(b"/", of=each) for each in (old, new, None)] == [None, answer, None]
+
+
+def test_a_file_of_open_data_is_not_read_for_its_headers_nor_for_who_has_it(
+    workspace: Workspace, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be large, and only GET takes it from the disk."""
+    path, content = "v1/releases/2026-10-01/counts.parquet", b"PAR1" * 50_000
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(content)
+    linked = {path: {"etag": '"tag"', "media_type": "application/x"}}
+    monkeypatch.setattr(snapshot_reader, "open_folder", lambda _: PublicFolder(tmp_path, {}, linked))
+    publish(workspace, files=settings)
+    client = Client(workspace, settings=settings)
+    whole = client.get(f"/{path}")
+    assert (whole.status_code, whole.content, whole.headers["etag"]) == (200, content, '"tag"')
+    monkeypatch.setattr(anyio, "open_file", None)
+    head = client.request("HEAD", f"/{path}")
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, "x-request-id": ""} == {**whole.headers, "x-request-id": ""}
+    part = client.request("HEAD", f"/{path}", headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.headers["content-length"], part.content) == (206, "4", b"")
+    for method in ("GET", "HEAD"):
+        same = client.request(method, f"/{path}", headers={"If-None-Match": 'W/"tag"'})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", '"tag"')
+    assert client.request("HEAD", f"/{path}", headers={"If-None-Match": '"other"'}).status_code == 200

@@ -1,14 +1,19 @@
 """Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
+from support import edge
 from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
 
-from recsys.artifacts.chart_history import mark_of
+from recsys.artifacts.chart_history import Night, append, mark_of
+from recsys.errors import NotReadyError
+from recsys.serving.lists.songs import artist_answer
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
+from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
@@ -31,6 +36,46 @@ def test_a_chart_of_a_past_night_is_as_it_was_published_and_says_when_it_was_dra
     assert found["why"] == f"The popular chart of Lisboa, Portugal of {night}, drawn on {night + timedelta(days=9)}."
     wider = client.get(f"/v1/regions/{PORTO}/charts/popular", params={"night": str(night)}).json()
     assert (wider["scope"], wider["why"][:33]) == ("country", "Pôrto, Portugal had none of its o")
+
+
+@pytest.fixture
+def short(workspace: Workspace, settings: Settings) -> Client:
+    """A history in which little rises in Lisbon, more in Portugal, and all in the world: of two Sundays."""
+    for night, order in ((date(2026, 10, 18), (1, 2, 3)), (date(2026, 10, 25), (2, 1, 3))):
+        songs = {item["track_id"]: item for item in edge.past_items("world", night, size=12)}
+        lists = [(LISBON, order[:1]), ("PT", order), ("world", range(1, 13))]
+        told = [
+            (place, "rising", [{**songs[f"track-{n}"], "rank": rank} for rank, n in enumerate(tracks, 1)])
+            for place, tracks in lists
+        ]
+        append(workspace.history, Night(night, night + timedelta(days=1), 7, "v"), told, kept=50, artists={})
+    publish(workspace)
+    return Client(workspace, settings=settings)
+
+
+def test_a_short_list_of_a_past_night_goes_on_as_it_did_then(short: Client) -> None:
+    """As on the night itself: lines of larger places say whose their numbers are."""
+    found = short.get(f"/v1/regions/{LISBON}/charts/rising", params={"night": "2026-10-25"}).json()
+    sources = [each.get("source", {}).get("place") for each in found["items"]]
+    assert sources == [None, "PT", "PT", *["world"] * 7]
+    assert [each["rank"] for each in found["items"]] == list(range(1, 11))
+    assert [each["track_id"] for each in found["items"][:4]] == ["track-2", "track-1", "track-3", "track-4"]
+    starts = [each["reason"].partition(": ")[0] for each in found["items"]]
+    assert starts == ["made for 2026-10-25", "In Portugal", "In Portugal", *["Worldwide"] * 7]
+    assert "goes on with larger ones" in found["why"]
+
+
+@pytest.mark.parametrize("query", [{"night": "2026-10-25"}, {"week": "2026-W43"}])
+def test_where_a_larger_place_stands_in_every_line_of_the_past_says_so(short: Client, query: dict[str, str]) -> None:
+    found = short.get(f"/v1/regions/{PORTO}/charts/rising", params=query).json()
+    assert {each["source"]["place"] for each in found["items"][:3]} == {"PT"}
+    assert [each["reason"][:13] for each in found["items"][:3]] == ["In Portugal: "] * 3
+
+
+def test_the_weeks_of_a_line_are_those_of_the_list_that_it_is_from(short: Client) -> None:
+    found = short.get(f"/v1/regions/{LISBON}/charts/rising", params={"week": "2026-W43"}).json()["items"]
+    moves = [(each["track_id"], each["previous_rank"], each["weeks_on_chart"]) for each in found[:4]]
+    assert moves == [("track-2", "new", 1), ("track-1", 1, 2), ("track-3", 3, 2), ("track-4", 4, 2)]
 
 
 def test_the_last_night_is_the_chart_itself(client: Client) -> None:
@@ -93,6 +138,19 @@ def test_an_artist_has_songs_and_places(client: Client) -> None:
     assert {each["place"]: each["tracks"] for each in found["places"]} == {LISBON: 10, "PT": 10, "world": 10}
 
 
+def test_an_artist_takes_as_many_queries_as_a_song(workspace: Workspace) -> None:
+    keep_nights(workspace, size=40)
+    publish(workspace)
+    published = open_published(workspace)
+    queries: list[str] = []
+    assert published.history._connection
+    published.history._connection.set_trace_callback(queries.append)
+    found = artist_answer(published, artist_id="ünits", limit=50)
+    published.history.close()
+    assert (len(found["tracks"]), found["tracks"][0]["nights"]) == (40, 30)
+    assert len(queries) <= 4
+
+
 def test_the_search_finds_songs_and_artists_beside_places(client: Client) -> None:
     found = client.get("/v1/search", params={"q": "unit"}).json()
     assert found["artists"] == [
@@ -103,6 +161,31 @@ def test_the_search_finds_songs_and_artists_beside_places(client: Client) -> Non
     assert client.get("/v1/search").json()["tracks"] == []
     page = client.get("/?q=unit").text
     assert found["tracks"][0]["page"] in page
+
+
+def test_artists_are_found_by_their_own_names(workspace: Workspace, settings: Settings) -> None:
+    """Not by whose songs happen to come first, nor because a song is called so."""
+    [item] = edge.past_items("world", LAST, size=1)
+    names = [
+        ("Joy", "Abba"),
+        ("Joy to Zoë", "Bach"),
+        *((f"Joy {number}", "Abba") for number in range(9)),
+        ("So", "Zoë Joy"),
+    ]
+    lines = [
+        {**item, "rank": rank, "track_id": f"t{rank}", "title": title, "artist": artist}
+        for rank, (title, artist) in enumerate(names, 1)
+    ]
+    append(workspace.history, Night(LAST, LAST, 7, "v"), [("world", "popular", lines)], kept=50, artists={})
+    publish(workspace)
+    client = Client(workspace, settings=settings)
+    for text in ("joy", "zoe", "JOY ZOE"):
+        found = client.get("/v1/search", params={"q": text, "limit": 3}).json()
+        assert [each["artist"] for each in found["artists"]] == ["Zoë Joy"], text
+    page = client.get("/?q=joy").text
+    assert re.findall(r'<li><a href="(/artists/[^"]*)">Zoë Joy</a></li>', page) == [
+        artist_address("Zoë Joy", "Zoë Joy")
+    ]
 
 
 @pytest.mark.parametrize("path", ["/v1/tracks/nothing", "/v1/artists/nothing", f"/v1/tracks/{'x' * 201}"])
@@ -133,14 +216,36 @@ def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:
     assert client.get("/places/world/").content == client.get("/").content
 
 
-def test_without_a_history_charts_are_served_all_the_same(workspace: Workspace, settings: Settings) -> None:
+def test_with_the_history_away_charts_are_served_and_what_needs_it_says_so(
+    workspace: Workspace, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No song is denied that there is, and the log tells it once."""
+    keep_nights(workspace)
     publish(workspace)
+    whole = workspace.history.read_bytes()
     workspace.history.write_bytes(b"no database" * 1000)
     client = Client(workspace, settings=settings)
-    assert client.get(CHART).status_code == 200
-    assert client.get("/").status_code == 200
-    assert client.get("/v1/tracks/track-2").status_code == 404
-    assert client.get("/v1/releases").json()["nights"] == []
+    for path in (CHART, "/", f"/places/lisboa-{LISBON}/", f"{CHART}?night={AS_OF}", "/?q=lisb", "/v1/search?q=lisb"):
+        assert client.get(path).status_code == 200, path
+    assert capsys.readouterr().err.count("chart history away") == 1
+    song, past = song_address("track-2", "Song 2"), f"/places/lisboa-{LISBON}/history/"
+    pages = (song, artist_address("ünits", "The Ünits"), past, "/?q=unit", "/places/world/?night=2026-10-20", "/data/")
+    answers = ("/v1/tracks/track-2", "/v1/artists/a", "/v1/releases", "/v1/search?q=unit", f"{CHART}?night=2026-10-20")
+    for path in (*pages, *answers):
+        assert client.get(path, headers={"Accept": "text/html"}).status_code == 503, path
+    assert "still being made" not in client.get(song).text
+    assert client.get(answers[0]).json()["type"] == "/problems/not-ready"
+    workspace.history.write_bytes(whole)
+    assert client.get("/v1/tracks/track-2").status_code == 200
+    assert "Earlier nights" in client.get("/").text
+
+
+def test_nothing_is_published_without_its_past(workspace: Workspace, settings: Settings) -> None:
+    before = publish(workspace, as_of="2026-10-30", files=settings)
+    workspace.history.write_bytes(b"no database" * 1000)
+    with pytest.raises(NotReadyError, match="the chart history cannot be read"):
+        publish(workspace, files=settings)
+    assert workspace.current.read_text() == before
 
 
 @pytest.mark.parametrize(

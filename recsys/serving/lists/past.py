@@ -8,10 +8,10 @@ from typing import cast
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.errors import InputError, UnknownChartError, UnknownNightError
 from recsys.geography.places import Place
-from recsys.serving.lists.responses import Chart, chart_answer, chart_of, label
-from recsys.serving.snapshot.place import chain, place_named
+from recsys.serving.lists.responses import Chart, chart_answer, chart_of, label, lines_of
+from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Item
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 
 WEEK = r"^\d{4}-W\d{2}$"  # ISO 8601
 _NIGHTS_LISTED = "The nights that have charts are listed at /v1/releases."
@@ -43,7 +43,7 @@ def any_chart_answer(
 
 
 def past_chart_answer(published: Published, *, place_id: str, chart: str, night: date, limit: int) -> Chart:
-    """Return a public chart of a place as it was published on a night, or that of the nearest larger place.
+    """Return a public chart of a place as it was published on a night: told as that of the last night is.
 
     Raises
     ------
@@ -59,9 +59,14 @@ def past_chart_answer(published: Published, *, place_id: str, chart: str, night:
     if night not in published.history.nights:
         raise UnknownNightError("no charts of this night were published", hint=_NIGHTS_LISTED)
     place = place_named(place_id, published=published)
-    shown, items = _nearest(place, chart=chart, night=night, published=published)
-    drawn = published.history.nights[night].drawn
-    why = _why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items))
+    history = published.history
+
+    def read(place_id: str) -> list[Item] | None:
+        return cast("list[Item] | None", history.items(place_id, chart, night=night))
+
+    shown, items, more = lines_of(place, chart=chart, read=read, published=published)
+    drawn = history.nights[night].drawn
+    why = _why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items)) + more
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     return {**answer, "as_of": night.isoformat(), "drawn": drawn.isoformat()}
 
@@ -85,12 +90,14 @@ def week_chart_answer(published: Published, *, place_id: str, chart: str, week: 
     if week not in ends:
         raise UnknownNightError("no chart of this week was published, or it is not over", hint=_NIGHTS_LISTED)
     answer = past_chart_answer(published, place_id=place_id, chart=chart, night=ends[week], limit=limit)
-    around = chain(published.places[answer["region"]["id"]], published=published)
-    shown = next(each for each in around if each.level == answer["scope"])
     before = list(reversed([end for other, end in ends.items() if other < week]))
-    ranks = published.history.ranks(shown.id, chart, nights=[*before, ends[week]])
-    lists = [ranks.get(end, []) for end in before[: _unbroken([ends[week], *before])]]
-    return {**answer, "week": week, "items": [_in_weeks(item, lists) for item in answer["items"]]}
+    before = before[: _unbroken([ends[week], *before])]
+    lists = {
+        place: _lists(published, place, chart, nights=before)
+        for place in {_own(answer, each) for each in answer["items"]}
+    }
+    items = [_in_weeks(item, lists[_own(answer, item)]) for item in answer["items"]]
+    return {**answer, "week": week, "items": items}
 
 
 def weeks_of(published: Published) -> dict[str, date]:
@@ -106,14 +113,15 @@ def week_of(night: date) -> str:
     return f"{year}-W{week:02}"
 
 
-def _nearest(
-    place: PublishedPlace, *, chart: str, night: date, published: Published
-) -> tuple[PublishedPlace, list[Item]]:
-    for ancestor in chain(place, published=published):
-        items = published.history.items(ancestor.id, chart, night=night)
-        if items:
-            return ancestor, cast("list[Item]", items)
-    return place, []
+def _own(answer: Chart, item: Item) -> str:
+    """Return the place that a line's ranks are of."""
+    return item["source"]["place"] if "source" in item else answer["region"]["id"]
+
+
+def _lists(published: Published, place_id: str, chart: str, *, nights: Sequence[date]) -> list[list[str]]:
+    """Return the tracks of a list on each of some nights, best first."""
+    ranks = published.history.ranks(place_id, chart, nights=nights)
+    return [ranks.get(night, []) for night in nights]
 
 
 def _why(place: Place, shown: Place, *, chart: str, night: date, drawn: date, found: bool) -> str:

@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NotRequired
+from functools import partial
+from typing import Literal, NamedTuple, NotRequired
 
 import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
@@ -162,14 +164,33 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     if chart not in CHARTS:
         raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
     place = place_named(place_id, published=published)
-    shown, own = _nearest(place, chart=chart, published=published)
-    items = own if chart == POPULAR else _continued(own, shown, chart=chart, published=published)
-    items = [_of(place, item, shown=shown, chart=chart, published=published) for item in items]
-    why = _why(place, shown, chart=chart, found=bool(items), published=published)
-    if len(items) > len(own):
-        why += " Where little is to be said of a place, the list goes on with larger ones, and its lines say so."
+    shown, items, more = lines_of(place, chart=chart, read=partial(published.items, chart=chart), published=published)
+    why = _why(place, shown, chart=chart, found=bool(items), published=published) + more
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     return {**answer, "price": published.price(shown.id, chart=chart)}
+
+
+class Lines(NamedTuple):
+    """What is listed for a place: the place whose list it is, its lines, and what is to be said of further ones."""
+
+    shown: PublishedPlace
+    items: list[Item]
+    more: str
+
+
+Read = Callable[[str], list[Item] | None]
+"""Reads a place's own list, of one chart on one night, by the id of the place; None where there is none."""
+
+
+def lines_of(place: PublishedPlace, *, chart: str, read: Read, published: Published) -> Lines:
+    """Return the list of a place, or of the nearest larger one that has something to show.
+
+    A short rising or local list goes on with those of larger places. Lines of another place than was asked for say so.
+    """
+    shown, own = _nearest(place, read=read, published=published)
+    items = own if chart == POPULAR else _continued(own, shown, chart=chart, read=read, published=published)
+    told = [_of(place, item, shown=shown, chart=chart, published=published) for item in items]
+    return Lines(shown, told, _MORE if len(items) > len(own) else "")
 
 
 def chart_of(
@@ -215,23 +236,23 @@ def _begins(word: str, text: str) -> bool:
     return word in text and f" {word}" in f" {text}"
 
 
-def _nearest(place: PublishedPlace, *, chart: str, published: Published) -> tuple[PublishedPlace, list[Item]]:
+def _nearest(place: PublishedPlace, *, read: Read, published: Published) -> tuple[PublishedPlace, list[Item]]:
     """Return the place, or the nearest larger one, whose list is not empty; if all are, the place and nothing."""
     for ancestor in chain(place, published=published):
-        items = published.items(ancestor.id, chart=chart)
+        items = read(ancestor.id)
         if items:
             return ancestor, items
     return place, []
 
 
-def _continued(own: list[Item], shown: Place, *, chart: str, published: Published) -> list[Item]:
+def _continued(own: list[Item], shown: Place, *, chart: str, read: Read, published: Published) -> list[Item]:
     """Return a list that, where it is short, goes on with what is first in larger places and not on it yet."""
     if not own:
         return own
     items = list(own)
     for larger in list(chain(shown, published=published))[1:]:
         there = {item["track_id"] for item in items}
-        others = [each for each in published.items(larger.id, chart=chart) or [] if each["track_id"] not in there]
+        others = [each for each in read(larger.id) or [] if each["track_id"] not in there]
         more = others[: max(0, _SHORT - len(items))]
         source: Source = {"chart": chart, "place": larger.id}
         items += [{**each, "rank": rank, "source": source} for rank, each in enumerate(more, len(items) + 1)]
@@ -322,6 +343,7 @@ def _short(place: Place) -> str:
 
 
 _SHORT = 10  # lines of a rising or local list: a shorter one goes on with those of larger places
+_MORE = " Where little is to be said of a place, the list goes on with larger ones, and its lines say so."
 _ENOUGH = 3  # letters of an alphabet, before names in all languages are looked through
 _NOTHING = {
     POPULAR: "nothing is known of {}",

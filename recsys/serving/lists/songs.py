@@ -222,7 +222,8 @@ def artist_answer(published: Published, *, artist_id: str, limit: int) -> Artist
     songs = published.history.by_artist(artist_id)
     if not songs:
         raise UnknownSongError("no track of such an artist was on a published chart", hint=_SEARCH)
-    tracks = [found for song in songs if (found := _artist_track(published, song))]
+    courses = published.history.spreads(song.track_id for song in songs)
+    tracks = [_artist_track(published, song, courses[song.track_id]) for song in songs if song.track_id in courses]
     tracks.sort(key=lambda each: (-each["places"], each["rank"] or 10_000, each["title"], each["track_id"]))
     places = _artist_places(published, songs)
     return {
@@ -235,17 +236,22 @@ def artist_answer(published: Published, *, artist_id: str, limit: int) -> Artist
 
 
 def search_answer(published: Published, *, query: str, limit: int) -> SearchAnswer:
-    """Return the places, tracks and artists that a text names."""
-    songs = published.history.named(query, limit=limit)
-    artists = {song.artist_id: song.artist for song in songs}
+    """Return the places, tracks and artists that a text names; places alone while the history is away.
+
+    Raises
+    ------
+    NotReadyError
+        If the history is away, and no place is called so: there may be a song.
+    """
     places = regions_answer(published, query=query, limit=limit)["regions"] if query.strip() else []
+    is_away = bool(places and published.past.refusal)
+    songs = [] if is_away else published.history.named(query, limit=limit)
+    artists = [] if is_away else published.history.artists_named(query, limit=limit)
     return {
         "as_of": published.as_of,
         "places": places,
         "tracks": [{**track_of(song), "page": song_address(song.track_id, song.title)} for song in songs],
-        "artists": [
-            {"artist_id": id_, "artist": name, "page": artist_address(id_, name)} for id_, name in artists.items()
-        ],
+        "artists": [{"artist_id": id_, "artist": name, "page": artist_address(id_, name)} for id_, name in artists],
     }
 
 
@@ -320,11 +326,8 @@ def _course(published: Published, track: str, *, place: str, until: date) -> Cou
     return {"place": place, "nights": nights}
 
 
-def _artist_track(published: Published, song: Song) -> ArtistTrack | None:
-    course = published.history.spread(song.track_id)
-    now = course[-1] if course and course[-1].night == published.history.last else None
-    if not course:
-        return None
+def _artist_track(published: Published, song: Song, course: Sequence[Spread]) -> ArtistTrack:
+    now = course[-1] if course[-1].night == published.history.last else None
     return {
         "track_id": song.track_id,
         "title": song.title,
@@ -338,8 +341,9 @@ def _artist_track(published: Published, song: Song) -> ArtistTrack | None:
 
 def _artist_places(published: Published, songs: Sequence[Song]) -> list[ArtistPlace]:
     last, found = published.history.last, dict[str, list[tuple[Sighting, Song]]]()
+    sighted = published.history.all_sightings((song.track_id for song in songs), night=last)
     for song in songs:
-        for seen in published.history.sightings(song.track_id, night=last):
+        for seen in sighted.get(song.track_id, ()):
             if seen.chart == POPULAR and seen.place in published.places:
                 found.setdefault(seen.place, []).append((seen, song))
     first = {place: min(some, key=lambda each: each[0].rank) for place, some in found.items()}

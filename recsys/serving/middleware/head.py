@@ -2,6 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recsys.serving.snapshot.response_cache import BODILESS
+
 
 class Head:
     """The ASGI layer that asks the application for GET where a client asks for HEAD.
@@ -23,6 +25,7 @@ class Head:
         async def without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
+        scope.setdefault("state", {})[BODILESS] = True  # what is long need not be read
         asked = {**scope, "method": "GET"}
         await self._app(asked, receive, without_body)
         scope["route"] = asked.get("route")  # for the log

@@ -19,8 +19,8 @@ from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
-from recsys.serving.lists.responses import Chart, regions_answer
-from recsys.serving.lists.songs import track_of
+from recsys.serving.lists.responses import Chart
+from recsys.serving.lists.songs import search_answer
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, UNITS, rows
@@ -65,7 +65,8 @@ def named_page(
     parts: Parts,
 ) -> Response:
     """Show the charts of a place at its own address."""
-    asked = PageParameters(place=id_in(name), chart=chart, night=query.night, week=query.week)
+    # A part of an address may be anything, and is not found then: unlike a query it is not held against the model.
+    asked = query.model_copy(update={"place": id_in(name), "chart": chart, "q": ""})
     return place_page(request, asked, parts)
 
 
@@ -192,7 +193,9 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
 
 
 def _earlier(published: Published, place: Place, answer: Chart) -> dict[str, Any]:
-    """Return what leads to earlier nights: which there are, and the course of the first songs."""
+    """Return what leads to earlier nights: which there are, and the course of the first songs; nothing while away."""
+    if published.past.refusal:
+        return {"chosen": None, "is_past": False, "picture": None}
     nights, is_past = list(published.history.nights), "drawn" in answer
     chosen = {"first": nights[0], "last": nights[-1], "weeks": list(weeks_of(published))[::-1]} if nights else None
     own = answer["items"] if answer["chart"] == CHARTS[0] and answer["scope"] == place.level and not is_past else []
@@ -205,11 +208,10 @@ def _called(published: Published, place_id: str) -> str:
 
 
 def _found(published: Published, query: str) -> dict[str, Any]:
-    found = regions_answer(published, query=query, limit=_MATCHES)["regions"]
-    places = [published.places[each["id"]] for each in found]
-    towns = {each["id"]: each["found_by"] for each in found if "found_by" in each}
-    tracks = [track_of(song) for song in published.history.named(query, limit=_MATCHES)]
-    return {"template": "search.html", "query": query, "places": places, "towns": towns, "tracks": tracks}
+    found = search_answer(published, query=query, limit=_MATCHES)
+    places = [published.places[each["id"]] for each in found["places"]]
+    towns = {each["id"]: each["found_by"] for each in found["places"] if "found_by" in each}
+    return {"template": "search.html", "query": query, "places": places, "towns": towns, "found": found}
 
 
 def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:

@@ -57,7 +57,9 @@ def shown(template: str, request: Request, *, current: Current, status: int = HT
 
 def refused(request: Request, error: RecsysError, *, current: Current) -> Response:
     """Return the page that says why there is none."""
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and current.loaded():
+        said = {"title": "This part is away", "text": "Songs and earlier nights cannot be read now. Please come back."}
+    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         said = {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
     else:
         said = {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}

@@ -18,6 +18,7 @@ from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.settings import ServingSettings
 
 ROUTE, SCOPE = "route", "scope"  # in the state of a request, for the log: the route's template, how wide the list is
+BODILESS = "bodiless"  # in the state of a request: it is HEAD
 
 _MOST = 32 << 20  # bytes of all answers that are kept
 _ABOUT = 2560  # bytes that an answer takes beside its text, its headers included
@@ -65,7 +66,7 @@ class Answer(Response):
             return
         state = scope.setdefault("state", {})
         state[ROUTE], state[SCOPE] = self.route, self.scope
-        same = self._is_known(scope["headers"])
+        same = is_known(self._etag, scope["headers"])
         headers = [each for each in self.raw_headers if each[0] not in _OF_BODY] if same else self.raw_headers
         await send({"type": "http.response.start", "status": 304 if same else 200, "headers": [*headers]})
         await send({"type": "http.response.body", "body": b"" if same else self.body})
@@ -88,12 +89,13 @@ class Answer(Response):
         self.packed = Answer(body, headers=headers, etag=etag, route=self.route, scope=self.scope)
         self.size += self.packed.size
 
-    def _is_known(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Tell whether ``If-None-Match`` names the tag (RFC 9110, 13.1.2: weakly compared)."""
-        for name, value in headers:
-            if name == b"if-none-match":
-                return any(tag.strip().removeprefix(b"W/") in (b"*", self._etag) for tag in value.split(b","))
-        return False
+
+def is_known(etag: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether ``If-None-Match`` names a tag (RFC 9110, 13.1.2: weakly compared)."""
+    for name, value in headers:
+        if name == b"if-none-match":
+            return any(tag.strip().removeprefix(b"W/") in (b"*", etag) for tag in value.split(b","))
+    return False
 
 
 _OF_BODY = (b"content-length", b"content-type", b"content-encoding")

@@ -10,20 +10,21 @@ from datetime import date
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 import structlog
 
 from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
-from recsys.artifacts.chart_history import NO_HISTORY, ChartHistory, open_history
+from recsys.artifacts.chart_history import ChartHistory, open_history
 from recsys.artifacts.likeness import Likeness
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
-from recsys.errors import InputError, NotReadyError, RecsysError
+from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.names import Name, meant
 from recsys.geography.places import WORLD, Place, chain
 from recsys.geography.spelling import searchable
+from recsys.serving.snapshot.past import NO_PAST, Past
 from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.reload import HotReload
 from recsys.versions import check_version
@@ -70,6 +71,8 @@ class Published:
         Its public answers as files.
     files_by : mapping or None
         The rendering that they were made by.
+    past : Past
+        The charts of all nights until then, which may be away.
     number : int
         How many were opened before it: what is opened later is newer here, whatever its nights.
     """
@@ -83,9 +86,20 @@ class Published:
     _database: ChartDatabase
     files: PublicFolder = field(default=NO_FILES, repr=False)
     files_by: Mapping[str, int] | None = None
-    history: ChartHistory = field(default=NO_HISTORY, repr=False)
+    past: Past = field(default=NO_PAST, repr=False)
     number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
+
+    @property
+    def history(self) -> ChartHistory:
+        """The charts of all nights.
+
+        Raises
+        ------
+        NotReadyError
+            If they cannot be read now.
+        """
+        return self.past.get()
 
     def meant(self, text: str) -> list[Name]:
         """Return the places that a person means by a name or an id, the likeliest first."""
@@ -193,13 +207,20 @@ def open_newest(workspace: Workspace) -> Published | None:
 
 @contextmanager
 def open_staged(folder: Path, facts: Mapping[str, Any]) -> Iterator[Published]:
-    """Open, for a block, what is about to be published: there is no manifest yet, but only what it will say."""
+    """Open, for a block, what is about to be published: there is no manifest yet, but only what it will say.
+
+    Raises
+    ------
+    NotReadyError
+        If the charts of all nights cannot be read: nothing is published without them.
+    """
     published = _read_charts(folder, facts)
     try:
+        published.past.get()
         yield published
     finally:
         published._database.close()
-        published.history.close()
+        published.past.close()
 
 
 class Current(HotReload[Published]):
@@ -223,9 +244,20 @@ class Current(HotReload[Published]):
         log: structlog.typing.FilteringBoundLogger,
         found: Callable[[str], None] = lambda _: None,
     ) -> None:
-        opened = partial(open_published, workspace)
-        instead = partial(open_newest, workspace)
+        opened = partial(_told, lambda: open_published(workspace), log)
+        instead = partial(_told, lambda: open_newest(workspace), log)
         super().__init__(workspace.current, opened=opened, what="snapshot", log=log, found=found, instead=instead)
+
+
+Found = TypeVar("Found", bound=Published | None)
+
+
+def _told(opened: Callable[[], Found], log: structlog.typing.FilteringBoundLogger) -> Found:
+    """Open a snapshot, and tell the log where its past is away: once, and not at every request."""
+    found = opened()
+    if found is not None and found.past.refusal:
+        log.error("chart history away", id=found.id, reason=found.past.refusal.message)
+    return found
 
 
 _LONGEST = -2.2250738585072014e-308  # no number of degrees has more digits
@@ -266,22 +298,15 @@ def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder 
         charts, places, tracks = tuple(database.charts()), _places(database), tuple(database.tracks())
         nights = len(facts["nights"])
         known = (facts["id"], facts["as_of"], nights, charts, places, tracks)
-        history = _history(Workspace(folder.parents[1]), until=date.fromisoformat(facts["as_of"]))
-        published = Published(*known, database, files, facts.get("rendering"), history)
+        history = Workspace(folder.parents[1]).history
+        past = Past(partial(open_history, history, until=date.fromisoformat(facts["as_of"])))
+        published = Published(*known, database, files, facts.get("rendering"), past)
     except BaseException:
         database.close()
         raise
     weakref.finalize(published, database.close)
-    weakref.finalize(published, history.close)
+    weakref.finalize(published, past.close)
     return published
-
-
-def _history(workspace: Workspace, *, until: date) -> ChartHistory:
-    """Open the charts of all nights; where they cannot be read, those of the snapshot are served all the same."""
-    try:
-        return open_history(workspace.history, until=until)
-    except (sqlite3.Error, InputError):
-        return NO_HISTORY
 
 
 def _places(database: ChartDatabase) -> dict[str, PublishedPlace]:
