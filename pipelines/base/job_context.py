@@ -1,10 +1,10 @@
 """The context of a job: workspace, settings, sources and stores, each opened once."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -94,12 +94,16 @@ class JobContext:
     @property
     def permissions(self) -> Permissions:
         """Who allows what at the moment it is asked: a withdrawal counts at once, also in the midst of a run."""
-        return self._permissions_of(self.consents.state())  # asked before: what is added meanwhile is another state
+        state = self.consents.state()  # asked before the log is read: what is added meanwhile is another state
+        if state not in self._permitted:
+            self._permitted.clear()
+            self._permitted[state] = permissions(self.consents, now=self.now)
+        return self._permitted[state]
 
     @cached_property
-    def _permissions_of(self) -> Callable[[object], Permissions]:
-        """What reads the log, and holds what it read as long as the log's state is the same."""
-        return lru_cache(maxsize=1)(lambda _: permissions(self.consents, now=self.now))
+    def _permitted(self) -> dict[object, Permissions]:
+        """The permissions that were read last, by the state of the log that they stand for."""
+        return {}
 
     @cached_property
     def store(self) -> Store:
