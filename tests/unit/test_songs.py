@@ -285,5 +285,5 @@ def test_a_history_of_a_later_release_takes_only_songs_and_the_past_away(
     with closing(sqlite3.connect(workspace.history)) as database:
         database.execute("PRAGMA user_version = 99")
     later = Client(workspace, settings=settings)
-    assert later.get("/v1/tracks/track-1").status_code == 404
+    assert later.get("/v1/tracks/track-1").status_code == 503
     assert later.get(CHART).json() == client.get(CHART).json()
