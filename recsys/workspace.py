@@ -300,6 +300,14 @@ def make_folder(folder: Path, *, mode: int = 0o777) -> None:
         fsync(path.parent)
 
 
+def link_file(source: Path, path: Path) -> None:
+    """Give a file a second name; where that cannot be, as between file systems, a copy."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
+
+
 def fsync(path: Path) -> None:
     """Bring a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

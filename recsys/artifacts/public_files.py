@@ -10,14 +10,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recsys.settings import Settings
-from recsys.workspace import MANIFEST
+from recsys.workspace import MANIFEST, link_file
 
 _FORMAT = 5  # of what the files say: another one has the next run write them anew
 _WORTH = 1024  # bytes that are worth packing: fewer go in one packet either way
@@ -187,12 +186,9 @@ def _is_same(old: Path, content: bytes, path: Path) -> bool:
 
 
 def _link(folder: Path, file: LinkedFile) -> dict[str, Any]:
-    """Give a file its second name; where that cannot be, a copy."""
+    """Give a file its second name."""
     path = _room_for(folder, file.path)
-    try:
-        os.link(file.source, path)
-    except OSError:
-        shutil.copyfile(file.source, path)
+    link_file(file.source, path)
     return _entry(path, sha256=file.sha256, size=file.size, media_type=file.media_type)
 
 

@@ -6,8 +6,6 @@ CSV, the charts that were published of the night, a README, all parameters, and 
 
 import gzip
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from recsys.artifacts.chart_history import Item, Night, nights_of, told
 from recsys.geography.atlas import Atlas
 from recsys.releases.counts.release_reader import COUNTS, PLACES, released_nights
-from recsys.workspace import MANIFEST, Workspace, digest, read_manifest, staged, write_manifest
+from recsys.workspace import MANIFEST, Workspace, digest, link_file, read_manifest, staged, write_manifest
 
 CHARTS = "charts.parquet"
 RELEASE, README, CHECKSUMS = "release.json", "README.md", "SHA256SUMS"
@@ -80,7 +78,7 @@ def _write_night(workspace: Workspace, night: date, charted: Night | None, *, at
     with staged(workspace.data / str(night)) as stage:
         for name in (COUNTS, PLACES):
             if (release / name).exists():
-                _linked(release / name, stage / name)
+                link_file(release / name, stage / name)
                 _write_csv(pl.read_parquet(release / name), stage / name)
         if charted:
             rows = _rows(charted, told(workspace.history, night), atlas=atlas)
@@ -120,14 +118,6 @@ def _write_csv(rows: pl.DataFrame, beside: Path) -> None:
     ]
     content = rows.with_columns(texts).write_csv().encode()
     beside.with_suffix(".csv.gz").write_bytes(gzip.compress(content, 6, mtime=0))
-
-
-def _linked(source: Path, path: Path) -> None:
-    """Give a file a second name, or copy it where that cannot be."""
-    try:
-        os.link(source, path)
-    except OSError:
-        shutil.copyfile(source, path)
 
 
 def _rows(night: Night, lists: Iterable[tuple[str, str, list[Item]]], *, atlas: Atlas) -> Iterator[tuple[object, ...]]:

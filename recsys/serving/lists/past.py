@@ -5,10 +5,9 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import cast
 
-from recsys.artifacts.list_candidates import CHARTS
-from recsys.errors import InputError, UnknownChartError, UnknownNightError
+from recsys.errors import InputError, UnknownNightError
 from recsys.geography.places import Place
-from recsys.serving.lists.responses import Chart, chart_answer, chart_of, label, lines_of
+from recsys.serving.lists.responses import Chart, chart_answer, chart_of, check_chart, label, lines_of
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.snapshot_reader import Published
@@ -54,8 +53,7 @@ def past_chart_answer(published: Published, *, place_id: str, chart: str, night:
     UnknownNightError
         If no charts of that night were published.
     """
-    if chart not in CHARTS:
-        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
+    check_chart(chart)
     if night not in published.history.nights:
         raise UnknownNightError("no charts of this night were published", hint=_NIGHTS_LISTED)
     place = place_named(place_id, published=published)

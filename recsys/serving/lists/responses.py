@@ -161,13 +161,24 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     UnknownChartError
         If there is no chart of that name.
     """
-    if chart not in CHARTS:
-        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
+    check_chart(chart)
     place = place_named(place_id, published=published)
     shown, items, more = lines_of(place, chart=chart, read=partial(published.items, chart=chart), published=published)
     why = _why(place, shown, chart=chart, found=bool(items), published=published) + more
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     return {**answer, "price": published.price(shown.id, chart=chart)}
+
+
+def check_chart(chart: str) -> None:
+    """Refuse the name of a chart that there is not.
+
+    Raises
+    ------
+    UnknownChartError
+        If it is one.
+    """
+    if chart not in CHARTS:
+        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
 
 
 class Lines(NamedTuple):

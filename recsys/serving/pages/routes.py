@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
-from recsys.errors import RecsysError
 from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
 from recsys.serving.lists.responses import Chart
@@ -25,7 +24,7 @@ from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, UNITS, rows
 from recsys.serving.pages.courses import place_picture
-from recsys.serving.pages.templates import SWITCHES, answered, refused, shown
+from recsys.serving.pages.templates import SWITCHES, answered, found_page, shown
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
@@ -73,13 +72,12 @@ def named_page(
 @router.get("/", include_in_schema=False)
 def place_page(request: Request, query: Annotated[PageParameters, Query()], parts: Parts) -> Response:
     """Show the charts of a place, or the places that a search finds."""
-    current, settings = parts.current, parts.settings
-    try:
-        published, limit = current.get(), size_of_list(None, settings=settings, most=settings.charts.size)
-        found = _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
-    except RecsysError as error:
-        return refused(request, error, current=current)
-    return shown(found.pop("template"), request, current=current, **found)
+    limit = size_of_list(None, settings=parts.settings, most=parts.settings.charts.size)
+
+    def find(published: Published) -> dict[str, Any]:
+        return _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
+
+    return found_page(request, find, current=parts.current)
 
 
 @router.get("/me", include_in_schema=False)

@@ -7,12 +7,11 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from recsys.artifacts.list_candidates import POPULAR
-from recsys.errors import RecsysError
 from recsys.serving.lists.past import weeks_of
 from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
-from recsys.serving.pages.templates import refused, shown
+from recsys.serving.pages.templates import found_page
 from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
@@ -29,42 +28,33 @@ Name = Annotated[str, Path(max_length=200)]
 @router.get("/songs/{name}/", include_in_schema=False)
 def song_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show where a song is popular, rises and is special, and how it came there."""
-    try:
-        found = song_of_page(parts.current.get(), id_in(name))
-    except RecsysError as error:
-        return refused(request, error, current=parts.current)
-    return shown(found.pop("template"), request, current=parts.current, **found)
+    return found_page(request, lambda published: song_of_page(published, id_in(name)), current=parts.current)
 
 
 @router.get("/artists/{name}/", include_in_schema=False)
 def artist_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show an artist's songs and places."""
-    try:
-        found = artist_of_page(parts.current.get(), id_in(name))
-    except RecsysError as error:
-        return refused(request, error, current=parts.current)
-    return shown(found.pop("template"), request, current=parts.current, **found)
+    return found_page(request, lambda published: artist_of_page(published, id_in(name)), current=parts.current)
 
 
 @router.get("/places/{name}/history/", include_in_schema=False)
 def past_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show what was on a place's popular chart, night by night and week by week."""
-    try:
-        published = parts.current.get()
-        found = past_of_page(published, place_named(id_in(name), published=published))
-    except RecsysError as error:
-        return refused(request, error, current=parts.current)
-    return shown(found.pop("template"), request, current=parts.current, **found)
+
+    def find(published: Published) -> dict[str, Any]:
+        return past_of_page(published, place_named(id_in(name), published=published))
+
+    return found_page(request, find, current=parts.current)
 
 
 @router.get("/data/", include_in_schema=False)
 def data_page(request: Request, parts: Parts) -> Response:
     """Show the open data."""
-    try:
-        found = releases_of(parts.current.get())
-    except RecsysError as error:
-        return refused(request, error, current=parts.current)
-    return shown("data.html", request, current=parts.current, releases=found)
+
+    def find(published: Published) -> dict[str, Any]:
+        return {"template": "data.html", "releases": releases_of(published)}
+
+    return found_page(request, find, current=parts.current)
 
 
 def song_of_page(published: Published, track_id: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -53,6 +54,15 @@ def shown(template: str, request: Request, *, current: Current, status: int = HT
     if status != HTTPStatus.OK:
         return HTMLResponse(text, status_code=status, headers=_HEADERS)
     return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
+
+
+def found_page(request: Request, find: Callable[[Published], dict[str, Any]], *, current: Current) -> Response:
+    """Return the page of what is found: its ``template``, and what is in it; or the one that says why there is none."""
+    try:
+        found = find(current.get())
+    except RecsysError as error:
+        return refused(request, error, current=current)
+    return shown(found.pop("template"), request, current=current, **found)
 
 
 def refused(request: Request, error: RecsysError, *, current: Current) -> Response:
