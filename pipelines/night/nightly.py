@@ -1,5 +1,6 @@
 """The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -256,6 +257,8 @@ def _past_charts(job: JobContext) -> PastCharts:
         catalogue=job.catalogue,
         today=job.now.date(),
         settings=job.settings.history,
+        window_nights=job.settings.charts.window_nights,
+        workers=len(os.sched_getaffinity(0)),
     )
 
 

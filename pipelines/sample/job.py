@@ -187,7 +187,7 @@ def _summary(stage: Path, world: World, tally: truth.Tally, rows: dict[int, tupl
 def _settings(area: tuple[str, ...]) -> str:
     whole = ", ".join(f'"{country}"' for country in area[: len(geography.WHOLE)])
     regions = "".join(f'    "{region}",\n' for region in area[len(geography.WHOLE) :])
-    return f"{_SETTINGS_HEAD}    {whole},\n{regions}]\n"
+    return f"{_SETTINGS_HEAD}    {whole},\n{regions}]\n{_SETTINGS_TAIL}"
 
 
 def _readme(summary: Summary, *, seed: int, size: float) -> str:
@@ -203,4 +203,9 @@ _SETTINGS_HEAD = """\
 # Where the app is launched: all of the countries named, and of other countries the regions whose centres lie within
 # 20 km of the cities that the sample's listeners live around.
 service_area = [
+"""
+_SETTINGS_TAIL = """\
+
+[history]
+catch_up_nights = 13             # with the last night two weeks: each takes a first run some seconds
 """

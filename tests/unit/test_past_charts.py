@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -90,6 +90,30 @@ def test_a_catch_up_is_bounded(tmp_path: Path) -> None:
     draw = Drawing()
     past(tmp_path, draw, catch_up_nights=2).charts(NIGHTS)
     assert draw.nights == NIGHTS[-3:]
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """Draws like the other, in any process, and fails where what it remembers is not there yet."""
+
+    folder: Path
+
+    def __call__(self, nights: Sequence[date]) -> Charts:
+        earlier = [night for night in nights if night <= nights[-1] - timedelta(days=3)]
+        assert not earlier or (self.folder / f"{earlier[-1]}").exists()
+        (self.folder / f"{nights[-1]}").touch()
+        if nights[-1] == NIGHTS[5]:
+            raise NotReadyError("another atlas")
+        return Drawing()(nights)
+
+
+@pytest.mark.parametrize("nights", [NIGHTS, NIGHTS[::2], [*NIGHTS[:3], *NIGHTS[8:]]])
+def test_a_backlog_drawn_side_by_side_is_the_same(tmp_path: Path, nights: list[date]) -> None:
+    """Also where nights are missing: what a night remembers is there before it is drawn."""
+    alone, together = (replace(past(tmp_path, Remembering(tmp_path)), file=tmp_path / name) for name in "ab")
+    found = replace(together, window_nights=3, workers=2).charts(nights)
+    assert found.lines.equals(alone.charts(nights).lines)
+    assert nights_of(tmp_path / "b") == nights_of(tmp_path / "a")
 
 
 def test_what_was_published_stays_whatever_would_be_drawn_now(tmp_path: Path) -> None:

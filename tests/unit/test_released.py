@@ -1,3 +1,4 @@
+import pickle
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def test_what_was_kept_is_what_is_read_anew(releases: Path, *, newcomers: bool) 
         assert counts(kept) == counts(anew)
         assert (kept.rows, kept.tracks, kept.tiers) == (anew.rows, anew.tracks, anew.tiers)
         assert (kept.nights, kept.ledger_numbers) == (anew.nights, anew.ledger_numbers)
+
+
+def test_a_copy_for_another_process_has_read_nothing_and_reads_the_same(releases: Path) -> None:
+    reader = ReleaseReader(releases, room=0)
+    before = counts(reader.read(NIGHTS))
+    copied = pickle.loads(pickle.dumps(reader))
+    assert counts(copied.read(NIGHTS)) == before
 
 
 def test_without_room_a_night_is_decoded_again_and_hashed_once(releases: Path, asked: dict[str, list[str]]) -> None:

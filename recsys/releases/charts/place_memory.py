@@ -88,9 +88,9 @@ class _Files:
         replace_file(self._folder / f"{memory.night}.parquet", content.getvalue())
 
     def forget(self) -> None:
-        """Remove all but the last."""
+        """Remove all but the last; another process may do the same."""
         for night in self.nights()[:-_KEPT]:
-            (self._folder / f"{night}.parquet").unlink()
+            (self._folder / f"{night}.parquet").unlink(missing_ok=True)
 
     def _read(self, night: date) -> Memory | None:
         file = self._folder / f"{night}.parquet"

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,10 @@ class ReleaseReader:
         self._room = room
         self._facts = cache(self._checked)
         self._kept: dict[date, _Halves] = {}  # the one asked for last comes last
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it as one that has read nothing."""
+        return partial(ReleaseReader, room=self._room), (self._folder,)
 
     def nights(self) -> list[date]:
         """Return the nights that were released by now, in order."""

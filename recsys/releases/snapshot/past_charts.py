@@ -1,9 +1,10 @@
 """Past charts: each night's are drawn once and kept, so that a line can say how it has done over all nights."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from recsys.artifacts.chart_history import Night, Standing, append, followed, listed, nights_of, standings
 from recsys.errors import NotReadyError
+from recsys.processes import mapping
 from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot.publishing import closed_up, lists_of
 from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
@@ -36,6 +38,10 @@ class PastCharts:
     today : date
         What a night is marked with that is drawn now.
     settings : HistorySettings
+    window_nights : int
+        Nights that are nearer to each other than this are drawn without each other's memory.
+    workers : int
+        Processes that draw a backlog of more nights than that; with more than one, ``draw`` is copied to them.
     """
 
     file: Path
@@ -44,6 +50,8 @@ class PastCharts:
     catalogue: pl.DataFrame
     today: date
     settings: HistorySettings
+    window_nights: int = 1
+    workers: int = 1
 
     def charts(self, nights: Sequence[date]) -> Charts:
         """Return the charts of the last night, each line with how it has done over all nights.
@@ -65,10 +73,13 @@ class PastCharts:
         """
         known = max((night.night for night in nights_of(self.file)), default=date.min)
         missing = [night for night in nights[:-1] if night > known][-self.settings.catch_up_nights :]
-        for night in missing:
-            with suppress(NotReadyError):  # a night under another atlas has no charts under this one
-                self._kept([earlier for earlier in nights if earlier <= night])
-        return self._kept(nights)
+        workers = self.workers if len(missing) > self.window_nights else 1
+        with mapping(partial(_if_possible, self.draw), workers=workers) as drawn:
+            for near in _apart(missing, window_nights=self.window_nights):
+                for charts in drawn([night for night in nights if night <= last] for last in near):
+                    if charts is not None:
+                        self._kept(charts)
+        return self._kept(self.draw(nights))
 
     def lists(self, nights: Sequence[date]) -> pl.DataFrame:
         """Return which tracks were on the charts of the last night: as they were kept, else as they are drawn again.
@@ -92,20 +103,19 @@ class PastCharts:
         if (nights[-1], self.version) in kept:
             columns = ("place", "chart", "track_id")
             return pl.DataFrame(listed(self.file, nights[-1]), schema=dict.fromkeys(columns, pl.String), orient="row")
-        return self._drawn(nights).lines.select("place", "chart", "track_id")
+        return self._closed_up(self.draw(nights)).lines.select("place", "chart", "track_id")
 
-    def _kept(self, nights: Sequence[date]) -> Charts:
-        """Draw the charts of the last night, follow their lines, and append them."""
-        charts = self._followed(self._drawn(nights), nights[-1])
-        night = Night(nights[-1], self.today, len(charts.nights), self.version)
+    def _kept(self, drawn: Charts) -> Charts:
+        """Follow the lines of the charts of a night, and append them, of ranks as they are published."""
+        last = drawn.nights[-1]
+        charts = self._followed(self._closed_up(drawn), last)
+        night = Night(last, self.today, len(charts.nights), self.version)
         artists = dict(self.catalogue.select("track_id", "artist_id").iter_rows())
         lists = lists_of(charts, catalogue=self.catalogue)
         append(self.file, night, lists, kept=self.settings.lines, artists=artists)
         return charts
 
-    def _drawn(self, nights: Sequence[date]) -> Charts:
-        """Draw the charts of the last night, of ranks as they are published and kept."""
-        charts = self.draw(nights)
+    def _closed_up(self, charts: Charts) -> Charts:
         return replace(charts, lines=closed_up(charts.lines, catalogue=self.catalogue))
 
     def _followed(self, charts: Charts, night: date) -> Charts:
@@ -119,6 +129,22 @@ class PastCharts:
         ordered = pl.concat([by_place[place,] for place in places]) if places else charts.lines
         lines = ordered.with_columns(facts.get_columns())
         return replace(charts, lines=at_border(lines, Chart))
+
+
+def _if_possible(draw: Draw, nights: Sequence[date]) -> Charts | None:
+    """Draw the charts of the last night, if it has some: one under another atlas has none under this one."""
+    try:
+        return draw(nights)
+    except NotReadyError:
+        return None
+
+
+def _apart(nights: Sequence[date], *, window_nights: int) -> Iterator[Sequence[date]]:
+    """Yield nights in order, those together of which none remembers another."""
+    while nights:
+        near = bisect_left(nights, nights[0] + timedelta(days=window_nights))
+        yield nights[:near]
+        nights = nights[near:]
 
 
 def _rows(lines: pl.DataFrame, known: Mapping[tuple[str, str], Standing], *, night: date) -> Iterator[tuple[Any, ...]]:

@@ -1,0 +1,73 @@
+"""Processes that share the work of one: a function over many arguments, on as many cores as there are."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from recsys.errors import NotReadyError
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+_share: dict[str, Callable[[Any], Any]] = {}  # what this process computes, where it is one of those that share
+
+
+@contextmanager
+def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[Iterable[A]], Iterator[R]]]:
+    """Yield what maps a function over arguments, in order; each worker has a copy of the function.
+
+    A worker starts in one to three seconds. It computes on one core, and ends with the process that started it,
+    whichever way that ends.
+
+    Parameters
+    ----------
+    function : callable
+        With more than one worker it must be one that can be pickled, and so must its results.
+    workers : int
+        Processes; with 1 all is done in this one.
+
+    Raises
+    ------
+    NotReadyError
+        If a worker is killed.
+    """
+    if workers == 1:
+        yield lambda arguments: map(function, arguments)
+        return
+    content = pickle.dumps(function)
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(content,)) as pool:
+        try:
+            yield lambda arguments: pool.map(_call, arguments)
+        except BrokenProcessPool as error:
+            raise NotReadyError(
+                "a process that shared the work was killed",
+                hint="Memory may have run out: see to that, and run the command again.",
+            ) from error
+
+
+def _begin(content: bytes) -> None:
+    """Make this process a worker; its libraries read the number of their threads when they are first used."""
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    threadpool_limits(1)
+    Thread(target=_end_with_parent, daemon=True).start()
+    _share["function"] = pickle.loads(content)  # noqa: S301 (it comes from the process that began this one)
+
+
+def _end_with_parent() -> None:
+    """End at once when the process ends that this one works for, also where it was killed: nobody else would tell."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _call(argument: Any) -> Any:
+    return _share["function"](argument)
