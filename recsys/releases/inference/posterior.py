@@ -32,6 +32,7 @@ _ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
     0.3,
     1.2,
 )  # listeners below which counts are alike; the largest log variance that is passed on
+_LOG_ALIKE_BELOW = np.float32(np.log(_ALIKE_BELOW))
 _ENDLESS = 30.0  # logarithm of a count that no place has; its square fits in single precision
 _BLOCK = 512  # counts that are read at a time
 _FINE = 64  # points of the refined grid
@@ -39,6 +40,9 @@ _LEAST_WEIGHT = (
     0.2  # observations that a component of the world must explain beyond, lest the largest noise founds its own
 )
 _ROUNDS = 4  # of weighing and scaling; the scale changes by less than a percent after that
+
+
+Grid = NDArray[np.float32]  # shape (places, tracks, points)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def prior_of_whole(noisy: Noisy) -> Prior:
     highest = np.log(max(noisy.counts.max(), 1.0) + 6 * np.sqrt(noisy.variance.max()))
     grid = np.arange(np.log(0.05), highest + step, step)
     flat = Prior(np.zeros_like(noisy.counts), np.ones_like(noisy.counts), grid, np.zeros_like(grid))
-    _, weights = _on_coarse_grid(noisy, flat)
+    *_, weights = _on_coarse_grid(noisy, flat)
     components = np.exp(-0.5 * ((grid - grid[::4, None]) / width) ** 2)
     components /= components.sum(axis=1, keepdims=True)
     likelihood = weights[0].astype(np.float64) @ components.T
@@ -386,24 +390,24 @@ def _tracks_of(prior: Prior, here: slice) -> Prior:
     return Prior(prior.centre[:, here], prior.width[:, here], prior.grid, prior.log_density)
 
 
-def _on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return counts and posterior weights (largest 1) at every point, shape (places, tracks, points)."""
-    counts, log_weights = _log_on_coarse_grid(noisy, prior)
+def _on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[Grid, Grid, Grid]:
+    """Return log counts, counts and posterior weights (largest 1) at every point, shape (places, tracks, points)."""
+    logs, counts, log_weights = _log_on_coarse_grid(noisy, prior)
     log_weights -= log_weights.max(axis=-1, keepdims=True)
-    return counts, np.exp(log_weights, out=log_weights)
+    return logs, counts, np.exp(log_weights, out=log_weights)
 
 
 def _counts_and_logs(noisy: Noisy, prior: Prior) -> tuple[Array, Array, Array]:
     """Return posterior mean and variance of counts, and the variance of their logarithms."""
-    counts, weights = _on_coarse_grid(noisy, prior)
+    logs, counts, weights = _on_coarse_grid(noisy, prior)
     weights /= weights.sum(axis=-1, keepdims=True)
-    _, log_variance = _moments(np.log(np.maximum(counts, _ALIKE_BELOW)), weights)
+    _, log_variance = _moments(np.maximum(logs, _LOG_ALIKE_BELOW, out=logs), weights)
     return *_moments(counts, weights), log_variance
 
 
 def _factors(noisy: Noisy, prior: Prior) -> tuple[Array, Array]:
     """Return posterior mean and variance of the standardised log factor."""
-    _, weights = _on_coarse_grid(noisy, prior)
+    *_, weights = _on_coarse_grid(noisy, prior)
     weights /= weights.sum(axis=-1, keepdims=True)
     return _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
 
@@ -411,7 +415,8 @@ def _factors(noisy: Noisy, prior: Prior) -> tuple[Array, Array]:
 def _moments(values: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple[Array, Array]:
     mean = np.vecdot(weights, values)
     departure = values - mean[..., None]
-    return mean.astype(np.float64), np.vecdot(weights, departure**2).astype(np.float64)
+    departure *= departure
+    return mean.astype(np.float64), np.vecdot(weights, departure).astype(np.float64)
 
 
 def _log_likelihood(noisy: Noisy, prior: Prior) -> Array:
@@ -419,31 +424,40 @@ def _log_likelihood(noisy: Noisy, prior: Prior) -> Array:
 
 
 def _log_likelihoods(noisy: Noisy, prior: Prior) -> tuple[Array]:
-    _, log_weights = _log_on_coarse_grid(noisy, prior)
+    *_, log_weights = _log_on_coarse_grid(noisy, prior)
     largest = log_weights.max(axis=-1, keepdims=True)
     total = np.exp(log_weights - largest).sum(axis=-1, dtype=np.float64)
     return (np.asarray(largest[..., 0] + np.log(total), dtype=np.float64),)
 
 
-def _log_on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Single precision: half the memory and time, and its rounding is far below the noise."""
+def _log_on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[Grid, Grid, Grid]:
+    """Return log counts, counts, and the logarithms of their posterior weights up to a constant.
+
+    Single precision: half the memory and time, and its rounding is far below the noise.
+    """
     centre, width, observed, variance, grid, log_density = (
         values.astype(np.float32)
         for values in (prior.centre, prior.width, noisy.counts, noisy.variance, prior.grid, prior.log_density)
     )
-    counts = np.exp(np.minimum(centre[..., None] + width[..., None] * grid, np.float32(_ENDLESS)))
-    blurred = (_BLUR * (grid[1] - grid[0]) * width[..., None] * counts) ** 2 + variance[..., None]
-    log_weights = (observed[..., None] - counts) ** 2
+    logs = width[..., None] * grid
+    logs += centre[..., None]
+    np.minimum(logs, np.float32(_ENDLESS), out=logs)
+    counts = np.exp(logs)
+    blurred = (_BLUR * (grid[1] - grid[0]) * width[..., None]) * counts
+    blurred *= blurred
+    blurred += variance[..., None]
+    log_weights = observed[..., None] - counts
+    log_weights *= log_weights
     log_weights /= blurred
     log_weights += np.log(blurred, out=blurred)
     log_weights *= np.float32(-0.5)
     log_weights += log_density
-    return counts, log_weights
+    return logs, counts, log_weights
 
 
 def _refined_grid(noisy: Noisy, prior: Prior) -> Array:
     """Spread points evenly over where the coarse posterior and the likelihood both have weight."""
-    _, weights = _on_coarse_grid(noisy, prior)
+    *_, weights = _on_coarse_grid(noisy, prior)
     there, step = weights > 1e-5, prior.grid[1] - prior.grid[0]
     first = prior.grid[there.argmax(axis=-1)] - step
     last = prior.grid[len(prior.grid) - 1 - there[..., ::-1].argmax(axis=-1)] + step
