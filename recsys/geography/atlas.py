@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
@@ -49,6 +49,10 @@ class Atlas:
     country_cells: Mapping[str, str]
     version: str
     cities: pl.DataFrame
+
+    def __getstate__(self) -> dict[str, object]:
+        """Copy what it is made of, and nothing that was derived from that."""
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
 
     @cached_property
     def parts(self) -> tuple[str, ...]:

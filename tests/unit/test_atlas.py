@@ -1,5 +1,7 @@
 """The atlas: counted against the design's figures, and walked by hand for Portugal."""
 
+import pickle
+
 import h3
 import polars as pl
 import pytest
@@ -20,6 +22,12 @@ def located(atlas: Atlas, *positions: tuple[float, float]) -> list[str | None]:
     cells = [h3.str_to_int(h3.latlng_to_cell(*position, 5)) for position in positions]
     frame = pl.LazyFrame({"cell": [*cells, None]}, schema={"cell": pl.UInt64})
     return atlas.locate(frame).collect()["part"].to_list()
+
+
+def test_an_atlas_in_use_is_copied_to_another_process(world_atlas: Atlas) -> None:
+    before = located(world_atlas, LISBON, ATLANTIC)
+    copied = pickle.loads(pickle.dumps(world_atlas))  # noqa: S301 (made in the line itself)
+    assert (copied.parts, located(copied, LISBON, ATLANTIC)) == (world_atlas.parts, before)
 
 
 def test_as_many_regions_as_the_design_measured(world_atlas: Atlas) -> None:
