@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -54,11 +55,12 @@ def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[I
 
 
 def _begin(content: bytes) -> None:
-    """Make this process a worker; its libraries read the number of their threads when they are first used."""
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    threadpool_limits(1)
+    """Make this process a worker, which leaves it to the one that began it to answer an interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["POLARS_MAX_THREADS"] = "1"  # is read when Polars is first used
     _share["function"] = pickle.loads(content)  # noqa: S301 (it comes from the process that began this one)
+    threadpool_limits(1)  # of the libraries that are loaded by now
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,5 @@
 """The night: every unprocessed night in order, then charts, models, snapshot and the run in MLflow."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from os import cpu_count
 from typing import Any
 
 import polars as pl
@@ -258,7 +258,7 @@ def _past_charts(job: JobContext) -> PastCharts:
         today=job.now.date(),
         settings=job.settings.history,
         window_nights=job.settings.charts.window_nights,
-        workers=len(os.sched_getaffinity(0)),
+        workers=cpu_count() or 1,
     )
 
 

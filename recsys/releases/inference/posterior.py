@@ -32,7 +32,6 @@ _ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
     0.3,
     1.2,
 )  # listeners below which counts are alike; the largest log variance that is passed on
-_LOG_ALIKE_BELOW = np.float32(np.log(_ALIKE_BELOW))
 _ENDLESS = 30.0  # logarithm of a count that no place has; its square fits in single precision
 _BLOCK = 512  # counts that are read at a time
 _FINE = 64  # points of the refined grid
@@ -401,7 +400,7 @@ def _counts_and_logs(noisy: Noisy, prior: Prior) -> tuple[Array, Array, Array]:
     """Return posterior mean and variance of counts, and the variance of their logarithms."""
     logs, counts, weights = _on_coarse_grid(noisy, prior)
     weights /= weights.sum(axis=-1, keepdims=True)
-    _, log_variance = _moments(np.maximum(logs, _LOG_ALIKE_BELOW, out=logs), weights)
+    _, log_variance = _moments(np.maximum(logs, np.float32(np.log(_ALIKE_BELOW)), out=logs), weights)
     return *_moments(counts, weights), log_variance
 
 

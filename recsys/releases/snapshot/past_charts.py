@@ -67,7 +67,7 @@ class PastCharts:
         Raises
         ------
         NotReadyError
-            If the last night was released under another atlas.
+            If the last night was released under another atlas, or a process that draws is killed.
         InputError
             If the history cannot be read.
         """
