@@ -18,12 +18,13 @@ from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
 from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
+from recsys.serving.lists.number_ones import number_ones_answer
 from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.song_pages import artist_of_page, past_of_page, song_of_page
-from recsys.serving.pages.templates import rendered
+from recsys.serving.pages.templates import MISSING, rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
@@ -70,7 +71,7 @@ def _public_files(
     yield from _charts(published, size=size)
     yield from _songs(published, settings)
     yield PublicFile(RELEASES, to_json(releases), JSON)
-    yield _page("data/index.html", "data.html", {"releases": releases}, published=published)
+    yield _page("data/index.html", "data.html", {"releases": releases})
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
@@ -79,14 +80,14 @@ def _public_files(
         "index": (world.pop("template"), world),
         "transparency": ("transparency.html", {"found": told}),
         "licences": ("licences.html", {"others": licences()}),
-        "404": ("problem.html", {"problem": _MISSING}),
+        "404": ("problem.html", {"problem": MISSING}),
         "503": ("problem.html", {"problem": _AWAY}),
     }
     for name, (template, values) in pages.items():
-        yield _page(f"{name}.html", template, values, published=published)
+        yield _page(f"{name}.html", template, values)
     for name in ("transparency", "licences"):  # for servers that know no endings
-        yield _page(f"{name}/index.html", *pages[name], published=published)
-    yield _page("me/index.html", "problem.html", {"problem": _PERSONAL}, published=published)
+        yield _page(f"{name}/index.html", *pages[name])
+    yield _page("me/index.html", "problem.html", {"problem": _PERSONAL})
     yield from _place_pages(published, size=size)
     yield from _song_pages(published)
     for name, content, media_type in assets():
@@ -99,6 +100,7 @@ def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
     yield PublicFile("v1/regions.json", to_json(regions_answer(published, query="", limit=first)), JSON)
     yield PublicFile("v1/regions.geojson", to_json(regions_geojson(published, query="", limit=first)), GEOJSON)
     yield PublicFile("v1/regions/all.json", to_json(regions_answer(published, query="", limit=most)), JSON)
+    yield PublicFile("v1/regions/map.json", to_json(number_ones_answer(published)), JSON)
 
 
 def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
@@ -155,12 +157,10 @@ def _place_pages(published: Published, *, size: int) -> Iterator[PublicFile]:
     for place in published.places.values():
         for chart in CHARTS if place.served else ():
             found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size)
-            yield _page(
-                f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found, published=published
-            )
+            yield _page(f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found)
         if place.served and published.history.nights:
             found = past_of_page(published, place)
-            yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found, published=published)
+            yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found)
 
 
 def _song_pages(published: Published) -> Iterator[PublicFile]:
@@ -168,14 +168,14 @@ def _song_pages(published: Published) -> Iterator[PublicFile]:
     for song in songs:
         found = song_of_page(published, song.track_id)
         address = song_address(song.track_id, song.title)
-        yield _page(f"{address[1:]}index.html", found.pop("template"), found, published=published)
+        yield _page(f"{address[1:]}index.html", found.pop("template"), found)
     for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):
         found = artist_of_page(published, id_)
-        yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found, published=published)
+        yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found)
 
 
-def _page(path: str, template: str, values: Mapping[str, Any], *, published: Published) -> PublicFile:
-    return PublicFile(path, rendered(template, published=published, **values).encode(), HTML)
+def _page(path: str, template: str, values: Mapping[str, Any]) -> PublicFile:
+    return PublicFile(path, rendered(template, **values).encode(), HTML)
 
 
 def _account(workspace: Workspace) -> Accounted | None:
@@ -185,7 +185,6 @@ def _account(workspace: Workspace) -> Accounted | None:
         return None
 
 
-_MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}
 _PERSONAL = {
     "title": "Your own part is away",
     "text": "Your own list and your switches are served by a program that does not answer right now. Please come back.",

@@ -28,6 +28,7 @@ from recsys.workspace import Workspace, read_manifest, replace_file
 FILES = [
     "/v1/regions",
     "/v1/regions/all",
+    "/v1/regions/map",
     *(f"/v1/regions/{place}/charts/{chart}" for place in (LISBON, "PT") for chart in ("popular", "rising", "local")),
     "/v1/regions/world/charts/popular",
 ]

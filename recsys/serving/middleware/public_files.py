@@ -115,8 +115,8 @@ class _Asked:
             scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
 
 
-_REGIONS, _ALL, _RELEASES = "/v1/regions", "/v1/regions/all", "/v1/releases"
-_ALONE = (_REGIONS, _ALL, _RELEASES)
+_REGIONS, _RELEASES = "/v1/regions", "/v1/releases"
+_ALONE = (_REGIONS, f"{_REGIONS}/all", f"{_REGIONS}/map", _RELEASES)
 _PUBLIC = (_REGIONS, _RELEASES, "/v1/tracks/", "/v1/artists/")
 _ADDRESS = re.compile(
     r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?|/v1/(?:tracks|artists)/[0-9A-Za-z_-]+|/v1/releases)"

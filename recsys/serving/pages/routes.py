@@ -81,13 +81,12 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
 
 
 @router.get("/me", include_in_schema=False)
-def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
+def me_page(request: Request, found: TransparencyHere) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
     collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
         "me.html",
         request,
-        current=parts.current,
         purposes=found["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
@@ -105,15 +104,15 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
     response_class=HTMLResponse,
     responses=problems(400),
 )
-def transparency_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
+def transparency_page(request: Request, found: TransparencyHere) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, current=parts.current, found=found)
+    return shown("transparency.html", request, found=found)
 
 
 @router.get("/licences", include_in_schema=False)
-def licences_page(request: Request, parts: Parts) -> Response:
+def licences_page(request: Request) -> Response:
     """Show who wrote what the page takes from others."""
-    return shown("licences.html", request, current=parts.current, others=licences())
+    return shown("licences.html", request, others=licences())
 
 
 def licences() -> list[dict[str, str]]:

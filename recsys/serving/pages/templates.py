@@ -19,7 +19,6 @@ from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
 from recsys.serving.pages.chart_rows import count
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
-from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
@@ -33,6 +32,12 @@ SWITCHES = {
     Purpose.PARTNER_STATISTICS.value: "Count my plays in partners’ statistics",
 }
 """What the pages call the purposes."""
+
+MISSING = {
+    "title": "There is no such page",
+    "text": "Nothing is at this address. Find a place, a song or an artist by name at the top of the page.",
+}
+"""What is told at an address that leads nowhere."""
 
 _DATE = Markup("<time>{}</time>")
 _CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special"}
@@ -48,9 +53,9 @@ _HEADERS = {
 }
 
 
-def shown(template: str, request: Request, *, current: Current, status: int = HTTPStatus.OK, **values: Any) -> Response:
+def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
-    text = rendered(template, published=current.loaded(), **values)
+    text = rendered(template, **values)
     if status != HTTPStatus.OK:
         return HTMLResponse(text, status_code=status, headers=_HEADERS)
     return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
@@ -62,7 +67,7 @@ def found_page(request: Request, find: Callable[[Published], dict[str, Any]], *,
         found = find(current.get())
     except RecsysError as error:
         return refused(request, error, current=current)
-    return shown(found.pop("template"), request, current=current, **found)
+    return shown(found.pop("template"), request, **found)
 
 
 def refused(request: Request, error: RecsysError, *, current: Current) -> Response:
@@ -73,13 +78,13 @@ def refused(request: Request, error: RecsysError, *, current: Current) -> Respon
         said = {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
     else:
         said = {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}
-    return shown("problem.html", request, current=current, status=error.status, problem=said)
+    return shown("problem.html", request, status=error.status, problem=said)
 
 
-def rendered(template: str, *, published: Published | None, **values: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
     """Return the text of a page, whoever asks for it."""
-    charted, built = _charted(published) if published else 0, (BUILT / "map.js").is_file()
-    return _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
+    built = (BUILT / "map.js").is_file()
+    return _templates().get_template(template).render(built=built, chart_names=_CHARTS, **values)
 
 
 def answered(body: bytes, *, media_type: str, route: str, **more: str) -> Answer:
@@ -88,12 +93,6 @@ def answered(body: bytes, *, media_type: str, route: str, **more: str) -> Answer
     facts = {"content-length": str(len(body)), "content-type": media_type, "etag": tag, **_HEADERS, **more}
     headers = [(name.encode(), value.encode()) for name, value in facts.items()]
     return Answer(body, headers=headers, etag=tag.encode(), route=route, scope=None)
-
-
-@once_a_snapshot
-def _charted(published: Published) -> int:
-    """Return how many places have charts of their own: in the answer that the map is made of, they come first."""
-    return sum(place.served for place in published.places.values())
 
 
 def _dated(text: str) -> Markup:
