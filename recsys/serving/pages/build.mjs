@@ -8,7 +8,8 @@ import { build } from "esbuild";
 import { LAND, SIZE, projected } from "./geometry.js";
 
 const OUT = "built";
-const SMALLEST = 2e-3; // square degrees: finer bends of a coast and smaller islands are left out
+// Square degrees: finer bends of a coast and smaller islands are left out, near and from afar.
+const OUTLINES = { "land.json": 4e-3, "land-far.json": 0.15 };
 const TOP = 84, BOTTOM = -60; // degrees: what is drawn; the ice beyond would fill half of the map
 
 /** A font that comes late is left for the next page: lines that break anew would push what is being read. */
@@ -17,10 +18,10 @@ function steadyFont() {
   writeFileSync(`${OUT}/font.css`, css.replaceAll("font-display:swap", "font-display:optional"));
 }
 
-/** The outline of the land as the path of an SVG, as fine as a screen can show it: the browser has nothing to compute. */
-function land() {
+/** The outline of the land as the path of an SVG: the browser has nothing to compute. @param {number} smallest */
+function land(smallest) {
   const whole = presimplify(JSON.parse(readFileSync("node_modules/world-atlas/land-50m.json", "utf8")));
-  const kept = filter(simplify(whole, SMALLEST), filterWeight(whole, SMALLEST * 5));
+  const kept = filter(simplify(whole, smallest), filterWeight(whole, smallest * 5));
   const pen = new Pen(), edges = [[0, projected(0, TOP)[1]], [SIZE, projected(0, BOTTOM)[1]]];
   const mercator = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]).clipExtent(edges);
   geoPath(mercator, pen)(feature(kept, kept.objects.land));
@@ -79,5 +80,5 @@ const { metafile } = await build({
   metafile: true,
 });
 steadyFont();
-writeFileSync(`${OUT}/land.json`, JSON.stringify(land()));
+for (const [name, smallest] of Object.entries(OUTLINES)) writeFileSync(`${OUT}/${name}`, JSON.stringify(land(smallest)));
 writeFileSync(`${OUT}/licences.json`, JSON.stringify(licences(Object.keys(metafile.inputs)), null, 1));

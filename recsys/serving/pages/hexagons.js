@@ -5,6 +5,7 @@ import { Music } from "./music.js";
 
 const CELLS = "/assets/cells.js"; // what needs H3, which is large: not before it is needed
 const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
+const FAR = 4; // zoom: up to there neither lines between places nor the bends of a coast are seen
 const NEAR = 28, CLOSEST = 220; // zoom: of a single region, and at most
 const ROOM = 1.5, CLOSER = 1.6; // how much larger than the canvas a picture is kept, and how far it may be enlarged
 const REST = 150; // milliseconds without a move after which the picture is drawn anew, sharp
@@ -29,7 +30,9 @@ export async function drawMap(place) {
   document.addEventListener("cell-shown", (event) => map.outline(/** @type {CustomEvent} */ (event).detail));
   for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.refresh();
   new ResizeObserver(() => map.resize()).observe(place);
-  await Promise.all([map.loadLand(), map.loadRegions()]);
+  await Promise.allSettled([map.loadLand("land-far.json"), map.loadRegions()]);
+  map.loaded = true;
+  map.choose({ id: map.chosen });
   document.dispatchEvent(new CustomEvent("map-ready"));
 }
 
@@ -54,17 +57,23 @@ export class WorldMap {
     this.view = /** @type {View} */ ({ x: SIZE / 2, y: 0, zoom: 1 });
     this.width = this.height = this.waiting = 0;
     this.flight = /** @type {object | undefined} */ (undefined);
-    this.arrived = false;
+    this.fine = this.loaded = this.arrived = false; // what is drawn takes long, so that it is not begun with a part
     this.picture = document.createElement("canvas"); // land and hexagons, which take long to draw
     this.pictured = /** @type {View | undefined} */ (undefined); // the view that it is of
     this.resting = 0;
   }
 
-  async loadLand() {
-    const path = new Path2D(await (await fetch("/assets/land.json")).json());
+  /** @param {string} name of the outline, which is coarse or fine */
+  async loadLand(name) {
+    const path = new Path2D(await (await fetch(`/assets/${name}`)).json());
     this.land = new Path2D();
     this.land.addPath(path, new DOMMatrix().scale(1 / LAND));
-    this.refresh();
+  }
+
+  /** Fetch the fine outline, once its bends can be seen. */
+  async refine() {
+    this.fine = true;
+    await this.loadLand("land.json").then(() => this.refresh(), () => { this.fine = false; });
   }
 
   async loadRegions() {
@@ -72,8 +81,6 @@ export class WorldMap {
     this.music.know(tracks);
     this.regions = regions.map((/** @type {any} */ each) => hexagon(each, true));
     this.layers = layersOf(this.regions, this.others);
-    this.refresh();
-    this.choose({ id: this.chosen });
   }
 
   /** Fetch the places that follow a larger one, once somebody looks at the map: there are many of them. */
@@ -96,7 +103,7 @@ export class WorldMap {
   async choose({ id }) {
     this.mine = new Path2D();
     let found = this.mark(id);
-    if (!found.length && id !== "world" && this.regions.length) {
+    if (!found.length && id !== "world" && this.loaded) {
       await this.loadOthers();
       if (this.chosen !== id) return;
       found = this.mark(id);
@@ -248,7 +255,7 @@ export class WorldMap {
   }
 
   paint() {
-    if (!this.width) return;
+    if (!this.width || !this.loaded) return;
     const { pen, canvas, view } = this, of = this.colours();
     if (!this.pictured || !this.covers(this.pictured)) this.drawPicture(of);
     const from = this.pictured ?? view, times = view.zoom / from.zoom, pixels = this.sharp() * view.zoom;
@@ -278,9 +285,10 @@ export class WorldMap {
     const { picture, canvas, view } = this, pen = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
     [picture.width, picture.height] = [Math.ceil(canvas.width * ROOM), Math.ceil(canvas.height * ROOM)]; // and so empty
     this.aim(pen, picture);
+    if (view.zoom > FAR && !this.fine) this.refine();
     fill(pen, this.land, of("--land"));
     pen.lineWidth = Math.min(1, view.zoom / 20) / view.zoom;
-    const lined = (/** @type {Path2D} */ path) => view.zoom > 4 && stroke(pen, path, of("--land"));
+    const lined = (/** @type {Path2D} */ path) => view.zoom > FAR && stroke(pen, path, of("--land"));
     for (const { plain, charted } of this.layers) {
       fill(pen, plain, of("--hexagon"));
       lined(plain); // from afar lines show nothing and cost most of the time
@@ -290,7 +298,7 @@ export class WorldMap {
       }
     }
     pen.lineWidth = 1 / view.zoom;
-    if (view.zoom > 4) stroke(pen, this.land, of("--coast"));
+    if (view.zoom > FAR) stroke(pen, this.land, of("--coast"));
     this.pictured = view;
     this.explain();
   }

@@ -1,6 +1,7 @@
 // The listener's own list, line by line. Its numbers come from the charts of several places: only those of the list's
 // own place share a scale, and the others say where they are from.
 
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }); // once: to make one takes long
 const GRADES = /** @type {Record<string, string>} */ ({ surely: "surely", likely: "likely", guess: "a guess" });
 
 /** Draw the lines of a list from a template. @param {any} list @param {HTMLTemplateElement} template */
@@ -66,7 +67,7 @@ function stay({ nights_on_chart, source }, from) {
 
 /** @param {number} number */
 function count(number) {
-  return number >= 10 ? Math.round(number).toLocaleString("en") : number.toFixed(1);
+  return number >= 10 ? WHOLE.format(number) : number.toFixed(1);
 }
 
 /** @param {string} name @param {string} text */

@@ -18,7 +18,6 @@ export function showMe() {
   looked++;
   const me = find("me");
   if (!me) return;
-  me.hidden = false;
   me.onclick = (/** @type {MouseEvent} */ event) => {
     const wanted = /** @type {Element} */ (event.target).closest("[data-do]")?.getAttribute("data-do");
     if (wanted) ACTIONS[wanted]?.();
@@ -53,9 +52,7 @@ function signedIn() {
 /** @param {string} said */
 function showSession(said = "") {
   forget();
-  for (const part of document.querySelectorAll("[data-when]")) {
-    /** @type {HTMLElement} */ (part).hidden = (part.getAttribute("data-when") === "in") !== isSignedIn();
-  }
+  document.documentElement.classList.toggle("signed-in", isSignedIn());
   say(said);
   if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showTwin(), showSwitches()]); });
 }

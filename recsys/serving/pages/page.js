@@ -15,7 +15,6 @@ for (const kind of ["place-shown", "cell-shown"]) {
 document.addEventListener("cell-shown", loadMap);
 document.addEventListener("map-ready", () => told && document.dispatchEvent(new CustomEvent(told.type, { detail: told.detail })));
 takeTokenFromAddress();
-document.documentElement.classList.add("scripted");
 suggestPlaces(go);
 arrived();
 document.addEventListener("click", (event) => {

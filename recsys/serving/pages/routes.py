@@ -165,7 +165,16 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
+_OURS = (
+    "page.css",
+    "early.js",
+    "page.js",
+    "session.js",
+    "search.js",
+    "me.js",
+    "list.js",
+    "icon.svg",
+)  # served as they are
 
 
 def charts_of(published: Published, query: PageParameters, *, limit: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
 from recsys.serving.pages.chart_rows import count
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
-from recsys.serving.snapshot.response_cache import Answer
+from recsys.serving.snapshot.response_cache import Answer, takes_gzip
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 PAGES = Path(__file__).parent
@@ -39,6 +39,7 @@ MISSING = {
 }
 """What is told at an address that leads nowhere."""
 
+_HTML = "text/html; charset=utf-8"
 _DATE = Markup("<time>{}</time>")
 _CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special"}
 _HEADERS = {
@@ -58,7 +59,11 @@ def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **val
     text = rendered(template, **values)
     if status != HTTPStatus.OK:
         return HTMLResponse(text, status_code=status, headers=_HEADERS)
-    return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
+    answer = answered(text.encode(), media_type=_HTML, route=request.scope["route"].path, vary="Accept-Encoding")
+    # A page may repeat what was searched for, but holds nothing of a listener: its length has nothing to tell.
+    if takes_gzip(request.scope["headers"]):
+        answer.pack()
+    return answer
 
 
 def found_page(request: Request, find: Callable[[Published], dict[str, Any]], *, current: Current) -> Response:
