@@ -29,7 +29,7 @@ from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
-from recsys.settings import Settings
+from recsys.settings import CatalogueSettings, Settings
 from recsys.workspace import PUBLIC, Workspace
 
 _OF_DATA = {
@@ -75,7 +75,7 @@ def _public_files(
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
-    world = charts_of(published, PageParameters(), limit=size)
+    world = charts_of(published, PageParameters(), limit=size, catalogue=settings.catalogue)
     pages = {
         "index": (world.pop("template"), world),
         "transparency": ("transparency.html", {"found": told}),
@@ -88,8 +88,8 @@ def _public_files(
     for name in ("transparency", "licences"):  # for servers that know no endings
         yield _page(f"{name}/index.html", *pages[name])
     yield _page("me/index.html", "problem.html", {"problem": _PERSONAL})
-    yield from _place_pages(published, size=size)
-    yield from _song_pages(published)
+    yield from _place_pages(published, size=size, catalogue=settings.catalogue)
+    yield from _song_pages(published, catalogue=settings.catalogue)
     for name, content, media_type in assets():
         yield PublicFile(f"assets/{name}", content, media_type)
 
@@ -145,28 +145,28 @@ def _songs(published: Published, settings: Settings) -> Iterator[PublicFile]:
     size = size_of_list(None, settings=settings, most=settings.charts.size)
     songs = published.history.all_songs()
     for song in songs:
-        track = track_answer(published, track_id=song.track_id, limit=size)
+        track = track_answer(published, track_id=song.track_id, limit=size, catalogue=settings.catalogue)
         yield PublicFile(answer_address("tracks", song.track_id)[1:], to_json(track), JSON)
     for id_ in dict.fromkeys(song.artist_id for song in songs):
         artist = artist_answer(published, artist_id=id_, limit=size)
         yield PublicFile(answer_address("artists", id_)[1:], to_json(artist), JSON)
 
 
-def _place_pages(published: Published, *, size: int) -> Iterator[PublicFile]:
+def _place_pages(published: Published, *, size: int, catalogue: CatalogueSettings) -> Iterator[PublicFile]:
     """Yield the pages of places: of one without charts of its own, at least where to find some."""
     for place in published.places.values():
         for chart in CHARTS if place.served else ():
-            found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size)
+            found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size, catalogue=catalogue)
             yield _page(f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found)
         if place.served and published.history.nights:
             found = past_of_page(published, place)
             yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found)
 
 
-def _song_pages(published: Published) -> Iterator[PublicFile]:
+def _song_pages(published: Published, *, catalogue: CatalogueSettings) -> Iterator[PublicFile]:
     songs = published.history.all_songs()
     for song in songs:
-        found = song_of_page(published, song.track_id)
+        found = song_of_page(published, song.track_id, catalogue=catalogue)
         address = song_address(song.track_id, song.title)
         yield _page(f"{address[1:]}index.html", found.pop("template"), found)
     for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):

@@ -489,6 +489,47 @@ def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
     return facts | {"rank": rank, "previous_rank": 40, "listeners": interval, "source": source}
 
 
+def test_a_line_of_my_list_has_the_cover_that_the_song_has_elsewhere(served: Site, visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.goto("/")
+    elsewhere = covers(page)
+    page = me(visitor, served, "collector")
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    assert len({*elsewhere}) > 45
+    assert covers(page) == elsewhere
+
+
+def covers(page: Page) -> list[str]:
+    """The covers of a list, as the browser has them."""
+    return page.locator(".chart .cover").evaluate_all("covers => covers.map(cover => cover.innerHTML)")
+
+
+def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settings: Settings, browser: Browser) -> None:
+    catalogue = settings.catalogue.model_copy(update={"url": "https://play.example/{track_id}"})
+    with site(tmp_path / "w", settings=settings.model_copy(update={"catalogue": catalogue})) as served:
+        visitor = served.visitor(browser)
+        visitor.grant_permissions(["clipboard-read", "clipboard-write"], origin=served.url)
+        song = line(1, place="world", listeners=4.0) | {"track_id": "a-1/2", "artist_id": "ünits"}
+        world = {"id": "world", "name": "World", "country": None, "level": "world", "parent": None}
+        mixed = {"region": world, "scope": "world", "location_used": False, "why": "By hand.", "items": [song]}
+        visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
+        page = me(visitor, served, "sharer")
+        page.locator("#my-list summary").click()
+        ways = page.locator("#my-list .ways")
+        found = ways.get_by_role("link").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        by_id = "/songs/a-1%2F2/"
+        assert found == ["https://play.example/a-1%2F2", by_id, f"{by_id}#history", "/artists/%C3%BCnits/"]
+        page.evaluate("delete Navigator.prototype.share")
+        ways.get_by_role("button", name="Share").click()
+        expect(ways.get_by_role("button")).to_have_text("Link copied")
+        assert page.evaluate("navigator.clipboard.readText()") == served.url + by_id
+        page.evaluate("navigator.share = async (what) => { globalThis.shared = what; }")
+        ways.get_by_role("button").click()
+        until(page, "globalThis.shared !== undefined")
+        assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_id}
+        visitor.close()
+
+
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "leaver")
     for button, name in (("Download everything", "my-data.ndjson"), ("Download receipts", "consent-receipt.json")):

@@ -36,7 +36,9 @@ class PublicFiles:
         The rendering that files have to be of (see :func:`recsys.artifacts.public_files.rendering`).
     """
 
-    def __init__(self, app: ASGIApp, *, responses: ResponseCache, current: Current, made_by: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, responses: ResponseCache, current: Current, made_by: Mapping[str, int | str]
+    ) -> None:
         self._app, self._responses, self._current, self._made_by = app, responses, current, made_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 import { showMe } from "./me.js";
 import { suggestPlaces } from "./search.js";
 import { takeTokenFromAddress } from "./session.js";
+import { listenForShares } from "./share.js";
 
 const MAP = "/assets/map.js";
 const BESIDE = matchMedia("(min-width: 1000px)"); // where the map stands beside the text, and not behind a button
@@ -16,6 +17,7 @@ document.addEventListener("cell-shown", loadMap);
 document.addEventListener("map-ready", () => told && document.dispatchEvent(new CustomEvent(told.type, { detail: told.detail })));
 takeTokenFromAddress();
 suggestPlaces(go);
+listenForShares();
 arrived();
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest?.("a[href]");

@@ -33,6 +33,7 @@ from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts
+from recsys.settings import CatalogueSettings
 
 router = APIRouter()
 
@@ -75,13 +76,15 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
     limit = size_of_list(None, settings=parts.settings, most=parts.settings.charts.size)
 
     def find(published: Published) -> dict[str, Any]:
-        return _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
+        if query.q.strip():
+            return _found(published, query.q)
+        return charts_of(published, query, limit=limit, catalogue=parts.settings.catalogue)
 
     return found_page(request, find, current=parts.current)
 
 
 @router.get("/me", include_in_schema=False)
-def me_page(request: Request, found: TransparencyHere) -> Response:
+def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
     collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
@@ -95,6 +98,7 @@ def me_page(request: Request, found: TransparencyHere) -> Response:
         axis=AXES["popular"],
         unit=UNITS["popular"],
         blank=BLANK,
+        catalogue=parts.settings.catalogue,
     )
 
 
@@ -173,11 +177,15 @@ _OURS = (
     "search.js",
     "me.js",
     "list.js",
+    "covers.js",
+    "share.js",
     "icon.svg",
 )  # served as they are
 
 
-def charts_of(published: Published, query: PageParameters, *, limit: int) -> dict[str, Any]:
+def charts_of(
+    published: Published, query: PageParameters, *, limit: int, catalogue: CatalogueSettings
+) -> dict[str, Any]:
     """Return the template of a place's page, and what is in it."""
     place = place_named(query.place, published=published)
     answer = any_chart_answer(
@@ -189,6 +197,7 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "place": place,
         "answer": answer,
         "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
+        "catalogue": catalogue,
         "axis": AXES[query.chart],
         "unit": UNITS[query.chart],
         **_earlier(published, place, answer),

@@ -18,6 +18,7 @@ from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
 from recsys.serving.pages.chart_rows import count
+from recsys.serving.pages.covers import cover_of
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.response_cache import Answer, takes_gzip
 from recsys.serving.snapshot.snapshot_reader import Current, Published
@@ -115,5 +116,6 @@ def _templates() -> Environment:
     for address in (place_address, past_address, song_address, artist_address, answer_address):
         found.filters[address.__name__] = address
     found.filters["count"] = count
+    found.filters["cover"] = cover_of
     found.filters["called"] = lambda purpose: SWITCHES[purpose]
     return found
