@@ -24,8 +24,8 @@ NUMBER_ONES: dict[str, Any] = {
             **{key: _LISBON[key] for key in ("id", "name", "country", "parent")},
             "corners": [[-9.2, 38.8], [-9.3, 38.7], [-9.2, 38.6], [-9.1, 38.6], [-9.0, 38.7], [-9.1, 38.8]],
             "popular": 0,
-            "local": None,
-            "grade": None,
+            "local": 0,
+            "grade": "likely",
         }
     ],
 }
