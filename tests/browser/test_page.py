@@ -182,6 +182,7 @@ def test_the_map_has_the_colours_of_number_ones_and_names_them(visitor: BrowserC
 # Of Lisbon's hexagon, whose chart and what is special differ.
 TWO_SONGS = {
     "as_of": "2026-10-31",
+    "total": 1,
     "tracks": [
         {"track_id": f"t{at}", "title": title, "artist": "Festa"} for at, title in enumerate(["Quintal", "Barco"])
     ],

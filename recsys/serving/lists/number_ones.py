@@ -11,6 +11,7 @@ from recsys.serving.lists.responses import ring_of
 from recsys.serving.snapshot.place_lists import Grade
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
+MOST = 1_500  # regions, the largest: of more than these a map would weigh more than the page around it
 _DIGITS = 3  # of a degree: what is less than a pixel at any zoom of a map is left out
 
 
@@ -43,16 +44,21 @@ class MappedRegion(TypedDict):
 
 
 class NumberOnes(TypedDict):
-    """All regions with charts of their own, the most people first, and the tracks they name, the most common first."""
+    """Regions with charts of their own, the most people first, and the tracks they name, the most common first.
+
+    ``total`` counts all such regions: of more than 1,500 the largest are here.
+    """
 
     as_of: str
+    total: int
     tracks: list[NumberOne]
     regions: list[MappedRegion]
 
 
 def number_ones_answer(published: Published) -> NumberOnes:
-    """Return what is first on the popular and on the local chart of every region that has its own."""
-    regions = [place for place in published.places.values() if place.served and place.level == "region"]
+    """Return what is first on the popular and on the local chart of regions that have their own, the largest first."""
+    served = [place for place in published.places.values() if place.served and place.level == "region"]
+    regions = served[:MOST]
     firsts = [_first(published, place) for place in regions]
     items = {item["track_id"]: item for first in firsts for item in first.values()}
     counts = Counter(item["track_id"] for first in firsts for item in first.values())
@@ -60,6 +66,7 @@ def number_ones_answer(published: Published) -> NumberOnes:
     numbers = {track: number for number, track in enumerate(order)}
     return {
         "as_of": published.as_of,
+        "total": len(served),
         "tracks": [_named(items[track]) for track in order],
         "regions": [_mapped(place, first, numbers) for place, first in zip(regions, firsts, strict=True)],
     }

@@ -18,6 +18,7 @@ REGIONS: dict[str, Any] = {"as_of": "2025-06-30", "regions": [_LISBON]}
 
 NUMBER_ONES: dict[str, Any] = {
     "as_of": "2025-06-30",
+    "total": 1,
     "tracks": [{"track_id": "t000123", "title": "Paper Lanterns", "artist": "The Slow Ferries"}],
     "regions": [
         {

@@ -77,8 +77,8 @@ export class WorldMap {
   }
 
   async loadRegions() {
-    const { tracks, regions } = await (await fetch("/v1/regions/map.json")).json();
-    this.music.know(tracks);
+    const { tracks, regions, total } = await (await fetch("/v1/regions/map.json")).json();
+    this.music.know(tracks, regions.length === total);
     this.regions = regions.map((/** @type {any} */ each) => hexagon(each, true));
     this.layers = layersOf(this.regions, this.others);
   }

@@ -137,7 +137,7 @@ def all_regions(parts: Parts) -> Answer:
     dependencies=[Depends(without_parameters)],
 )
 def number_ones(parts: Parts) -> Answer:
-    """Return what is first, and what is most special, in every region with charts of its own, and its hexagon."""
+    """Return what is first, and what is most special, in regions with charts of their own, and their hexagons."""
     route, published = "/v1/regions/map", parts.current.get()
     answer = parts.responses.answer(number_ones_answer(published), route=route, vary="Accept-Encoding")
     return parts.responses.keep(answer, route.encode(), of=published)
