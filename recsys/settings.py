@@ -3,10 +3,12 @@
 import hashlib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +64,19 @@ def _address(text: str) -> str:
     if written != text:
         raise ValueError(f"needs the address as the system writes it, {written}: another spelling never matches")
     return text
+
+
+def _player(url: str) -> str:
+    host = urlsplit(url).netloc
+    if url and not (_PLAYER.fullmatch(url) and host and "{" not in host):
+        raise ValueError(
+            f"needs an https:// address with {TRACK_ID} once, behind the host, as https://play.example/{TRACK_ID}"
+        )
+    return url
+
+
+TRACK_ID = "{track_id}"  # what stands for a track's id in catalogue.url
+_PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 
 def _path_or_none(value: object) -> object:
@@ -236,6 +251,16 @@ class ChartsSettings(_Section):
     min_past_nights: Count
 
 
+class CatalogueSettings(_Section):
+    """What the operator's own app offers of a track."""
+
+    url: Annotated[str, AfterValidator(_player)]
+
+    def play(self, track_id: str) -> str:
+        """Return where a track is played; empty where no such place was named."""
+        return self.url.replace(TRACK_ID, quote(track_id, safe=""))
+
+
 class HistorySettings(_Section):
     """What is kept of the charts of every night, for ever."""
 
@@ -339,6 +364,7 @@ class Settings(BaseSettings):
     store: StoreSettings
     partner: PartnerSettings
     charts: ChartsSettings
+    catalogue: CatalogueSettings
     history: HistorySettings
     models: ModelsSettings
     lists: ListsSettings

@@ -18,17 +18,18 @@ from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
 from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
+from recsys.serving.lists.number_ones import number_ones_answer
 from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
 from recsys.serving.pages.song_pages import artist_of_page, past_of_page, song_of_page
-from recsys.serving.pages.templates import rendered
+from recsys.serving.pages.templates import MISSING, rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
-from recsys.settings import Settings
+from recsys.settings import CatalogueSettings, Settings
 from recsys.workspace import PUBLIC, Workspace
 
 _OF_DATA = {
@@ -70,25 +71,25 @@ def _public_files(
     yield from _charts(published, size=size)
     yield from _songs(published, settings)
     yield PublicFile(RELEASES, to_json(releases), JSON)
-    yield _page("data/index.html", "data.html", {"releases": releases}, published=published)
+    yield _page("data/index.html", "data.html", {"releases": releases})
     told = transparency_of(settings, published=published, account=account)
     yield PublicFile("v1/transparency.json", to_json(told), JSON)
     yield PublicFile("openapi.json", bytes(JSONResponse(routed(settings=settings).openapi()).body), JSON)
-    world = charts_of(published, PageParameters(), limit=size)
+    world = charts_of(published, PageParameters(), limit=size, catalogue=settings.catalogue)
     pages = {
         "index": (world.pop("template"), world),
         "transparency": ("transparency.html", {"found": told}),
         "licences": ("licences.html", {"others": licences()}),
-        "404": ("problem.html", {"problem": _MISSING}),
+        "404": ("problem.html", {"problem": MISSING}),
         "503": ("problem.html", {"problem": _AWAY}),
     }
     for name, (template, values) in pages.items():
-        yield _page(f"{name}.html", template, values, published=published)
+        yield _page(f"{name}.html", template, values)
     for name in ("transparency", "licences"):  # for servers that know no endings
-        yield _page(f"{name}/index.html", *pages[name], published=published)
-    yield _page("me/index.html", "problem.html", {"problem": _PERSONAL}, published=published)
-    yield from _place_pages(published, size=size)
-    yield from _song_pages(published)
+        yield _page(f"{name}/index.html", *pages[name])
+    yield _page("me/index.html", "problem.html", {"problem": _PERSONAL})
+    yield from _place_pages(published, size=size, catalogue=settings.catalogue)
+    yield from _song_pages(published, catalogue=settings.catalogue)
     for name, content, media_type in assets():
         yield PublicFile(f"assets/{name}", content, media_type)
 
@@ -99,6 +100,7 @@ def _regions(published: Published, settings: Settings) -> Iterator[PublicFile]:
     yield PublicFile("v1/regions.json", to_json(regions_answer(published, query="", limit=first)), JSON)
     yield PublicFile("v1/regions.geojson", to_json(regions_geojson(published, query="", limit=first)), GEOJSON)
     yield PublicFile("v1/regions/all.json", to_json(regions_answer(published, query="", limit=most)), JSON)
+    yield PublicFile("v1/regions/map.json", to_json(number_ones_answer(published)), JSON)
 
 
 def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
@@ -143,39 +145,37 @@ def _songs(published: Published, settings: Settings) -> Iterator[PublicFile]:
     size = size_of_list(None, settings=settings, most=settings.charts.size)
     songs = published.history.all_songs()
     for song in songs:
-        track = track_answer(published, track_id=song.track_id, limit=size)
+        track = track_answer(published, track_id=song.track_id, limit=size, catalogue=settings.catalogue)
         yield PublicFile(answer_address("tracks", song.track_id)[1:], to_json(track), JSON)
     for id_ in dict.fromkeys(song.artist_id for song in songs):
         artist = artist_answer(published, artist_id=id_, limit=size)
         yield PublicFile(answer_address("artists", id_)[1:], to_json(artist), JSON)
 
 
-def _place_pages(published: Published, *, size: int) -> Iterator[PublicFile]:
+def _place_pages(published: Published, *, size: int, catalogue: CatalogueSettings) -> Iterator[PublicFile]:
     """Yield the pages of places: of one without charts of its own, at least where to find some."""
     for place in published.places.values():
         for chart in CHARTS if place.served else ():
-            found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size)
-            yield _page(
-                f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found, published=published
-            )
+            found = charts_of(published, PageParameters(place=place.id, chart=chart), limit=size, catalogue=catalogue)
+            yield _page(f"{place_address(place, chart)[1:]}index.html", found.pop("template"), found)
         if place.served and published.history.nights:
             found = past_of_page(published, place)
-            yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found, published=published)
+            yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found)
 
 
-def _song_pages(published: Published) -> Iterator[PublicFile]:
+def _song_pages(published: Published, *, catalogue: CatalogueSettings) -> Iterator[PublicFile]:
     songs = published.history.all_songs()
     for song in songs:
-        found = song_of_page(published, song.track_id)
+        found = song_of_page(published, song.track_id, catalogue=catalogue)
         address = song_address(song.track_id, song.title)
-        yield _page(f"{address[1:]}index.html", found.pop("template"), found, published=published)
+        yield _page(f"{address[1:]}index.html", found.pop("template"), found)
     for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):
         found = artist_of_page(published, id_)
-        yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found, published=published)
+        yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found)
 
 
-def _page(path: str, template: str, values: Mapping[str, Any], *, published: Published) -> PublicFile:
-    return PublicFile(path, rendered(template, published=published, **values).encode(), HTML)
+def _page(path: str, template: str, values: Mapping[str, Any]) -> PublicFile:
+    return PublicFile(path, rendered(template, **values).encode(), HTML)
 
 
 def _account(workspace: Workspace) -> Accounted | None:
@@ -185,7 +185,6 @@ def _account(workspace: Workspace) -> Accounted | None:
         return None
 
 
-_MISSING = {"title": "There is no such page", "text": "Nothing is at this address."}
 _PERSONAL = {
     "title": "Your own part is away",
     "text": "Your own list and your switches are served by a program that does not answer right now. Please come back.",

@@ -178,7 +178,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
         *cors,  # around all that refuses: a page may read why
         Middleware(Deprecation),  # around what is answered from memory
         Middleware(Head),
-        Middleware(ErrorPages, current=current),
+        Middleware(ErrorPages),
         Middleware(PositionFilter),  # before anything that looks at a request
         Middleware(Authentication, endpoint=endpoint, limits=Limits(serving), log=log),
         Middleware(PublicFiles, responses=endpoint.responses, current=current, made_by=rendering(endpoint.settings)),

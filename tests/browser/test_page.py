@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h3
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, expect
 from support.browsing import Site, site, until
-from support.edge import LISBON, decide
+from support.edge import LISBON, PORTO, decide
 
 from recsys.consents.log import State
 from recsys.serving.pages import templates
@@ -68,7 +69,7 @@ def test_a_place_is_found_by_keyboard_alone(visitor: BrowserContext) -> None:
 
 def test_a_tap_on_the_map_opens_the_region(visitor: BrowserContext) -> None:
     page = visitor.new_page()
-    with page.expect_response("**/v1/regions/all.json"):
+    with page.expect_response("**/v1/regions/map.json"):
         page.goto(f"/?place={LISBON}&chart=local")
     page.wait_for_timeout(300)  # frames in which the map gets there
     page.locator("#map canvas").click()
@@ -140,7 +141,7 @@ def test_a_chosen_country_stands_out_on_the_map(visitor: BrowserContext) -> None
         page.wait_for_timeout(400)  # until it rests
         accented[place] = page.evaluate(ACCENTED)
     assert accented["world"] == 0
-    assert accented["PT"] > 100
+    assert accented["PT"] > 50
 
 
 ACCENTED = """() => {
@@ -148,6 +149,87 @@ ACCENTED = """() => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   return data.filter((red, at) => at % 4 === 0 && red > 150 && data[at + 1] < 90 && data[at + 2] < 60).length;
 }"""
+
+
+def test_the_map_has_the_colours_of_number_ones_and_names_them(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.route("**/v1/regions/map.json", lambda route: route.fulfill(json=TWO_SONGS))
+    page.goto(f"/?place={LISBON}", wait_until="networkidle")
+    page.wait_for_timeout(400)  # until it rests
+    label, legend = page.locator(".map-label"), page.locator(".legend li")
+    assert (legend.all_text_contents(), label.is_hidden()) == (["Quintal"], True)
+    popular = page.evaluate(IN_THE_MIDDLE)
+    page.locator("#map canvas").hover()
+    expect(label).to_have_text("Lisboa, PortugalNumber one: QuintalFesta")
+    page.get_by_role("button", name="Special there").click()
+    expect(legend).to_have_text(["Barco"])
+    expect(page.get_by_role("button", name="Special there")).to_have_attribute("aria-pressed", "true")
+    page.mouse.move(0, 0)
+    expect(label).to_be_hidden()
+    page.wait_for_timeout(100)
+    assert page.evaluate(IN_THE_MIDDLE) != popular
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")  # from the second of the two buttons to what stands before them
+    expect(page.locator("#map canvas")).to_be_focused()
+    expect(label).to_have_text("Lisboa, PortugalSpecial (a guess): BarcoFesta")
+    page.keyboard.press("+")
+    expect(label).to_be_visible()
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft")
+    expect(label).to_be_hidden()  # there is nothing but the sea
+
+
+# Of Lisbon's hexagon, whose chart and what is special differ.
+TWO_SONGS = {
+    "as_of": "2026-10-31",
+    "total": 1,
+    "tracks": [
+        {"track_id": f"t{at}", "title": title, "artist": "Festa"} for at, title in enumerate(["Quintal", "Barco"])
+    ],
+    "regions": [
+        {
+            "id": LISBON,
+            "name": "Lisboa",
+            "country": "Portugal",
+            "parent": "PT",
+            "popular": 0,
+            "local": 1,
+            "grade": "guess",
+        }
+        | {"corners": [[longitude, latitude] for latitude, longitude in h3.cell_to_boundary(LISBON)]}
+    ],
+}
+IN_THE_MIDDLE = """() => {
+  const canvas = document.querySelector("#map canvas");
+  return canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data.join();
+}"""
+
+
+def test_a_first_tap_says_what_is_there_and_a_second_one_goes_there(phone: BrowserContext) -> None:
+    page = phone.new_page()
+    page.goto("/?place=PT")
+    page.get_by_role("button", name="Map").click()
+    expect(page.locator(".legend li")).to_have_count(1)
+    page.wait_for_timeout(400)  # until it rests
+    page.locator("#map canvas").tap()
+    expect(page.locator(".map-label")).to_contain_text("Number one: Song 1 of")
+    expect(page).to_have_url(re.compile("place=PT$"))
+    page.locator("#map canvas").tap()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
+
+
+def test_places_without_charts_are_fetched_once_somebody_looks_at_the_map(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto("/", wait_until="networkidle")
+    assert "map.json" in asked
+    assert not {"all.json", "cells.js"} & set(asked)
+    with page.expect_response("**/v1/regions/all.json"):
+        page.locator("#map canvas").hover()
+    page.goto(f"/?place={PORTO}")  # which has none, and stands out all the same
+    with page.expect_response("**/v1/regions/all.json"):
+        until(page, f"({ACCENTED})() > 50")
 
 
 def test_a_link_that_cannot_be_fetched_is_left_to_the_browser(served: Site, visitor: BrowserContext) -> None:
@@ -406,6 +488,47 @@ def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
     facts = {"title": f"Song {rank}", "artist": "The Ünits", "reason": "made by hand", "nights_on_chart": 3}
     source = {"chart": "popular", "place": place}
     return facts | {"rank": rank, "previous_rank": 40, "listeners": interval, "source": source}
+
+
+def test_a_line_of_my_list_has_the_cover_that_the_song_has_elsewhere(served: Site, visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    page.goto("/")
+    elsewhere = covers(page)
+    page = me(visitor, served, "collector")
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    assert len({*elsewhere}) > 45
+    assert covers(page) == elsewhere
+
+
+def covers(page: Page) -> list[str]:
+    """The covers of a list, as the browser has them."""
+    return page.locator(".chart .cover").evaluate_all("covers => covers.map(cover => cover.innerHTML)")
+
+
+def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settings: Settings, browser: Browser) -> None:
+    catalogue = settings.catalogue.model_copy(update={"url": "https://play.example/{track_id}"})
+    with site(tmp_path / "w", settings=settings.model_copy(update={"catalogue": catalogue})) as served:
+        visitor = served.visitor(browser)
+        visitor.grant_permissions(["clipboard-read", "clipboard-write"], origin=served.url)
+        song = line(1, place="world", listeners=4.0) | {"track_id": "a-1/2", "artist_id": "ünits"}
+        world = {"id": "world", "name": "World", "country": None, "level": "world", "parent": None}
+        mixed = {"region": world, "scope": "world", "location_used": False, "why": "By hand.", "items": [song]}
+        visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
+        page = me(visitor, served, "sharer")
+        page.locator("#my-list summary").click()
+        ways = page.locator("#my-list .ways")
+        found = ways.get_by_role("link").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+        by_id = "/songs/a-1%2F2/"
+        assert found == ["https://play.example/a-1%2F2", by_id, f"{by_id}#history", "/artists/%C3%BCnits/"]
+        page.evaluate("delete Navigator.prototype.share")
+        ways.get_by_role("button", name="Share").click()
+        expect(ways.get_by_role("button")).to_have_text("Link copied")
+        assert page.evaluate("navigator.clipboard.readText()") == served.url + by_id
+        page.evaluate("navigator.share = async (what) => { globalThis.shared = what; }")
+        ways.get_by_role("button").click()
+        until(page, "globalThis.shared !== undefined")
+        assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_id}
+        visitor.close()
 
 
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:

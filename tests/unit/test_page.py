@@ -2,8 +2,6 @@
 
 import json
 import re
-import sqlite3
-from contextlib import closing
 from html import unescape
 from pathlib import Path
 
@@ -35,7 +33,7 @@ def test_every_page_comes_with_a_policy_that_names_no_other_origin(client: Clien
     assert "unsafe" not in policy
     assert "http" not in policy
     assert re.findall(r'(?:src|href|action)="(?!/|#)[^"]*"', answer.text) == []
-    assert re.findall(r"<script(?! type=\"module\" src=)|<style| style=| on\w+=", answer.text) == []
+    assert re.findall(r"<script(?!( type=\"module\")? src=)|<style| style=| on\w+=", answer.text) == []
 
 
 def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> None:
@@ -92,6 +90,22 @@ def test_an_unknown_place_or_chart_is_a_page_of_its_own(client: Client) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
         assert "nowhere" not in answer.text
         assert "best" not in answer.text.split("<main")[1].split("</main>")[0]
+
+
+@pytest.mark.parametrize("path", ["/nothing-here", "/docs", "/places/world", "/a/b.html", "/me/", "/robots.txt"])
+def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_programs(client: Client, path: str) -> None:
+    page = client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<h1>There is no such page</h1>" in page.text
+    assert '<input id="q" name="q" type="search"' in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    problem = client.get(path)
+    assert (problem.status_code, problem.json()["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/assets/nothing.js", "/.well-known/nothing", "/readyz/nothing"])
+def test_an_address_for_programs_answers_them_alone(client: Client, path: str) -> None:
+    assert client.get(path, headers={"Accept": "text/html"}).headers["content-type"] == "application/problem+json"
 
 
 ODD = [
@@ -179,6 +193,16 @@ def test_a_page_is_sent_once(client: Client, workspace: Workspace) -> None:
     assert client.get("/", headers={"If-None-Match": client.get("/me").headers["etag"]}).status_code == 200
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_packed_for_who_takes_it(client: Client, path: str) -> None:
+    packed, plain = (client.get(path, headers={"Accept-Encoding": coding}) for coding in ("gzip", "identity"))
+    assert packed.content == plain.content
+    assert (packed.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    assert packed.headers["etag"] != plain.headers["etag"]
+
+
 @pytest.mark.parametrize(
     "name", ["page.py", "..%2fpage.py", "place.html", "build.mjs", "package.json", "map.js.gz", ".npmrc", "nothing.js"]
 )
@@ -212,22 +236,6 @@ def test_without_a_build_the_page_says_what_is_missing(
     assert "map.js" not in text
     assert 'data-do="near"' not in client.get("/me").text
     assert "no code but our own" in client.get("/licences").text
-
-
-def test_the_map_is_told_how_many_places_have_charts(client: Client, workspace: Workspace, built_map: None) -> None:
-    told = re.search(r'data-charts="(\d+)"', client.get("/").text)
-    assert told is not None
-    with closing(sqlite3.connect(workspace.snapshots / "2026-10-31-0123abcd" / "charts.db")) as database:
-        (served,) = database.execute("SELECT count(*) FROM places WHERE served").fetchone()
-    assert int(told.group(1)) == served
-    places = client.get("/v1/regions/all.json").json()["regions"]
-    assert {each["id"] for each in places[:served]} == {"world", "PT", LISBON}
-
-
-@pytest.fixture
-def built_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "map.js").touch()
-    monkeypatch.setattr(templates, "BUILT", tmp_path)
 
 
 def test_listeners_are_drawn_from_nothing_to_the_largest_bound() -> None:

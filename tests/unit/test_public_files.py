@@ -29,6 +29,7 @@ PACKED = {"Accept-Encoding": "gzip"}
 ADDRESSES = {
     "/v1/regions": "v1/regions.json",
     "/v1/regions/all": "v1/regions/all.json",
+    "/v1/regions/map": "v1/regions/map.json",
     **{f"/v1/regions/{place}": f"v1/regions/{place}.json" for place in (LISBON, "PT", "world")},
     **{
         f"/v1/regions/{place}/charts/{chart}": f"v1/regions/{place}/charts/{chart}.json"

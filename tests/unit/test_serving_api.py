@@ -203,6 +203,7 @@ def test_the_openapi_document_describes_every_request_with_examples(client: Clie
     assert set(document["paths"]) == {
         "/v1/regions",
         "/v1/regions/all",
+        "/v1/regions/map",
         "/v1/regions/{id}",
         "/v1/regions/{id}/charts/{chart}",
         "/v1/releases",

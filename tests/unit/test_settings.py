@@ -41,6 +41,19 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
         ('[serving]\nproxies = ["10.0.0.0/8"]\n', "a name or a network never matches"),
         ('[serving]\nproxies = ["proxy.example"]\n', "a name or a network never matches"),
         ('[serving]\nproxies = ["2001:DB8::1"]\n', "as the system writes it, 2001:db8::1"),
+        *(
+            (f'[catalogue]\nurl = "{url}"\n', "catalogue.url")
+            for url in (
+                "http://play.example/{track_id}",
+                "https://play.example/",
+                "https://play.example/{track_id}/{track_id}",
+                "https://{track_id}.example/",
+                "https:///{track_id}",
+                "https://play.example/{id}",
+                "javascript:alert('{track_id}')",
+                "https://play.example/a b/{track_id}",
+            )
+        ),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
         ("[store]\nnights = 27\n", "store.nights"),
         ("[weather]\nrain = true\n", "weather"),
@@ -73,3 +86,11 @@ def test_flat_keys_are_dotted_and_complete() -> None:
 def test_every_default_is_explained_where_it_stands() -> None:
     keys = [line for line in DEFAULTS.read_text().splitlines() if "=" in line and not line.startswith(("#", "["))]
     assert [line for line in keys if "#" not in line] == []
+
+
+def test_a_track_is_played_where_the_operator_says_and_nowhere_by_default() -> None:
+    assert load_settings().catalogue.play("t1") == ""
+    catalogue = load_settings(
+        overrides={"catalogue": {"url": "https://play.example/track?id={track_id}&x=1"}}
+    ).catalogue
+    assert catalogue.play("a/b?c=d&e #é") == "https://play.example/track?id=a%2Fb%3Fc%3Dd%26e%20%23%C3%A9&x=1"

@@ -210,6 +210,33 @@ def test_pages_lead_from_a_line_to_the_song_the_artist_and_back(client: Client) 
         assert client.get(wrong, headers={"Accept": "text/html"}).status_code == 404
 
 
+def test_a_page_of_a_song_or_an_artist_is_found_by_the_id_alone(client: Client) -> None:
+    song = client.get("/v1/search", params={"q": "song 1"}).json()["tracks"][0]
+    assert song["track_id"] == "track-1", "an id with a hyphen, before which an address has a name"
+    assert client.get("/songs/track-1/").content == client.get(song["page"]).content
+    assert client.get("/artists/%C3%BCnits/").content == client.get(artist_address("ünits", "The Ünits")).content
+
+
+def test_the_operators_app_is_linked_where_it_is_named(
+    client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = edge.items
+    monkeypatch.setattr(edge, "items", lambda place, *, size: [i | {"artist_id": "a"} for i in items(place, size=size)])
+    publish(workspace, as_of="2026-11-01")
+    catalogue = settings.catalogue.model_copy(update={"url": "https://play.example/{track_id}"})
+    playing = Client(workspace, settings=settings.model_copy(update={"catalogue": catalogue}))
+    assert playing.get("/v1/tracks/track-1").json()["play"] == "https://play.example/track-1"
+    assert "play" not in client.get("/v1/tracks/track-1").json()
+    for path, links in (("/", 50), ("/songs/track-1/", 1), ("/me", 1)):
+        text = playing.get(path).text
+        assert (
+            len(re.findall(r'<a class="play"[^>]* href="https://play\.example/[^"]*" rel="noopener noreferrer">', text))
+            == links
+        )
+        assert "play.example" not in client.get(path).text
+        assert 'class="play"' not in client.get(path).text
+
+
 def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:
     assert client.get(f"/places/lisboa-{LISBON}/").content == client.get(f"/?place={LISBON}").content
     assert client.get(f"/places/another-name-{LISBON}/").content == client.get(f"/?place={LISBON}").content

@@ -74,7 +74,7 @@ def publish(
     settings_digest: str,
     ledger_numbers: Sequence[int],
     write_public: Callable[[Path, Mapping[str, Any]], None] | None = None,
-    rendering: Mapping[str, int] | None = None,
+    rendering: Mapping[str, int | str] | None = None,
 ) -> str:
     """Write a snapshot, verify it, and point to it; the same content has the same id and changes nothing.
 

@@ -328,11 +328,19 @@ def _found(place: Place, town: str) -> Region:
     return region_of(place) if town == place.name else {**region_of(place), "found_by": town}
 
 
-def _feature(place: Place) -> Feature:
+def ring_of(place: Place) -> list[list[float]]:
+    """Return the corners of a region's hexagon, as [longitude, latitude] in degrees.
+
+    RFC 7946 would cut a hexagon at 180 degrees in two; maps draw it whole when its longitudes simply run on.
+    """
     ring = [[longitude, latitude] for latitude, longitude in h3.cell_to_boundary(place.id)]
-    # RFC 7946 would cut a hexagon at 180 degrees in two; maps draw it whole when its longitudes simply run on.
     if max(ring)[0] - min(ring)[0] > 180:
         ring = [[longitude % 360, latitude] for longitude, latitude in ring]
+    return ring
+
+
+def _feature(place: Place) -> Feature:
+    ring = ring_of(place)
     geometry: Polygon = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
     return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": region_of(place)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import NotRequired
 
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
@@ -14,6 +15,7 @@ from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Bounds, Interval
 from recsys.serving.snapshot.snapshot_reader import Published
+from recsys.settings import CatalogueSettings
 
 _SEARCH = "Search songs and artists with /v1/search?q=NAME."
 
@@ -86,7 +88,8 @@ class TrackAnswer(TypedDict):
 
     ``popular`` has the places with the most listeners first, ``rising`` and ``local`` those of the surest lift;
     ``places`` counts them all. ``nights`` counts the nights on which it was listed anywhere, ``nights_in_row`` those of
-    them that are the last ones. Estimates are those of their night: ``drawn`` says when they were drawn.
+    them that are the last ones. Estimates are those of their night: ``drawn`` says when they were drawn. ``play`` is
+    where the operator's app plays it, if it named one.
     """
 
     track: Track
@@ -102,6 +105,7 @@ class TrackAnswer(TypedDict):
     local: list[Listed]
     course: list[TrackNight]
     here: Course | None
+    play: NotRequired[str]
 
 
 class ArtistTrack(TypedDict):
@@ -164,7 +168,13 @@ class SearchAnswer(TypedDict):
 
 
 def track_answer(
-    published: Published, *, track_id: str, limit: int, night: date | None = None, place_id: str | None = None
+    published: Published,
+    *,
+    track_id: str,
+    limit: int,
+    catalogue: CatalogueSettings,
+    night: date | None = None,
+    place_id: str | None = None,
 ) -> TrackAnswer:
     """Return where a track is listed on a night, by default the last, and how it came there.
 
@@ -175,6 +185,8 @@ def track_answer(
         An id, or the letters that stand for it in an address.
     limit : int
         Places of each chart at most.
+    catalogue : CatalogueSettings
+        Where tracks are played.
     night : date, optional
     place_id : str, optional
         A place whose chart is told of night by night.
@@ -194,7 +206,8 @@ def track_answer(
     lists = {chart: [each for each in seen if each.chart == chart] for chart in (POPULAR, RISING, LOCAL)}
     where = {chart: _listed(some, chart, published=published) for chart, some in lists.items()}
     here = place_named(place_id, published=published).id if place_id is not None else None
-    return {
+    play = catalogue.play(song.track_id)
+    answer: TrackAnswer = {
         "track": track_of(song),
         "as_of": at.isoformat(),
         "drawn": history.nights[at].drawn.isoformat(),
@@ -209,6 +222,7 @@ def track_answer(
         "course": [_track_night(each) for each in course],
         "here": None if here is None else _course(published, song.track_id, place=here, until=at),
     }
+    return {**answer, "play": play} if play else answer
 
 
 def artist_answer(published: Published, *, artist_id: str, limit: int) -> ArtistAnswer:

@@ -1,4 +1,4 @@
-"""Error pages: at the address of a page, people are told in a page what went wrong, and not by a problem document."""
+"""Error pages: people are told in a page what went wrong, at any address, and programs by a problem document."""
 
 import json
 from collections.abc import Mapping
@@ -8,31 +8,28 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsys.serving.pages.templates import shown
+from recsys.serving.pages.templates import MISSING, shown
 from recsys.serving.requests.problems import MEDIA_TYPE
-from recsys.serving.snapshot.snapshot_reader import Current
 
-_ADDRESSES = ("/", "/me", "/licences", "/transparency")
-_FOLDERS = ("/places/", "/songs/", "/artists/", "/data/")
+_FOR_PROGRAMS = ("/v1/", "/assets/", "/.well-known/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+_UNKNOWN = "/problems/not-found"
 
 
 class ErrorPages:
-    """The ASGI layer that tells people in a page what went wrong, at an address of a page.
+    """The ASGI layer that tells people in a page what went wrong, wherever a link has led them.
 
     Parameters
     ----------
     app : ASGI application
         Answers with problems (RFC 9457), which are for programs.
-    current : Current
-        The snapshot that pages are about.
     """
 
-    def __init__(self, app: ASGIApp, *, current: Current) -> None:
-        self._app, self._current = app, current
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, or a page instead."""
-        if scope["type"] != "http" or not _is_of_a_page(scope["path"]) or not _is_browser(scope):
+        if scope["type"] != "http" or scope["path"].startswith(_FOR_PROGRAMS) or not _is_browser(scope):
             await self._app(scope, receive, send)
             return
         held: list[Message] = []
@@ -42,14 +39,10 @@ class ErrorPages:
 
         await self._app(scope, receive, keep)
         if _is_problem(held):
-            await _page_of(held, Request(scope), current=self._current)(scope, receive, send)
+            await _page_of(held, Request(scope))(scope, receive, send)
             return
         for message in held:
             await send(message)
-
-
-def _is_of_a_page(path: str) -> bool:
-    return path in _ADDRESSES or path.startswith(_FOLDERS)
 
 
 def _is_browser(scope: Scope) -> bool:
@@ -60,15 +53,17 @@ def _is_problem(held: list[Message]) -> bool:
     return (b"content-type", MEDIA_TYPE.encode()) in (held[0]["headers"] if held else ())
 
 
-def _page_of(held: list[Message], request: Request, *, current: Current) -> Response:
+def _page_of(held: list[Message], request: Request) -> Response:
     problem = json.loads(b"".join(message.get("body", b"") for message in held[1:]))
-    answer = shown("problem.html", request, current=current, status=problem["status"], problem=_told(problem))
+    answer = shown("problem.html", request, status=problem["status"], problem=_told(problem))
     for name, value in held[0]["headers"]:
         if name not in (b"content-type", b"content-length", b"cache-control"):
             answer.headers[name.decode("latin-1")] = value.decode("latin-1")
     return answer
 
 
-def _told(problem: Mapping[str, Any]) -> dict[str, str]:
+def _told(problem: Mapping[str, Any]) -> Mapping[str, str]:
+    if problem["type"] == _UNKNOWN:
+        return MISSING
     detail = problem["detail"].rstrip(".")
     return {"title": problem["title"], "text": f"{detail[:1].upper()}{detail[1:]}."}

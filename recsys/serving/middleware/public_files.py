@@ -36,7 +36,9 @@ class PublicFiles:
         The rendering that files have to be of (see :func:`recsys.artifacts.public_files.rendering`).
     """
 
-    def __init__(self, app: ASGIApp, *, responses: ResponseCache, current: Current, made_by: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, responses: ResponseCache, current: Current, made_by: Mapping[str, int | str]
+    ) -> None:
         self._app, self._responses, self._current, self._made_by = app, responses, current, made_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,8 +117,8 @@ class _Asked:
             scope.update(path=self.path, raw_path=self.path.encode(), headers=[*headers, accepting])
 
 
-_REGIONS, _ALL, _RELEASES = "/v1/regions", "/v1/regions/all", "/v1/releases"
-_ALONE = (_REGIONS, _ALL, _RELEASES)
+_REGIONS, _RELEASES = "/v1/regions", "/v1/releases"
+_ALONE = (_REGIONS, f"{_REGIONS}/all", f"{_REGIONS}/map", _RELEASES)
 _PUBLIC = (_REGIONS, _RELEASES, "/v1/tracks/", "/v1/artists/")
 _ADDRESS = re.compile(
     r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?|/v1/(?:tracks|artists)/[0-9A-Za-z_-]+|/v1/releases)"

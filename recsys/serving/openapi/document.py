@@ -77,7 +77,14 @@ def _is_personal(path: str) -> bool:
 
 _REGIONS = "/v1/regions"
 _SONGS = ("/v1/tracks/{id}", "/v1/artists/{id}", "/v1/search", "/v1/releases")
-_VARYING = (_REGIONS, "/v1/regions/all", "/v1/regions/{id}", "/v1/regions/{id}/charts/{chart}", *_SONGS)
+_VARYING = (
+    _REGIONS,
+    "/v1/regions/all",
+    "/v1/regions/map",
+    "/v1/regions/{id}",
+    "/v1/regions/{id}/charts/{chart}",
+    *_SONGS,
+)
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
 _TAGGED = (*_VARYING, "/v1/transparency", "/transparency")
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}

@@ -16,6 +16,21 @@ _LISBON = {
 
 REGIONS: dict[str, Any] = {"as_of": "2025-06-30", "regions": [_LISBON]}
 
+NUMBER_ONES: dict[str, Any] = {
+    "as_of": "2025-06-30",
+    "total": 1,
+    "tracks": [{"track_id": "t000123", "title": "Paper Lanterns", "artist": "The Slow Ferries"}],
+    "regions": [
+        {
+            **{key: _LISBON[key] for key in ("id", "name", "country", "parent")},
+            "corners": [[-9.2, 38.8], [-9.3, 38.7], [-9.2, 38.6], [-9.1, 38.6], [-9.0, 38.7], [-9.1, 38.8]],
+            "popular": 0,
+            "local": 0,
+            "grade": "likely",
+        }
+    ],
+}
+
 GEOJSON_REGIONS = {
     "type": "FeatureCollection",
     "features": [

@@ -84,6 +84,7 @@ BLANK = Row(
         "track_id": "",
         "title": "",
         "artist": "",
+        "artist_id": "",
         "listeners": {"estimate": 0.0, "low": 0.0, "high": 0.0},
         "lift": 1.0,
         "lift_interval": {"low": 1.0, "high": 1.0},

@@ -1,18 +1,21 @@
-// The map of the world with every region as a hexagon: one canvas, drawn from paths that are made once.
-import { geoMercator, geoPath } from "d3-geo";
-import { cellToBoundary } from "h3-js";
-import { feature } from "topojson-client";
+// The map of the world with every region as a hexagon in the colour of its music: one canvas.
+import { boxAround, boxOf, grown, inside, LAND, pathOf, projected, SIZE, trace } from "./geometry.js";
 import { listenForMoves } from "./moves.js";
+import { Music } from "./music.js";
 
-const SIZE = 1000; // width of the world before any zoom
+const CELLS = "/assets/cells.js"; // what needs H3, which is large: not before it is needed
 const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
-const TOP = 84, BOTTOM = -60; // degrees: what is drawn; the ice beyond would fill half of the map
+const FAR = 4; // zoom: up to there neither lines between places nor the bends of a coast are seen
 const NEAR = 28, CLOSEST = 220; // zoom: of a single region, and at most
 const ROOM = 1.5, CLOSER = 1.6; // how much larger than the canvas a picture is kept, and how far it may be enlarged
 const REST = 150; // milliseconds without a move after which the picture is drawn anew, sharp
+const SEEN = 4.5; // pixels: a place with charts of its own is drawn no smaller, from however far
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** @typedef {{id: string, ring: number[][], box: number[], name: string, parent: string, charts: boolean}} Hexagon */
+/**
+ * @typedef {{id: string, ring: number[][], box: number[], middle: number[], reach: number, name: string, parent: string,
+ *   charts: boolean, popular?: number, local?: number, grade?: string}} Hexagon
+ */
 /** @typedef {{x: number, y: number, zoom: number}} View */
 
 /**
@@ -27,7 +30,9 @@ export async function drawMap(place) {
   document.addEventListener("cell-shown", (event) => map.outline(/** @type {CustomEvent} */ (event).detail));
   for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.refresh();
   new ResizeObserver(() => map.resize()).observe(place);
-  await Promise.all([map.loadLand(), map.loadRegions(Number(place.dataset.charts))]);
+  await Promise.allSettled([map.loadLand("land-far.json"), map.loadRegions()]);
+  map.loaded = true;
+  map.choose({ id: map.chosen });
   document.dispatchEvent(new CustomEvent("map-ready"));
 }
 
@@ -37,10 +42,14 @@ export class WorldMap {
     this.place = place;
     this.canvas = /** @type {HTMLCanvasElement} */ (place.querySelector("canvas"));
     this.pen = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    this.music = new Music(place, () => { this.refresh(); this.point(this.hovered); });
     /** @type {Hexagon[]} */
-    this.regions = [];
-    /** @type {{charts: boolean, path: Path2D}[]} */
+    this.regions = []; // those with charts of their own; the first have the most people
+    /** @type {Hexagon[]} */
+    this.others = [];
+    /** @type {Layer[]} */
     this.layers = []; // the finer regions lie upon the coarser ones
+    this.asked = /** @type {Promise<void> | undefined} */ (undefined); // for the others
     this.land = this.mine = this.marked = new Path2D();
     this.chosen = "world";
     this.goal = /** @type {(() => View) | undefined} */ (() => this.whole()); // until the listener moves the map
@@ -48,50 +57,74 @@ export class WorldMap {
     this.view = /** @type {View} */ ({ x: SIZE / 2, y: 0, zoom: 1 });
     this.width = this.height = this.waiting = 0;
     this.flight = /** @type {object | undefined} */ (undefined);
-    this.arrived = false;
+    this.fine = this.loaded = this.arrived = false; // what is drawn takes long, so that it is not begun with a part
     this.picture = document.createElement("canvas"); // land and hexagons, which take long to draw
     this.pictured = /** @type {View | undefined} */ (undefined); // the view that it is of
     this.resting = 0;
   }
 
-  async loadLand() {
-    const topology = await (await fetch("/assets/land.json")).json();
-    const edges = /** @type {[[number, number], [number, number]]} */ ([[0, projected(0, TOP)[1]], [SIZE, projected(0, BOTTOM)[1]]]);
-    const projection = geoMercator().scale(SIZE / (2 * Math.PI)).translate([SIZE / 2, 0]).clipExtent(edges);
-    this.land = new Path2D(geoPath(projection).digits(2)(feature(topology, topology.objects.land)) ?? "");
-    this.refresh();
+  /** @param {string} name of the outline, which is coarse or fine */
+  async loadLand(name) {
+    const path = new Path2D(await (await fetch(`/assets/${name}`)).json());
+    this.land = new Path2D();
+    this.land.addPath(path, new DOMMatrix().scale(1 / LAND));
   }
 
-  /** @param {number} charts how many of the places have charts of their own: they come first */
-  async loadRegions(charts) {
-    // The hexagons follow from their ids. As GeoJSON the same answer is three times as long.
-    const { regions } = await (await fetch("/v1/regions/all.json")).json();
-    const places = regions.map((/** @type {any} */ each, /** @type {number} */ rank) => ({ ...each, charts: rank < charts }));
-    this.regions = places.filter((/** @type {any} */ each) => each.level === "region").map(hexagon);
-    this.layers = layersOf(this.regions);
-    this.refresh();
-    this.choose({ id: this.chosen });
+  /** Fetch the fine outline, once its bends can be seen. */
+  async refine() {
+    this.fine = true;
+    await this.loadLand("land.json").then(() => this.refresh(), () => { this.fine = false; });
+  }
+
+  async loadRegions() {
+    const { tracks, regions, total } = await (await fetch("/v1/regions/map.json")).json();
+    this.music.know(tracks, regions.length === total);
+    this.regions = regions.map((/** @type {any} */ each) => hexagon(each, true));
+    this.layers = layersOf(this.regions, this.others);
+  }
+
+  /** Fetch the places that follow a larger one, once somebody looks at the map: there are many of them. */
+  loadOthers() {
+    this.asked ??= new Promise((done) => {
+      const worker = new Worker(CELLS, { type: "module" });
+      worker.onmessage = ({ data }) => {
+        worker.terminate();
+        this.others = (data ?? []).map((/** @type {any} */ each) => hexagon(each, false));
+        this.layers = layersOf(this.regions, this.others);
+        this.refresh();
+        done();
+      };
+      worker.postMessage(this.regions.map(({ id }) => id));
+    });
+    return this.asked;
   }
 
   /** Show where a place is. @param {{id: string}} place */
-  choose({ id }) {
+  async choose({ id }) {
     this.mine = new Path2D();
-    const found = this.mark(id);
+    let found = this.mark(id);
+    if (!found.length && id !== "world" && this.loaded) {
+      await this.loadOthers();
+      if (this.chosen !== id) return;
+      found = this.mark(id);
+    }
     this.head(found.length ? () => this.around(boxOf(found)) : () => this.whole());
   }
 
   /** Let a region, or all regions of a country, stand out. @param {string} id */
   mark(id) {
     this.chosen = id;
-    const found = this.regions.filter((each) => each.id === id || each.parent === id);
+    const found = [...this.regions, ...this.others].filter((each) => each.id === id || each.parent === id);
     this.marked = pathOf(found);
     return found;
   }
 
   /** Draw the cell that a listener's place is taken to be. @param {{cell: string, id: string}} found */
-  outline({ cell, id }) {
-    const ring = ringOf(cell);
+  async outline({ cell, id }) {
     this.mark(id);
+    const { cornersOf } = await import(CELLS);
+    if (this.chosen !== id) return; // signed out meanwhile, or somewhere else
+    const ring = cornersOf(cell).map((/** @type {[number, number]} */ corner) => projected(...corner));
     this.mine = pathOf([{ ring }]);
     this.head(() => this.around(boxAround(ring)));
   }
@@ -153,6 +186,7 @@ export class WorldMap {
 
   /** @param {View} view */
   look({ x, y, zoom }) {
+    this.point(undefined);
     const [top, bottom] = [projected(0, 84)[1], projected(0, -80)[1]];
     this.view = { x: Math.min(SIZE * 1.1, Math.max(-SIZE * 0.1, x)), y: Math.min(bottom, Math.max(top, y)), zoom };
     this.draw();
@@ -166,12 +200,39 @@ export class WorldMap {
     return [view.x + (x - this.width / 2) / view.zoom, view.y + (y - this.height / 2) / view.zoom];
   }
 
+  /** A point of the canvas, where a point of the world is. @param {number[]} point */
+  from([x, y]) {
+    const { view } = this;
+    return [(x - view.x) * view.zoom + this.width / 2, (y - view.y) * view.zoom + this.height / 2];
+  }
+
   /** The region under a point of the canvas. @param {number} x @param {number} y */
   under(x, y) {
     const [u, v] = this.at(x, y);
-    const found = this.regions.filter(({ box, ring }) =>
-      u >= box[0] && u <= box[2] && v >= box[1] && v <= box[3] && inside(ring, u, v));
-    return found.sort((one, other) => other.id.localeCompare(one.id))[0]; // of two the finer: its id is the larger
+    const holds = (/** @type {Hexagon} */ each) => {
+      const times = this.times(each), [a, b] = each.middle;
+      return Math.hypot(u - a, v - b) <= each.reach * times && inside(grown(each, times), u, v);
+    };
+    return found([...this.regions.filter(holds), ...this.others.filter(holds)]);
+  }
+
+  /** How many times as large as it is a region is drawn. @param {Hexagon} region */
+  times({ charts, reach }) {
+    return charts ? Math.max(1, SEEN / (reach * this.view.zoom)) : 1;
+  }
+
+  /** Say what a region is and what it has, or that nothing is pointed at. @param {Hexagon | undefined} region */
+  point(region) {
+    this.hovered = region;
+    this.music.tell(region, region && this.from(region.middle), [this.width, this.height]);
+    this.draw();
+  }
+
+  /** Name the songs that are in sight. */
+  explain() {
+    const [left, top] = this.at(0, 0), [right, bottom] = this.at(this.width, this.height);
+    const seen = (/** @type {Hexagon} */ { middle: [x, y] }) => x >= left && x <= right && y >= top && y <= bottom;
+    this.music.explain(this.regions.filter(seen), this.colours());
   }
 
   resize() {
@@ -194,7 +255,7 @@ export class WorldMap {
   }
 
   paint() {
-    if (!this.width) return;
+    if (!this.width || !this.loaded) return;
     const { pen, canvas, view } = this, of = this.colours();
     if (!this.pictured || !this.covers(this.pictured)) this.drawPicture(of);
     const from = this.pictured ?? view, times = view.zoom / from.zoom, pixels = this.sharp() * view.zoom;
@@ -204,12 +265,12 @@ export class WorldMap {
     pen.setTransform(times, 0, 0, times, canvas.width / 2 + (from.x - view.x) * pixels, canvas.height / 2 + (from.y - view.y) * pixels);
     pen.drawImage(this.picture, -this.picture.width / 2, -this.picture.height / 2);
     this.aim(pen, canvas);
-    fill(pen, this.marked, of("--accent"));
-    pen.lineWidth = 1 / view.zoom;
-    if (view.zoom > 4) stroke(pen, this.marked, of("--land"));
     pen.lineWidth = 2.5 / view.zoom;
+    if (this.hovered) stroke(pen, pathOf([{ ring: grown(this.hovered, this.times(this.hovered)) }]), of("--ink"));
+    pen.lineWidth = 7 / view.zoom; // and so seen below what is marked, where that has the same shape
     stroke(pen, this.mine, of("--ink"));
-    if (this.hovered) stroke(pen, pathOf([this.hovered]), of("--ink"));
+    pen.lineWidth = (this.chosen.length > 2 ? 4 : 2) / view.zoom; // of a country there are many
+    stroke(pen, this.marked, of("--accent"));
   }
 
   /** Tell whether the picture still fills the canvas, and is not enlarged too far. @param {View} from */
@@ -224,15 +285,34 @@ export class WorldMap {
     const { picture, canvas, view } = this, pen = /** @type {CanvasRenderingContext2D} */ (picture.getContext("2d"));
     [picture.width, picture.height] = [Math.ceil(canvas.width * ROOM), Math.ceil(canvas.height * ROOM)]; // and so empty
     this.aim(pen, picture);
+    if (view.zoom > FAR && !this.fine) this.refine();
     fill(pen, this.land, of("--land"));
     pen.lineWidth = Math.min(1, view.zoom / 20) / view.zoom;
-    for (const { charts, path } of this.layers) {
-      fill(pen, path, of(charts ? "--charted" : "--hexagon"));
-      if (view.zoom > 4) stroke(pen, path, of("--land")); // from afar lines show nothing and cost most of the time
+    const lined = (/** @type {Path2D} */ path) => view.zoom > FAR && stroke(pen, path, of("--land"));
+    for (const { plain, charted } of this.layers) {
+      fill(pen, plain, of("--hexagon"));
+      lined(plain); // from afar lines show nothing and cost most of the time
+      for (const [track, path] of this.coloured(charted)) {
+        fill(pen, path, this.music.colour(track, of));
+        lined(path);
+      }
     }
     pen.lineWidth = 1 / view.zoom;
-    if (view.zoom > 4) stroke(pen, this.land, of("--coast"));
+    if (view.zoom > FAR) stroke(pen, this.land, of("--coast"));
     this.pictured = view;
+    this.explain();
+  }
+
+  /** The shapes of some regions, by their track. @param {Hexagon[]} regions */
+  coloured(regions) {
+    /** @type {Map<number | undefined, Path2D>} */
+    const paths = new Map();
+    for (const region of regions) {
+      const track = this.music.trackOf(region), path = paths.get(track) ?? new Path2D();
+      trace(path, grown(region, this.times(region)));
+      paths.set(track, path);
+    }
+    return paths;
   }
 
   /** Let a pen draw the world as the view has it. @param {CanvasRenderingContext2D} pen @param {HTMLCanvasElement} on */
@@ -265,65 +345,24 @@ function stroke(pen, path, colour) {
   pen.stroke(path);
 }
 
-/** @param {any} place @returns {Hexagon} */
-function hexagon({ id, name, country, parent, charts }) {
-  const ring = ringOf(id);
-  return { id, ring, box: boxAround(ring), name: `${name}, ${country}`, parent, charts };
+/** @param {any} place @param {boolean} charts @returns {Hexagon} */
+function hexagon({ id, name, country, parent, corners, popular, local, grade }, charts) {
+  const ring = corners.map((/** @type {[number, number]} */ corner) => projected(...corner)), box = boxAround(ring);
+  const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], reach = Math.hypot(box[2] - box[0], box[3] - box[1]) / 2;
+  return { id, ring, box, middle, reach, name: `${name}, ${country}`, parent, charts, popular, local, grade };
 }
 
-/** The corners of a cell on the map; a cell that crosses 180 degrees runs on beyond them. @param {string} cell */
-function ringOf(cell) {
-  const corners = cellToBoundary(cell, true);
-  const wide = Math.max(...corners.map(([x]) => x)) - Math.min(...corners.map(([x]) => x)) > 180;
-  return corners.map(([x, y]) => projected(wide && x < 0 ? x + 360 : x, y));
+/** Of several the finest: its id is the largest. @param {Hexagon[]} regions @returns {Hexagon | undefined} */
+function found(regions) {
+  return regions.sort((one, other) => other.id.localeCompare(one.id))[0];
 }
 
-/** @param {Hexagon[]} regions */
-function layersOf(regions) {
-  const kinds = ["3", "4", "5", "6"].flatMap((resolution) => [false, true].map((charts) => ({ resolution, charts })));
-  return kinds.map(({ resolution, charts }) => ({
-    charts, path: pathOf(regions.filter((each) => each.id[1] === resolution && each.charts === charts)),
+/** @typedef {{plain: Path2D, charted: Hexagon[]}} Layer */
+
+/** @param {Hexagon[]} regions @param {Hexagon[]} others @returns {Layer[]} */
+function layersOf(regions, others) {
+  return ["3", "4", "5", "6"].map((resolution) => ({
+    plain: pathOf(others.filter(({ id }) => id[1] === resolution)),
+    charted: regions.filter(({ id }) => id[1] === resolution).reverse(),
   }));
-}
-
-/** Mercator, which keeps hexagons hexagons. @param {number} longitude @param {number} latitude */
-function projected(longitude, latitude) {
-  const y = Math.log(Math.tan(Math.PI / 4 + (latitude * Math.PI) / 360));
-  return [SIZE * (0.5 + longitude / 360), (-y * SIZE) / (2 * Math.PI)];
-}
-
-/** @param {{ring: number[][]}[]} hexagons */
-function pathOf(hexagons) {
-  const path = new Path2D();
-  for (const { ring } of hexagons) {
-    ring.forEach(([x, y], corner) => (corner ? path.lineTo(x, y) : path.moveTo(x, y)));
-    path.closePath();
-  }
-  return path;
-}
-
-/** @param {number[][]} ring */
-function boxAround(ring) {
-  const [xs, ys] = [ring.map(([x]) => x), ring.map(([, y]) => y)];
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-}
-
-/** The box that most of some hexagons lie in; far islands are not worth a view of the ocean.
- * @param {{box: number[]}[]} hexagons */
-function boxOf(hexagons) {
-  return [0, 1, 2, 3].map((side) => {
-    const sorted = hexagons.map(({ box }) => box[side]).sort((a, b) => a - b);
-    const cut = Math.floor(sorted.length * 0.03);
-    return sorted[side < 2 ? cut : sorted.length - 1 - cut];
-  });
-}
-
-/** @param {number[][]} ring @param {number} x @param {number} y */
-function inside(ring, x, y) {
-  let is = false;
-  for (let i = 0, j = ring.length - 1; i < ring.length; j = i++) {
-    const [[a, b], [c, d]] = [ring[i], ring[j]];
-    if (b > y !== d > y && x < ((c - a) * (y - b)) / (d - b) + a) is = !is;
-  }
-  return is;
 }

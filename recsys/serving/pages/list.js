@@ -1,6 +1,8 @@
 // The listener's own list, line by line. Its numbers come from the charts of several places: only those of the list's
 // own place share a scale, and the others say where they are from.
+import { coverOf } from "./covers.js";
 
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }); // once: to make one takes long
 const GRADES = /** @type {Record<string, string>} */ ({ surely: "surely", likely: "likely", guess: "a guess" });
 
 /** Draw the lines of a list from a template. @param {any} list @param {HTMLTemplateElement} template */
@@ -37,17 +39,32 @@ function lineOf(item, { template, most, from }) {
   const made = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
   const part = (/** @type {string} */ name) => /** @type {Element} */ (made.querySelector(`[data-${name}]`));
   for (const name of ["rank", "title", "artist"]) part(name).textContent = item[name];
+  made.querySelector(".cover")?.replaceWith(coverOf(item.track_id));
   part("reason").replaceChildren(...dated(item.reason));
   part("stay").textContent = stay(item, from);
   part("move").remove();
   part("grade").textContent = GRADES[item.grade] ?? "";
   /** @type {HTMLElement} */ (part("grade")).hidden = !item.grade;
+  lead(made, item);
   const { low, estimate, high } = item.listeners;
   part("figure").textContent = count(estimate);
   part("spoken").textContent = `About ${count(estimate)} listeners a night${from && ` ${from}`}, between ${count(low)} and ${count(high)}`;
   if (from) part("whisker").replaceWith(Object.assign(element("span", from), { className: "from", ariaHidden: "true" }));
   else draw(part, item.listeners, most);
   return made;
+}
+
+/** Let a line lead on: by ids, as names in addresses are the server's to make. @param {DocumentFragment} made @param {any} item */
+function lead(made, { track_id, artist_id, artist }) {
+  const song = `/songs/${encodeURIComponent(track_id)}/`, by = made.querySelector("[data-by]");
+  const [play, share] = [made.querySelector("[data-play]"), made.querySelector("[data-share]")];
+  if (by) by.textContent = artist;
+  by?.setAttribute("href", `/artists/${encodeURIComponent(artist_id ?? "")}/`);
+  made.querySelector("[data-song]")?.setAttribute("href", song);
+  made.querySelector("[data-history]")?.setAttribute("href", `${song}#history`);
+  share?.setAttribute("data-share", song);
+  play?.setAttribute("href", (play.getAttribute("data-play") ?? "").replace("{track_id}", encodeURIComponent(track_id)));
+  if (!artist_id) made.querySelector("[data-ways]")?.remove();
 }
 
 /** @param {(name: string) => Element} part @param {{low: number, estimate: number, high: number}} listeners @param {number} most */
@@ -66,7 +83,7 @@ function stay({ nights_on_chart, source }, from) {
 
 /** @param {number} number */
 function count(number) {
-  return number >= 10 ? Math.round(number).toLocaleString("en") : number.toFixed(1);
+  return number >= 10 ? WHOLE.format(number) : number.toFixed(1);
 }
 
 /** @param {string} name @param {string} text */

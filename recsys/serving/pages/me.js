@@ -3,7 +3,7 @@
 import { dated, linesOf } from "./list.js";
 import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
 
-const BUILT = "/assets/map.js"; // loaded already where it is there; where it is not, there is no button for it
+const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
 let compared = 0; // the same of the places that listen alike
@@ -18,7 +18,6 @@ export function showMe() {
   looked++;
   const me = find("me");
   if (!me) return;
-  me.hidden = false;
   me.onclick = (/** @type {MouseEvent} */ event) => {
     const wanted = /** @type {Element} */ (event.target).closest("[data-do]")?.getAttribute("data-do");
     if (wanted) ACTIONS[wanted]?.();
@@ -53,9 +52,7 @@ function signedIn() {
 /** @param {string} said */
 function showSession(said = "") {
   forget();
-  for (const part of document.querySelectorAll("[data-when]")) {
-    /** @type {HTMLElement} */ (part).hidden = (part.getAttribute("data-when") === "in") !== isSignedIn();
-  }
+  document.documentElement.classList.toggle("signed-in", isSignedIn());
   say(said);
   if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showTwin(), showSwitches()]); });
 }
@@ -129,7 +126,7 @@ async function near() {
   find("near-first").hidden = allowed;
   if (!allowed) return;
   say("Asking your browser for a rough position…");
-  const { cellHere } = await import(BUILT);
+  const { cellHere } = await import(CELLS);
   const answer = await cellHere();
   if (mine === looked) await found(answer); // it may take seconds, in which the switch was turned off
 }

@@ -14,9 +14,12 @@ export function listenForMoves(map) {
     map.zoom(2 ** (-event.deltaY / 240), [event.offsetX, event.offsetY]);
   }, { passive: false });
   map.canvas.addEventListener("keydown", (event) => pressed(map, event));
-  for (const button of map.place.querySelectorAll("button")) {
-    button.addEventListener("click", () => moved(map, button.dataset.map ?? ""));
+  map.canvas.addEventListener("focus", () => map.canvas.matches(":focus-visible") && map.point(inTheMiddle(map)));
+  map.canvas.addEventListener("blur", () => map.point(undefined));
+  for (const button of map.place.querySelectorAll("[data-map]")) {
+    button.addEventListener("click", () => moved(map, button.getAttribute("data-map") ?? ""));
   }
+  for (const kind of ["pointerenter", "focusin"]) map.place.addEventListener(kind, () => map.loadOthers(), { once: true });
 }
 
 /** @param {WorldMap} map */
@@ -39,11 +42,11 @@ function listenForPointers(map) {
     down.set(event.pointerId, event);
   });
   canvas.addEventListener("pointerup", (event) => {
-    if (down.size === 1 && far <= STILL) chooses(map, event.offsetX, event.offsetY);
+    if (down.size === 1 && far <= STILL) tapped(map, event);
     down.delete(event.pointerId);
   });
   canvas.addEventListener("pointercancel", (event) => down.delete(event.pointerId));
-  canvas.addEventListener("pointerleave", () => { map.hovered = undefined; map.draw(); });
+  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && map.point(undefined));
 }
 
 /** @param {WorldMap} map @param {PointerEvent} event @param {PointerEvent} before @param {Map<number, PointerEvent>} down */
@@ -59,15 +62,19 @@ function pinches(map, event, before, down) {
 function hovers(map, event) {
   const found = event.pointerType === "mouse" ? map.under(event.offsetX, event.offsetY) : undefined;
   if (found === map.hovered) return;
-  map.hovered = found;
-  map.canvas.title = found?.name ?? "";
   map.canvas.style.cursor = found ? "pointer" : "grab";
-  map.draw();
+  map.point(found);
 }
 
-/** @param {WorldMap} map @param {number} x @param {number} y */
-function chooses(map, x, y) {
-  const found = map.under(x, y);
+/** A finger cannot hover: its first tap says what is there, and its second one goes there. @param {WorldMap} map @param {PointerEvent} event */
+function tapped(map, event) {
+  const found = map.under(event.offsetX, event.offsetY);
+  if (event.pointerType === "mouse" || found === map.hovered) chooses(found);
+  else map.point(found);
+}
+
+/** @param {import("./hexagons.js").Hexagon | undefined} found */
+function chooses(found) {
   if (found) document.dispatchEvent(new CustomEvent("place-chosen", { detail: found.id }));
 }
 
@@ -76,11 +83,17 @@ function pressed(map, event) {
   const step = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
   /** @type {Record<string, string>} */
   const names = { "+": "in", "=": "in", "-": "out", "0": "all" };
-  if (step) map.pan(step[0], step[1]);
+  if (event.key === "Enter") chooses(inTheMiddle(map));
+  else if (step) map.pan(step[0], step[1]);
   else if (event.key in names) moved(map, names[event.key]);
-  else if (event.key === "Enter") chooses(map, map.width / 2, map.height / 2);
   else return;
   event.preventDefault();
+  if (event.key !== "Enter") map.point(inTheMiddle(map));
+}
+
+/** @param {WorldMap} map */
+function inTheMiddle(map) {
+  return map.under(map.width / 2, map.height / 2);
 }
 
 /** @param {WorldMap} map @param {string} how */

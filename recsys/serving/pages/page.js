@@ -2,13 +2,22 @@
 import { showMe } from "./me.js";
 import { suggestPlaces } from "./search.js";
 import { takeTokenFromAddress } from "./session.js";
+import { listenForShares } from "./share.js";
 
+const MAP = "/assets/map.js";
+const BESIDE = matchMedia("(min-width: 1000px)"); // where the map stands beside the text, and not behind a button
 const OURS = /^\/(me|transparency|licences|(places|songs|artists|data)\/.*)?$/;
 let shown = ""; // path and query: a link within the page changes neither
+let told = /** @type {CustomEvent | undefined} */ (undefined); // what the map is to show, once it is there
 
+for (const kind of ["place-shown", "cell-shown"]) {
+  document.addEventListener(kind, (event) => { told = /** @type {CustomEvent} */ (event); });
+}
+document.addEventListener("cell-shown", loadMap);
+document.addEventListener("map-ready", () => told && document.dispatchEvent(new CustomEvent(told.type, { detail: told.detail })));
 takeTokenFromAddress();
-document.documentElement.classList.add("scripted");
 suggestPlaces(go);
+listenForShares();
 arrived();
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest?.("a[href]");
@@ -18,8 +27,10 @@ document.addEventListener("click", (event) => {
   go(link.href);
 });
 document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
-document.addEventListener("map-ready", tellTheMap);
 document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("[data-shows=map]") && showMap());
+BESIDE.addEventListener("change", loadBeside);
+if (document.readyState === "complete") loadBeside();
+else addEventListener("load", loadBeside);
 addEventListener("popstate", () => location.pathname + location.search !== shown && swap(location.href));
 addEventListener("hashchange", () => takeTokenFromAddress() && arrived());
 
@@ -60,6 +71,17 @@ async function pageAt(address) {
 function showMap() {
   document.querySelector(".columns")?.classList.toggle("map-shown");
   tellWhetherMapIsShown();
+  loadMap();
+}
+
+/** The map comes last: all that is read is there by then. */
+function loadBeside() {
+  const soon = globalThis.requestIdleCallback ?? ((/** @type {() => void} */ go) => setTimeout(go, 200));
+  if (BESIDE.matches) soon(loadMap);
+}
+
+function loadMap() {
+  if (document.getElementById("map")) import(MAP);
 }
 
 function tellWhetherMapIsShown() {

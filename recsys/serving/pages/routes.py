@@ -33,6 +33,7 @@ from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts
+from recsys.settings import CatalogueSettings
 
 router = APIRouter()
 
@@ -75,7 +76,9 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
     limit = size_of_list(None, settings=parts.settings, most=parts.settings.charts.size)
 
     def find(published: Published) -> dict[str, Any]:
-        return _found(published, query.q) if query.q.strip() else charts_of(published, query, limit=limit)
+        if query.q.strip():
+            return _found(published, query.q)
+        return charts_of(published, query, limit=limit, catalogue=parts.settings.catalogue)
 
     return found_page(request, find, current=parts.current)
 
@@ -87,7 +90,6 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
     return shown(
         "me.html",
         request,
-        current=parts.current,
         purposes=found["purposes"],
         collected=collected,
         area=f"{average_km2(FINEST):,.0f}",
@@ -96,6 +98,7 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
         axis=AXES["popular"],
         unit=UNITS["popular"],
         blank=BLANK,
+        catalogue=parts.settings.catalogue,
     )
 
 
@@ -105,15 +108,15 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
     response_class=HTMLResponse,
     responses=problems(400),
 )
-def transparency_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
+def transparency_page(request: Request, found: TransparencyHere) -> Response:
     """Return what `/v1/transparency` says as plain HTML, which needs no script and nothing from elsewhere."""
-    return shown("transparency.html", request, current=parts.current, found=found)
+    return shown("transparency.html", request, found=found)
 
 
 @router.get("/licences", include_in_schema=False)
-def licences_page(request: Request, parts: Parts) -> Response:
+def licences_page(request: Request) -> Response:
     """Show who wrote what the page takes from others."""
-    return shown("licences.html", request, current=parts.current, others=licences())
+    return shown("licences.html", request, others=licences())
 
 
 def licences() -> list[dict[str, str]]:
@@ -166,10 +169,23 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-_OURS = ("page.css", "page.js", "session.js", "search.js", "me.js", "list.js", "icon.svg")  # served as they are
+_OURS = (
+    "page.css",
+    "early.js",
+    "page.js",
+    "session.js",
+    "search.js",
+    "me.js",
+    "list.js",
+    "covers.js",
+    "share.js",
+    "icon.svg",
+)  # served as they are
 
 
-def charts_of(published: Published, query: PageParameters, *, limit: int) -> dict[str, Any]:
+def charts_of(
+    published: Published, query: PageParameters, *, limit: int, catalogue: CatalogueSettings
+) -> dict[str, Any]:
     """Return the template of a place's page, and what is in it."""
     place = place_named(query.place, published=published)
     answer = any_chart_answer(
@@ -181,6 +197,7 @@ def charts_of(published: Published, query: PageParameters, *, limit: int) -> dic
         "place": place,
         "answer": answer,
         "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
+        "catalogue": catalogue,
         "axis": AXES[query.chart],
         "unit": UNITS[query.chart],
         **_earlier(published, place, answer),

@@ -1,5 +1,6 @@
 """The pages of songs and artists, of a place's earlier nights, and of the open data."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts
+from recsys.settings import CatalogueSettings
 
 router = APIRouter()
 
@@ -28,13 +30,22 @@ Name = Annotated[str, Path(max_length=200)]
 @router.get("/songs/{name}/", include_in_schema=False)
 def song_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show where a song is popular, rises and is special, and how it came there."""
-    return found_page(request, lambda published: song_of_page(published, id_in(name)), current=parts.current)
+
+    def find(published: Published) -> dict[str, Any]:
+        known = _known(name, published.history.song)
+        return song_of_page(published, known, catalogue=parts.settings.catalogue)
+
+    return found_page(request, find, current=parts.current)
 
 
 @router.get("/artists/{name}/", include_in_schema=False)
 def artist_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show an artist's songs and places."""
-    return found_page(request, lambda published: artist_of_page(published, id_in(name)), current=parts.current)
+
+    def find(published: Published) -> dict[str, Any]:
+        return artist_of_page(published, _known(name, published.history.by_artist))
+
+    return found_page(request, find, current=parts.current)
 
 
 @router.get("/places/{name}/history/", include_in_schema=False)
@@ -57,9 +68,14 @@ def data_page(request: Request, parts: Parts) -> Response:
     return found_page(request, find, current=parts.current)
 
 
-def song_of_page(published: Published, track_id: str) -> dict[str, Any]:
+def _known(name: str, look_up: Callable[[str], object]) -> str:
+    """Return what the last word of an address stands for; a listener's own list knows ids alone, which have hyphens."""
+    return id_in(name) if look_up(id_in(name)) else name
+
+
+def song_of_page(published: Published, track_id: str, *, catalogue: CatalogueSettings) -> dict[str, Any]:
     """Return the template of a song's page, and what is in it."""
-    answer = track_answer(published, track_id=track_id, limit=PLACES)
+    answer = track_answer(published, track_id=track_id, limit=PLACES, catalogue=catalogue)
     return {"template": "song.html", "answer": answer, "pictures": song_pictures(answer), "places": published.places}
 
 

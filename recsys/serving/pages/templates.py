@@ -18,9 +18,9 @@ from recsys.consents.log import Purpose
 from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
 from recsys.serving.pages.chart_rows import count
+from recsys.serving.pages.covers import cover_of
 from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
-from recsys.serving.snapshot.once import once_a_snapshot
-from recsys.serving.snapshot.response_cache import Answer
+from recsys.serving.snapshot.response_cache import Answer, takes_gzip
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
 PAGES = Path(__file__).parent
@@ -34,6 +34,13 @@ SWITCHES = {
 }
 """What the pages call the purposes."""
 
+MISSING = {
+    "title": "There is no such page",
+    "text": "Nothing is at this address. Find a place, a song or an artist by name at the top of the page.",
+}
+"""What is told at an address that leads nowhere."""
+
+_HTML = "text/html; charset=utf-8"
 _DATE = Markup("<time>{}</time>")
 _CHARTS = {"popular": "Popular", "rising": "Rising", "local": "Special"}
 _HEADERS = {
@@ -48,12 +55,16 @@ _HEADERS = {
 }
 
 
-def shown(template: str, request: Request, *, current: Current, status: int = HTTPStatus.OK, **values: Any) -> Response:
+def shown(template: str, request: Request, *, status: int = HTTPStatus.OK, **values: Any) -> Response:
     """Return a page: a template of this folder in the frame, with what it needs."""
-    text = rendered(template, published=current.loaded(), **values)
+    text = rendered(template, **values)
     if status != HTTPStatus.OK:
         return HTMLResponse(text, status_code=status, headers=_HEADERS)
-    return answered(text.encode(), media_type="text/html; charset=utf-8", route=request.scope["route"].path)
+    answer = answered(text.encode(), media_type=_HTML, route=request.scope["route"].path, vary="Accept-Encoding")
+    # A page may repeat what was searched for, but holds nothing of a listener: its length has nothing to tell.
+    if takes_gzip(request.scope["headers"]):
+        answer.pack()
+    return answer
 
 
 def found_page(request: Request, find: Callable[[Published], dict[str, Any]], *, current: Current) -> Response:
@@ -62,7 +73,7 @@ def found_page(request: Request, find: Callable[[Published], dict[str, Any]], *,
         found = find(current.get())
     except RecsysError as error:
         return refused(request, error, current=current)
-    return shown(found.pop("template"), request, current=current, **found)
+    return shown(found.pop("template"), request, **found)
 
 
 def refused(request: Request, error: RecsysError, *, current: Current) -> Response:
@@ -73,13 +84,13 @@ def refused(request: Request, error: RecsysError, *, current: Current) -> Respon
         said = {"title": "Nothing to show yet", "text": "The first charts are still being made. Please come back."}
     else:
         said = {"title": "There is no such page", "text": f"{error.message[0].upper()}{error.message[1:]}."}
-    return shown("problem.html", request, current=current, status=error.status, problem=said)
+    return shown("problem.html", request, status=error.status, problem=said)
 
 
-def rendered(template: str, *, published: Published | None, **values: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
     """Return the text of a page, whoever asks for it."""
-    charted, built = _charted(published) if published else 0, (BUILT / "map.js").is_file()
-    return _templates().get_template(template).render(built=built, charted=charted, chart_names=_CHARTS, **values)
+    built = (BUILT / "map.js").is_file()
+    return _templates().get_template(template).render(built=built, chart_names=_CHARTS, **values)
 
 
 def answered(body: bytes, *, media_type: str, route: str, **more: str) -> Answer:
@@ -88,12 +99,6 @@ def answered(body: bytes, *, media_type: str, route: str, **more: str) -> Answer
     facts = {"content-length": str(len(body)), "content-type": media_type, "etag": tag, **_HEADERS, **more}
     headers = [(name.encode(), value.encode()) for name, value in facts.items()]
     return Answer(body, headers=headers, etag=tag.encode(), route=route, scope=None)
-
-
-@once_a_snapshot
-def _charted(published: Published) -> int:
-    """Return how many places have charts of their own: in the answer that the map is made of, they come first."""
-    return sum(place.served for place in published.places.values())
 
 
 def _dated(text: str) -> Markup:
@@ -111,5 +116,6 @@ def _templates() -> Environment:
     for address in (place_address, past_address, song_address, artist_address, answer_address):
         found.filters[address.__name__] = address
     found.filters["count"] = count
+    found.filters["cover"] = cover_of
     found.filters["called"] = lambda purpose: SWITCHES[purpose]
     return found

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.errors import InputError
 from recsys.geography.places import Level
+from recsys.serving.lists.number_ones import NumberOnes, number_ones_answer
 from recsys.serving.lists.past import WEEK, any_chart_answer
 from recsys.serving.lists.responses import (
     Chart,
@@ -18,7 +19,7 @@ from recsys.serving.lists.responses import (
     regions_answer,
     regions_geojson,
 )
-from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, REGIONS, problems
+from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, NUMBER_ONES, REGIONS, problems
 from recsys.serving.requests.headers import accepts_geojson
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.snapshot.response_cache import Answer, url_of
@@ -121,10 +122,24 @@ def regions(request: Request, query: Annotated[RegionsParameters, Query()], part
     dependencies=[Depends(without_parameters)],
 )
 def all_regions(parts: Parts) -> Answer:
-    """Return every place (`serving.max_regions` at most), those with charts and the most people first, for a map."""
+    """Return every place (`serving.max_regions` at most), those with charts and the most people first."""
     route, published = "/v1/regions/all", parts.current.get()
     found = regions_answer(published, query="", limit=parts.settings.serving.max_regions)
     answer = parts.responses.answer(found, route=route, vary="Accept-Encoding")
+    return parts.responses.keep(answer, route.encode(), of=published)
+
+
+@router.get(
+    "/v1/regions/map",
+    response_model=NumberOnes,
+    summary="Number ones, for a map",
+    responses={200: {"content": {"application/json": {"example": NUMBER_ONES}}}, **problems(400, 503)},
+    dependencies=[Depends(without_parameters)],
+)
+def number_ones(parts: Parts) -> Answer:
+    """Return what is first, and what is most special, in regions with charts of their own, and their hexagons."""
+    route, published = "/v1/regions/map", parts.current.get()
+    answer = parts.responses.answer(number_ones_answer(published), route=route, vary="Accept-Encoding")
     return parts.responses.keep(answer, route.encode(), of=published)
 
 

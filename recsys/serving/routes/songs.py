@@ -65,7 +65,10 @@ def track(
     """Return where a track is popular, rises and is special, and its nights so far, as they were published."""
     published, responses = parts.current.get(), parts.responses
     limit = size_of_list(query.limit, settings=parts.settings, most=parts.settings.charts.size)
-    found = track_answer(published, track_id=track_id, night=query.night, place_id=query.place, limit=limit)
+    catalogue = parts.settings.catalogue
+    found = track_answer(
+        published, track_id=track_id, night=query.night, place_id=query.place, limit=limit, catalogue=catalogue
+    )
     answer = responses.answer(found, route="/v1/tracks/{id}", vary="Accept-Encoding")
     return responses.keep(answer, url_of(request.scope), of=published)
 

@@ -73,7 +73,7 @@ class Answer(Response):
 
     def chosen(self, headers: Headers) -> "Answer":
         """Return the representation for a client that sent these headers."""
-        return self.packed if self.packed and _takes_gzip(headers) else self
+        return self.packed if self.packed and takes_gzip(headers) else self
 
     def pack(self) -> None:
         """Make the packed answer, where that saves anything."""
@@ -101,7 +101,8 @@ def is_known(etag: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
 _OF_BODY = (b"content-length", b"content-type", b"content-encoding")
 
 
-def _takes_gzip(headers: Headers) -> bool:
+def takes_gzip(headers: Headers) -> bool:
+    """Tell whether a client that sent these headers takes an answer in gzip."""
     return any(name == b"accept-encoding" and _names_gzip(value) for name, value in headers)
 
 

@@ -85,7 +85,7 @@ class Published:
     tracks: tuple[str, ...] = field(repr=False)
     _database: ChartDatabase
     files: PublicFolder = field(default=NO_FILES, repr=False)
-    files_by: Mapping[str, int] | None = None
+    files_by: Mapping[str, int | str] | None = None
     past: Past = field(default=NO_PAST, repr=False)
     number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)

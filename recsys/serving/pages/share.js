@@ -1,0 +1,25 @@
+// A song is shared by its readable address: by what the device has for that, or else as a link to paste.
+
+const COPIED = 2_000; // milliseconds for which a button says so
+
+export function listenForShares() {
+  document.addEventListener("click", (event) => {
+    const button = /** @type {Element} */ (event.target).closest?.("[data-share]");
+    if (button instanceof HTMLElement) share(button);
+  });
+}
+
+/** @param {HTMLElement} button */
+async function share(button) {
+  const url = new URL(button.dataset.share ?? "", location.href).href;
+  const title = button.closest(".row")?.querySelector("[data-title]")?.textContent ?? document.title;
+  if (navigator.share) return navigator.share({ title, url }).catch(() => {}); // whoever shares may think better of it
+  if (!navigator.clipboard) return location.assign(url); // without encryption there is none; the address can be copied there
+  await navigator.clipboard.writeText(url).then(() => say(button, "Link copied"), () => location.assign(url));
+}
+
+/** @param {HTMLElement} button @param {string} text */
+function say(button, text) {
+  button.textContent = text;
+  setTimeout(() => { button.textContent = "Share"; }, COPIED);
+}
