@@ -105,6 +105,8 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
+        job.consents.forget_feedback(at=job.now)
+        job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
         _compact(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):

@@ -941,15 +941,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "plays choose without personalisation",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased)",
-        "Choices(bool(place), not erased)",
+        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
+        "Choices(bool(place), not erased, bool(feedback)",
         ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
     ),
     Mutation(
         "plays choose until the night has erased them",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased)",
-        "Choices(bool(place), bool(plays))",
+        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
+        "Choices(bool(place), bool(plays), bool(feedback)",
         ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
     ),
     Mutation(
