@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from recsys.consents.consent_tables import HIDDEN, PLAYED
 from recsys.consents.database import Database
-from recsys.errors import InputError
+from recsys.errors import ConsentError, InputError
 
 _TABLES = (HIDDEN, PLAYED)
 
@@ -150,6 +150,13 @@ def forget_told(connection: sa.Connection, listener: str) -> None:
     """Delete everything that a listener told, in a transaction with what ends it."""
     for table in _TABLES:
         connection.execute(sa.delete(table).where(table.c.listener == listener))
+
+
+def not_allowed() -> ConsentError:
+    """Return what is said to who has not turned the switch on."""
+    return ConsentError(
+        "feedback is not allowed by the listener", hint="The listener turns it on: PUT /v1/me/consents/feedback."
+    )
 
 
 def _count(connection: sa.Connection, table: sa.Table, listener: str) -> int:

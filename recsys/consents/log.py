@@ -25,7 +25,7 @@ from recsys.consents.consent_tables import (
 )
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
-from recsys.consents.feedback import Feedback, Told, forget_told
+from recsys.consents.feedback import Feedback, Told, forget_told, not_allowed
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.consents.witness import place_of
@@ -265,7 +265,7 @@ class ConsentLog:
         with self._database.deciding(listener) as connection:
             latest = connection.exec_driver_sql(self._latest, asked | {"purpose": Purpose.FEEDBACK.value})
             if not latest.scalar_one():
-                raise ConsentError("feedback is not allowed by the listener", hint=_FEEDBACK_HINT)
+                raise not_allowed()
             self.feedback.keep(connection, listener, told, most_hidden=most_hidden, most_played=most_played)
 
     def forget_feedback(self, *, at: datetime) -> int:
@@ -656,8 +656,6 @@ def _named(notices: Collection[str] | None) -> dict[str, str]:
 
 _CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""
-
-_FEEDBACK_HINT = f"The listener turns it on: PUT /v1/me/consents/{Purpose.FEEDBACK}. Nothing was kept."
 
 _EXPLAINED = {
     Purpose.LOCAL_TRENDS: (

@@ -145,7 +145,7 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
     """Say how long it is kept, as the account of what is collected does."""
     nights = f"{settings.store.nights} nights"
     if purpose == Purpose.FEEDBACK:
-        return f"played: {settings.feedback.kept_days} days; hidden: until shown again; all of it until withdrawn"
+        return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
     if purpose == Purpose.PERSONALISATION:
