@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from support.edge import LISBON, NOW, PORTO, Client, bearer, decide, publish, remember, told
+from support.edge import LISBON, NOW, PORTO, RIVALS, Client, bearer, decide, publish, remember, told
+from support.sealing import sealed_in
 
+from recsys.artifacts import affinities
 from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.serving.lists import list_ids
 from recsys.settings import Settings
@@ -272,3 +274,64 @@ def test_an_erasure_forgets_it_at_once(ana: Listener, client: Client) -> None:
     client.now += timedelta(seconds=1)
     assert ana.ask("PUT", f"/v1/me/consents/{FEEDBACK}", json=GIVE).status_code == 200
     assert "track-1" in ana.tracks()
+
+
+CLOSE = {"ana": {f"track-{rank}": 5.0 - rank / 10 for rank in range(20, 40)}}
+THEIRS = {"ana": {f"track-{rank}": 5.0 - rank / 50 for rank in range(60, 80)}}
+
+
+@pytest.fixture
+def rivals(ana: Listener, workspace: Workspace) -> Listener:
+    """Ana, whose list two rankers share that agree about nothing; Ben is known to the champion's alone."""
+    decide(workspace, "ana", State.GIVEN, purpose=Purpose.PERSONALISATION)
+    decide(workspace, "ben", State.GIVEN, purpose=Purpose.PERSONALISATION)
+    remember(workspace, CLOSE | {"ben": CLOSE["ana"]}, challenger=THEIRS)
+    return ana
+
+
+def numbers(tracks: list[str]) -> list[int]:
+    return [int(track.removeprefix("track-")) for track in tracks]
+
+
+def test_two_rankers_share_the_list_of_who_allows_feedback_and_of_nobody_else(
+    rivals: Listener, ben: Listener, workspace: Workspace
+) -> None:
+    shared = numbers(rivals.tracks("limit=10"))
+    assert shared == numbers(rivals.tracks("limit=10"))  # the coin falls the same way each time
+    assert sorted(shared) == [*range(20, 25), *range(60, 65)]
+    assert numbers(ben.tracks("limit=10")) == [*range(20, 30)]
+    rivals.ask("PUT", f"/v1/me/consents/{FEEDBACK}", json=WITHDRAW)
+    assert numbers(rivals.tracks("limit=10")) == [*range(20, 30)]
+
+
+def test_without_personalisation_neither_ranker_is_asked(rivals: Listener) -> None:
+    rivals.ask("PUT", f"/v1/me/consents/{Purpose.PERSONALISATION}", json=WITHDRAW)
+    assert numbers(rivals.tracks("limit=10")) == [*range(1, 11)]
+
+
+def test_what_is_played_is_credited_to_who_put_it_there(rivals: Listener, ben: Listener, workspace: Workspace) -> None:
+    assert rivals.tell(list=rivals.near("limit=10")["list"], played=["track-20", "track-60"]).status_code == 204
+    assert ben.tell(list=ben.near("limit=10")["list"], played=["track-20"]).status_code == 204
+    log = ConsentLog(workspace.consents)
+    credited = {(each.track, each.team) for each in log.feedback.of_rivals(RIVALS)}
+    assert credited == {("track-20", "champion"), ("track-60", "challenger")}
+    assert log.feedback.of_rivals("0" * 16) == []
+
+
+def test_a_shared_list_looks_like_any_other(rivals: Listener, ben: Listener) -> None:
+    """In its length, its id and its words; a hidden track of either is gone."""
+    one, other = (listener.ask("GET", "/v1/me/trending?limit=10") for listener in (rivals, ben))
+    assert outside(one) == outside(other)
+    assert one.json().keys() == other.json().keys()
+    assert {item["because"] for item in one.json()["items"]} == {"close_to_what_you_play"}
+    assert len(one.json()["list"]) == len(other.json()["list"])
+    rivals.tell(list=one.json()["list"], hidden=["track-20", "track-60"])
+    assert sorted(numbers(rivals.tracks("limit=10"))) == [*range(21, 26), *range(61, 66)]
+
+
+def test_who_is_erased_is_erased_from_both(rivals: Listener, workspace: Workspace) -> None:
+    listener = listener_of("ana", key=workspace.listener_key())
+    affinities.erase(sealed_in(workspace.private), [listener])
+    found = affinities.open_affinities(sealed_in(workspace.private))
+    assert found.challenger is not None
+    assert (found.row(listener).known, found.challenger.row(listener).known, found.rivals) == (False, False, RIVALS)

@@ -26,7 +26,7 @@ def main(root: Path) -> None:
     published = open_published(Workspace(root))
     choices = Choices(place=True, plays=False)
     asked = Asked("0" * 32, choices, datetime.now(UTC), ListIds(bytes(32), hours=1))
-    sources = ListSources(published, nobody(), nobody().columns_of(published.tracks), {})
+    sources = ListSources(published, nobody(), nobody().columns_of(published.tracks), None, {})
     cells = [place.id for place in published.places.values() if place.served and place.level == "region"]
     print(f"{len(cells)} regions")
     print("limit | lengths before | alone with theirs | bytes, mean | lengths now | bytes now")

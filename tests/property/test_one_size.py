@@ -86,7 +86,7 @@ def asked(listener: str, *, personal: bool, hidden: Iterable[str]) -> Asked:
 
 
 def sources_of(found: Published, affinities: Affinities) -> ListSources:
-    return ListSources(found, affinities, affinities.columns_of(found.tracks), {})
+    return ListSources(found, affinities, affinities.columns_of(found.tracks), None, {})
 
 
 @given(body=st.binary(max_size=300), to=st.integers(1, 100))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -139,9 +140,27 @@ def decide(
 
 
 def remember(
-    workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str] = ()
+    workspace: Workspace,
+    close: Mapping[str, Mapping[str, float]],
+    *,
+    played: Sequence[str] = (),
+    challenger: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Affinities:
-    """Write what is close to each user, by track; the played ones were played by everybody who has them."""
+    """Write what is close to each user, by track; the played ones were played by everybody who has them.
+
+    Where there is a challenger, what it says of some of them is written beside it.
+    """
+    affinities = _affinities(workspace, close, played=played)
+    if challenger is not None:
+        affinities = replace(affinities, challenger=_affinities(workspace, challenger, played=played), rivals=RIVALS)
+    write(sealed_in(workspace.private), affinities)
+    return affinities
+
+
+RIVALS = "0123456789abcdef"
+
+
+def _affinities(workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str]) -> Affinities:
     tracks = tuple(sorted({track for row in close.values() for track in row}))
     key = workspace.listener_key()
     rows = sorted((bytes.fromhex(listener_of(user, key=key)), sorted(row.items())) for user, row in close.items())
@@ -152,9 +171,7 @@ def remember(
         closeness[number, : len(row)] = [value for _, value in row]
     heard = np.isin(columns, [tracks.index(track) for track in played if track in tracks])
     listeners = np.array([listener for listener, _ in rows], dtype="S16")
-    affinities = Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
-    write(sealed_in(workspace.private), affinities)
-    return affinities
+    return Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
 
 
 def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.chart_database import NO_LISTS
-from recsys.artifacts.list_candidates import IntArray
+from recsys.artifacts.interleaving import team_draft
+from recsys.artifacts.list_candidates import IntArray, ListCandidates
 from recsys.artifacts.scoring import Ranking, about_here, evidence_for
 from recsys.consents.log import Choices
 from recsys.geography.places import WORLD, Level, Place
@@ -110,6 +111,8 @@ class ListSources(NamedTuple):
         Nobody's where none are whole.
     columns : array of int
         The column in the affinities of every track of the snapshot.
+    others : array of int or None
+        The same in those of the challenger, where there is one.
     lengths : dict of int to int
         How long answers of so many items at most are, as far as they have been asked for.
     """
@@ -117,6 +120,7 @@ class ListSources(NamedTuple):
     published: Published
     affinities: Affinities
     columns: IntArray
+    others: IntArray | None
     lengths: dict[int, int]
 
 
@@ -134,7 +138,7 @@ class NewestSources:
         opened = partial(open_affinities, files)
         self._affinities = HotReload(pointer_of(files), opened=opened, what="affinities", log=log)
         self._nobody = nobody()
-        self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray, dict[int, int]]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Published, _Known] = WeakKeyDictionary()
 
     async def of(self, published: Published) -> ListSources:
         """Return the sources of the moment; new affinities are opened in another thread, while all others go on."""
@@ -143,11 +147,16 @@ class NewestSources:
             known = await asyncio.to_thread(self._read, published)
         return ListSources(published, *known)
 
-    def _read(self, published: Published) -> tuple[Affinities, IntArray, dict[int, int]]:
+    def _read(self, published: Published) -> "_Known":
         affinities, known = self._affinities.get_or(self._nobody), self._known.get(published)
         if known is None or known[0] is not affinities:
-            known = self._known[published] = affinities, affinities.columns_of(published.tracks), {}
+            columns, challenger = affinities.columns_of(published.tracks), affinities.challenger
+            others = challenger.columns_of(published.tracks) if challenger else None
+            known = self._known[published] = affinities, columns, others, {}
         return known
+
+
+_Known = tuple[Affinities, IntArray, IntArray | None, dict[int, int]]
 
 
 def around_of(place: Place, *, published: Published) -> Around:
@@ -162,7 +171,7 @@ def around_of(place: Place, *, published: Published) -> Around:
 
 
 class _Ranked(NamedTuple):
-    """The best candidates in order, with the reason of each; of a shared list also whose pick each was, and whose."""
+    """The best candidates in order, with the reason of each; of a shared list also whose pick each was, and who."""
 
     order: NDArray[np.intp]
     reasons: NDArray[np.intp]
@@ -177,14 +186,53 @@ def _ranked(sources: "ListSources", asked: Asked, *, around: Around, limit: int)
     tracks, sure = np.asarray(candidates.tracks), around.lists[0].standings
     numbers = [sources.published.numbers.get(track, -1) for track in choices.hidden]
     left_out = np.isin(tracks, np.array(numbers, dtype=tracks.dtype))
-    found = sources.affinities.row(asked.listener)
-    row = found if choices.plays else BLANK
-    orders = sources.affinities.orders
-    weights = orders.personal if row.known else orders.cold
-    ranking = Ranking(evidence_for(candidates, columns=sources.columns[tracks], row=row), weights)
-    order = ranking.order
+    ranking, known = _ranking(sources.affinities, sources.columns[tracks], asked, candidates=candidates)
+    drafted = _drafted(sources, asked, ranking, candidates=candidates)
+    is_shared = drafted is not None and known and choices.feedback and drafted.known
+    order = drafted.order if drafted and is_shared else ranking.order
     order = about_here(order[~left_out[order]], sure)[:limit]
-    return _Ranked(order, ranking.reasons(order, standings=sure), row.known, [], "")
+    reasons = ranking.reasons(order, standings=sure)
+    if not (drafted and is_shared):
+        return _Ranked(order, reasons, known, [], "")
+    picks = drafted.teams[order]
+    theirs = drafted.challenger.reasons(order, standings=sure)
+    return _Ranked(order, np.where(picks > 0, theirs, reasons), known, picks.tolist(), sources.affinities.rivals)
+
+
+class _Drafted(NamedTuple):
+    """All candidates as two rankers picked them in turn: in order, and by candidate whose pick it was."""
+
+    order: NDArray[np.intp]
+    teams: NDArray[np.intp]
+    challenger: Ranking
+    known: bool
+
+
+def _drafted(
+    sources: "ListSources", asked: Asked, champion: Ranking, *, candidates: ListCandidates[int]
+) -> _Drafted | None:
+    """Let the challenger pick in turn, where there is one: for everybody, so that the time tells nothing."""
+    affinities = sources.affinities.challenger
+    if affinities is None or sources.others is None:
+        return None
+    challenger, known = _ranking(
+        affinities, sources.others[np.asarray(candidates.tracks)], asked, candidates=candidates
+    )
+    coin = asked.ids.coin(asked.listener, sources.published.id)
+    order, picks = team_draft(champion.order, challenger.order, coin=coin)
+    teams = np.empty_like(picks)
+    teams[order] = picks
+    return _Drafted(order, teams, challenger, known)
+
+
+def _ranking(
+    affinities: Affinities, columns: IntArray, asked: Asked, *, candidates: ListCandidates[int]
+) -> tuple[Ranking, bool]:
+    """Return what a ranker says of the candidates, and whether the listener's plays are known to it and may be used."""
+    found = affinities.row(asked.listener)
+    row = found if asked.choices.plays else BLANK
+    weights = affinities.orders.personal if row.known else affinities.orders.cold
+    return Ranking(evidence_for(candidates, columns=columns, row=row), weights), row.known
 
 
 def _answer(

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
+from recsys.artifacts.interleaving import CHALLENGER
 from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.openapi.examples import problems
@@ -156,6 +157,7 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     if record.kind == "taste":
         meaning = "You played this track." if record.played else "We think that this track is close to what you play."
         line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
+        line |= {"by": CHALLENGER} if record.challenger else {}
     if record.earned is not None:
         line |= {f"earned_of_{nights}_nights": round(earned, 4) for nights, earned in record.earned.items()}
     if record.kind == "evaluation":
