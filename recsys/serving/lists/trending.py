@@ -192,11 +192,11 @@ def _ranked(sources: "ListSources", asked: Asked, *, around: Around, limit: int)
     order = drafted.order if drafted and is_shared else ranking.order
     order = about_here(order[~left_out[order]], sure)[:limit]
     reasons = ranking.reasons(order, standings=sure)
-    if not (drafted and is_shared):
+    if drafted is None:
         return _Ranked(order, reasons, known, [], "")
-    picks = drafted.teams[order]
-    theirs = drafted.challenger.reasons(order, standings=sure)
-    return _Ranked(order, np.where(picks > 0, theirs, reasons), known, picks.tolist(), sources.affinities.rivals)
+    picks, theirs = drafted.teams[order] * is_shared, drafted.challenger.reasons(order, standings=sure)
+    shared = (picks.tolist(), sources.affinities.rivals) if is_shared else ([], "")
+    return _Ranked(order, np.where(picks > 0, theirs, reasons), known, *shared)
 
 
 class _Drafted(NamedTuple):
