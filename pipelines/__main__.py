@@ -115,7 +115,7 @@ def nightly(
         Read and check everything, say what would be done, and change nothing.
     """
     from pipelines.base.job_context import JobContext
-    from pipelines.experiments.champion import settings_of
+    from pipelines.experiments.champion import challenger_of, settings_of
     from pipelines.night.completeness import acceptances
     from pipelines.night.nightly import rehearse, run_nightly
 
@@ -123,7 +123,7 @@ def nightly(
     sources, file = _sources(listens, consents, catalogue, common.settings)
     workspace = Workspace(common.workspace)
     settings, champion = settings_of(file, workspace=workspace, keep=not dry_run)
-    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
+    job = JobContext(workspace, settings, sources, datetime.now(UTC), champion, challenger_of(settings, file))
     if dry_run:
         return rehearse(job, through=through, skip=skip, accept=accepted)
     summary = run_nightly(job, through=through, skip=skip, accept=accepted, engine=engine)
@@ -199,6 +199,7 @@ def promote(
     *,
     back: Annotated[bool, Parameter(negative="")] = False,
     version: int | None = None,
+    challenger: bool | None = None,
     common: Common = COMMON,
 ) -> dict[str, Any]:
     """Make a run's settings those of the nights to come, if it beats the champion on the same data.
@@ -211,12 +212,22 @@ def promote(
         Instead: make the champion before this one champion again; before the first came the defaults.
     version
         Instead: make this version of the registered model champion again.
+    challenger
+        Instead: let the run share lists with the champion's, so that listeners who allow feedback say which they
+        prefer; --no-challenger, without a run, ends that.
     """
-    from pipelines.experiments.promote import go_back, promote
+    from pipelines.experiments.promote import challenge, end_challenge, go_back, promote
 
     folder = load_settings(common.settings).tracking.folder
-    if [run is not None, back, version is not None].count(True) != 1:
-        raise UsageError("name a run, or --back, or --version, and one of them", hint="hearabouts promote --help")
+    if [run is not None, back, version is not None, challenger is False].count(True) != 1:
+        wanted = "name a run, or --back, or --version, or --no-challenger, and one of them"
+        raise UsageError(wanted, hint="hearabouts promote --help")
+    if challenger and run is None:
+        raise UsageError("--challenger needs a run", hint="hearabouts promote --help")
+    if challenger is False:
+        return end_challenge(folder)
+    if challenger and run:
+        return challenge(folder, run, workspace=common.workspace, settings_file=common.settings)
     if run is None:
         return go_back(folder, version=version)
     now = datetime.now(UTC)

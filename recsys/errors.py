@@ -14,6 +14,7 @@
     │   ├── NotBetterError          65   409  whoever wants the run promoted
     │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
     │   ├── UnknownReceiptError     65   404  whoever holds the receipt
+    │   ├── UnknownListError        65   404  the client, which asks for the list again
     │   └── PositionError           65   400  whoever wrote the client that sends positions
     ├── IdentityError               77   401  the listener, who must sign in
     ├── NotReadyError               75   503  nobody yet: try again later
@@ -134,6 +135,13 @@ class UnknownReceiptError(InputError):
 
     status = 404
     problem = "unknown-receipt"
+
+
+class UnknownListError(InputError):
+    """A list that is not the asker's, or not any more."""
+
+    status = 404
+    problem = "unknown-list"
 
 
 class PositionError(InputError):

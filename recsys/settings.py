@@ -306,6 +306,15 @@ class ListsSettings(_Section):
     new: Annotated[float, Field(ge=0)]
 
 
+class FeedbackSettings(_Section):
+    """How long feedback is taken and kept, and how much of it of one listener."""
+
+    list_hours: Annotated[int, Field(ge=1, le=24 * 365)]
+    kept_days: Annotated[int, Field(ge=1, le=36_500)]
+    most_hidden: Count
+    most_played: Count
+
+
 class ServingSettings(_Section):
     """Whose tokens the endpoint accepts, how long its lists are, and what it grants to whom."""
 
@@ -368,6 +377,7 @@ class Settings(BaseSettings):
     history: HistorySettings
     models: ModelsSettings
     lists: ListsSettings
+    feedback: FeedbackSettings
     serving: ServingSettings
     tracking: TrackingSettings
 

@@ -23,7 +23,7 @@ from recsys.releases.budget.witnessing import check_clock, check_spends, check_w
 from recsys.releases.counts import release
 from recsys.releases.counts.release_reader import ReleaseReader
 from recsys.releases.partner import partner_release
-from recsys.settings import Settings
+from recsys.settings import ModelsSettings, Settings
 from recsys.workspace import Workspace
 
 
@@ -44,6 +44,21 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Challenger:
+    """A ranker that shares lists with the champion's (:mod:`pipelines.night.interleaving`).
+
+    Parameters
+    ----------
+    version : str
+        Of the registered model.
+    models : ModelsSettings
+    """
+
+    version: str
+    models: ModelsSettings
+
+
+@dataclass(frozen=True)
 class JobContext:
     """One workspace with its settings and input, at the instant of a run.
 
@@ -56,6 +71,7 @@ class JobContext:
         With a time zone: what "in the future" refers to, and up to when what was given counts.
     champion : str
         The version whose settings stand below the file's: see :mod:`pipelines.experiments.champion`.
+    challenger : Challenger, optional
     """
 
     workspace: Workspace
@@ -63,6 +79,7 @@ class JobContext:
     sources: Sources
     now: datetime
     champion: str = "none"
+    challenger: Challenger | None = None
 
     @cached_property
     def listener_key(self) -> bytes:

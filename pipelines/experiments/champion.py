@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.base.experiment_config import FIXED
+from pipelines.base.job_context import Challenger
 from pipelines.base.terminal import log, tell
 from pipelines.mlflow.handover import attempt
 from pipelines.mlflow.model_registry import Champion, LoggedRun, Registry
@@ -49,6 +50,31 @@ def settings_of(
         log.warning("settings win over the champion's", champion=champion.version, keys=",".join(changed))
     tell("settings of the models", champion=champion.version, run=champion.run.label)
     return settings, str(champion.version)
+
+
+def challenger_of(
+    settings: Settings, file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Challenger | None:
+    """Return the challenger, whose lists are to be compared with those by the settings that a night uses.
+
+    There is none where MLflow cannot be used now, or this release does not know its settings: no comparison is worth a
+    night. And there is none that would make the same lists.
+    """
+    folder = settings.tracking.folder
+
+    def read() -> tuple[Champion, ModelsSettings] | None:
+        found = Registry(folder).challenger()
+        return (found, with_champion(found, file, overrides=overrides).models) if found else None
+
+    read_now = attempt(read, "no challenger shares the lists of this night", folder=folder)
+    if read_now is None:
+        return None
+    found, models = read_now
+    if logged(models) == logged(settings.models):
+        log.warning("the challenger would make the same lists as the champion: it shares none", version=found.version)
+        return None
+    tell("challenger", version=found.version, run=found.run.label)
+    return Challenger(str(found.version), models)
 
 
 def _champion(folder: Path, *, workspace: Workspace | None, keep: bool) -> Champion | None:
@@ -108,8 +134,8 @@ def check_known(champion: Champion) -> None:
     unknown = sorted(champion.run.models.keys() - ModelsSettings.model_fields.keys())
     if unknown:
         raise SettingsError(
-            f"the champion, version {champion.version}, has settings of the models that this release does not know: "
-            f"{', '.join(unknown)}",
+            f"the registered model, version {champion.version}, has settings of the models that this release does not "
+            f"know: {', '.join(unknown)}",
             hint="Go back first, `hearabouts promote --back`; then evaluate and promote with this release.",
         )
 

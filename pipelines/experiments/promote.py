@@ -10,10 +10,10 @@ from typing import Any
 from pipelines.experiments.champion import changed_keys, logged, with_champion
 from pipelines.experiments.paired_runs import Figures, Gain, both, gain, other_code_in, why_not
 from pipelines.mlflow import tracking
-from pipelines.mlflow.model_registry import CHAMPION, MODEL, Champion, LoggedRun, Registry
+from pipelines.mlflow.model_registry import CHALLENGER, CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
 from pipelines.mlflow.run_tags import DATA_DIGEST
-from recsys.errors import InputError, NotBetterError, UnknownRunError
+from recsys.errors import InputError, NotBetterError, UnknownRunError, UsageError
 from recsys.models.evaluation.report_tables import MODELS, SERVED
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -74,6 +74,37 @@ def promote(
     )
     registry.crown(version, tags={DATA_DIGEST: challenger.data, "won.by": str(won) if won else "first"})
     return _summary("done", registry.champion(), won)
+
+
+def challenge(folder: Path, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
+    """Register a run's settings as a model, and let it share lists with the champion's from the next new night on.
+
+    It needs no better figures: listeners who allow feedback are to say which of both they prefer.
+
+    Raises
+    ------
+    UsageError
+        If it is the champion.
+    NotBetterError
+        If it measured nothing.
+    """
+    registry = Registry(folder)
+    found, champion = registry.find(wanted), registry.champion()
+    _check_measured(found)
+    if champion and found.models == champion.run.models:
+        raise UsageError(f"{found.label} has the champion's settings", hint="Name a run with others.")
+    version = registry.version_of(found) or _registered(folder, found, workspace=workspace, settings_file=settings_file)
+    registry.challenge(version)
+    return {"status": "done", CHALLENGER: version, "run": found.id, "name": found.name}
+
+
+def end_challenge(folder: Path) -> dict[str, Any]:
+    """Let nobody share lists with the champion's from the next new night on."""
+    registry = Registry(folder)
+    is_there = registry.challenger() is not None
+    if is_there:
+        registry.challenge(None)
+    return {"status": "done" if is_there else "nothing new", CHALLENGER: None}
 
 
 def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:

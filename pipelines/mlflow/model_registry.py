@@ -20,6 +20,7 @@ from recsys.models.evaluation.report_tables import SERVED
 
 MODEL = "hearabouts"
 CHAMPION = "champion"
+CHALLENGER = "challenger"
 LATEST = "latest"
 
 _MODELS = "models."
@@ -190,14 +191,20 @@ class Registry:
 
     def champion(self) -> Champion | None:
         """Return the champion; None where nothing was promoted yet."""
-        if not tracking.is_there(self._folder):
+        found = self._called(CHAMPION)
+        if found is None:
             return None
-        named = self._named()
-        version = named.aliases.get(CHAMPION) if named else None
-        if not version:
-            return None
-        line = tuple(int(number) for number in named.tags.get(_LINE, "").split())
-        return replace(self.version(int(version)), line=line)
+        line = tuple(int(number) for number in self._named().tags.get(_LINE, "").split())
+        return replace(found, line=line)
+
+    def challenger(self) -> Champion | None:
+        """Return the version whose lists are compared with the champion's; None where there is none."""
+        return self._called(CHALLENGER)
+
+    def _called(self, alias: str) -> Champion | None:
+        named = self._named() if tracking.is_there(self._folder) else None
+        version = named.aliases.get(alias) if named else None
+        return self.version(int(version)) if version else None
 
     @property
     def has_versions(self) -> bool:
@@ -235,6 +242,16 @@ class Registry:
             self._store.set_model_version_tag(MODEL, str(version), key, value)
         self._note((*champion.line, champion.version) if champion else ())
         self._store.set_registered_model_alias(MODEL, CHAMPION, str(version))
+        challenger = self.challenger()
+        if challenger and challenger.version == version:
+            self.challenge(None)
+
+    def challenge(self, version: int | None) -> None:
+        """Make a version the challenger, instead of the one before; or none."""
+        if version is None:
+            self._store.delete_registered_model_alias(MODEL, CHALLENGER)
+        else:
+            self._store.set_registered_model_alias(MODEL, CHALLENGER, str(version))
 
     def go_back(self) -> None:
         """Make the version before the champion the champion again; before the first came the defaults, and nobody."""

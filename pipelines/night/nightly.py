@@ -22,6 +22,7 @@ from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.completeness import Acceptance, Judged, check_complete, rehearse_complete
+from pipelines.night.interleaving import compare_lists, of_those_who_tell, with_challenger
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
 from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
@@ -106,6 +107,8 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
+        job.consents.forget_feedback(at=job.now)
+        job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
         _compact(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
@@ -128,6 +131,7 @@ def run_nightly(
             run.metrics({**_flat(done), "seconds.total": seconds})
             run.tags(published.measured.tags)
             logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
+            compare_lists(job, run)
             keep(job, published.measured.evaluation, run=run.id, night=published.nights[-1])
     return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
@@ -220,10 +224,11 @@ def publish(job: JobContext) -> Published:
     with step("lists"):
         past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
         lists = personal_lists(job, past=past, lines=found.lines)
+        lists = with_challenger(job, lists, past=past, lines=found.lines)
     with step("open data"):
         write_open_data(workspace, atlas=job.atlas)
     with step("snapshot"):
-        write_personal_lists(job, lists, past=past)
+        write_personal_lists(job, of_those_who_tell(job, lists), past=past)
         id_ = publishing.publish(
             workspace,
             charts=found,

@@ -30,7 +30,9 @@ Lists = Callable[[Sequence[date]], pl.DataFrame]
 _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
-def personal_lists(job: JobContext, *, past: "Past", lines: pl.DataFrame) -> Affinities:
+def personal_lists(
+    job: JobContext, *, past: "Past", lines: pl.DataFrame, settings: Settings | None = None
+) -> Affinities:
     """Train on all that is allowed, and return what is close to each listener.
 
     The weights of the order are learned as the models are measured: with models of the nights before the test nights
@@ -44,9 +46,11 @@ def personal_lists(job: JobContext, *, past: "Past", lines: pl.DataFrame) -> Aff
         Of those who allow it now.
     lines : polars.DataFrame
         The Chart of this night.
+    settings : Settings, optional
+        Others than the job's.
     """
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        return affinities_of(past, lines=lines, atlas=job.atlas, settings=job.settings)
+        return affinities_of(past, lines=lines, atlas=job.atlas, settings=settings or job.settings)
 
 
 def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past") -> None:

@@ -55,9 +55,12 @@ def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
         affinities = open_affinities(files)
     except NotReadyError:  # there are none, or none that the endpoint would use
         return
-    for track, closeness, played in affinities.told(listener):
-        night, stored_for = date.fromisoformat(affinities.night), (Purpose.PERSONALISATION,)
-        yield Record("taste", night, None, track, None, stored_for, closeness=closeness, played=played)
+    for of in filter(None, (affinities, affinities.challenger)):
+        night, stored_for, other = date.fromisoformat(of.night), (Purpose.PERSONALISATION,), of is not affinities
+        for track, closeness, played in of.told(listener):
+            yield Record(
+                "taste", night, None, track, None, stored_for, closeness=closeness, played=played, challenger=other
+            )
 
 
 def _evaluations(files: "SealedFiles", listener: str) -> Iterator[Record]:

@@ -5,7 +5,8 @@
 each row, ``closeness.npy`` (n, k) and ``played.npy`` (n, k); and a manifest with sizes, digests and the two orders. A
 row is 16 + 7 k bytes: 100,000 listeners times 300 tracks are 212 MB. ``private/tastes/current`` names the one to read.
 All but the manifest is sealed (:mod:`recsys.sealed_files`): the endpoint opens it once, in memory, and then reads rows.
-No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
+Where two rankers share lists, ``challenger-*`` files hold the same by the other one, of those who tell what they play
+from lists. No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
 """
 
 import hashlib
@@ -14,9 +15,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,10 @@ class Affinities:
         (n,) sorted bytes of the keyed hashes.
     columns, closeness, played : numpy.ndarray
         (n, k), as in :class:`Row`.
+    challenger : Affinities or None
+        The same by another ranker, of those whose lists both share; it has none itself.
+    rivals : str
+        Which two rankers these are, in 16 hex digits; empty where there is no challenger.
     """
 
     night: str
@@ -112,6 +117,8 @@ class Affinities:
     columns: IntArray = field(repr=False)
     closeness: NDArray[np.float16] = field(repr=False)
     played: BoolArray = field(repr=False)
+    challenger: "Affinities | None" = field(default=None, repr=False)
+    rivals: str = ""
 
     @property
     def id(self) -> str:
@@ -140,8 +147,19 @@ class Affinities:
 
     def without(self, listeners: Collection[str]) -> "Affinities":
         """Return the same without the rows of some listeners."""
-        gone = np.array([bytes.fromhex(listener) for listener in listeners], dtype=self.listeners.dtype)
-        kept = ~np.isin(self.listeners, gone)
+        challenger = self.challenger and self.challenger.without(listeners)
+        return replace(self._rows(~self._are(listeners)), challenger=challenger)
+
+    def only(self, listeners: Collection[str]) -> "Affinities":
+        """Return the same with the rows of some listeners alone."""
+        return self._rows(self._are(listeners))
+
+    def _are(self, listeners: Collection[str]) -> BoolArray:
+        """Return (n,) which rows are of some listeners."""
+        wanted = np.array([bytes.fromhex(listener) for listener in listeners], dtype=self.listeners.dtype)
+        return np.isin(self.listeners, wanted)
+
+    def _rows(self, kept: BoolArray) -> "Affinities":
         columns, closeness, played = self.columns[kept], self.closeness[kept], self.played[kept]
         return replace(self, listeners=self.listeners[kept], columns=columns, closeness=closeness, played=played)
 
@@ -243,13 +261,25 @@ def _root(files: SealedFiles) -> Path:
 
 
 def _write(folder: Path, affinities: Affinities, *, sealed: Callable[[bytes, str], bytes]) -> None:
-    contents = {f"{name}.npy": _saved(getattr(affinities, name)) for name in _ARRAYS}
-    for name, content in {**contents, "tracks.json": json.dumps(affinities.tracks).encode()}.items():
+    challenger = affinities.challenger
+    contents = _contents(affinities) | (_contents(challenger, before=_CHALLENGER) if challenger else {})
+    for name, content in contents.items():
         with _private(folder / name) as file:
             file.write(sealed(content, name))
-    orders = {"cold": affinities.orders.cold, "personal": affinities.orders.personal}
-    write_manifest(folder, {"format": _FORMAT, "night": affinities.night, "evidence": EVIDENCE, "orders": orders})
+    facts = {"format": _FORMAT, "night": affinities.night, "evidence": EVIDENCE, "orders": _told(affinities.orders)}
+    if challenger:
+        facts |= {"challenger": _told(challenger.orders), "rivals": affinities.rivals}
+    write_manifest(folder, facts)
     (folder / "manifest.json").chmod(0o600)
+
+
+def _contents(affinities: Affinities, *, before: str = "") -> dict[str, bytes]:
+    arrays = {f"{before}{name}.npy": _saved(getattr(affinities, name)) for name in _ARRAYS}
+    return arrays | {f"{before}tracks.json": json.dumps(affinities.tracks).encode()}
+
+
+def _told(orders: Orders) -> dict[str, tuple[float, ...]]:
+    return {"cold": orders.cold, "personal": orders.personal}
 
 
 def _saved(array: NDArray[Any]) -> bytes:
@@ -262,10 +292,19 @@ def _read(files: SealedFiles, folder: Path) -> Affinities:
     manifest = read_manifest(folder)
     if (manifest["format"], tuple(manifest["evidence"])) != (_FORMAT, EVIDENCE):
         raise ValueError
-    arrays: dict[str, Any] = {name: np.load(io.BytesIO(files.read(folder / f"{name}.npy"))) for name in _ARRAYS}
-    orders = Orders(*(tuple(map(float, manifest["orders"][name])) for name in ("cold", "personal")))
-    tracks = tuple(json.loads(files.read(folder / "tracks.json")))
-    return Affinities(manifest["night"], tracks, orders, **arrays)
+    read = partial(_read_one, files, folder, night=manifest["night"])
+    found = read(manifest["orders"])
+    if "challenger" not in manifest:
+        return found
+    return replace(found, challenger=read(manifest["challenger"], before=_CHALLENGER), rivals=manifest["rivals"])
+
+
+def _read_one(
+    files: SealedFiles, folder: Path, orders: Mapping[str, Sequence[float]], *, night: str, before: str = ""
+) -> Affinities:
+    arrays: dict[str, Any] = {name: np.load(io.BytesIO(files.read(folder / f"{before}{name}.npy"))) for name in _ARRAYS}
+    weights = Orders(*(tuple(map(float, orders[name])) for name in ("cold", "personal")))
+    return Affinities(night, tuple(json.loads(files.read(folder / f"{before}tracks.json"))), weights, **arrays)
 
 
 def _private(path: Path) -> Any:
@@ -279,6 +318,8 @@ def _digest(affinities: Affinities) -> str:
     content.update(json.dumps(affinities.orders.cold).encode())
     for name in _ARRAYS:
         content.update(np.ascontiguousarray(getattr(affinities, name)).data)
+    if affinities.challenger:
+        content.update(f"{affinities.rivals} {_digest(affinities.challenger)}".encode())
     return content.hexdigest()[:16]
 
 
@@ -290,5 +331,6 @@ def _is_whole(files: SealedFiles, folder: Path) -> bool:
     return True
 
 
+_CHALLENGER = "challenger-"  # what the names of its files begin with
 _ARRAYS = ("listeners", "columns", "closeness", "played")
 _AGAIN = "The next night writes them anew."

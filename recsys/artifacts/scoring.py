@@ -8,6 +8,7 @@ weights, and the endpoint puts lists in order, by the same evidence.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,45 @@ def evidence_for(candidates: ListCandidates[Any], *, columns: IntArray, row: Row
     return evidence
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """What a ranker says of n candidates of one listener.
+
+    Parameters
+    ----------
+    evidence : numpy.ndarray
+        (n, 5).
+    weights : sequence of float
+        Of each evidence.
+    """
+
+    evidence: FloatArray
+    weights: Sequence[float]
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """(n,) the positions of the candidates, the best score first, equal ones as they come."""
+        return np.argsort(-(self.evidence * self._factors).sum(axis=1), kind="stable")
+
+    def reasons(self, positions: NDArray[np.intp], *, standings: IntArray) -> NDArray[np.intp]:
+        """Return (k,) the reason of each of some candidates; see :func:`put_in_order`."""
+        best, factors = self.evidence[positions], self._factors
+        terms = best * factors
+        distinct = terms - self.evidence.sum(axis=0) * factors / np.float32(max(len(self.evidence), 1))
+        weightless = np.where(best > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
+        stated = np.where(terms > 0, distinct, weightless)
+        own = stated[:, len(CHARTS) :]
+        otherwise = np.where(
+            (terms[:, len(CHARTS) :] > 0).any(axis=1), len(CHARTS) + own.argmax(axis=1), stated.argmax(axis=1)
+        )
+        sure = standings[positions]
+        return np.select([(sure & bit) > 0 for bit, _ in _STATED], [at for _, at in _STATED], otherwise)
+
+    @property
+    def _factors(self) -> FloatArray:
+        return np.array(self.weights, dtype=np.float32)
+
+
 def put_in_order(
     evidence: FloatArray, weights: Sequence[float], *, standings: IntArray | None = None, limit: int | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -64,23 +104,22 @@ def put_in_order(
     limit : int, optional
         k at most; by default n.
     """
-    factors = np.array(weights, dtype=np.float32)
     sure = np.zeros(len(evidence), dtype=np.int32) if standings is None else standings
-    order = _about_here(np.argsort(-(evidence * factors).sum(axis=1), kind="stable"), sure)[:limit]
-    best = evidence[order]
-    terms = best * factors
-    distinct = terms - evidence.sum(axis=0) * factors / np.float32(max(len(evidence), 1))
-    weightless = np.where(best > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
-    stated = np.where(terms > 0, distinct, weightless)
-    own = stated[:, len(CHARTS) :]
-    otherwise = np.where(
-        (terms[:, len(CHARTS) :] > 0).any(axis=1), len(CHARTS) + own.argmax(axis=1), stated.argmax(axis=1)
-    )
-    return order, np.select([(sure[order] & bit) > 0 for bit, _ in _STATED], [at for _, at in _STATED], otherwise)
+    ranking = Ranking(evidence, weights)
+    order = about_here(ranking.order, sure)[:limit]
+    return order, ranking.reasons(order, standings=sure)
 
 
-def _about_here(order: NDArray[np.intp], standings: IntArray) -> NDArray[np.intp]:
-    """Move up what is surely more common, no further than it has to be, and to the end what is surely less so."""
+def about_here(order: NDArray[np.intp], standings: IntArray) -> NDArray[np.intp]:
+    """Move up what is surely more common, no further than it has to be, and to the end what is surely less so.
+
+    Parameters
+    ----------
+    order : numpy.ndarray
+        (k,) positions of candidates, of some or of all.
+    standings : numpy.ndarray
+        (n,) of all.
+    """
     less = (standings[order] & LESS) > 0
     kept = order[~less]
     is_more = (standings[kept] & MORE) > 0

@@ -1,6 +1,7 @@
 """The tables of the consent log, in SQLite and PostgreSQL, which keep entries themselves.
 
-But for those of who asked for erasure, and those that lie between two others about the same.
+But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what one
+switch brings with it: the feedback of whom it is on for.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,6 +46,26 @@ ERASURES = sa.Table(
 CLAIMED = sa.Table("claimed", _METADATA, sa.Column("key", _text(), primary_key=True))  # fingerprint of the listener key
 
 IMPORTED = sa.Table("imported", _METADATA, sa.Column("digest", _text(), primary_key=True))  # of consents files
+
+HIDDEN = sa.Table(
+    "hidden",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("track", _text(), primary_key=True),
+    sa.Column("night", _text(), nullable=False),  # of the list that it was hidden from, as an ISO date
+    sqlite_with_rowid=False,
+)
+
+PLAYED = sa.Table(
+    "played",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("night", _text(), primary_key=True),  # of the list, as an ISO date
+    sa.Column("track", _text(), primary_key=True),
+    sa.Column("team", _text()),  # whose ranker put it there, where two of them shared the list
+    sa.Column("rivals", _text(), nullable=False),  # which two; empty where there were none
+    sqlite_with_rowid=False,
+)
 
 
 def prepare(database: Database) -> None:
@@ -112,7 +133,7 @@ def _postgresql() -> tuple[str, ...]:
     return _POSTGRESQL_KEPT
 
 
-_VERSION = 4
+_VERSION = 5
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
 _ALIKE = "EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at {} OLD.at)"
 _BETWEEN = f"({_ALIKE.format('<')} AND {_ALIKE.format('>')})"
@@ -126,7 +147,8 @@ _SQLITE_KEPT = (
 )
 
 _POSTGRESQL_CURRENT = """
-    SELECT position('OLD.at' IN prosrc) > 0 FROM pg_proc WHERE proname = 'entries_kept' AND pg_function_is_visible(oid)
+    SELECT position('OLD.at' IN prosrc) > 0 AND to_regclass('played') IS NOT NULL
+    FROM pg_proc WHERE proname = 'entries_kept' AND pg_function_is_visible(oid)
 """
 
 _POSTGRESQL_KEPT = (

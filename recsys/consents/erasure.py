@@ -10,8 +10,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, instant_of, microseconds
+from recsys.consents.consent_tables import ENTRIES, ERASURES, HIDDEN, PLAYED, instant_of, microseconds
 from recsys.consents.database import Database
+from recsys.consents.feedback import forget_told
 from recsys.consents.marks import Marks, about
 
 _OF = ERASURES.c
@@ -50,6 +51,7 @@ class Erasures:
         with self._database.deciding(listener) as connection:
             receipt = _remember(connection, listener, microseconds(at))
             connection.execute(sa.delete(ENTRIES).where(ENTRIES.c.listener == listener))
+            forget_told(connection, listener)
         return receipt
 
     def _withdrawals(self, listener: str) -> list[str]:
@@ -84,6 +86,7 @@ class Erasures:
         with self._database.writing() as connection:
             for listener, instant in back:
                 _remember(connection, listener, instant)
+                forget_told(connection, listener)
         return len(back)
 
     def finish(self, receipt: str) -> None:
@@ -102,7 +105,7 @@ class Erasures:
         with self._database.writing() as connection:
             connection.execute(sa.delete(ENTRIES).where(sa.exists().where(this, before)))
             connection.execute(sa.update(ERASURES).where(this).values(listener=None, asked_at=None))
-        for table in (ENTRIES, ERASURES):
+        for table in (ENTRIES, ERASURES, HIDDEN, PLAYED):
             self._database.scrub(table)
         with self._database.writing() as connection:
             connection.execute(sa.update(ERASURES).where(this).values(done=True))

@@ -25,6 +25,7 @@ from recsys.consents.consent_tables import (
 )
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
+from recsys.consents.feedback import Feedback, Told, forget_told, not_allowed
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.consents.witness import place_of
@@ -43,6 +44,7 @@ class Purpose(StrEnum):
     CONTRIBUTE_TRENDS = "contribute_trends"
     PERSONALISATION = "personalisation"
     PARTNER_STATISTICS = "partner_statistics"
+    FEEDBACK = "feedback"
 
     @property
     def explained(self) -> str:
@@ -120,10 +122,16 @@ class Choices(NamedTuple):
         The cell of the request.
     plays : bool
         What the listener plays, as far as it is not being erased.
+    feedback : bool
+        What the listener tells about lists.
+    hidden : frozenset of str
+        The tracks that the listener has hidden from them; nobody has without that.
     """
 
     place: bool
     plays: bool
+    feedback: bool = False
+    hidden: frozenset[str] = frozenset()
 
 
 class ConsentLog:
@@ -151,6 +159,8 @@ class ConsentLog:
     ----------
     erasures : Erasures
         The erasures that were asked for.
+    feedback : Feedback
+        What was told about lists.
 
     Raises
     ------
@@ -166,6 +176,7 @@ class ConsentLog:
         self._database = Database(place)
         prepare(self._database)
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
+        self.feedback = Feedback(self._database)
         self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
@@ -212,7 +223,8 @@ class ConsentLog:
         """Add one decision unless the log says the same already; return whether it was new.
 
         A withdrawal stands against everything that was given, also where another server's clock or an imported log
-        dated it later: it is entered at each of those instants too, where it wins. Before that it leaves its mark.
+        dated it later: it is entered at each of those instants too, where it wins. Before that it leaves its mark. With
+        the switch for feedback goes all that was told under it; who turns it on begins with nothing.
         """
         if not _missing(self.newest(entry.listener, at=entry.at), entry):  # most often, and others can go on writing
             return False
@@ -222,9 +234,12 @@ class ConsentLog:
         marked = self._marks_of(entry.listener)
         with self._database.deciding(entry.listener) as connection:
             rows = connection.exec_driver_sql(self._newest, asked).all()
-            missing = _missing(_unmarked(_entries(rows), marked), entry)
+            held = _unmarked(_entries(rows), marked)
+            missing = _missing(held, entry)
             if missing:
                 connection.exec_driver_sql(self._insert, [_row(each) for each in missing])
+            if missing and entry.purpose == Purpose.FEEDBACK and not _goes_on(held, entry):
+                forget_told(connection, entry.listener)
         return bool(missing)
 
     def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
@@ -236,15 +251,47 @@ class ConsentLog:
         ((given,),) = self._database.read(self._latest, asked)
         return bool(given)
 
-    def choices(self, listener: str, *, at: datetime) -> Choices:
-        """Return what a listener lets choose the list at this instant.
+    def tell(self, listener: str, told: Told, *, at: datetime, most_hidden: int, most_played: int) -> None:
+        """Keep what a listener tells about a list, if that is allowed when it is written; on disk when this returns.
 
-        All of it is asked for everybody, in one query whose answer is one row, so that its time tells nothing.
+        Raises
+        ------
+        ConsentError
+            If it is not allowed, or not any more: no withdrawal comes between the question and the writing.
+        InputError
+            As :meth:`recsys.consents.feedback.Feedback.keep` does; nothing is kept then.
+        """
+        asked = self._asked(listener, Purpose.FEEDBACK) | {"until": microseconds(at), **self._accepted}
+        with self._database.deciding(listener) as connection:
+            latest = connection.exec_driver_sql(self._latest, asked | {"purpose": Purpose.FEEDBACK.value})
+            if not latest.scalar_one():
+                raise not_allowed()
+            self.feedback.keep(connection, listener, told, most_hidden=most_hidden, most_played=most_played)
+
+    def forget_feedback(self, *, at: datetime) -> int:
+        """Delete what was told by those who withdrew, whichever way; return of how many listeners.
+
+        A withdrawal at the endpoint takes it along; one of a file does not, nor does a log that was restored. Under a
+        notice that is not in force any more it waits, unused, for the listener to say so again.
+        """
+        gone = [listener for listener in self.feedback.listeners() if not self._may_go_on(listener, at=at)]
+        self.feedback.forget(gone)
+        return len(gone)
+
+    def _may_go_on(self, listener: str, *, at: datetime) -> bool:
+        standing = self.standings(listener, at=at)[Purpose.FEEDBACK]
+        return standing.state == State.GIVEN or standing.asks_again
+
+    def choices(self, listener: str, *, at: datetime) -> Choices:
+        """Return what a listener lets choose the list at this instant, and what may not be on it.
+
+        All of it is asked for everybody, in two queries, of which one answers one row, so that its time tells nothing.
         """
         after = {_after(purpose): self._after(listener, purpose) for purpose in _CHOOSING}
         asked = {"listener": listener, "until": microseconds(at), **after, **self._accepted}
-        ((place, plays, erased),) = self._database.read(self._choices, asked)
-        return Choices(bool(place), bool(plays) and not erased)
+        hidden = self.feedback.hidden(listener)
+        ((place, plays, feedback, erased),) = self._database.read(self._choices, asked)
+        return Choices(bool(place), bool(plays) and not erased, bool(feedback), hidden if feedback else frozenset())
 
     def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
         """Return how every switch of a listener stands, by the entries no later than ``at``, and every withdrawal."""
@@ -430,6 +477,12 @@ def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
     return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
 
 
+def _goes_on(held: Sequence[Entry], decided: Entry) -> bool:
+    """Tell whether a decision is to give what was given already, as under a notice of before."""
+    past = [entry for entry in held if entry.purpose == decided.purpose and entry.at <= decided.at]
+    return bool(past) and decided.state == past[-1].state == State.GIVEN  # of one instant a withdrawal comes last
+
+
 def _with_withdrawal(said: Iterable[tuple[int, bool]], *, at: int) -> Iterator[tuple[int, bool]]:
     """Put a withdrawal that left its mark among the answers in order: a restored log may not know it."""
     for instant, answers in groupby(merge(said, [(at, False)]), key=itemgetter(0)):
@@ -479,11 +532,11 @@ def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str], after
 
 
 def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
-    """Select the last answers for the two purposes that choose a list, and whether an erasure is still to be done."""
-    place, plays = (
+    """Select the last answers for the purposes that choose a list, and whether an erasure is still to be done."""
+    answers = (
         _latest(notices, of=_constant(f"'{purpose}'"), after=_after(purpose)).scalar_subquery() for purpose in _CHOOSING
     )
-    return sa.select(place, plays, sa.exists().where(ERASURES.c.listener == _given("listener")))
+    return sa.select(*answers, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
 def _all_of_one() -> sa.Select[Any]:
@@ -601,7 +654,7 @@ def _named(notices: Collection[str] | None) -> dict[str, str]:
     return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
 
 
-_CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION)
+_CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""
 
 _EXPLAINED = {
@@ -620,5 +673,9 @@ _EXPLAINED = {
     Purpose.PARTNER_STATISTICS: (
         "Which tracks you play each night, and in which rough area, count in a file that partners get: rounded counts "
         "of many people with random noise in them, and neither your plays nor who you are."
+    ),
+    Purpose.FEEDBACK: (
+        "What you hide stays away from your lists. What you play from them tells which of two ways to make lists "
+        "suits people better; only sums over many people are looked at. Turning it off forgets all of it at once."
     ),
 }

@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, IMPORTED
+from recsys.consents.consent_tables import ENTRIES, ERASURES, HIDDEN, IMPORTED, PLAYED
 from recsys.consents.database import Database
 from recsys.errors import InputError, NotReadyError
 
 _PIECE = 10_000  # rows that are written at a time
 
-_TABLES = (ENTRIES, ERASURES, IMPORTED)
+_TABLES = (ENTRIES, ERASURES, IMPORTED, HIDDEN, PLAYED)
 _CHANGING = {ERASURES.name: ["listener", "asked_at", "done"]}  # an erasure that is asked for is done some day
 
 

@@ -111,7 +111,7 @@ def gather(
     tracks = vocabulary(rows, at_least=settings.min_listeners_per_track) if tracks is None else tracks
     known = rows.filter(pl.col("track_id").is_in(tracks.implode()))
     listeners = (rows if asked else known)["listener"].unique().sort()
-    parts, homes = _homes(rows, listeners)
+    parts, homes = homes_of(rows, listeners)
     coded = _coded(known, listeners=listeners, tracks=tracks)
     shape = (len(listeners), len(tracks))
     confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
@@ -164,7 +164,7 @@ def nights(rows: pl.DataFrame) -> list[date]:
     return rows["night"].unique().sort().to_list()
 
 
-def _homes(rows: pl.DataFrame, listeners: pl.Series) -> tuple[tuple[str, ...], IntArray]:
+def homes_of(rows: pl.DataFrame, listeners: pl.Series) -> tuple[tuple[str, ...], IntArray]:
     """Find everyone's home: the part with most nights, of those most plays, of those the first in the alphabet."""
     stays = rows.drop_nulls("part").group_by("listener", "part").agg(pl.col("night").n_unique(), pl.col("plays").sum())
     stays = stays.sort(["night", "plays", "part"], descending=[True, True, False])

@@ -17,6 +17,7 @@ from recsys.consents.log import consent_log
 from recsys.sealed_files import SealedFiles
 from recsys.serving.auth.jwks import keys_of
 from recsys.serving.auth.tokens import Identity
+from recsys.serving.lists.list_ids import ListIds
 from recsys.serving.lists.trending import NewestSources
 from recsys.serving.middleware.access_log import AccessLog, Journal, json_log
 from recsys.serving.middleware.authentication import Authentication
@@ -37,6 +38,7 @@ from recsys.serving.routes import (
     charts,
     consents,
     data_rights,
+    feedback,
     health,
     releases,
     songs,
@@ -99,7 +101,8 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
     tagged = (charts, songs, releases, trending, consents, data_rights, transparency, song_pages, pages, health)
     for each, tag in zip(tagged, (*list(_TAGS)[:7], "transparency", "transparency", _OPERATION), strict=True):
         app.include_router(each.router, tags=[tag])
-    app.include_router(twin.router, tags=[list(_TAGS)[1]])
+    for each in (twin, feedback):
+        app.include_router(each.router, tags=["near me"])
     return app
 
 
@@ -118,6 +121,7 @@ def _endpoint(
         clock=clock,
         current=Current(workspace, log=log, found=metrics.found),
         sources=NewestSources(SealedFiles(workspace.private, settings.store), log=log),
+        list_ids=ListIds(listener_key, hours=settings.feedback.list_hours),
         consents=consent_log(workspace, settings=settings),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,

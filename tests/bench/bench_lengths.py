@@ -7,10 +7,13 @@ lists is asked for by somebody of whom nothing is known, at several limits; what
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.artifacts.affinities import nobody
-from recsys.serving.lists.trending import ListSources, longest, trending_answer
+from recsys.consents.log import Choices
+from recsys.serving.lists.list_ids import ListIds
+from recsys.serving.lists.trending import Asked, ListSources, longest, trending_answer
 from recsys.serving.requests.one_size import padded
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.workspace import Workspace
@@ -21,15 +24,14 @@ def main(root: Path) -> None:
         print(f"skipped: there is no workspace at {root}; `make nightly` makes it")
         return
     published = open_published(Workspace(root))
-    sources = ListSources(published, nobody(), nobody().columns_of(published.tracks), {})
+    choices = Choices(place=True, plays=False)
+    asked = Asked("0" * 32, choices, datetime.now(UTC), ListIds(bytes(32), hours=1))
+    sources = ListSources(published, nobody(), nobody().columns_of(published.tracks), None, {})
     cells = [place.id for place in published.places.values() if place.served and place.level == "region"]
     print(f"{len(cells)} regions")
     print("limit | lengths before | alone with theirs | bytes, mean | lengths now | bytes now")
     for limit in (5, 10, 20, 50, 100):
-        bodies = [
-            trending_answer(sources, listener="0" * 32, personal=False, cell=cell, limit=limit).body
-            for cell in (None, *cells)
-        ]
+        bodies = [trending_answer(sources, asked, cell=cell, limit=limit).body for cell in (None, *cells)]
         before = Counter(len(body.rstrip()) for body in bodies)
         alone = sum(count == 1 for count in before.values())
         now = sorted({len(body) for body in bodies})

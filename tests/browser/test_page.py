@@ -29,7 +29,7 @@ def visitor(served: Site, browser: Browser) -> Iterator[BrowserContext]:
 def me(visitor: BrowserContext, site: Site, user_id: str) -> Page:
     page = visitor.new_page()
     page.goto(f"/me#token={site.token(user_id)}")
-    expect(page.get_by_role("switch")).to_have_count(4)
+    expect(page.get_by_role("switch")).to_have_count(5)
     return page
 
 
@@ -334,7 +334,7 @@ def width(found: Locator) -> float:
 def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "switcher")
     switches = page.get_by_role("switch")
-    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 4
+    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 5
     one = page.get_by_role("switch", name="Count my plays in my area’s charts")
     box = one.bounding_box()
     for key, state, checked in (("Space", "given", "true"), ("Enter", "withdrawn", "false")):
@@ -348,6 +348,32 @@ def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visito
         assert box is not None
         assert after is not None
         assert (after["width"], after["height"]) == (box["width"], box["height"])
+
+
+def test_a_song_is_hidden_where_the_switch_for_it_is_on_and_shown_again(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "hider")
+    lines, said = page.locator("#my-list > li"), page.locator("#said")
+    titles, hide = lines.locator(".title"), page.get_by_role("button", name="Hide Song 2 of world from my lists")
+    expect(titles).to_have_count(50)
+    lines.nth(1).locator("summary").click()
+    expect(lines.nth(1).locator(".hiding")).to_be_hidden()
+    switch = page.get_by_role("switch", name="Hear what I hide and play")
+    switch.click()
+    expect(switch).to_have_attribute("aria-checked", "true")
+    lines.nth(1).locator("summary").click()
+    hide.click()
+    expect(said).to_contain_text("Song 2 of world is hidden from your lists.")
+    expect(titles.nth(1)).to_have_text("Song 3 of world")
+    expect(lines.nth(1).locator("summary")).to_be_focused()
+    expect(titles).to_have_count(50)
+    said.get_by_role("button", name="Show it again").click()
+    expect(titles.nth(1)).to_have_text("Song 2 of world")
+    lines.nth(1).locator("summary").click()
+    hide.click()
+    expect(titles.nth(1)).to_have_text("Song 3 of world")
+    switch.click()
+    expect(titles.nth(1)).to_have_text("Song 2 of world")
+    expect(page.locator(".hiding").first).to_be_hidden()
 
 
 def test_the_token_is_in_no_address(served: Site, visitor: BrowserContext) -> None:
@@ -379,9 +405,9 @@ def test_a_token_survives_a_paste_and_what_is_none_is_not_kept(served: Site, vis
         assert page.evaluate("sessionStorage.length") == 0
     token = served.token("paster")
     paste(page, f"  {token[:40]}\n{token[40:80]}\r\n {token[80:]}\n")
-    expect(page.get_by_role("switch")).to_have_count(4)
+    expect(page.get_by_role("switch")).to_have_count(5)
     page.reload()
-    expect(page.get_by_role("switch")).to_have_count(4)
+    expect(page.get_by_role("switch")).to_have_count(5)
 
 
 def test_a_link_signs_nobody_in_unasked_where_somebody_else_is(served: Site, visitor: BrowserContext) -> None:
@@ -399,7 +425,7 @@ def test_a_link_signs_nobody_in_unasked_where_somebody_else_is(served: Site, vis
     for token in (mine, theirs, theirs):
         page.evaluate("(token) => { location.hash = `token=${token}`; }", token)
         expect(page).to_have_url(f"{served.url}/me")
-        expect(page.get_by_role("switch")).to_have_count(4)
+        expect(page.get_by_role("switch")).to_have_count(5)
     assert ["Somebody else is signed in" in text for text in asked] == [True, True], "and of one's own token it is not"
     assert page.evaluate(kept) == theirs
 

@@ -17,6 +17,7 @@ from support.tokens import jwks
 from recsys.consents.log import State
 from recsys.errors import RecsysError
 from recsys.serving.auth.tokens import mint
+from recsys.serving.lists.list_ids import public_list
 from recsys.serving.requests.problems import SENT
 from recsys.settings import Settings, load_settings
 from recsys.workspace import Workspace
@@ -26,21 +27,19 @@ PAGE = (ROOT / "docs" / "endpoint.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
 CURLS = [command for command in COMMANDS if command.startswith("curl ")]
 OF_HTTP = {("not-found", 404), ("method-not-allowed", 405)}
-OF_THE_COMMAND_LINE = {
-    *("usage", "consent", "privacy-budget", "settings", "unknown-run", "not-better", "incomplete-night")
-}
+OF_THE_COMMAND_LINE = {*("usage", "privacy-budget", "settings", "unknown-run", "not-better", "incomplete-night")}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_works(workspace: Workspace, settings: Settings) -> None:
     keep_nights(workspace, nights=60)
-    publish(workspace)
+    snapshot = publish(workspace)
     decide(workspace, "u000002", State.GIVEN, at=datetime(2026, 1, 1, tzinfo=UTC))
     token = mint("u000002", workspace=workspace, settings=settings, now=datetime.now(UTC))
     server = Server(workspace)
     try:
         variables = os.environ | {"HEARABOUTS": server.url, "TOKEN": token, "CELL": LISBON}
-        variables |= {"TRACK": "track-1", "ARTIST": "%C3%BCnits"}
+        variables |= {"TRACK": "track-1", "ARTIST": "%C3%BCnits", "LIST": public_list(snapshot, "world", "popular")}
         assert len(CURLS) > 12
         for command in CURLS:
             ran = subprocess.run(

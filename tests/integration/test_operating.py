@@ -53,6 +53,7 @@ Tasks = dict[str, Callable[[], Any]]
 OF_REQUESTS = {
     "unknown-purpose",
     "unknown-receipt",
+    "unknown-list",
     "unknown-night",
     "unknown-song",
     "too-many-requests",

@@ -4,12 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from support.listening import FIRST_NIGHT, world
 
+from pipelines.base.job_context import Challenger
+from pipelines.night.interleaving import with_challenger
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of
@@ -86,6 +89,21 @@ def test_the_listeners_own_order_is_better_than_that_for_all_and_that_not_worse_
     assert learned.orders != default_orders(new=small.lists.new)
     assert cold >= popular
     assert personal > 1.1 * cold
+
+
+def test_a_challenger_has_lists_by_its_own_settings_beside_the_champions(
+    rows: pl.DataFrame, small: Settings, learned: Affinities
+) -> None:
+    models = small.models.model_copy(update={"factors": 4})
+    known, by = before(rows, 30), small.model_copy(update={"models": models})
+    job: Any = SimpleNamespace(settings=small, challenger=Challenger("2", models), atlas=ATLAS)
+    found = with_challenger(job, learned, past=past_of(known), lines=lines_of(known))
+    alone = affinities_of(past_of(known), lines=lines_of(known), atlas=ATLAS, settings=by)  # type: ignore[arg-type]
+    assert found.challenger is not None
+    assert np.array_equal(found.challenger.closeness, alone.closeness)
+    assert not np.array_equal(found.challenger.closeness, found.closeness)
+    assert (np.array_equal(found.closeness, learned.closeness), len(found.rivals)) == (True, 16)
+    assert with_challenger(SimpleNamespace(challenger=None), learned, past=past_of(known), lines=rows) is learned  # type: ignore[arg-type]
 
 
 def candidates_at(place: str, lines: pl.DataFrame) -> ListCandidates[str]:

@@ -2,18 +2,20 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.edge import items, remember
+from support.edge import NOW, items, remember
 
 from recsys.artifacts.affinities import Affinities
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS
-from recsys.serving.lists.trending import ListSources, longest, trending_answer
+from recsys.consents.log import Choices
+from recsys.serving.lists.list_ids import ListIds
+from recsys.serving.lists.trending import Asked, ListSources, longest, trending_answer
 from recsys.serving.requests.one_size import padded, padded_lines
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
@@ -68,17 +70,23 @@ def test_all_lists_are_of_one_length(names: list[str], titles: list[str], charts
         workspace = Workspace(Path(folder) / "workspace").prepare()
         sources = sources_of(published(workspace, names, titles, charts), remember(workspace, {"ana": {"t3": 2.0}}))
         answers = [
-            trending_answer(sources, listener=who, personal=personal, cell=cell, limit=limit).body
+            trending_answer(sources, asked(who, personal=personal, hidden=hidden), cell=cell, limit=limit).body
             for who in ("0" * 32, listener_of("ana", key=workspace.listener_key()))
             for personal in (True, False)
+            for hidden in ((), ("t3", "t4"), map("t{}".format, range(12)))
             for cell in (None, *REGIONS)
         ]
     assert {len(answer) for answer in answers} == {longest(sources.published, limit=limit)}
     assert all(json.loads(answer)["chart"] == "trending" for answer in answers)
 
 
+def asked(listener: str, *, personal: bool, hidden: Iterable[str]) -> Asked:
+    choices = Choices(place=True, plays=personal, feedback=True, hidden=frozenset(hidden))
+    return Asked(listener, choices, NOW, ListIds(bytes(32), hours=1))
+
+
 def sources_of(found: Published, affinities: Affinities) -> ListSources:
-    return ListSources(found, affinities, affinities.columns_of(found.tracks), {})
+    return ListSources(found, affinities, affinities.columns_of(found.tracks), None, {})
 
 
 @given(body=st.binary(max_size=300), to=st.integers(1, 100))

@@ -1,7 +1,9 @@
 """A small published snapshot and a client, for all tests of the endpoint: every name and number is known here."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -138,9 +140,27 @@ def decide(
 
 
 def remember(
-    workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str] = ()
+    workspace: Workspace,
+    close: Mapping[str, Mapping[str, float]],
+    *,
+    played: Sequence[str] = (),
+    challenger: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Affinities:
-    """Write what is close to each user, by track; the played ones were played by everybody who has them."""
+    """Write what is close to each user, by track; the played ones were played by everybody who has them.
+
+    Where there is a challenger, what it says of some of them is written beside it.
+    """
+    affinities = _affinities(workspace, close, played=played)
+    if challenger is not None:
+        affinities = replace(affinities, challenger=_affinities(workspace, challenger, played=played), rivals=RIVALS)
+    write(sealed_in(workspace.private), affinities)
+    return affinities
+
+
+RIVALS = "0123456789abcdef"
+
+
+def _affinities(workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str]) -> Affinities:
     tracks = tuple(sorted({track for row in close.values() for track in row}))
     key = workspace.listener_key()
     rows = sorted((bytes.fromhex(listener_of(user, key=key)), sorted(row.items())) for user, row in close.items())
@@ -151,9 +171,7 @@ def remember(
         closeness[number, : len(row)] = [value for _, value in row]
     heard = np.isin(columns, [tracks.index(track) for track in played if track in tracks])
     listeners = np.array([listener for listener, _ in rows], dtype="S16")
-    affinities = Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
-    write(sealed_in(workspace.private), affinities)
-    return affinities
+    return Affinities("2026-10-31", tracks, default_orders(new=1.0), listeners, columns, closeness, heard)
 
 
 def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime = NOW) -> dict[str, str]:
@@ -162,10 +180,21 @@ def bearer(user_id: str, *, workspace: Workspace, settings: Settings, now: datet
 
 
 def told(answer: httpx.Response) -> tuple[object, ...]:
-    """What an answer tells: everything but the name of the request and what is left of the asker's own allowance."""
+    """What an answer tells: all but the name of the request, that of a list, and what is left of the asker's allowance.
+
+    The name of a listener's own list is another one in each answer, for the same listener, too.
+    """
     own = {"x-request-id", "ratelimit"}
     headers = tuple((name, value) for name, value in sorted(answer.headers.items()) if name not in own)
-    return answer.status_code, headers, answer.content
+    return answer.status_code, headers, unnamed(answer.content)
+
+
+def unnamed(content: bytes) -> bytes:
+    """An answer without the name of its list, which is drawn anew each time."""
+    return _LIST.sub(b'"list":""', content)
+
+
+_LIST = re.compile(rb'"list":"[\w-]+"')
 
 
 class Client:

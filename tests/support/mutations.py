@@ -941,15 +941,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "plays choose without personalisation",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased)",
-        "Choices(bool(place), not erased)",
+        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
+        "Choices(bool(place), not erased, bool(feedback)",
         ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
     ),
     Mutation(
         "plays choose until the night has erased them",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased)",
-        "Choices(bool(place), bool(plays))",
+        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
+        "Choices(bool(place), bool(plays), bool(feedback)",
         ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
     ),
     Mutation(
@@ -1118,6 +1118,42 @@ MUTATIONS: tuple[Mutation, ...] = (
         '            for file in (job.workspace.private / "nights").glob("*.delivery"):\n'
         '                run.text(file.read_text(), f"{file.stem}.json")\n',
         ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
+    ),
+    # Feedback
+    Mutation(
+        "feedback is kept of who withdrew meanwhile",
+        "recsys/consents/log.py",
+        "            if not latest.scalar_one():\n                raise not_allowed()\n",
+        "",
+        ("attack/test_feedback.py::test_a_withdrawal_while_feedback_is_on_its_way_counts",),
+    ),
+    Mutation(
+        "a withdrawal leaves what was told",
+        "recsys/consents/log.py",
+        "if missing and entry.purpose == Purpose.FEEDBACK and not _goes_on(held, entry):",
+        "if missing and entry.purpose == Purpose.PERSONALISATION and not _goes_on(held, entry):",
+        ("attack/test_feedback.py::test_a_withdrawal_between_list_and_feedback_counts_and_takes_what_was_told_along",),
+    ),
+    Mutation(
+        "what is hidden stays so without the switch",
+        "recsys/consents/log.py",
+        "hidden if feedback else frozenset()",
+        "hidden",
+        ("unit/test_feedback.py::test_a_withdrawal_by_a_file_counts_at_once_and_is_carried_out_by_the_night[sqlite]",),
+    ),
+    Mutation(
+        "a list of one listener is good for another",
+        "recsys/serving/lists/list_ids.py",
+        'content = f"{listener} {snapshot}".encode()\n        return AESGCM',
+        'content = f"{snapshot}".encode()\n        return AESGCM',
+        ("attack/test_feedback.py::test_of_a_list_that_may_not_be_used_everybody_is_told_the_same",),
+    ),
+    Mutation(
+        "two rankers share the list of who does not allow feedback",
+        "recsys/serving/lists/trending.py",
+        "known and choices.feedback and drafted.known",
+        "known and drafted.known",
+        ("attack/test_feedback.py::test_two_rankers_share_the_list_of_who_allows_feedback_and_of_nobody_else",),
     ),
     # The audit
     Mutation(

@@ -9,6 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 from support.edge import NOW, Client, bearer, decide
 
+from recsys.consents.feedback import Told
 from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.errors import NotReadyError
 from recsys.serving.openapi.examples_me import ERASURE, EXPORT
@@ -58,6 +59,21 @@ def test_everything_held_comes_with_what_it_may_be_used_for(
     figures = {"region": "PT", "history": "6-20", "ndcg_at_10": {"blend": 0.42}}
     assert evaluation == {"kind": "evaluation", "night": "2026-10-30", "used_for": [], **figures}
     assert end == {"kind": "end", "lines": 5}
+
+
+def test_what_was_told_of_lists_is_in_it(client: Client, workspace: Workspace, settings: Settings) -> None:
+    decide(workspace, "ana", State.GIVEN, purpose=Purpose.FEEDBACK)
+    told = Told(NIGHT, played={"t1": "challenger", "t2": None}, hidden=["t3"], rivals="0" * 16)
+    ana = listener_of("ana", key=workspace.listener_key())
+    ConsentLog(workspace.consents).tell(ana, told, at=NOW, most_hidden=9, most_played=9)
+    line = {"night": "2026-10-30", "used_for": ["feedback"]}
+    found = lines_of(client, "ana", workspace, settings)
+    assert [each for each in found if each["kind"] in ("hidden", "played")] == [
+        {"kind": "hidden", **line, "track_id": "t3"},
+        {"kind": "played", **line, "track_id": "t1", "put_there_by": "challenger"},
+        {"kind": "played", **line, "track_id": "t2"},
+    ]
+    assert found[-1] == {"kind": "end", "lines": len(found) - 1}
 
 
 def test_someone_never_seen_gets_the_same_frame(client: Client, workspace: Workspace, settings: Settings) -> None:

@@ -228,7 +228,7 @@ def test_a_log_of_before_brings_nothing_back_that_was_withdrawn(
     log = ConsentLog(place, marks=marks)
     assert log.append(given_at(2, 3)) == 0  # nor does a file
     assert not log.allows(ANA, LOCAL, at=later)
-    assert log.choices(ANA, at=later) == (False, True)  # the other purpose stands
+    assert log.choices(ANA, at=later)[:2] == (False, True)  # the other purpose stands
     assert log.standings(ANA, at=later)[LOCAL].state == State.WITHDRAWN
     assert [given for _, _, given in log.history(LOCAL, until=later)] == [True, False]
     assert log.decide(given_at(4, channel=Channel.API)[0])  # who gives again is believed

@@ -66,7 +66,8 @@ def test_what_can_be_allowed_is_explained_by_the_settings_without_signing_in(wor
     assert [purpose for purpose in Purpose if purpose.explained not in text] == []
     shown = text.split("<template")[0]
     assert re.findall(r"Kept: ([^.]*)\.", shown) == [
-        "not at all; it chooses the list and is in no log", *["41 nights"] * 3
+        "not at all; it chooses the list and is in no log", *["41 nights"] * 3,
+        "until you show them again or turn the switch off",
     ]  # fmt: skip
     assert "an area of about 253 km² or more (H3 cells of resolution 5 or coarser)" in shown
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from support.runs import NOW, log_run, workspace_of
 
-from pipelines.experiments.champion import settings_of
-from pipelines.experiments.promote import go_back, promote
+from pipelines.experiments.champion import challenger_of, settings_of
+from pipelines.experiments.promote import challenge, end_challenge, go_back, promote
 from pipelines.mlflow.model_registry import LoggedRun, Registry
-from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError
+from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError, UsageError
 from recsys.settings import load_settings
 
 LOWEST, LOW, HIGH, MIXED = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6], [0.3, 0.0, 0.5, 0.3]
@@ -77,6 +77,43 @@ def test_the_champions_own_settings_change_nothing(mlruns: Path, champion: Logge
     log_run(mlruns, "again", gains=HIGH, models={"factors": 16})
     done = promote(mlruns, "again", workspace=workspace_of(mlruns).root, now=NOW)
     assert (done["status"], done["champion"], done["run"]) == ("nothing new", 1, champion.id)
+
+
+def test_a_challenger_shares_lists_without_a_contest_until_it_wins_or_is_sent_home(
+    mlruns: Path, champion: LoggedRun, tmp_path: Path
+) -> None:
+    root, settings = workspace_of(mlruns).root, settings_of(None)[0]
+    assert challenger_of(settings, None) is None
+    luck = log_run(mlruns, "luck", gains=MIXED, models={"factors": 32})
+    told = challenge(mlruns, "luck", workspace=root)
+    assert (told["challenger"], told["run"], Registry(mlruns).champion().run.id) == (2, luck.id, champion.id)  # type: ignore[union-attr]
+    found = challenger_of(settings, None)
+    assert found is not None
+    assert (found.version, found.models.factors, settings.models.factors) == ("2", 32, 16)
+    file = tmp_path / "settings.toml"
+    file.write_text("[models]\nfactors = 48\n")  # the file wins over both, and nothing is left to compare
+    assert challenger_of(settings_of(file)[0], file) is None
+    better = log_run(mlruns, "better", gains=HIGH, models={"factors": 64})
+    assert challenge(mlruns, "better", workspace=root)["challenger"] == 3
+    assert crowned(mlruns, better) == 3
+    assert challenger_of(settings_of(None)[0], None) is None  # who wins challenges nobody any more
+    assert challenge(mlruns, "luck", workspace=root)["challenger"] == 2
+    assert [end_challenge(mlruns)["status"] for _ in range(2)] == ["done", "nothing new"]
+    assert challenger_of(settings_of(None)[0], None) is None
+
+
+def test_what_is_the_champion_or_measured_nothing_or_is_not_known_challenges_nobody(
+    mlruns: Path, champion: LoggedRun
+) -> None:
+    root = workspace_of(mlruns).root
+    with pytest.raises(UsageError, match="the champion's settings"):
+        challenge(mlruns, "champion", workspace=root)
+    log_run(mlruns, "nothing", gains=[], models={"factors": 32}, measured=False)
+    with pytest.raises(NotBetterError, match="measured nothing"):
+        challenge(mlruns, "nothing", workspace=root)
+    log_run(mlruns, "old", gains=LOW, models={"moods": 3})
+    assert challenge(mlruns, "old", workspace=root)["status"] == "done"
+    assert challenger_of(settings_of(None)[0], None) is None  # and no night stops for it
 
 
 def test_going_back_moves_the_alias_and_a_promoted_run_keeps_its_version(mlruns: Path, champion: LoggedRun) -> None:

@@ -80,7 +80,7 @@ def test_giving_and_withdrawing_are_one_request_and_differ_in_one_word(ana: Ana)
 
 def test_one_switch_turns_no_other(ana: Ana) -> None:
     ana.put("local_trends", GIVE)
-    assert [ana.state(purpose)["state"] for purpose in Purpose] == ["given", *["withdrawn"] * 3]
+    assert [ana.state(purpose)["state"] for purpose in Purpose] == ["given", *["withdrawn"] * 4]
 
 
 def test_the_same_again_changes_nothing(ana: Ana) -> None:
@@ -271,6 +271,7 @@ def test_a_receipt_says_what_is_kept_as_the_account_of_what_is_collected_does(
         "contribute_trends": "41 nights",
         "personalisation": "41 nights",
         "partner_statistics": "41 nights",
+        "feedback": "35 days where it was played",
     }
     assert found["local_trends"]["pii_information"] == ["place, as an H3 cell of resolution 5 or coarser"]
     assert "resolution 4" in found["contribute_trends"]["pii_information"][1]

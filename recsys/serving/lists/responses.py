@@ -14,6 +14,7 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
+from recsys.serving.lists.list_ids import public_list
 from recsys.serving.lists.whose import whose
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.place_lists import Item, Price, Source
@@ -70,14 +71,17 @@ _ANYWHERE = Within()
 class Chart(TypedDict):
     """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
 
-    Only the listener's own list says ``history_used``: whether the listener's plays helped to put it in order. Only a
-    public chart has a ``price``: that of the place whose chart is shown. Only that of an earlier night says when it was
+    ``list`` is its opaque id, by which a listener tells what was played or hidden from it (`POST /v1/me/feedback`);
+    that of a listener's own list is another one in each answer, and good for that listener until the next night. Only
+    the listener's own list says ``history_used``: whether the listener's plays helped to put it in order. Only a public
+    chart has a ``price``: that of the place whose chart is shown. Only that of an earlier night says when it was
     ``drawn``, and only that of a ``week`` which one.
     """
 
     region: Region
     scope: Level
     chart: str
+    list: str
     as_of: str
     location_used: bool
     history_used: NotRequired[bool]
@@ -212,6 +216,7 @@ def chart_of(
         "region": region_of(place),
         "scope": shown.level,
         "chart": chart,
+        "list": public_list(published.id, place.id, chart),
         "as_of": published.as_of,
         "location_used": used,
         "why": why,

@@ -2,19 +2,26 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import orjson
 import structlog
+from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.chart_database import NO_LISTS
-from recsys.artifacts.list_candidates import IntArray
-from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.artifacts.interleaving import team_draft
+from recsys.artifacts.list_candidates import IntArray, ListCandidates
+from recsys.artifacts.scoring import Ranking, about_here, evidence_for
+from recsys.consents.log import Choices
 from recsys.geography.places import WORLD, Level, Place
 from recsys.sealed_files import SealedFiles
+from recsys.serving.lists.list_ids import Listed, ListIds, length_of
 from recsys.serving.lists.personal_items import Around, listed, most_bytes
 from recsys.serving.lists.responses import chart_of, label
 from recsys.serving.requests.one_size import padded
@@ -32,7 +39,27 @@ class Answered(NamedTuple):
     scope: Level
 
 
-def trending_answer(sources: "ListSources", *, listener: str, personal: bool, cell: str | None, limit: int) -> Answered:
+@dataclass(frozen=True)
+class Asked:
+    """Who asks for a list, when, and what that listener lets choose it at this moment.
+
+    Parameters
+    ----------
+    listener : str
+        The keyed hash.
+    choices : Choices
+    now : datetime
+    ids : ListIds
+        Name the list.
+    """
+
+    listener: str
+    choices: Choices
+    now: datetime
+    ids: ListIds
+
+
+def trending_answer(sources: "ListSources", asked: Asked, *, cell: str | None, limit: int) -> Answered:
     """Return the list of a signed-in listener: of the cell's place, or of the world where there is no cell.
 
     Candidates are the popular, rising and local tracks of the place and of the larger ones it lies in; their order is
@@ -41,31 +68,26 @@ def trending_answer(sources: "ListSources", *, listener: str, personal: bool, ce
     Parameters
     ----------
     sources : ListSources
-    listener : str
-        The keyed hash.
-    personal : bool
-        Whether the listener allows at this moment that the listener's own plays choose.
+    asked : Asked
     cell : str or None
         The listener's cell where the listener allows its use at this moment, else None; a
         :func:`~recsys.serving.snapshot.place.coarse_cell`.
     limit : int
         Items at most.
     """
-    published, affinities, columns, lengths = sources
+    published, lengths = sources.published, sources.lengths
     place = published.places[WORLD] if cell is None else place_of(cell, published=published)
     around = around_of(place, published=published)
-    found = affinities.row(listener)
-    row = found if personal else BLANK
-    weights = affinities.orders.personal if row.known else affinities.orders.cold
-    evidence = evidence_for(around.candidates, columns=columns[around.candidates.tracks], row=row)
-    order, reasons = (
-        found.tolist() for found in put_in_order(evidence, weights, standings=around.lists[0].standings, limit=limit)
-    )
+    ranked = _ranked(sources, asked, around=around, limit=limit)
+    order = ranked.order.tolist()
     here = around.place if order else place.id
-    items = listed(around, list(zip(order, reasons, strict=True)), here=here)
-    shown = published.places[here]
-    answer = _answer(published, place=place, shown=shown, used=cell is not None, plays=(personal, row.known))
-    body = orjson.dumps(answer | {"items": items})
+    items = listed(around, list(zip(order, ranked.reasons.tolist(), strict=True)), here=here)
+    shown, plays = published.places[here], (asked.choices.plays, ranked.known)
+    answer = _answer(published, place=place, shown=shown, used=cell is not None, plays=plays)
+    tracks = np.asarray(around.candidates.tracks)[ranked.order].tolist()
+    lines = Listed(tracks, ranked.teams, ranked.rivals)
+    id_ = asked.ids.id_of(lines, listener=asked.listener, snapshot=published.id, limit=limit, now=asked.now)
+    body = orjson.dumps(answer | {"list": id_, "items": items})
     if limit not in lengths:
         lengths[limit] = longest(published, limit=limit)
     return Answered(padded(body, to=lengths[limit]), shown.level)
@@ -75,7 +97,8 @@ def longest(published: Published, *, limit: int) -> int:
     """Return how many bytes an answer has at most, whoever asks near whichever place: all are as long as that."""
     place = published.longest_place
     answers = [_answer(published, place=place, shown=place, used=True, plays=plays) for plays in _PLAYS]
-    return max(len(orjson.dumps(answer)) for answer in answers) + most_bytes(published, limit=limit)
+    named = [answer | {"list": "0" * length_of(limit)} for answer in answers]
+    return max(len(orjson.dumps(answer)) for answer in named) + most_bytes(published, limit=limit)
 
 
 class ListSources(NamedTuple):
@@ -88,6 +111,8 @@ class ListSources(NamedTuple):
         Nobody's where none are whole.
     columns : array of int
         The column in the affinities of every track of the snapshot.
+    others : array of int or None
+        The same in those of the challenger, where there is one.
     lengths : dict of int to int
         How long answers of so many items at most are, as far as they have been asked for.
     """
@@ -95,6 +120,7 @@ class ListSources(NamedTuple):
     published: Published
     affinities: Affinities
     columns: IntArray
+    others: IntArray | None
     lengths: dict[int, int]
 
 
@@ -112,7 +138,7 @@ class NewestSources:
         opened = partial(open_affinities, files)
         self._affinities = HotReload(pointer_of(files), opened=opened, what="affinities", log=log)
         self._nobody = nobody()
-        self._known: WeakKeyDictionary[Published, tuple[Affinities, IntArray, dict[int, int]]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Published, _Known] = WeakKeyDictionary()
 
     async def of(self, published: Published) -> ListSources:
         """Return the sources of the moment; new affinities are opened in another thread, while all others go on."""
@@ -121,11 +147,16 @@ class NewestSources:
             known = await asyncio.to_thread(self._read, published)
         return ListSources(published, *known)
 
-    def _read(self, published: Published) -> tuple[Affinities, IntArray, dict[int, int]]:
+    def _read(self, published: Published) -> "_Known":
         affinities, known = self._affinities.get_or(self._nobody), self._known.get(published)
         if known is None or known[0] is not affinities:
-            known = self._known[published] = affinities, affinities.columns_of(published.tracks), {}
+            columns, challenger = affinities.columns_of(published.tracks), affinities.challenger
+            others = challenger.columns_of(published.tracks) if challenger else None
+            known = self._known[published] = affinities, columns, others, {}
         return known
+
+
+_Known = tuple[Affinities, IntArray, IntArray | None, dict[int, int]]
 
 
 def around_of(place: Place, *, published: Published) -> Around:
@@ -137,6 +168,71 @@ def around_of(place: Place, *, published: Published) -> Around:
     served = [each.id for each in chain(place, published=published) if each.served]
     found = [published.read(each) for each in served[:1]] + [published.lists(each) for each in served[1:]]
     return Around([lists for lists in found if lists] or [NO_LISTS], published)
+
+
+class _Ranked(NamedTuple):
+    """The best candidates in order, with the reason of each; of a shared list also whose pick each was, and who."""
+
+    order: NDArray[np.intp]
+    reasons: NDArray[np.intp]
+    known: bool
+    teams: list[int]
+    rivals: str
+
+
+def _ranked(sources: "ListSources", asked: Asked, *, around: Around, limit: int) -> _Ranked:
+    """Put the candidates of a place in the listener's order, without what the listener has hidden."""
+    choices, candidates = asked.choices, around.candidates
+    tracks, sure = np.asarray(candidates.tracks), around.lists[0].standings
+    numbers = [sources.published.numbers.get(track, -1) for track in choices.hidden]
+    left_out = np.isin(tracks, np.array(numbers, dtype=tracks.dtype))
+    ranking, known = _ranking(sources.affinities, sources.columns[tracks], asked, candidates=candidates)
+    drafted = _drafted(sources, asked, ranking, candidates=candidates)
+    is_shared = drafted is not None and known and choices.feedback and drafted.known
+    order = drafted.order if drafted and is_shared else ranking.order
+    order = about_here(order[~left_out[order]], sure)[:limit]
+    reasons = ranking.reasons(order, standings=sure)
+    if drafted is None:
+        return _Ranked(order, reasons, known, [], "")
+    picks, theirs = drafted.teams[order] * is_shared, drafted.challenger.reasons(order, standings=sure)
+    shared = (picks.tolist(), sources.affinities.rivals) if is_shared else ([], "")
+    return _Ranked(order, np.where(picks > 0, theirs, reasons), known, *shared)
+
+
+class _Drafted(NamedTuple):
+    """All candidates as two rankers picked them in turn: in order, and by candidate whose pick it was."""
+
+    order: NDArray[np.intp]
+    teams: NDArray[np.intp]
+    challenger: Ranking
+    known: bool
+
+
+def _drafted(
+    sources: "ListSources", asked: Asked, champion: Ranking, *, candidates: ListCandidates[int]
+) -> _Drafted | None:
+    """Let the challenger pick in turn, where there is one: for everybody, so that the time tells nothing."""
+    affinities = sources.affinities.challenger
+    if affinities is None or sources.others is None:
+        return None
+    challenger, known = _ranking(
+        affinities, sources.others[np.asarray(candidates.tracks)], asked, candidates=candidates
+    )
+    coin = asked.ids.coin(asked.listener, sources.published.id)
+    order, picks = team_draft(champion.order, challenger.order, coin=coin)
+    teams = np.empty_like(picks)
+    teams[order] = picks
+    return _Drafted(order, teams, challenger, known)
+
+
+def _ranking(
+    affinities: Affinities, columns: IntArray, asked: Asked, *, candidates: ListCandidates[int]
+) -> tuple[Ranking, bool]:
+    """Return what a ranker says of the candidates, and whether the listener's plays are known to it and may be used."""
+    found = affinities.row(asked.listener)
+    row = found if asked.choices.plays else BLANK
+    weights = affinities.orders.personal if row.known else affinities.orders.cold
+    return Ranking(evidence_for(candidates, columns=columns, row=row), weights), row.known
 
 
 def _answer(

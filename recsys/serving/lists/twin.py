@@ -47,7 +47,7 @@ def twin_answer(sources: ListSources, *, listener: str, personal: bool) -> bytes
     personal : bool
         Whether the listener allows at this moment that the listener's own plays choose.
     """
-    published, affinities, columns, _ = sources
+    published, affinities, columns = sources.published, sources.affinities, sources.columns
     found = affinities.row(listener)
     row = found if personal else BLANK
     played = row.at(columns)[1] & (columns != NO_TRACK)

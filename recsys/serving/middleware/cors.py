@@ -32,7 +32,7 @@ class Cors(CORSMiddleware):
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "PUT", "DELETE"),
+            allow_methods=("GET", "PUT", "POST", "DELETE"),
             allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Request-Id"),
             expose_headers=_EXPOSED,
             max_age=600,

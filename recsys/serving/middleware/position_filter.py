@@ -15,7 +15,7 @@ from recsys.serving.requests.problems import problem_of
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
 _WORD = 24  # letters
-_MOST = 16_384  # bytes of all headers: every one of them is looked at
+_MOST = 16_384  # bytes of all headers, every one of which is looked at, and of feedback about a list
 
 
 class PositionFilter:
@@ -39,8 +39,9 @@ class PositionFilter:
 def refusal_of(scope: Scope) -> RecsysError | None:
     """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
-    One request of this endpoint has a body, a few words long, which is looked at where it is read: `PUT` of a switch.
-    Any other body is refused unread; where no request has such a method the routes say so, and read no body either.
+    Two requests of this endpoint have a body, which is looked at where it is read: `PUT` of a switch, a few words long,
+    and `POST` of feedback. Any other body is refused unread; where no request has such a method the routes say so, and
+    read no body either.
     """
     headers = scope["headers"]
     if too_long(headers):
@@ -108,14 +109,22 @@ def _remembered_name(name: bytes) -> bool:
 
 
 def _refusal_of_body(scope: Scope) -> RecsysError | None:
-    if not (scope["method"] == "PUT" and scope["path"].startswith(_WITH_BODY)):
+    most = _most_of_body(scope["method"], scope["path"])
+    if not most:
         if scope["method"] not in _BODILESS and (scope["method"], scope["path"]) != _ERASURE:
             return None  # there is no such request, as its answer will say
         return InputError("the request has a body", hint="Send the request without a body.")
     lengths = body_lengths(scope["headers"])
-    if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= _SHORT for each in lengths):
-        return InputError(f"the body is longer than {_SHORT} bytes, or of unknown length", hint="Send a shorter body.")
+    if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= most for each in lengths):
+        return InputError(f"the body is longer than {most} bytes, or of unknown length", hint="Send a shorter body.")
     return None
+
+
+def _most_of_body(method: str, path: str) -> int:
+    """Return how many bytes the body of a request may have; 0 where it may have none."""
+    if method == "PUT" and path.startswith(_SWITCHES):
+        return _SHORT
+    return _MOST if (method, path) == _FEEDBACK else 0
 
 
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
@@ -123,9 +132,10 @@ _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESS
 _PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
 _OURS = frozenset(
-    {"/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data"}
+    {"/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data", "/v1/me/feedback"}
 )  # paths that hold nothing of the caller's
-_WITH_BODY = "/v1/me/consents/"
+_SWITCHES = "/v1/me/consents/"
+_FEEDBACK = ("POST", "/v1/me/feedback")
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 _ERASURE = ("DELETE", "/v1/me/data")
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

@@ -62,7 +62,7 @@ def _bound(operation: Document, *, most: int) -> None:
 
 def _headers(path: str, status: str) -> list[str]:
     """Return the names of an answer's headers, beside those of its body."""
-    is_good = status in ("200", "202", "304")
+    is_good = status in ("200", "202", "204", "304")
     tag = ["ETag"] if is_good and path in _TAGGED else []
     if is_good and path in _SHARED:  # and so without what is about one asker
         return [*tag, "Cache-Control", *(["Vary"] if path in _VARYING else [])]

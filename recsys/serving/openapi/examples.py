@@ -69,6 +69,7 @@ CHART = {
     "region": _LISBON,
     "scope": "region",
     "chart": "popular",
+    "list": "q7mB1yX0cVn2kTzR5wHdJ8sL",
     "as_of": "2025-06-30",
     "location_used": False,
     "why": "Popular in Lisbon, Portugal, by listeners who contribute, over the 7 nights to 2025-06-30.",
@@ -78,6 +79,7 @@ CHART = {
 
 TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
     "chart": "trending",
+    "list": "rPvX0bq5c1Yx2mWkTzR5wHdJ8sLq7mB1yX0cVn2kTzR5wHdJ8sL4gq9nD3aF6tU2eZ",
     "location_used": True,
     "history_used": True,
     "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. What "
@@ -205,7 +207,8 @@ METRICS = 'hearabouts_consent_changes_total{purpose="local_trends",state="given"
 _WHEN = {
     400: "A parameter does not fit, or the request carries a position.",
     401: "No valid token; whatever is wrong with it, the answer is the same.",
-    404: "There is no such place, chart, night, song, purpose or receipt.",
+    403: "The listener does not allow this.",
+    404: "There is no such place, chart, night, song, list, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
     429: "Too many requests: wait as long as `Retry-After` says.",
     503: "Nothing was published yet, what was published is not whole, or a database is away.",

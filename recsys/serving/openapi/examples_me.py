@@ -74,6 +74,8 @@ EXPORT = """\
 {"kind": "export", "schema": "hearabouts-export-1", "as_of": "2026-11-01T06:00:00+00:00"}
 {"kind": "consent", "purpose": "contribute_trends", "state": "given", "at": "2026-10-01T08:30:00+00:00", \
 "notice_version": "2026-09", "channel": "api"}
+{"kind": "hidden", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000789"}
+{"kind": "played", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000123", "put_there_by": "champion"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
 {"kind": "balance", "night": "2026-10-02", "used_for": ["contribute_trends"], "earned_of_28_nights": 1.8203, \
@@ -82,8 +84,10 @@ EXPORT = """\
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 6}
+{"kind": "end", "lines": 8}
 """
+
+FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 

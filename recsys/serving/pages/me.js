@@ -7,6 +7,7 @@ const CELLS = "/assets/cells.js"; // which is large, and where it was not built,
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
 let compared = 0; // the same of the places that listen alike
+let shownCell = ""; // the cell of the list that is shown, if it was used
 let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
@@ -62,6 +63,7 @@ function forget() {
   asked++;
   looked++;
   compared++;
+  shownCell = "";
   for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
   for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
   tell("place-shown", { id: "world" });
@@ -92,7 +94,9 @@ async function showList(cell = "") {
   const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
   if (mine !== asked) return;
   find("list-why").replaceChildren(...dated(list.why));
+  shownCell = list.location_used ? cell : "";
   find("my-list").replaceChildren(...linesOf(list, find("line")));
+  find("my-list").querySelectorAll("details").forEach((/** @type {Element} */ line, /** @type {number} */ at) => line.append(hiding(list, at)));
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
   const { name, country, level } = list.region;
@@ -100,6 +104,47 @@ async function showList(cell = "") {
   find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about ${find("my-place").dataset.area} km², drawn on the map; it is not kept.`;
   tell("cell-shown", { cell, id: list.region.id });
   find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
+}
+
+/** What hides a line's song; it is seen where the switch for it is on. @param {any} list @param {number} at */
+function hiding(list, at) {
+  const { title } = list.items[at];
+  const made = Object.assign(document.createElement("p"), { className: "reason hiding" });
+  made.append(button("Hide", () => hide(list, at)));
+  made.firstElementChild?.setAttribute("aria-label", `Hide ${title} from my lists`);
+  return made;
+}
+
+/** @param {any} list @param {number} at */
+async function hide(list, at) {
+  const { track_id, title } = list.items[at];
+  const hidden = await tellOf(list, { hidden: [track_id] });
+  if (!hidden) return;
+  say(`${title} is hidden from your lists. `);
+  find("said").append(button("Show it again", async () => {
+    if (await tellOf(list, { shown: [track_id] })) say(`${title} may be on your lists again.`);
+  }));
+  const lines = find("my-list").querySelectorAll("summary");
+  lines[Math.min(at, lines.length - 1)]?.focus(); // the line that has taken its place
+}
+
+/** Tell something of a list, and show the list as it is then. @param {any} list @param {object} told */
+async function tellOf(list, told) {
+  try {
+    await askForText("/v1/me/feedback", { method: "POST", body: { list: list.list, ...told } });
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused && error.type === "/problems/unknown-list")) throw error;
+    say("The list is another one since. Please try again.");
+    return false;
+  } finally {
+    await showList(shownCell);
+  }
+}
+
+/** @param {string} textContent @param {() => Promise<void>} what */
+function button(textContent, what) {
+  return Object.assign(document.createElement("button"), { type: "button", textContent, onclick: () => attempt(what) });
 }
 
 async function showTwin() {
@@ -145,6 +190,8 @@ async function found({ cell, refused }) {
 async function showSwitches() {
   const { notice_version, consents } = await ask("/v1/me/consents");
   find("notice").textContent = notice_version;
+  const hides = consents.some((/** @type {any} */ each) => each.purpose === "feedback" && each.state === "given");
+  find("my-list").toggleAttribute("data-hides", hides);
   find("switches").replaceChildren(...consents.map((/** @type {any} */ each) => switchOf(each, notice_version)));
 }
 
@@ -188,6 +235,7 @@ async function decide(purpose, state, notice_version) {
       await showList();
     }
     if (purpose === "personalisation") await showTwin();
+    if (purpose === "feedback") await showList(shownCell);
   }
 }
 

@@ -31,6 +31,7 @@ SWITCHES = {
     Purpose.CONTRIBUTE_TRENDS.value: "Count my plays in my area’s charts",
     Purpose.PERSONALISATION.value: "Learn from my plays for me",
     Purpose.PARTNER_STATISTICS.value: "Count my plays in partners’ statistics",
+    Purpose.FEEDBACK.value: "Hear what I hide and play",
 }
 """What the pages call the purposes."""
 

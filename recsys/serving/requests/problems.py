@@ -25,6 +25,7 @@ _TITLES = {
     "unknown-song": "Unknown song or artist",
     "unknown-purpose": "Unknown purpose",
     "unknown-receipt": "Unknown receipt",
+    "unknown-list": "Unknown list",
     "unknown-run": "Unknown run",
     "not-better": "Not better than the champion",
     "incomplete-night": "A night that does not look whole",
@@ -41,7 +42,7 @@ _TITLES = {
 
 
 _ELSEWHERE = {  # by the command line
-    *("usage", "unknown-run", "not-better", "incomplete-night", "consent", "privacy-budget", "settings")
+    *("usage", "unknown-run", "not-better", "incomplete-night", "privacy-budget", "settings")
 }
 SENT = (*(slug for slug in _TITLES if slug not in _ELSEWHERE), "not-found", "method-not-allowed")
 

@@ -7,20 +7,17 @@ version the switch is off, for this endpoint and for the night alike, and ``asks
 meanwhile stays out of everything. A withdrawal holds under every notice, and nobody who declined is asked again.
 """
 
-import json
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Channel, Entry, Purpose, Standing, State
 from recsys.errors import (
-    InputError,
     OptedOutError,
-    PositionError,
     StaleNoticeError,
     TooManyRequestsError,
     UnknownPurposeError,
@@ -28,8 +25,8 @@ from recsys.errors import (
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONSENT, CONSENTS, GPC, RECEIPT
 from recsys.serving.requests.credentials import ALLOWANCE
+from recsys.serving.requests.json_body import body_of
 from recsys.serving.requests.one_size import padded
-from recsys.serving.requests.positions import mentions_position, names_position
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.requests.rate_limit import Allowance
 from recsys.serving.routes.receipts import Receipt, receipt_of
@@ -79,20 +76,7 @@ class Decision(BaseModel):
 
 
 async def _decision(request: Request) -> Decision:
-    """Read the body, which nobody else has looked at: it may hold no position, and nothing of it is repeated."""
-    body = await request.body()
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InputError("the body is not JSON", hint=_BODY) from None
-    if mentions_position(body.decode()) or any(
-        names_position(name) for name in (given if isinstance(given, dict) else ())
-    ):
-        raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=_BODY)
-    try:
-        return Decision.model_validate_json(body)
-    except ValidationError:
-        raise InputError("the body does not fit", hint=_BODY) from None
+    return body_of(await request.body(), Decision, hint=_BODY)
 
 
 _BODY = 'Send {"state": "given", "notice_version": "..."} or {"state": "withdrawn"} as application/json.'

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import date
 from itertools import chain, islice
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, StreamingResponse
 from typing_extensions import TypedDict
 
+from recsys.artifacts.interleaving import CHALLENGER
 from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, UnknownReceiptError
 from recsys.serving.openapi.examples import problems
@@ -52,6 +54,8 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first. An
     `evaluation` is how well each of the models that are compared would have ranked for the listener what was played on
     the last nights up to its own (NDCG at 10, from 0 to 1), after so many listens in `history`.
+    `hidden` and `played` are what the listener told of lists, by the night of the list; where two ways to make lists
+    shared it, `put_there_by` is the one whose track it was.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     lines = _lines(who, parts)
@@ -112,11 +116,15 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     # Now, as a failure can be answered only before the first line.
     entries, first = log.entries(who.listener), list(islice(stored, 1))
+    told = list(log.feedback.told(who.listener))
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in entries:
         lines += 1
         yield _consent(entry)
+    for kind, night, track, team in told:
+        lines += 1
+        yield _told(kind, night, track, team, allowed)
     for record in chain(first, stored):
         if not erased:
             lines += 1
@@ -135,6 +143,12 @@ def _consent(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _told(kind: str, night: date, track: str, team: str | None, allowed: set[Purpose]) -> dict[str, Any]:
+    used_for = [Purpose.FEEDBACK.value] if Purpose.FEEDBACK in allowed else []
+    line = {"kind": kind, "night": night.isoformat(), "used_for": used_for, "track_id": track}
+    return line | {"put_there_by": team} if team else line
+
+
 def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     used_for = [purpose.value for purpose in record.stored_for if purpose in allowed]
     line: dict[str, Any] = {"kind": record.kind, "night": record.night.isoformat(), "used_for": used_for}
@@ -143,6 +157,7 @@ def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     if record.kind == "taste":
         meaning = "You played this track." if record.played else "We think that this track is close to what you play."
         line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}
+        line |= {"by": CHALLENGER} if record.challenger else {}
     if record.earned is not None:
         line |= {f"earned_of_{nights}_nights": round(earned, 4) for nights, earned in record.earned.items()}
     if record.kind == "evaluation":

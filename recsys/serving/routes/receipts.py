@@ -132,6 +132,8 @@ def _processing(purpose: Purpose, settings: Settings) -> Processing:
 
 def _information(purpose: Purpose, settings: Settings) -> list[str]:
     tracks = "tracks played, by night"
+    if purpose == Purpose.FEEDBACK:
+        return ["tracks hidden and played from the listener's own lists, by the night of the list"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
     if purpose == Purpose.PERSONALISATION:
@@ -142,6 +144,8 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
 def _retention(purpose: Purpose, settings: Settings) -> str:
     """Say how long it is kept, as the account of what is collected does."""
     nights = f"{settings.store.nights} nights"
+    if purpose == Purpose.FEEDBACK:
+        return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
     if purpose == Purpose.PERSONALISATION:

@@ -138,13 +138,14 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 
 
 def _collected(settings: Settings) -> list[Collected]:
-    return [*_of_plays(settings), *_of_choices(settings)]
+    return [*_of_plays(settings), *_of_feedback(settings), *_of_choices(settings)]
 
 
 def _of_plays(settings: Settings) -> list[Collected]:
     """Say what is kept of plays, and what is worked out from them."""
     resolution, nights = settings.atlas.finest_resolution, settings.store.nights
-    _, contribute, personal, partners = (purpose.value for purpose in Purpose)
+    contribute, personal = Purpose.CONTRIBUTE_TRENDS.value, Purpose.PERSONALISATION.value
+    partners = Purpose.PARTNER_STATISTICS.value
     return [
         {
             "what": "where a play happened",
@@ -173,6 +174,27 @@ def _of_plays(settings: Settings) -> list[Collected]:
             "how_coarse": "a number from 0 to 1 each, and your region, under a keyed hash of the user id",
             "kept": f"{nights} nights",
             "seen_by": f"{_OPERATOR}; others see means over many listeners",
+        },
+    ]
+
+
+def _of_feedback(settings: Settings) -> list[Collected]:
+    """Say what is kept of what listeners tell about their own lists."""
+    how_coarse = "the track and the day of the list, under a keyed hash of the user id; no time of day, and no place"
+    return [
+        {
+            "what": "which tracks you hid from your lists",
+            "purposes": [Purpose.FEEDBACK.value],
+            "how_coarse": how_coarse,
+            "kept": "until you show them again or turn the switch off",
+            "seen_by": f"{_OPERATOR}; they stay away from your lists",
+        },
+        {
+            "what": "which tracks you played from your lists, and which of two ways to make lists put them there",
+            "purposes": [Purpose.FEEDBACK.value],
+            "how_coarse": how_coarse,
+            "kept": f"{settings.feedback.kept_days} days, or until you turn the switch off",
+            "seen_by": f"{_OPERATOR}; others see sums over many listeners",
         },
     ]
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from recsys.consents.log import Choices, ConsentLog
 from recsys.serving.lists.responses import Chart
-from recsys.serving.lists.trending import trending_answer
+from recsys.serving.lists.trending import Asked, trending_answer
 from recsys.serving.openapi.examples import TRENDING, problems
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.charts import Limit, Parameters
@@ -47,6 +47,7 @@ async def trending(
 
     Without consent to `local_trends` the cell is ignored, and the list of the world comes back in the same shape.
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
+    With consent to `feedback` what the listener has hidden is left out.
     """
     parts = parts_of(request)  # not as a dependency: this is the route where its time counts
     settings = parts.settings
@@ -56,13 +57,8 @@ async def trending(
     newest = await parts.sources.of(published)
     # Last, and as of now: a withdrawal counts that came while files were opened.
     choices = await choices_of(parts.consents, who.listener, at=parts.clock(), settings=settings.consents)
-    answer = trending_answer(
-        newest,
-        listener=who.listener,
-        personal=choices.plays,
-        cell=cell if choices.place else None,
-        limit=limit,
-    )
+    asked = Asked(who.listener, choices, who.now, parts.list_ids)
+    answer = trending_answer(newest, asked, cell=cell if choices.place else None, limit=limit)
     request.scope["state"][SCOPE] = answer.scope
     return Response(answer.body, media_type="application/json")
 

@@ -90,6 +90,11 @@ class Published:
     number: int = field(default_factory=count().__next__)
     _kept: dict[str, Lists | None] = field(default_factory=dict)
 
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The position of each track in ``tracks``."""
+        return {track: number for number, track in enumerate(self.tracks)}
+
     @property
     def history(self) -> ChartHistory:
         """The charts of all nights.

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import ConsentLog
 from recsys.serving.auth.tokens import Identity
+from recsys.serving.lists.list_ids import ListIds
 from recsys.serving.lists.trending import NewestSources
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
@@ -32,6 +33,8 @@ class Endpoint:
         The snapshot to read.
     sources : NewestSources
         What the listeners' own lists are made of.
+    list_ids : ListIds
+        What these lists are called.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
     identity : Identity
@@ -51,6 +54,7 @@ class Endpoint:
     clock: Callable[[], datetime]
     current: Current
     sources: NewestSources
+    list_ids: ListIds
     consents: ConsentLog
     identity: Identity
     listener_key: bytes

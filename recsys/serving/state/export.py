@@ -28,6 +28,8 @@ class Record:
         Of a taste: how far the track stands above the last one that is kept, in standard deviations.
     played : bool or None
         Of a taste: whether the listener played the track.
+    challenger : bool
+        Of a taste: whether it is the other one's of two rankers that share lists.
     earned : mapping of int to float or None
         Of a balance: how much more the listener may add, by the number of nights over which that is bounded; the
         square of one track that counts in full is 1.
@@ -45,6 +47,7 @@ class Record:
     stored_for: tuple[Purpose, ...]
     closeness: float | None = None
     played: bool | None = None
+    challenger: bool = False
     earned: Mapping[int, float] | None = None
     history: str | None = None
     ndcg: Mapping[str, float] | None = None
