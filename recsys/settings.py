@@ -268,6 +268,12 @@ class HistorySettings(_Section):
     catch_up_nights: Count
 
 
+class ForecastsSettings(_Section):
+    """How next week is forecast."""
+
+    lessons: Annotated[int, Field(ge=0)]
+
+
 class ModelsSettings(_Section):
     """How the global and the regional models are trained and measured."""
 
@@ -375,6 +381,7 @@ class Settings(BaseSettings):
     charts: ChartsSettings
     catalogue: CatalogueSettings
     history: HistorySettings
+    forecasts: ForecastsSettings
     models: ModelsSettings
     lists: ListsSettings
     feedback: FeedbackSettings

@@ -22,6 +22,7 @@ from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
 from pipelines.night.completeness import Acceptance, Judged, check_complete, rehearse_complete
+from pipelines.night.forecasts import forecast_next_week
 from pipelines.night.interleaving import compare_lists, of_those_who_tell, with_challenger
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
@@ -225,6 +226,8 @@ def publish(job: JobContext) -> Published:
         past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
         lists = personal_lists(job, past=past, lines=found.lines)
         lists = with_challenger(job, lists, past=past, lines=found.lines)
+    with step("next week"):
+        forecast_next_week(workspace, atlas=job.atlas, charts=settings.charts, settings=settings.forecasts)
     with step("open data"):
         write_open_data(workspace, atlas=job.atlas)
     with step("snapshot"):

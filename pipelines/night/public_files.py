@@ -18,16 +18,24 @@ from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
 from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
+from recsys.serving.lists.next_week import next_week_answer
 from recsys.serving.lists.number_ones import number_ones_answer
 from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.routes import PageParameters, assets, charts_of, licences
-from recsys.serving.pages.song_pages import artist_of_page, past_of_page, song_of_page
+from recsys.serving.pages.song_pages import artist_of_page, next_week_of_page, past_of_page, song_of_page
 from recsys.serving.pages.templates import MISSING, rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
-from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
+from recsys.serving.snapshot.addresses import (
+    answer_address,
+    artist_address,
+    next_week_address,
+    past_address,
+    place_address,
+    song_address,
+)
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import CatalogueSettings, Settings
 from recsys.workspace import PUBLIC, Workspace
@@ -108,6 +116,8 @@ def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
         if place.served:
             found = region_answer(published, place_id=place.id)
             yield PublicFile(f"v1/regions/{place.id}.json", to_json(found), JSON)
+            coming = next_week_answer(published, place_id=place.id)
+            yield PublicFile(f"v1/regions/{place.id}/next-week.json", to_json(coming), JSON)
         for chart in CHARTS if place.served else ():
             answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
@@ -161,6 +171,8 @@ def _place_pages(published: Published, *, size: int, catalogue: CatalogueSetting
         if place.served and published.history.nights:
             found = past_of_page(published, place)
             yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found)
+            found = next_week_of_page(published, place)
+            yield _page(f"{next_week_address(place)[1:]}index.html", found.pop("template"), found)
 
 
 def _song_pages(published: Published, *, catalogue: CatalogueSettings) -> Iterator[PublicFile]:

@@ -1,9 +1,9 @@
 """The chart history: every night's published charts, for ever, in one SQLite file that grows by a night at a time.
 
 A night is appended in one transaction and never changed again, so that a crash leaves it whole or absent, and a run
-that is repeated finds it as it was published. Beside names there are four tables: the nights, the lists as they were
-told, the same the other way round (where a track was listed), and where each track stands in each list so far. A list
-is found by place, chart and night, a track by track and night, and either is read without the rest.
+that is repeated finds it as it was published. Beside names there are five tables: the nights, the lists as they were
+told, the same the other way round (where a track was listed), where each track stands in each list so far, and what was
+forecast. A list is found by place, chart and night, a track by track and night, and either is read without the rest.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -130,6 +130,13 @@ class Step(NamedTuple):
     listeners: tuple[float, float, float]
 
 
+class Chance(NamedTuple):
+    """How probably a track was to move up after a night, 0 to 1, by :mod:`recsys.models.forecast`."""
+
+    track_id: str
+    chance: float
+
+
 def append(
     file: Path, night: Night, lists: Iterable[tuple[str, str, Sequence[Item]]], *, kept: int, artists: Mapping[str, str]
 ) -> bool:
@@ -213,6 +220,60 @@ def told(file: Path, night: date) -> Iterator[tuple[str, str, list[Item]]]:
             yield place, CHARTS[chart], _unpacked(packed)
 
 
+class RankedLists:
+    """The popular lists of all nights, as the codes of their tracks: for what reads very many of them.
+
+    Parameters
+    ----------
+    database : sqlite3.Connection
+
+    Attributes
+    ----------
+    nights : list of int
+        That have charts, as ordinals, in order.
+    places : list of str
+        That ever had a list.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self.nights = [night.night.toordinal() for night in _nights(database)]
+        self._places = dict(database.execute("SELECT id, code FROM places ORDER BY code").fetchall())
+        self.places = list(self._places)
+
+    def read(self, place: str, first: int, last: int) -> dict[int, NDArray[np.uint32]]:
+        """Return the lists of a place from one night to another, each best first; those that there are."""
+        asked = (self._places.get(place), CHARTS.index(POPULAR), first, last)
+        return {night: _codes(tracks) for night, tracks in self._database.execute(_CODES, asked)}
+
+    def forecast_nights(self) -> set[int]:
+        """Return the nights of which something was forecast, as ordinals."""
+        return {night for (night,) in self._database.execute("SELECT DISTINCT night FROM forecasts")}
+
+    def keep(self, night: int, chances: Mapping[str, tuple[NDArray[np.uint32], NDArray[np.float64]]]) -> None:
+        """Keep what was forecast on a night, in one transaction: by place, codes of tracks and the chance of each."""
+        rows = [
+            (night, self._places[place], tracks.astype("<u4").tobytes(), chance.astype("<f4").tobytes())
+            for place, (tracks, chance) in chances.items()
+        ]
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany("INSERT OR IGNORE INTO forecasts VALUES (?, ?, ?, ?)", rows)
+        self._database.execute("COMMIT")
+
+
+@contextmanager
+def ranked_lists(file: Path) -> Iterator[RankedLists]:
+    """Open a chart history for what reads very many lists.
+
+    Raises
+    ------
+    InputError
+        If the file is no chart history, or one of a later release.
+    """
+    with _opened(file) as database:
+        yield RankedLists(database)
+
+
 @dataclass(frozen=True, eq=False)
 class ChartHistory:
     """A chart history opened for reading up to a night, safe to read from many threads.
@@ -229,6 +290,7 @@ class ChartHistory:
     nights: Mapping[date, Night]
     _tracks: int = 0  # how many were listed by then: a track has its code from the night on which it was listed first
     _connection: sqlite3.Connection | None = None
+    _version: int = 0
     _turn: Lock = field(default_factory=Lock)
 
     def close(self) -> None:
@@ -265,6 +327,22 @@ class ChartHistory:
             for night, at, numbers in steps
             if len(at) and at[0] < len(numbers)
         ]
+
+    def forecasts(self, place: str, *, nights: Sequence[date]) -> dict[date, list[Chance]]:
+        """Return what was forecast for a place on some nights, the most probable first; where there was a forecast."""
+        if self._version < _FORECAST_SINCE:
+            return {}
+        asked = ",".join("?" * len(nights))
+        rows = self._rows(_FORECASTS.format(asked), place, *(night.toordinal() for night in nights))
+        found = {night: (_codes(tracks), np.frombuffer(chances, dtype="<f4")) for night, tracks, chances in rows}
+        names = self._names({code for codes, _ in found.values() for code in codes.tolist()})
+        return {
+            date.fromordinal(night): [
+                Chance(names[code], _rounded(chance))
+                for code, chance in zip(codes.tolist(), chances.tolist(), strict=True)
+            ]
+            for night, (codes, chances) in found.items()
+        }
 
     def spread(self, track: str) -> list[Spread]:
         """Return how far a track had come on each of its nights, in order."""
@@ -393,13 +471,13 @@ def open_history(file: Path, *, until: date) -> ChartHistory:
     connection = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=_PATIENCE)
     try:
         connection.execute("PRAGMA query_only = ON")
-        _version(connection, file)
+        version = _version(connection, file)
         nights = {night.night: night for night in _nights(connection) if night.night <= until}
         [(tracks,)] = connection.execute(_LISTED_BY, (until.toordinal(),))
     except BaseException:
         connection.close()
         raise
-    return ChartHistory(nights, tracks, connection)
+    return ChartHistory(nights, tracks, connection, version)
 
 
 def mark_of(id_: str) -> str:
@@ -577,7 +655,7 @@ _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _MOST = (1 << 16) - 1  # nights in a row that a sighting can tell
 _RANKS = [(name, "<u2") for name in ("rank", "previous", "nights", "peak")]
 _SIGHTING = np.dtype([("place", "<u4"), ("chart", "u1"), *_RANKS, ("listeners", "<f4", 3), ("lift", "<f4", 3)])
-_VERSION = 1
+_VERSION = _FORECAST_SINCE = 2
 # EXTRA: a journal that is deleted stays so, else a power loss would bring it back, and it would take the night back.
 _SCHEMA = """
 PRAGMA page_size = 16384;
@@ -594,6 +672,8 @@ CREATE TABLE IF NOT EXISTS lists (place INTEGER, chart INTEGER, night INTEGER, t
     PRIMARY KEY (place, chart, night)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sightings (track INTEGER, night INTEGER, places INTEGER, best INTEGER, world_rank INTEGER,
     estimate REAL, low REAL, high REAL, lines BLOB, PRIMARY KEY (track, night)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forecasts (night INTEGER, place INTEGER, tracks BLOB, chances BLOB,
+    PRIMARY KEY (night, place)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS standings (place INTEGER, chart INTEGER, track INTEGER, first INTEGER, first_rank INTEGER,
     peak INTEGER, peak_night INTEGER, nights INTEGER, in_row INTEGER, last INTEGER, rank INTEGER, previous INTEGER,
     PRIMARY KEY (place, chart, track)) WITHOUT ROWID;
@@ -616,6 +696,8 @@ _ONE_LIST = f"SELECT told FROM lists WHERE place = {_PLACE} AND chart = ? AND ni
 _LISTS_OF_PLACE = f"""SELECT night, tracks, numbers FROM lists WHERE place = {_PLACE} AND chart = ?
     AND night BETWEEN ? AND ? ORDER BY night"""  # noqa: S608
 _SOME_LISTS = f"SELECT night, tracks FROM lists WHERE place = {_PLACE} AND chart = ? AND night IN ({{}})"  # noqa: S608
+_CODES = "SELECT night, tracks FROM lists WHERE place = ? AND chart = ? AND night BETWEEN ? AND ?"
+_FORECASTS = f"SELECT night, tracks, chances FROM forecasts WHERE place = {_PLACE} AND night IN ({{}})"  # noqa: S608
 _THESE = "FROM tracks JOIN sightings ON track = code WHERE id IN (SELECT value FROM json_each(?))"
 _SPREADS = f"""SELECT id, night, places, best, world_rank, estimate, low, high {_THESE}
     AND night BETWEEN ? AND ? ORDER BY track, night"""

@@ -103,6 +103,8 @@ class _Asked:
     def route(self) -> str:
         if self.is_chart:
             return "/v1/regions/{id}/charts/{chart}"
+        if self.path.endswith("/next-week"):
+            return "/v1/regions/{id}/next-week"
         return self.path if self.path in _ALONE else f"{self.path.rpartition('/')[0]}/{{id}}"
 
     @property
@@ -121,7 +123,7 @@ _REGIONS, _RELEASES = "/v1/regions", "/v1/releases"
 _ALONE = (_REGIONS, f"{_REGIONS}/all", f"{_REGIONS}/map", _RELEASES)
 _PUBLIC = (_REGIONS, _RELEASES, "/v1/tracks/", "/v1/artists/")
 _ADDRESS = re.compile(
-    r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+)?)?|/v1/(?:tracks|artists)/[0-9A-Za-z_-]+|/v1/releases)"
+    r"(/v1/regions(?:/[0-9A-Za-z]+(?:/charts/[a-z]+|/next-week)?)?|/v1/(?:tracks|artists)/[0-9A-Za-z_-]+|/v1/releases)"
     r"(\.json|(?<=/regions)\.geojson)?"
 )
 

@@ -99,6 +99,27 @@ _TRACK = {key: _ITEM[key] for key in ("track_id", "title", "artist_id", "artist"
 _WHERE = {"place": _LISBON["id"], "name": "Lisbon", "country": "Portugal", "level": "region"}
 _PEAK = {"rank": 1, "night": "2025-06-28"}
 
+NEXT_WEEK: dict[str, Any] = {
+    "region": _LISBON,
+    "scope": "region",
+    "as_of": "2025-06-30",
+    "until": "2025-07-07",
+    "why": "Forecast for Lisbon, Portugal from published charts alone, by what came after such courses before. "
+    "Songs that its chart has not named in four weeks cannot be foreseen.",
+    "enters": [{"track": _TRACK, "rank": 57, "chance": 0.62}],
+    "climbs": [],
+    "weeks": [
+        {
+            "night": "2025-06-23",
+            "until": "2025-06-30",
+            "moves": [{"track": _TRACK, "event": "climbs", "chance": 0.71, "happened": True}],
+            "expected": 0.7,
+            "happened": 1,
+        }
+    ],
+    "reliability": [{"low": 0.7, "high": 0.8, "forecasts": 41, "chance": 0.746, "happened": 0.732}],
+}
+
 TRACK: dict[str, Any] = {
     "track": _TRACK,
     "as_of": "2025-06-30",

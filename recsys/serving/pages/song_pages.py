@@ -1,4 +1,4 @@
-"""The pages of songs and artists, of a place's earlier nights, and of the open data."""
+"""The pages of songs and artists, of a place's earlier nights and its next week, and of the open data."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from recsys.artifacts.list_candidates import POPULAR
+from recsys.serving.lists.next_week import next_week_answer
 from recsys.serving.lists.past import weeks_of
 from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
@@ -58,6 +59,16 @@ def past_page(request: Request, name: Name, parts: Parts) -> Response:
     return found_page(request, find, current=parts.current)
 
 
+@router.get("/places/{name}/next-week/", include_in_schema=False)
+def next_week_page(request: Request, name: Name, parts: Parts) -> Response:
+    """Show what probably moves up a place's chart, and what became of earlier forecasts."""
+
+    def find(published: Published) -> dict[str, Any]:
+        return next_week_of_page(published, place_named(id_in(name), published=published))
+
+    return found_page(request, find, current=parts.current)
+
+
 @router.get("/data/", include_in_schema=False)
 def data_page(request: Request, parts: Parts) -> Response:
     """Show the open data."""
@@ -83,6 +94,15 @@ def artist_of_page(published: Published, artist_id: str) -> dict[str, Any]:
     """Return the template of an artist's page, and what is in it."""
     answer = artist_answer(published, artist_id=artist_id, limit=100)
     return {"template": "artist.html", "answer": answer, "shown_places": PLACES, "places": published.places}
+
+
+def next_week_of_page(published: Published, place: PublishedPlace) -> dict[str, Any]:
+    """Return the template of a place's next week, and what is in it."""
+    return {
+        "template": "next-week.html",
+        "place": place,
+        "answer": next_week_answer(published, place_id=place.id),
+    }
 
 
 def past_of_page(published: Published, place: PublishedPlace) -> dict[str, Any]:

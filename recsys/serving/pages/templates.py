@@ -19,7 +19,14 @@ from recsys.errors import RecsysError
 from recsys.serving.lists.responses import label
 from recsys.serving.pages.chart_rows import count
 from recsys.serving.pages.covers import cover_of
-from recsys.serving.snapshot.addresses import answer_address, artist_address, past_address, place_address, song_address
+from recsys.serving.snapshot.addresses import (
+    answer_address,
+    artist_address,
+    next_week_address,
+    past_address,
+    place_address,
+    song_address,
+)
 from recsys.serving.snapshot.response_cache import Answer, takes_gzip
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 
@@ -114,7 +121,7 @@ def _templates() -> Environment:
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     found.filters["label"] = label
     found.filters["dated"] = _dated
-    for address in (place_address, past_address, song_address, artist_address, answer_address):
+    for address in (place_address, past_address, next_week_address, song_address, artist_address, answer_address):
         found.filters[address.__name__] = address
     found.filters["count"] = count
     found.filters["cover"] = cover_of

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.errors import InputError
 from recsys.geography.places import Level
+from recsys.serving.lists.next_week import NextWeek, next_week_answer
 from recsys.serving.lists.number_ones import NumberOnes, number_ones_answer
 from recsys.serving.lists.past import WEEK, any_chart_answer
 from recsys.serving.lists.responses import (
@@ -19,7 +20,7 @@ from recsys.serving.lists.responses import (
     regions_answer,
     regions_geojson,
 )
-from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, NUMBER_ONES, REGIONS, problems
+from recsys.serving.openapi.examples import CHART, GEOJSON_REGIONS, NEXT_WEEK, NUMBER_ONES, REGIONS, problems
 from recsys.serving.requests.headers import accepts_geojson
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.snapshot.response_cache import Answer, url_of
@@ -189,5 +190,30 @@ def chart(
     found = any_chart_answer(published, place_id=place_id, chart=chart, limit=limit, night=query.night, week=query.week)
     answer = responses.answer(
         found, route="/v1/regions/{id}/charts/{chart}", scope=found["scope"], vary="Accept-Encoding"
+    )
+    return responses.keep(answer, url_of(request.scope), of=published)
+
+
+@router.get(
+    "/v1/regions/{id}/next-week",
+    response_model=NextWeek,
+    summary="Next week in a place",
+    responses={200: {"content": {"application/json": {"example": NEXT_WEEK}}}, **problems(400, 404, 503)},
+    dependencies=[Depends(without_parameters)],
+)
+def next_week(
+    request: Request,
+    *,
+    place_id: Annotated[str, Path(alias="id", description="The id of a region or a country, or `world`.")],
+    parts: Parts,
+) -> Answer:
+    """Return which tracks probably enter the first fifty within seven nights or climb within them, and past forecasts.
+
+    What is forecast is the popular chart as it will be published; a forecast is made once, kept, and judged when its
+    seven nights are over.
+    """
+    published, responses = parts.current.get(), parts.responses
+    answer = responses.answer(
+        next_week_answer(published, place_id=place_id), route="/v1/regions/{id}/next-week", vary="Accept-Encoding"
     )
     return responses.keep(answer, url_of(request.scope), of=published)

@@ -24,6 +24,11 @@ def past_address(place: Place) -> str:
     return f"{place_address(place)}history/"
 
 
+def next_week_address(place: Place) -> str:
+    """Return where the forecast of a place is."""
+    return f"{place_address(place)}next-week/"
+
+
 def song_address(track_id: str, title: str) -> str:
     """Return where a track's page is."""
     return f"/songs/{_named(title, mark_of(track_id))}/"
