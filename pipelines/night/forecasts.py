@@ -37,26 +37,31 @@ def forecast_next_week(
         return sum(_forecast(lists, night, atlas=atlas, size=charts.size, settings=settings) for night in missing)
 
 
-def _forecast(lists: RankedLists, night: int, *, atlas: Atlas, size: int, settings: ForecastsSettings) -> bool:
-    """Forecast a night, if enough happened before it."""
+def asked_of(lists: RankedLists, *, atlas: Atlas, size: int) -> tuple[Charts, list[str]]:
+    """Return the charts that questions are about, and the places that have some."""
     larger = {id_: place.parent or WORLD for id_, place in atlas.places.items()}
     places = [place for place in lists.places if place in larger]
     countries = [place for place in places if atlas.places[place].level == "country"]
-    charts = Charts(lists.read, larger, countries, size)
-    forecaster = learn(charts, _lessons(lists, places, night=night, number=settings.lessons))
-    if forecaster is None:
-        return False
-    asked = {place: charts.question(place, night) for place in places}
-    lists.keep(night, _chances(forecaster, {place: each for place, each in asked.items() if each is not None}))
-    return True
+    return Charts(lists.read, larger, countries, size), places
 
 
-def _lessons(lists: RankedLists, places: Sequence[str], *, night: int, number: int) -> set[tuple[int, str]]:
+def lessons(lists: RankedLists, places: Sequence[str], *, night: int, number: int) -> set[tuple[int, str]]:
     """Return so many past nights and places at most, at random, that every run would choose alike."""
     nights = [each for each in lists.nights if each <= night - AHEAD]
     every = len(nights) * len(places)
     chosen = np.random.default_rng(night).choice(every, min(number, every), replace=False)
     return {(nights[each // len(places)], places[each % len(places)]) for each in chosen.tolist()}
+
+
+def _forecast(lists: RankedLists, night: int, *, atlas: Atlas, size: int, settings: ForecastsSettings) -> bool:
+    """Forecast a night, if enough happened before it."""
+    charts, places = asked_of(lists, atlas=atlas, size=size)
+    forecaster = learn(charts, lessons(lists, places, night=night, number=settings.lessons))
+    if forecaster is None:
+        return False
+    asked = {place: charts.question(place, night) for place in places}
+    lists.keep(night, _chances(forecaster, {place: each for place, each in asked.items() if each is not None}))
+    return True
 
 
 def _chances(forecaster: Forecaster, asked: Mapping[str, Question]) -> dict[str, tuple[Codes, NDArray[np.float64]]]:

@@ -25,8 +25,9 @@ rising chart (:mod:`recsys.releases.inference.significance`): the largest excess
 over the same weekdays of the four weeks before, where the track ranked r has 100,000/r listeners under the noise of a
 country's count. It answers another question (is it sure that there are more than usual?) and is shown for what it is
 as a forecast. *momentum*: the logarithm of today's rank, carried on for two days as it went since yesterday; two is the
-best of 0 to 5 days before July 2024. *learned*: gradient boosting on few features of the track's own path and its best
-rank in other regions, learned from every fourth day before ``--since``; no label of these days is later.
+best of 0 to 5 days before July 2024. *the product's*: :mod:`recsys.models.forecast` as a night uses it, with as many
+lessons (`forecasts.lessons`), at random of the days before ``--since``; no answer of these days is later. It is one
+forecast of *either*, also where it is judged by one of both.
 """
 
 import argparse
@@ -39,15 +40,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
-from threadpoolctl import threadpool_limits
 
+from recsys.artifacts.moves import AHEAD, FIRST, moved_up
+from recsys.models.forecast import Charts, Forecaster, learn
 from recsys.releases.inference import significance
 from recsys.releases.inference.significance import Counted, Expected
 from recsys.settings import load_settings
 
-TOP, LISTED, OUT, AHEAD, KNOWN, CLIMB = 50, 200, 250.0, 7, 28, 5
+TOP, LISTED, OUT, KNOWN = FIRST, 200, 250.0, 28
 HISTORY = 35  # days that every forecast may look back, besides a track's debut and peak
 MOMENTUM = 2.0
 NUMBER_ONE = 100_000  # listeners
@@ -125,8 +126,7 @@ def ask(charts: dict[str, Daily]) -> Iterator[Question]:
             tracks = chart.known(day)
             now = chart.ranks[day, tracks]
             best = chart.ranks[day + 1 : day + AHEAD + 1, tracks].min(axis=0)
-            happens = np.where(now > TOP, best <= TOP, best <= now - CLIMB)
-            yield Question(region, day, tracks, now > TOP, happens)
+            yield Question(region, day, tracks, now > TOP, moved_up(now, best))
 
 
 def unheard_of(chart: Daily, day: int) -> int:
@@ -181,45 +181,42 @@ def _beside_the_past(listeners: np.ndarray, nights: int, *, noise: float) -> np.
     )
 
 
-def features(charts: dict[str, Daily], question: Question) -> np.ndarray:
-    """Return what the learned forecast looks at, shape (tracks, features).
+def learned(charts: dict[str, Daily], past: list[Question]) -> tuple[Charts, Forecaster]:
+    """Let the product learn from past questions: as many as one of its nights does, at random."""
+    lists = {region: _lists(chart) for region, chart in charts.items()}
 
-    The logarithm of today's rank, and of those 1, 2, 3, 7 and 14 days ago over today's; of the best of the last 28 days
-    and of all before; on how many of the last 28 days it was listed; the best rank in another region, and that of
-    yesterday over it; the weekday.
-    """
-    day, tracks, own = question.day, question.tracks, charts[question.region].ranks
-    path = np.log(own[day - KNOWN + 1 : day + 1, tracks])
-    others = np.min(
-        [chart.ranks[[day - 1, day]][:, tracks] for chart in charts.values() if chart.ranks is not own], axis=0
-    )
-    elsewhere = np.log(others)
-    columns = [
-        path[-1],
-        *(path[-1 - back] - path[-1] for back in (1, 2, 3, 7, 14)),
-        path.min(axis=0),
-        np.log(own[: day + 1, tracks].min(axis=0)),
-        (path < np.log(OUT)).sum(axis=0),
-        elsewhere[1],
-        elsewhere[0] - elsewhere[1],
-        np.full(len(tracks), (charts[question.region].first + timedelta(days=day)).weekday()),
-    ]
-    return np.column_stack(columns).astype(np.float32)
+    def read(region: str, first: int, last: int) -> dict[int, np.ndarray]:
+        return {day: lists[region][day] for day in range(first, last + 1) if day in lists[region]}
+
+    countries = [region for region in charts if region != "world"]
+    asked = Charts(read, dict.fromkeys(charts, "world"), countries, LISTED)
+    chosen = np.random.default_rng(SEED).choice(len(past), load_settings().forecasts.lessons, replace=False)
+    forecaster = learn(asked, [(past[i].day, past[i].region) for i in chosen])
+    assert forecaster is not None
+    return asked, forecaster
 
 
-def learned(charts: dict[str, Daily], questions: list[Question], *, task: str) -> HistGradientBoostingClassifier:
-    """Fit gradient boosting to a task's questions, all regions together."""
-    seen = [features(charts, question)[question.of(task)] for question in questions]
-    happens = [question.happens[question.of(task)] for question in questions]
-    model = HistGradientBoostingClassifier(
-        max_iter=60,
-        learning_rate=0.15,
-        max_leaf_nodes=15,
-        min_samples_leaf=100,
-        early_stopping=False,
-        random_state=SEED,
-    )
-    return model.fit(np.concatenate(seen), np.concatenate(happens))
+def _lists(chart: Daily) -> dict[int, np.ndarray]:
+    """Return the tracks of each day's chart, the first first."""
+    order = np.argsort(chart.ranks, axis=1, kind="stable")[:, :LISTED].astype(np.uint32)
+    listed = (chart.ranks <= LISTED).sum(axis=1)
+    return {int(day): order[day, : listed[day]] for day in np.flatnonzero(chart.there)}
+
+
+def forecast(asked: Charts, forecaster: Forecaster, question: Question) -> np.ndarray:
+    """Return the product's chances of the tracks of a question."""
+    found = asked.question(question.region, question.day)
+    assert found is not None
+    chances = dict(zip(found.tracks.tolist(), forecaster.chances([found]).tolist(), strict=True))
+    return np.array([chances[track] for track in question.tracks.tolist()])
+
+
+def reliability(judged: list[Question], scores: list[np.ndarray]) -> pl.DataFrame:
+    """Return, by tenths of the chance that was said, how many forecasts there were and how many came true."""
+    frame = pl.DataFrame({"said": np.concatenate(scores), "came true": np.concatenate([q.happens for q in judged])})
+    tenth = (pl.col("said") * 10).floor().clip(0, 9).cast(pl.Int64).alias("tenth")
+    of_tenth = frame.group_by(tenth).agg(pl.len().alias("forecasts"), pl.col("said", "came true").mean()).sort("tenth")
+    return of_tenth.with_columns(off=pl.col("said") - pl.col("came true"))
 
 
 # --------------------------------------------------------------------------------------------------------- the tables
@@ -246,8 +243,8 @@ def row_of(name: str, found: pl.DataFrame, column: str = "precision") -> dict[st
     return {"forecast": name, **means, "mean": mean, "±": error}
 
 
-def table(charts: dict[str, Daily], past: list[Question], judged: list[Question], *, task: str) -> pl.DataFrame:
-    """Measure all forecasts of a task."""
+def table(charts: dict[str, Daily], judged: list[Question], scores: list[np.ndarray], *, task: str) -> pl.DataFrame:
+    """Measure all forecasts of a task; ``scores`` are the product's."""
     named = {
         "last week's ranks": last_weeks_ranks,
         "rank today": rank_today,
@@ -258,11 +255,8 @@ def table(charts: dict[str, Daily], past: list[Question], judged: list[Question]
     rows = [
         row_of(n, precisions(judged, [f(charts[q.region], q) for q in judged], task=task)) for n, f in named.items()
     ]
-    with threadpool_limits(1):
-        model = learned(charts, past, task=task)
-        scores = [model.decision_function(features(charts, question)) for question in judged]
     found = precisions(judged, scores, task=task)
-    return pl.DataFrame([row_of("at random", found, "share"), *rows, row_of("learned", found)])
+    return pl.DataFrame([row_of("at random", found, "share"), *rows, row_of("the product's", found)])
 
 
 def main() -> None:
@@ -280,18 +274,20 @@ def main() -> None:
     questions = list(ask(charts))
     first = next(iter(charts.values())).first
     since = (given.since - first).days
-    past = [question for question in questions if question.day < since - AHEAD and question.day % 4 == 0]
+    past = [question for question in questions if question.day < since - AHEAD]
     judged = [question for question in questions if question.day >= since and question.day % given.every == 0]
     unheard = np.mean([unheard_of(charts[question.region], question.day) for question in judged])
     heard = np.mean([question.happens[question.outside].sum() for question in judged])
     days = [first + timedelta(days=judged[i].day) for i in (0, -1)]
     print(f"seed {SEED}; {len(judged)} charts of {days[0]} to {days[1]}; learned from {len(past)} before {given.since}")
     print(f"entries a week: {heard:.1f} of tracks known on the day, {unheard:.1f} of tracks that nobody had heard of")
-    for task in TASKS:
-        print(f"\n{task}: average precision")
-        options = {"tbl_formatting": "MARKDOWN", "tbl_rows": 20, "tbl_width_chars": 120, "float_precision": 3}
-        with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, **options):
-            print(table(charts, past, judged, task=task))
+    asked, forecaster = learned(charts, past)
+    scores = [forecast(asked, forecaster, question) for question in judged]
+    options = {"tbl_formatting": "MARKDOWN", "tbl_rows": 20, "tbl_width_chars": 120, "float_precision": 3}
+    with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, **options):
+        for task in TASKS:
+            print(f"\n{task}: average precision\n{table(charts, judged, scores, task=task)}")
+        print(f"\nthe product's chances of either\n{reliability(judged, scores)}")
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 
