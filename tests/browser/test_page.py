@@ -513,7 +513,7 @@ def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
     interval = {"estimate": listeners, "low": listeners / 2, "high": listeners * 2}
     facts = {"title": f"Song {rank}", "artist": "The Ünits", "reason": "made by hand", "nights_on_chart": 3}
     source = {"chart": "popular", "place": place}
-    return facts | {"rank": rank, "previous_rank": 40, "listeners": interval, "source": source}
+    return facts | {"rank": rank, "page": "/songs/s/", "previous_rank": 40, "listeners": interval, "source": source}
 
 
 def test_a_line_of_my_list_has_the_cover_that_the_song_has_elsewhere(served: Site, visitor: BrowserContext) -> None:
@@ -536,25 +536,33 @@ def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settin
     with site(tmp_path / "w", settings=settings.model_copy(update={"catalogue": catalogue})) as served:
         visitor = served.visitor(browser)
         visitor.grant_permissions(["clipboard-read", "clipboard-write"], origin=served.url)
-        song = line(1, place="world", listeners=4.0) | {"track_id": "a-1/2", "artist_id": "ünits"}
+        by_name, artist = "/songs/song-1-abcdefghijklmnop/", "/artists/the-units-abcdefghijklmnop/"
+        song = line(1, place="world", listeners=4.0) | {"track_id": "a-1/2", "page": by_name, "artist_page": artist}
+        unsigned = line(2, place="world", listeners=2.0) | {"track_id": "b"}  # of a night before artists had ids
         world = {"id": "world", "name": "World", "country": None, "level": "world", "parent": None}
-        mixed = {"region": world, "scope": "world", "location_used": False, "why": "By hand.", "items": [song]}
+        mixed = {"region": world, "scope": "world", "location_used": False, "why": "By hand."}
+        mixed["items"] = [song, unsigned]
         visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
         page = me(visitor, served, "sharer")
-        page.locator("#my-list summary").click()
-        ways = page.locator("#my-list .ways")
-        found = ways.get_by_role("link").evaluate_all("links => links.map(link => link.getAttribute('href'))")
-        by_id = "/songs/a-1%2F2/"
-        assert found == ["https://play.example/a-1%2F2", by_id, f"{by_id}#history", "/artists/%C3%BCnits/"]
+        for row in page.locator("#my-list summary").all():
+            row.click()
+        ways, fewer = page.locator("#my-list .ways").all()
+        assert hrefs(ways) == ["https://play.example/a-1%2F2", by_name, f"{by_name}#history", artist]
+        assert hrefs(fewer) == ["https://play.example/b", "/songs/s/", "/songs/s/#history"]
+        expect(fewer.get_by_role("button", name="Share")).to_be_visible()
         page.evaluate("delete Navigator.prototype.share")
         ways.get_by_role("button", name="Share").click()
         expect(ways.get_by_role("button")).to_have_text("Link copied")
-        assert page.evaluate("navigator.clipboard.readText()") == served.url + by_id
+        assert page.evaluate("navigator.clipboard.readText()") == served.url + by_name
         page.evaluate("navigator.share = async (what) => { globalThis.shared = what; }")
         ways.get_by_role("button").click()
         until(page, "globalThis.shared !== undefined")
-        assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_id}
+        assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_name}
         visitor.close()
+
+
+def hrefs(within: Locator) -> list[str]:
+    return within.get_by_role("link").evaluate_all("links => links.map(link => link.getAttribute('href'))")
 
 
 def test_my_data_can_be_taken_along_and_erased(served: Site, visitor: BrowserContext) -> None:
