@@ -8,7 +8,7 @@ from typing import Any
 
 import h3
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, Route, expect
 from support.browsing import Site, site, until
 from support.edge import LISBON, PORTO, decide
 
@@ -216,6 +216,106 @@ def test_a_first_tap_says_what_is_there_and_a_second_one_goes_there(phone: Brows
     expect(page).to_have_url(re.compile("place=PT$"))
     page.locator("#map canvas").tap()
     expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
+
+
+def test_a_tap_on_the_name_of_a_place_goes_there(served: Site, browser: Browser) -> None:
+    visitor = served.visitor(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = visitor.new_page()
+    page.goto("/?place=PT")
+    page.get_by_role("button", name="Map").click()
+    expect(page.locator(".legend li")).to_have_count(1)
+    page.wait_for_timeout(400)  # until it rests
+    page.locator("#map canvas").tap()
+    page.locator(".map-label").get_by_role("link", name="Lisboa").tap()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Lisboa")
+    visitor.close()
+
+
+def test_the_map_says_that_it_cannot_be_shown(served: Site, browser: Browser) -> None:
+    for away in ("**/assets/map.js", "**/v1/regions/map.json"):
+        visitor = served.visitor(browser)
+        page = visitor.new_page()
+        failed: list[str] = []
+        page.on("pageerror", lambda error, said=failed: said.append(str(error)))
+        page.route(away, lambda route: route.fulfill(status=503, json={}))
+        page.goto("/", wait_until="networkidle")
+        expect(page.locator("#map .failure")).to_be_visible()
+        expect(page.locator("#map button")).to_have_count(5)
+        assert page.locator("#map").get_by_role("button").count() == 0, "what does nothing is not there"
+        assert failed == []
+        visitor.close()
+
+
+@pytest.mark.parametrize("away", ["**/assets/cells.js", "**/v1/regions/all.json"])
+def test_places_without_charts_are_asked_for_again_where_they_could_not_be_had(
+    visitor: BrowserContext, away: str
+) -> None:
+    page = visitor.new_page()
+    visitor.route(away, lambda route: route.fulfill(status=503, json={}))
+    page.goto(f"/?place={PORTO}", wait_until="networkidle")
+    page.wait_for_timeout(400)  # until it rests, with all of the world in sight
+    assert page.evaluate(ACCENTED) == 0
+    visitor.unroute(away)
+    page.locator("#map canvas").hover()
+    with page.expect_response("**/v1/regions/all.json"):
+        page.get_by_role("link", name="Portugal").first.hover()
+        page.locator("#map canvas").hover()
+    page.goto("/")
+    page.goto(f"/?place={PORTO}")
+    until(page, f"({ACCENTED})() > 50")
+
+
+def test_others_are_asked_for_once_it_is_known_which_have_charts(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    held: list[Route] = []
+    page.route("**/v1/regions/map.json", lambda route: held.append(route))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto("/")
+    page.locator("#map.ready canvas").hover()
+    page.wait_for_timeout(300)
+    assert "all.json" not in asked
+    with page.expect_response("**/v1/regions/all.json"):
+        held[0].continue_()
+
+
+def test_of_a_place_that_the_map_does_not_know_it_says_whether_there_is_a_chart(visitor: BrowserContext) -> None:
+    page = visitor.new_page()
+    none = TWO_SONGS | {"regions": []}  # as of more than the map has the largest alone
+    page.route("**/v1/regions/map.json", lambda route: route.fulfill(json=none))
+    for place, said in ((LISBON, "choose it to see its chart"), (PORTO, "follows a larger place")):
+        page.goto(f"/?place={place}", wait_until="networkidle")
+        until(page, f"({ACCENTED})() > 50")
+        page.mouse.move(0, 0)
+        page.locator("#map canvas").hover()
+        expect(page.locator(".map-label")).to_contain_text(said)
+
+
+def test_the_map_stays_near_me_when_what_was_chosen_before_arrives(served: Site, visitor: BrowserContext) -> None:
+    """The place of a listener and the region of before may be the same one."""
+    page = visitor.new_page()
+    held: list[Route] = []
+    visitor.route("**/v1/regions/all.json", lambda route: held.append(route))
+    page.goto(f"/?place={PORTO}")
+    until(page, "document.querySelector('#map.ready') !== null")
+    page.wait_for_timeout(400)
+    page.evaluate(NEAR, {"id": PORTO, "cell": max(h3.cell_to_children(PORTO, 5))})
+    page.wait_for_timeout(400)
+    near = page.evaluate(CELL)
+    assert near is not None
+    with page.expect_response("**/v1/regions/all.json"):
+        held[0].continue_()
+    page.wait_for_timeout(600)
+    assert page.evaluate(CELL) == near
+
+
+NEAR = "(detail) => document.dispatchEvent(new CustomEvent('cell-shown', { detail }))"
+# Where the cell begins in the middle row of the map, in its pixels: nothing else there is as dark.
+CELL = """() => {
+  const canvas = document.querySelector("#map canvas");
+  const row = canvas.getContext("2d").getImageData(0, canvas.height >> 1, canvas.width, 1).data;
+  for (let x = 0; x < canvas.width; x++) if (row[4 * x] < 60) return x;
+}"""
 
 
 def test_places_without_charts_are_fetched_once_somebody_looks_at_the_map(visitor: BrowserContext) -> None:
