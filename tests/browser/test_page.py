@@ -269,7 +269,7 @@ def test_places_without_charts_are_asked_for_again_where_they_could_not_be_had(
 def test_others_are_asked_for_once_it_is_known_which_have_charts(visitor: BrowserContext) -> None:
     page = visitor.new_page()
     held: list[Route] = []
-    page.route("**/v1/regions/map.json", held.append)
+    page.route("**/v1/regions/map.json", lambda route: held.append(route))  # noqa: PLW0108 - its parameters are looked at
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     page.goto("/")
@@ -296,7 +296,7 @@ def test_the_map_stays_near_me_when_what_was_chosen_before_arrives(served: Site,
     """The place of a listener and the region of before may be the same one."""
     page = visitor.new_page()
     held: list[Route] = []
-    visitor.route("**/v1/regions/all.json", held.append)
+    visitor.route("**/v1/regions/all.json", lambda route: held.append(route))  # noqa: PLW0108 - its parameters are looked at
     page.goto(f"/?place={PORTO}")
     until(page, "document.querySelector('#map.ready') !== null")
     page.wait_for_timeout(400)
@@ -769,6 +769,27 @@ EVERY_PAGE = (
     "/data/",
     "/nowhere",
 )
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_list_has_room_for_its_lines_and_none_where_there_is_no_list(
+    short: Site, browser: Browser, width: int
+) -> None:
+    visitor = short.visitor(browser, viewport={"width": width, "height": 900})
+    held: list[Route] = []
+    visitor.route("**/v1/me/trending", lambda route: held.append(route))  # noqa: PLW0108 - its parameters are looked at
+    page = me(visitor, short, "waiting")
+    switches = page.get_by_role("heading", name="My switches")
+    before = box(switches)["y"]
+    held.pop().continue_()
+    expect(page.locator("#my-list > li")).to_have_count(3)
+    assert abs(box(switches)["y"] - before) < 8, "pixels"
+    page.reload()
+    expect(page.get_by_role("switch")).to_have_count(5)
+    held.pop().fulfill(status=503, json={"type": "/problems/not-ready", "title": "Away", "detail": "Try again later."})
+    expect(page.get_by_role("status").first).to_contain_text("Try again later.")
+    assert before - box(switches)["y"] > 150, "of the three lines nothing is left"
+    visitor.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
