@@ -659,6 +659,12 @@ def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settin
         ways.get_by_role("button").click()
         until(page, "globalThis.shared !== undefined")
         assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_name}
+        for name, copied in (("AbortError", "nothing"), ("NotAllowedError", served.url + by_name)):
+            page.evaluate("navigator.clipboard.writeText('nothing')")
+            page.evaluate("(name) => { navigator.share = async () => { throw new DOMException('', name); }; }", name)
+            ways.get_by_role("button").click()
+            page.wait_for_timeout(100)
+            assert page.evaluate("navigator.clipboard.readText()") == copied, name
         visitor.close()
 
 

@@ -300,6 +300,28 @@ def test_a_name_that_reads_like_a_position_stands_in_no_address() -> None:
         assert not holds_position(song_address("t", text)), text
 
 
+def test_a_page_says_in_its_head_what_it_is_about_and_its_own_address(client: Client) -> None:
+    """For search engines, as any words before an id lead to it, and for whom a link is shared with."""
+    song = client.get("/v1/search", params={"q": "song 1"}).json()["tracks"][0]["page"]
+    artist = artist_address("ünits", "The Ünits")
+    place, past = f"/places/lisboa-{LISBON}/", f"/places/lisboa-{LISBON}/history/"
+    for asked, own, told in (
+        (
+            song.replace("/song-", "/called-otherwise-"),
+            song,
+            "On the popular chart of 3 places on 2026-10-31. First listed on ",
+        ),
+        (artist, artist, "Songs by The Ünits that were listed, as of 2026-10-31: Song"),
+        (f"/?place={LISBON}", place, "2026-10-31: 1. Song 1 of"),
+        (past, past, ""),
+    ):
+        text = client.get(asked).text
+        assert f'<link rel="canonical" href="{own}">' in text, asked
+        for name in ('name="description"', 'property="og:description"'):
+            assert f'<meta {name} content="{told}' in text, asked
+    assert "canonical" not in client.get(f"{place}?night={LAST - timedelta(days=3)}").text
+
+
 def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:
     assert client.get(f"/places/lisboa-{LISBON}/").content == client.get(f"/?place={LISBON}").content
     assert client.get(f"/places/another-name-{LISBON}/").content == client.get(f"/?place={LISBON}").content

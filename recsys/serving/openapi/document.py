@@ -64,7 +64,7 @@ def _headers(path: str, status: str) -> list[str]:
     """Return the names of an answer's headers, beside those of its body."""
     is_good = status in ("200", "202", "204", "304")
     tag = ["ETag"] if is_good and path in _TAGGED else []
-    varying = ["Vary"] if is_good and path in (*_VARYING, _PAGE) else []
+    varying = ["Vary"] if path == _PAGE or (is_good and path in _VARYING) else []
     if is_good and path in _SHARED:  # and so without what is about one asker
         return [*tag, "Cache-Control", *varying]
     kept = ["Cache-Control"] if tag or not is_good or path.startswith(_UNKEPT) else []
