@@ -12,14 +12,23 @@ from recsys.artifacts.chart_history import mark_of
 from recsys.settings import load_settings
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-PAGES = ["/", "/me", "/me signed in", f"/?place={LISBON}", f"/songs/{mark_of('track-1')}/"]
+PAGES = ["/", "/me", "/me signed in", f"/?place={LISBON}", f"/songs/{mark_of('track-1')}/"]  # the heaviest of each kind
+OTHERS = [
+    "/?q=song",
+    f"/artists/{mark_of('ünits')}/",
+    f"/places/lisboa-{LISBON}/history/",
+    "/data/",
+    "/transparency",
+    "/licences",
+    "/nowhere",
+]
 SLOWER = 4  # times: the processor of a cheap phone
 TRIES = 6  # the machine may be busy with other tests: a page is as fast as it has been once
 PACE = 300  # milliseconds that the loop below takes on such a phone; where it takes longer, so may the page
 
 MOVED = 0.02  # layout shift; 0.1 is still called good
 SOON, BLOCKED = 1_500, 300  # milliseconds
-WEIGHT = 250_000  # bytes on the wire
+WEIGHT, WEIGHT_ON_PHONE = 250_000, 100_000  # bytes on the wire; on a phone without the map, which nobody asked for
 
 WATCH = """globalThis.seen = {moved: 0, largest: 0, blocked: 0};
 const watch = (type, see) =>
@@ -84,22 +93,25 @@ def seen(site: Site, browser: Browser, path: str, *, size: dict[str, int], slowe
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [*PAGES, *OTHERS])
 def test_nothing_moves_and_nothing_is_heavy(
     shown: Site, built: None, browser: Browser, path: str, size: dict[str, int]
 ) -> None:
     found = seen(shown, browser, path, size=size)
     assert found.moved <= MOVED
-    assert 0 < found.weight <= WEIGHT, "with the map, where that stands beside the text"
+    assert 0 < found.weight <= (WEIGHT_ON_PHONE if size is PHONE else WEIGHT), "with the map, where that stands beside"
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_there_soon_on_a_slow_phone(shown: Site, built: None, browser: Browser, path: str) -> None:
     tries: list[Seen] = []
-    while len(tries) < TRIES and not any(each.largest <= SOON and each.blocked <= BLOCKED for each in tries):
+    while len(tries) < TRIES and not any(map(is_soon, tries)):
         tries.append(seen(shown, browser, path, size=PHONE, slower=SLOWER))
-    assert min(each.largest for each in tries) <= SOON, tries
-    assert min(each.blocked for each in tries) <= BLOCKED, tries
+    assert any(map(is_soon, tries)), tries
+
+
+def is_soon(found: Seen) -> bool:
+    return found.largest <= SOON and found.blocked <= BLOCKED
 
 
 def test_no_part_of_the_map_is_asked_for_before_it_is_wanted(shown: Site, built: None, browser: Browser) -> None:

@@ -25,6 +25,7 @@ from recsys.geography.names import Name
 from recsys.releases.snapshot.publishing import link_public
 from recsys.serving.app import create_app
 from recsys.serving.auth.tokens import mint
+from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.state.export import ListenerRecords
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
@@ -59,6 +60,7 @@ def items(place: str, *, size: int) -> list[dict[str, Any]]:
             "track_id": f"track-{rank}",
             "title": f"Song {rank} of {place}",
             "artist": "The Ünits",
+            "artist_id": "ünits",
             "listeners": {"estimate": 100.0 / rank, "low": 90.0 / rank, "high": 110.0 / rank},
             "lift": 1.5,
             "lift_interval": {"low": 0.9, "high": 1.9},
@@ -72,7 +74,13 @@ def items(place: str, *, size: int) -> list[dict[str, Any]]:
 def listed(place: str, *, size: int) -> list[dict[str, Any]]:
     """The same items as a listener's list has them of whom nothing is known or may be used."""
     extra = {"because": "popular_here", "source": {"chart": "popular", "place": place}}
-    return [item | extra for item in items(place, size=size)]
+    return [item | extra | pages_of(item) for item in items(place, size=size)]
+
+
+def pages_of(item: dict[str, Any]) -> dict[str, str]:
+    """The addresses of a line's pages."""
+    song, artist = song_address(item["track_id"], item["title"]), artist_address(item["artist_id"], item["artist"])
+    return {"page": song, "artist_page": artist}
 
 
 _NAMES = [Name("almada", LISBON, "Almada", 100_000, own=True), Name("ulyssipo", LISBON, "Lisboa", 500_000, own=False)]

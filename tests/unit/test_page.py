@@ -204,6 +204,15 @@ def test_a_page_is_packed_for_who_takes_it(client: Client, path: str) -> None:
     assert packed.headers["etag"] != plain.headers["etag"]
 
 
+def test_a_cache_tells_the_page_of_an_error_from_its_problem(client: Client) -> None:
+    for path in ("/nowhere", "/songs", "/data/nothing.csv"):
+        for accepted in ("text/html,*/*", "application/json", "*/*"):
+            answer = client.get(path, headers={"Accept": accepted})
+            assert (answer.status_code, answer.headers["vary"]) == (404, "Accept"), path
+            assert answer.headers["content-type"].startswith("text/html") == accepted.startswith("text/html")
+            assert answer.headers.get_list("cache-control") == ["no-store"]
+
+
 @pytest.mark.parametrize(
     "name", ["page.py", "..%2fpage.py", "place.html", "build.mjs", "package.json", "map.js.gz", ".npmrc", "nothing.js"]
 )

@@ -211,7 +211,8 @@ def around(file: Path, **lists: str) -> Around:
 
 def told(found: Around, at: int, because: int) -> tuple[object, ...]:
     item = listed(found, [(at, because)] * 7, here=found.place)[-1]
-    plain = {key: value for key, value in item.items() if key not in {"rank", "reason", "because", "source"}}
+    told = {"rank", "reason", "because", "source", "page", "artist_page"}
+    plain = {key: value for key, value in item.items() if key not in told}
     assert plain == {key: value for key, value in ITEM.items() if key in plain} | {"track_id": "abcd"[at]}
     return item["rank"], item["reason"], item["because"], item["source"]["chart"], item["source"]["place"]
 

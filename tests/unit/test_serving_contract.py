@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from httpx import Response
 from prometheus_client.parser import text_string_to_metric_families
-from support.edge import AS_OF, LISBON, NOW, Client, bearer, decide, publish
+from support.edge import AS_OF, LISBON, NOW, Client, bearer, decide, keep_nights, publish
 
 from recsys.consents.log import ConsentLog, State
 from recsys.serving.requests.rate_limit import Limits
@@ -55,6 +55,27 @@ def test_the_contract_names_the_headers_of_an_answer(client: Client, path: str, 
     document = client.get("/openapi.json").json()
     assert document["paths"][path]["get"]["responses"][status]["headers"].keys() == names
     assert names <= document["components"]["headers"].keys()
+
+
+def test_answers_have_the_headers_that_the_contract_names(
+    client: Client, workspace: Workspace, settings: Settings
+) -> None:
+    keep_nights(workspace, nights=2)
+    document = client.get("/openapi.json").json()
+    ana = bearer("ana", workspace=workspace, settings=settings)
+    described = {name.casefold() for name in document["components"]["headers"]}
+    for path, operations in document["paths"].items():
+        url = next((path.replace(kind, f"{kind[:-4]}{id_}") for kind, id_ in IDS.items() if kind in path), path)
+        answer = client.get(
+            url.format(chart="popular", purpose="x", receipt="x"), headers=ana if "/me/" in path else {}
+        )
+        responses = operations.get("get", {}).get("responses", {})
+        if answer.status_code == 200:
+            named = {name.casefold() for name in responses["200"].get("headers", {})}
+            assert described & set(answer.headers) == named, path
+
+
+IDS = {"/regions/{id}": LISBON, "/tracks/{id}": "track-1", "/artists/{id}": "ünits"}
 
 
 def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client: Client) -> None:

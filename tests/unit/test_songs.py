@@ -1,17 +1,23 @@
 """Songs, artists, and the charts of past nights and weeks, as the endpoint answers and as pages show them."""
 
+import random
 import re
+import secrets
 import sqlite3
 from contextlib import closing
 from datetime import date, timedelta
+from typing import Any
 
+import h3
 import pytest
+from markupsafe import escape
 from support import edge
-from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
+from support.edge import AS_OF, LISBON, PORTO, Client, bearer, keep_nights, publish
 
 from recsys.artifacts.chart_history import Night, append, mark_of
 from recsys.errors import NotReadyError
 from recsys.serving.lists.songs import artist_answer
+from recsys.serving.requests.positions import holds_position
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings
@@ -210,6 +216,46 @@ def test_pages_lead_from_a_line_to_the_song_the_artist_and_back(client: Client) 
         assert client.get(wrong, headers={"Accept": "text/html"}).status_code == 404
 
 
+AWKWARD = {
+    "17": "1.975",
+    "remix-17": "AC/DC",
+    "a/1": "10,000 Maniacs",
+    "52.52": "Sunn O)))",
+    h3.latlng_to_cell(38.72, -9.14, 9): "?",
+    "abcdefgh-ponmlkjihgfedcba": "µ-Ziq",
+}
+
+
+def test_a_listeners_own_list_leads_to_pages_whatever_ids_look_like(
+    workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids stand in no address: one may have a slash, read like a position, or end as another one."""
+    items = edge.items
+
+    def named(place: str, *, size: int) -> list[dict[str, Any]]:
+        lines = zip(items(place, size=size), AWKWARD.items(), strict=False)
+        return [item | {"track_id": id_, "artist_id": by, "artist": by} for item, (id_, by) in lines]
+
+    monkeypatch.setattr(edge, "items", named)
+    lines = edge.past_items("world", LAST, size=len(AWKWARD))
+    append(workspace.history, Night(LAST, LAST, 7, "v"), [("world", "popular", lines)], kept=50, artists=AWKWARD)
+    publish(workspace)
+    client = Client(workspace, settings=settings)
+    found = client.get("/v1/me/trending", headers=bearer("listener", workspace=workspace, settings=settings)).json()
+    assert [item["track_id"] for item in found["items"]] == list(AWKWARD)
+    for item in found["items"]:
+        song, artist = client.get(item["page"]), client.get(item["artist_page"])
+        assert (song.status_code, artist.status_code) == (200, 200), item["track_id"]
+        assert f"<h1>{escape(item['title'])}</h1>" in song.text
+        assert f"<h1>{escape(item['artist'])}</h1>" in artist.text
+
+
+@pytest.mark.parametrize("name", ["remix-17", "x-track-1", "x-ünits"])
+def test_what_stands_behind_the_last_hyphen_is_no_id(client: Client, name: str) -> None:
+    assert client.get(f"/songs/{name}/").status_code == 404
+    assert client.get(f"/artists/{name}/").status_code == 404
+
+
 def test_a_page_of_a_song_or_an_artist_is_found_by_the_id_alone(client: Client) -> None:
     song = client.get("/v1/search", params={"q": "song 1"}).json()["tracks"][0]
     assert song["track_id"] == "track-1", "an id with a hyphen, before which an address has a name"
@@ -218,11 +264,8 @@ def test_a_page_of_a_song_or_an_artist_is_found_by_the_id_alone(client: Client) 
 
 
 def test_the_operators_app_is_linked_where_it_is_named(
-    client: Client, workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Client, workspace: Workspace, settings: Settings
 ) -> None:
-    items = edge.items
-    monkeypatch.setattr(edge, "items", lambda place, *, size: [i | {"artist_id": "a"} for i in items(place, size=size)])
-    publish(workspace, as_of="2026-11-01")
     catalogue = settings.catalogue.model_copy(update={"url": "https://play.example/{track_id}"})
     playing = Client(workspace, settings=settings.model_copy(update={"catalogue": catalogue}))
     assert playing.get("/v1/tracks/track-1").json()["play"] == "https://play.example/track-1"
@@ -235,6 +278,48 @@ def test_the_operators_app_is_linked_where_it_is_named(
         )
         assert "play.example" not in client.get(path).text
         assert 'class="play"' not in client.get(path).text
+
+
+def test_a_line_is_played_and_shared_whether_its_artist_has_an_id_or_not(
+    workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = edge.items("world", size=3)
+    del lines[1]["artist_id"]
+    monkeypatch.setattr(edge, "items", lambda place, *, size: lines)
+    publish(workspace)
+    page = Client(workspace, settings=settings).get("/").text
+    assert (page.count("data-share"), page.count("data-song"), page.count("data-by")) == (3, 3, 2)
+
+
+def test_a_name_that_reads_like_a_position_stands_in_no_address() -> None:
+    """Else the position filter would refuse the address."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    draw, parts = random.Random(seed), ("38", "9", "7", "n", "s", "w", "e", "-", " ", "lat", "8539336bfff", "ffff", ".")
+    for text in ("".join(draw.choices(parts, k=8)) for _ in range(3_000)):
+        assert not holds_position(song_address("t", text)), text
+
+
+def test_a_page_says_in_its_head_what_it_is_about_and_its_own_address(client: Client) -> None:
+    """For search engines, as any words before an id lead to it, and for whom a link is shared with."""
+    song = client.get("/v1/search", params={"q": "song 1"}).json()["tracks"][0]["page"]
+    artist = artist_address("ünits", "The Ünits")
+    place, past = f"/places/lisboa-{LISBON}/", f"/places/lisboa-{LISBON}/history/"
+    for asked, own, told in (
+        (
+            song.replace("/song-", "/called-otherwise-"),
+            song,
+            "On the popular chart of 3 places on 2026-10-31. First listed on ",
+        ),
+        (artist, artist, "Songs by The Ünits that were listed, as of 2026-10-31: Song"),
+        (f"/?place={LISBON}", place, "2026-10-31: 1. Song 1 of"),
+        (past, past, ""),
+    ):
+        text = client.get(asked).text
+        assert f'<link rel="canonical" href="{own}">' in text, asked
+        for name in ('name="description"', 'property="og:description"'):
+            assert f'<meta {name} content="{told}' in text, asked
+    assert "canonical" not in client.get(f"{place}?night={LAST - timedelta(days=3)}").text
 
 
 def test_a_place_has_one_page_under_both_addresses(client: Client) -> None:

@@ -9,6 +9,7 @@ import orjson
 from recsys.artifacts.chart_database import Line, Lists
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates
 from recsys.serving.lists.whose import IN, whose
+from recsys.serving.snapshot.addresses import artist_address, longest_addresses, song_address
 from recsys.serving.snapshot.place_lists import Because
 from recsys.serving.snapshot.snapshot_reader import Published
 
@@ -89,6 +90,9 @@ def listed(around: Around, best: Sequence[tuple[int, int]], *, here: str) -> lis
         item["reason"] = _lead(line, because=because, here=here, published=around.published) + item["reason"]
         item["because"] = BECAUSE[because]
         item["source"] = {"chart": line.chart, "place": line.place}
+        item["page"] = song_address(item["track_id"], item["title"])
+        if "artist_id" in item:
+            item["artist_page"] = artist_address(item["artist_id"], item["artist"])
     return items
 
 
@@ -97,7 +101,7 @@ def most_bytes(published: Published, *, limit: int) -> int:
     place = published.longest_place
     source = {"chart": max(CHARTS, key=len), "place": place.id}
     lead = max(_LEADS.values(), key=len) + IN.format(place.name)
-    more = {"because": max(BECAUSE, key=len), "source": source, "reason": lead}
+    more = {"because": max(BECAUSE, key=len), "source": source, "reason": lead, **longest_addresses()}
     return published.most_bytes(limit) + limit * (len(orjson.dumps(more)) + len(str(limit)))
 
 

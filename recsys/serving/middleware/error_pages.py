@@ -29,19 +29,22 @@ class ErrorPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back, or a page instead."""
-        if scope["type"] != "http" or scope["path"].startswith(_FOR_PROGRAMS) or not _is_browser(scope):
+        if scope["type"] != "http" or scope["path"].startswith(_FOR_PROGRAMS):
             await self._app(scope, receive, send)
             return
-        held: list[Message] = []
+        held: list[Message] = []  # a problem; all else goes on at once
 
         async def keep(message: Message) -> None:
-            held.append(message)
+            if held or _is_problem(message):
+                held.append(message)
+            else:
+                await send(message)
 
         await self._app(scope, receive, keep)
-        if _is_problem(held):
+        if held and _is_browser(scope):
             await _page_of(held, Request(scope))(scope, receive, send)
             return
-        for message in held:
+        for message in _varied(held):
             await send(message)
 
 
@@ -49,17 +52,23 @@ def _is_browser(scope: Scope) -> bool:
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
-def _is_problem(held: list[Message]) -> bool:
-    return (b"content-type", MEDIA_TYPE.encode()) in (held[0]["headers"] if held else ())
+def _is_problem(message: Message) -> bool:
+    return (b"content-type", MEDIA_TYPE.encode()) in message.get("headers", ())
 
 
 def _page_of(held: list[Message], request: Request) -> Response:
     problem = json.loads(b"".join(message.get("body", b"") for message in held[1:]))
     answer = shown("problem.html", request, status=problem["status"], problem=_told(problem))
     for name, value in held[0]["headers"]:
-        if name not in (b"content-type", b"content-length", b"cache-control"):
+        if name not in (b"content-type", b"content-length"):
             answer.headers[name.decode("latin-1")] = value.decode("latin-1")
+    answer.headers["vary"] = "Accept"
     return answer
+
+
+def _varied(held: list[Message]) -> list[Message]:
+    """Say of a problem that whoever asks for a page would have got one."""
+    return [{**each, "headers": [*each["headers"], (b"vary", b"Accept")]} for each in held[:1]] + held[1:]
 
 
 def _told(problem: Mapping[str, Any]) -> Mapping[str, str]:

@@ -64,11 +64,12 @@ def _headers(path: str, status: str) -> list[str]:
     """Return the names of an answer's headers, beside those of its body."""
     is_good = status in ("200", "202", "204", "304")
     tag = ["ETag"] if is_good and path in _TAGGED else []
+    varying = ["Vary"] if path == _PAGE or (is_good and path in _VARYING) else []
     if is_good and path in _SHARED:  # and so without what is about one asker
-        return [*tag, "Cache-Control", *(["Vary"] if path in _VARYING else [])]
-    kept = ["Cache-Control"] if tag or not is_good or path.startswith("/v1/me/") else []
+        return [*tag, "Cache-Control", *varying]
+    kept = ["Cache-Control"] if tag or not is_good or path.startswith(_UNKEPT) else []
     limits = [] if path in UNLIMITED else ["RateLimit-Policy", "RateLimit"]
-    return [*tag, *kept, *limits, "X-Request-Id", *_OF_STATUS.get(status, [])]
+    return [*tag, *kept, *varying, *limits, "X-Request-Id", *_OF_STATUS.get(status, [])]
 
 
 def _is_personal(path: str) -> bool:
@@ -86,7 +87,9 @@ _VARYING = (
     *_SONGS,
 )
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
-_TAGGED = (*_VARYING, "/v1/transparency", "/transparency")
+_UNKEPT = ("/v1/me/", "/metrics")
+_PAGE = "/transparency"
+_TAGGED = (*_VARYING, "/v1/transparency", _PAGE)
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}
 
 

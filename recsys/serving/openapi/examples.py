@@ -91,6 +91,8 @@ TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
             "reason": f"Close to what you play. {_ITEM['reason']}",
             "because": "close_to_what_you_play",
             "source": {"chart": "popular", "place": _LISBON["id"]},
+            "page": "/songs/paper-lanterns-kgafdnfgbhofdbaf/",
+            "artist_page": "/artists/the-slow-ferries-bbicpjipglfhieni/",
         }
     ],
 }

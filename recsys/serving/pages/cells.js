@@ -10,14 +10,16 @@ export function cornersOf(cell) {
   return corners.map(([x, y]) => [wide && x < 0 ? x + 360 : x, y]);
 }
 
-/** All regions but those that are there already. @param {Set<string>} there */
-async function others(there) {
-  const { regions } = await (await fetch("/v1/regions/all.json")).json();
+/** All regions but those that are there already; the first ones have charts. @param {{there: string[], total: number}} asked */
+async function others({ there, total }) {
+  const { regions } = await (await fetch("/v1/regions/all.json")).json(), known = new Set(there);
   return regions
-    .filter((/** @type {any} */ { id, level }) => level === "region" && !there.has(id))
-    .map((/** @type {any} */ { id, name, country, parent }) => ({ id, name, country, parent, corners: cornersOf(id) }));
+    .filter((/** @type {any} */ { level }) => level === "region")
+    .map((/** @type {any} */ { id, name, country, parent }, /** @type {number} */ at) => ({ id, name, country, parent, served: at < total }))
+    .filter((/** @type {any} */ { id }) => !known.has(id))
+    .map((/** @type {any} */ each) => ({ ...each, corners: cornersOf(each.id) }));
 }
 
 if (!("document" in globalThis)) {
-  onmessage = async ({ data }) => postMessage(await others(new Set(data)).catch(() => undefined));
+  onmessage = async ({ data }) => postMessage(await others(data).catch(() => undefined));
 }

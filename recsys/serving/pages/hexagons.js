@@ -14,26 +14,28 @@ const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
  * @typedef {{id: string, ring: number[][], box: number[], middle: number[], reach: number, name: string, parent: string,
- *   charts: boolean, popular?: number, local?: number, grade?: string}} Hexagon
+ *   charts: boolean, served: boolean, popular?: number, local?: number, grade?: string}} Hexagon
  */
 /** @typedef {{x: number, y: number, zoom: number}} View */
 
 /**
- * Draw the map into a folder of the page, and keep it up to date with what is chosen there.
+ * Draw the map into a folder of the page, and keep it up to date with what is chosen there; without regions there is none.
  * @param {HTMLElement} place
  */
 export async function drawMap(place) {
-  const map = new WorldMap(place);
+  const map = new WorldMap(place), land = map.loadLand("land-far.json");
+  map.known = map.loadRegions();
   place.classList.add("ready");
   listenForMoves(map);
   document.addEventListener("place-shown", (event) => map.choose(/** @type {CustomEvent} */ (event).detail));
   document.addEventListener("cell-shown", (event) => map.outline(/** @type {CustomEvent} */ (event).detail));
   for (const query of [CALM, matchMedia("(prefers-color-scheme: dark)")]) query.onchange = () => map.refresh();
   new ResizeObserver(() => map.resize()).observe(place);
-  await Promise.allSettled([map.loadLand("land-far.json"), map.loadRegions()]);
+  await Promise.allSettled([land, map.known]);
   map.loaded = true;
   map.choose({ id: map.chosen });
   document.dispatchEvent(new CustomEvent("map-ready"));
+  await map.known;
 }
 
 export class WorldMap {
@@ -49,9 +51,11 @@ export class WorldMap {
     this.others = [];
     /** @type {Layer[]} */
     this.layers = []; // the finer regions lie upon the coarser ones
+    this.known = /** @type {Promise<number>} */ (Promise.resolve(0)); // how many regions have charts of their own
     this.asked = /** @type {Promise<void> | undefined} */ (undefined); // for the others
     this.land = this.mine = this.marked = new Path2D();
     this.chosen = "world";
+    this.choices = 0; // what comes after a later one moves nothing
     this.goal = /** @type {(() => View) | undefined} */ (() => this.whole()); // until the listener moves the map
     this.hovered = /** @type {Hexagon | undefined} */ (undefined);
     this.view = /** @type {View} */ ({ x: SIZE / 2, y: 0, zoom: 1 });
@@ -65,7 +69,7 @@ export class WorldMap {
 
   /** @param {string} name of the outline, which is coarse or fine */
   async loadLand(name) {
-    const path = new Path2D(await (await fetch(`/assets/${name}`)).json());
+    const path = new Path2D(await read(`/assets/${name}`));
     this.land = new Path2D();
     this.land.addPath(path, new DOMMatrix().scale(1 / LAND));
   }
@@ -77,35 +81,35 @@ export class WorldMap {
   }
 
   async loadRegions() {
-    const { tracks, regions, total } = await (await fetch("/v1/regions/map.json")).json();
-    this.music.know(tracks, regions.length === total);
+    const { tracks, regions, total } = await read("/v1/regions/map.json");
+    this.music.know(tracks);
     this.regions = regions.map((/** @type {any} */ each) => hexagon(each, true));
     this.layers = layersOf(this.regions, this.others);
+    return /** @type {number} */ (total);
   }
 
-  /** Fetch the places that follow a larger one, once somebody looks at the map: there are many of them. */
+  /** Fetch the other places once somebody looks at the map, as there are many; where that fails, the next look does. */
   loadOthers() {
-    this.asked ??= new Promise((done) => {
-      const worker = new Worker(CELLS, { type: "module" });
-      worker.onmessage = ({ data }) => {
-        worker.terminate();
-        this.others = (data ?? []).map((/** @type {any} */ each) => hexagon(each, false));
-        this.layers = layersOf(this.regions, this.others);
-        this.refresh();
-        done();
-      };
-      worker.postMessage(this.regions.map(({ id }) => id));
-    });
+    this.asked ??= this.fetchOthers().catch(() => { this.asked = undefined; });
     return this.asked;
+  }
+
+  async fetchOthers() {
+    const total = await this.known; // others are those that are not there yet
+    const others = await inWorker({ there: this.regions.map(({ id }) => id), total });
+    this.others = others.map((each) => hexagon(each, false));
+    this.layers = layersOf(this.regions, this.others);
+    this.refresh();
   }
 
   /** Show where a place is. @param {{id: string}} place */
   async choose({ id }) {
+    const choice = ++this.choices;
     this.mine = new Path2D();
     let found = this.mark(id);
     if (!found.length && id !== "world" && this.loaded) {
       await this.loadOthers();
-      if (this.chosen !== id) return;
+      if (this.choices !== choice) return;
       found = this.mark(id);
     }
     this.head(found.length ? () => this.around(boxOf(found)) : () => this.whole());
@@ -121,9 +125,10 @@ export class WorldMap {
 
   /** Draw the cell that a listener's place is taken to be. @param {{cell: string, id: string}} found */
   async outline({ cell, id }) {
+    const choice = ++this.choices;
     this.mark(id);
     const { cornersOf } = await import(CELLS);
-    if (this.chosen !== id) return; // signed out meanwhile, or somewhere else
+    if (this.choices !== choice) return; // signed out meanwhile, or somewhere else
     const ring = cornersOf(cell).map((/** @type {[number, number]} */ corner) => projected(...corner));
     this.mine = pathOf([{ ring }]);
     this.head(() => this.around(boxAround(ring)));
@@ -333,6 +338,23 @@ export class WorldMap {
   }
 }
 
+/** @param {string} address @returns {Promise<any>} */
+async function read(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+  return answer.json();
+}
+
+/** The places that are not there yet. @param {{there: string[], total: number}} asked @returns {Promise<any[]>} */
+function inWorker(asked) {
+  const worker = new Worker(CELLS, { type: "module" });
+  return new Promise((done, failed) => {
+    worker.onmessage = ({ data }) => (data ? done(data) : failed(new Error(CELLS)));
+    worker.onerror = failed;
+    worker.postMessage(asked);
+  }).finally(() => worker.terminate());
+}
+
 /** @param {CanvasRenderingContext2D} pen @param {Path2D} path @param {string} colour */
 function fill(pen, path, colour) {
   pen.fillStyle = colour;
@@ -346,10 +368,10 @@ function stroke(pen, path, colour) {
 }
 
 /** @param {any} place @param {boolean} charts @returns {Hexagon} */
-function hexagon({ id, name, country, parent, corners, popular, local, grade }, charts) {
+function hexagon({ id, name, country, parent, corners, served, popular, local, grade }, charts) {
   const ring = corners.map((/** @type {[number, number]} */ corner) => projected(...corner)), box = boxAround(ring);
   const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], reach = Math.hypot(box[2] - box[0], box[3] - box[1]) / 2;
-  return { id, ring, box, middle, reach, name: `${name}, ${country}`, parent, charts, popular, local, grade };
+  return { id, ring, box, middle, reach, name: `${name}, ${country}`, parent, charts, served: charts || served, popular, local, grade };
 }
 
 /** Of several the finest: its id is the largest. @param {Hexagon[]} regions @returns {Hexagon | undefined} */

@@ -54,17 +54,16 @@ function lineOf(item, { template, most, from }) {
   return made;
 }
 
-/** Let a line lead on: by ids, as names in addresses are the server's to make. @param {DocumentFragment} made @param {any} item */
-function lead(made, { track_id, artist_id, artist }) {
-  const song = `/songs/${encodeURIComponent(track_id)}/`, by = made.querySelector("[data-by]");
-  const [play, share] = [made.querySelector("[data-play]"), made.querySelector("[data-share]")];
+/** Let a line lead on, to where the server says: an id may be any text. @param {DocumentFragment} made @param {any} item */
+function lead(made, { track_id, artist, page, artist_page }) {
+  const by = made.querySelector("[data-by]"), play = made.querySelector("[data-play]");
   if (by) by.textContent = artist;
-  by?.setAttribute("href", `/artists/${encodeURIComponent(artist_id ?? "")}/`);
-  made.querySelector("[data-song]")?.setAttribute("href", song);
-  made.querySelector("[data-history]")?.setAttribute("href", `${song}#history`);
-  share?.setAttribute("data-share", song);
+  by?.setAttribute("href", artist_page ?? "");
+  made.querySelector("[data-song]")?.setAttribute("href", page);
+  made.querySelector("[data-history]")?.setAttribute("href", `${page}#history`);
+  made.querySelector("[data-share]")?.setAttribute("data-share", page);
   play?.setAttribute("href", (play.getAttribute("data-play") ?? "").replace("{track_id}", encodeURIComponent(track_id)));
-  if (!artist_id) made.querySelector("[data-ways]")?.remove();
+  if (!artist_page) by?.remove();
 }
 
 /** @param {(name: string) => Element} part @param {{low: number, estimate: number, high: number}} listeners @param {number} most */

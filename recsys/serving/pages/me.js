@@ -66,6 +66,7 @@ function forget() {
   shownCell = "";
   for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
   for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
+  find("my-room").removeAttribute("hidden");
   tell("place-shown", { id: "world" });
 }
 
@@ -91,7 +92,8 @@ function say(text) {
 /** @param {string} cell */
 async function showList(cell = "") {
   const mine = ++asked;
-  const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
+  const answer = ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
+  const list = await answer.finally(() => mine === asked && find("my-room").setAttribute("hidden", "")); // where it fails, too
   if (mine !== asked) return;
   find("list-why").replaceChildren(...dated(list.why));
   shownCell = list.location_used ? cell : "";

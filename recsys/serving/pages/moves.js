@@ -16,10 +16,11 @@ export function listenForMoves(map) {
   map.canvas.addEventListener("keydown", (event) => pressed(map, event));
   map.canvas.addEventListener("focus", () => map.canvas.matches(":focus-visible") && map.point(inTheMiddle(map)));
   map.canvas.addEventListener("blur", () => map.point(undefined));
+  map.music.label.addEventListener("mousedown", (event) => event.preventDefault()); // else the canvas loses the focus, and with it the label goes
   for (const button of map.place.querySelectorAll("[data-map]")) {
     button.addEventListener("click", () => moved(map, button.getAttribute("data-map") ?? ""));
   }
-  for (const kind of ["pointerenter", "focusin"]) map.place.addEventListener(kind, () => map.loadOthers(), { once: true });
+  for (const kind of ["pointerenter", "focusin"]) map.place.addEventListener(kind, () => map.loadOthers());
 }
 
 /** @param {WorldMap} map */

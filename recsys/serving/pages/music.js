@@ -16,7 +16,6 @@ export class Music {
     this.label = /** @type {HTMLElement} */ (place.querySelector(".map-label"));
     /** @type {Track[]} */
     this.tracks = [];
-    this.whole = true; // whether other places have no charts of their own
     /** @type {(number | undefined)[]} */
     this.numbers = []; // of the palette, by track; those that are rare have none left
     this.chart = /** @type {"popular" | "local"} */ ("popular");
@@ -25,10 +24,9 @@ export class Music {
     }
   }
 
-  /** Give each track a colour, the most common ones first: its own, or where that is taken the next. @param {Track[]} tracks @param {boolean} whole */
-  know(tracks, whole) {
+  /** Give each track a colour, the most common ones first: its own, or where that is taken the next. @param {Track[]} tracks */
+  know(tracks) {
     this.tracks = tracks;
-    this.whole = whole;
     const left = new Set(Array(COLOURS).keys());
     this.numbers = tracks.map(({ track_id }) => {
       const own = colourOf(track_id), steps = [...Array(COLOURS).keys()].map((step) => (own + step) % COLOURS);
@@ -84,7 +82,7 @@ export class Music {
   /** @param {Hexagon} region @returns {string[]} */
   said(region) {
     const track = this.tracks[this.trackOf(region) ?? -1];
-    if (!region.charts) return [this.whole ? "follows a larger place" : "choose it to see its chart"];
+    if (!region.charts) return [region.served ? "choose it to see its chart" : "follows a larger place"];
     if (!track) return [this.chart === "local" ? "nothing seems special here" : "nothing is known of it"];
     const grade = this.chart === "local" && region.grade ? ` (${GRADES[region.grade]})` : "";
     return [`${this.chart === "local" ? "Special" : "Number one"}${grade}: ${track.title}`, track.artist];

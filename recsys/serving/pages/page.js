@@ -81,7 +81,8 @@ function loadBeside() {
 }
 
 function loadMap() {
-  if (document.getElementById("map")) import(MAP);
+  const map = document.getElementById("map");
+  if (map) import(MAP).catch(() => map.classList.add("failed"));
 }
 
 function tellWhetherMapIsShown() {

@@ -86,6 +86,8 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
 @router.get("/me", include_in_schema=False)
 def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response:
     """Show the frame of a listener's own part, the same for everybody: what is in it, the browser asks for itself."""
+    settings = parts.settings
+    lines = size_of_list(None, settings=settings, most=settings.charts.size)
     collected = {p.value: [each for each in found["collected"] if p in each["purposes"]] for p in Purpose}
     return shown(
         "me.html",
@@ -98,7 +100,8 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
         axis=AXES["popular"],
         unit=UNITS["popular"],
         blank=BLANK,
-        catalogue=parts.settings.catalogue,
+        lines=lines,
+        catalogue=settings.catalogue,
     )
 
 

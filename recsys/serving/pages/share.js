@@ -13,9 +13,14 @@ export function listenForShares() {
 async function share(button) {
   const url = new URL(button.dataset.share ?? "", location.href).href;
   const title = button.closest(".row")?.querySelector("[data-title]")?.textContent ?? document.title;
-  if (navigator.share) return navigator.share({ title, url }).catch(() => {}); // whoever shares may think better of it
+  if (await isShared({ title, url })) return;
   if (!navigator.clipboard) return location.assign(url); // without encryption there is none; the address can be copied there
   await navigator.clipboard.writeText(url).then(() => say(button, "Link copied"), () => location.assign(url));
+}
+
+/** Share by what the device has for it, if anything; whoever shares may think better of it. @param {ShareData} what */
+function isShared(what) {
+  return navigator.share?.(what).then(() => true, (error) => error.name === "AbortError");
 }
 
 /** @param {HTMLElement} button @param {string} text */

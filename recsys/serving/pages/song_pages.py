@@ -1,6 +1,5 @@
 """The pages of songs and artists, of a place's earlier nights and its next week, and of the open data."""
 
-from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
 from recsys.serving.pages.templates import found_page
-from recsys.serving.snapshot.addresses import id_in
+from recsys.serving.snapshot.addresses import id_in, song_in
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts
@@ -33,8 +32,7 @@ def song_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show where a song is popular, rises and is special, and how it came there."""
 
     def find(published: Published) -> dict[str, Any]:
-        known = _known(name, published.history.song)
-        return song_of_page(published, known, catalogue=parts.settings.catalogue)
+        return song_of_page(published, song_in(name), catalogue=parts.settings.catalogue)
 
     return found_page(request, find, current=parts.current)
 
@@ -44,7 +42,7 @@ def artist_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show an artist's songs and places."""
 
     def find(published: Published) -> dict[str, Any]:
-        return artist_of_page(published, _known(name, published.history.by_artist))
+        return artist_of_page(published, song_in(name))
 
     return found_page(request, find, current=parts.current)
 
@@ -77,11 +75,6 @@ def data_page(request: Request, parts: Parts) -> Response:
         return {"template": "data.html", "releases": releases_of(published)}
 
     return found_page(request, find, current=parts.current)
-
-
-def _known(name: str, look_up: Callable[[str], object]) -> str:
-    """Return what the last word of an address stands for; a listener's own list knows ids alone, which have hyphens."""
-    return id_in(name) if look_up(id_in(name)) else name
 
 
 def song_of_page(published: Published, track_id: str, *, catalogue: CatalogueSettings) -> dict[str, Any]:

@@ -44,14 +44,34 @@ def answer_address(kind: str, id_: str) -> str:
     return f"/v1/{kind}/{id_ if _PLAIN.fullmatch(id_) else mark_of(id_)}.json"
 
 
+def longest_addresses() -> dict[str, str]:
+    """Return addresses of a song and of an artist that are as long as any."""
+    letters = "m" * _LONGEST
+    return {"page": song_address("", letters), "artist_page": artist_address("", letters)}
+
+
 def id_in(name: str) -> str:
-    """Return the id, or the letters for it, at the end of a name in an address."""
+    """Return the id at the end of a name in an address."""
     return name.rpartition("-")[2]
 
 
+def song_in(name: str) -> str:
+    """Return the letters for a song or an artist at the end of a name in an address, or the name, which may be an id.
+
+    Ids may have hyphens: what stands behind the last one is no id.
+    """
+    return id_in(name) if _MARK.fullmatch(id_in(name)) else name
+
+
 def _named(name: str, id_: str) -> str:
-    words = "-".join(re.findall("[a-z0-9]+", searchable(name)))[:_LONGEST].strip("-")
-    return f"{words}-{id_}" if words and not holds_position(f"/{words}/") else id_
+    words = "-".join(_WORD.findall(searchable(name)))[:_LONGEST].strip("-")
+    is_fine = not _NUMBERS.search(words) or not holds_position(f"/{words}/")
+    return f"{words}-{id_}" if words and is_fine else id_
 
 
+_WORD = re.compile("[a-z0-9]+")
+_NUMBERS = re.compile(
+    r"\d\D+\d|[0-9a-f]{15}"
+)  # of words a position takes two numbers or a cell: most need no closer look
+_MARK = re.compile("[a-p]{16}")
 _PLAIN = re.compile("[0-9A-Za-z_-]{1,100}")

@@ -75,7 +75,8 @@ class Item(TypedDict):
 
     ``source`` is the chart that all numbers and the ranks before are from. A public chart has it on lines of a larger
     place than was asked for, the listener's own list on all. There ``because`` is why a track stands where it does,
-    which may be another reason than that of the chart.
+    which may be another reason than that of the chart, and ``page`` and ``artist_page`` are the addresses of the song's
+    and the artist's pages.
     """
 
     rank: int
@@ -96,3 +97,5 @@ class Item(TypedDict):
     reason: str
     because: NotRequired[Because]
     source: NotRequired[Source]
+    page: NotRequired[str]
+    artist_page: NotRequired[str]
