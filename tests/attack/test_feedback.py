@@ -194,12 +194,12 @@ def test_a_position_is_refused_in_a_body_too(ana: Listener) -> None:
     assert ana.ask("POST", f"{URL}?lat=38.72", json={"list": "a"}).json()["type"] == "/problems/position"
 
 
-def test_the_same_feedback_again_changes_nothing(ana: Listener, client: Client) -> None:
-    body = {"list": ana.near()["list"], "played": ["track-1", "track-1"], "hidden": ["track-2"]}
+def test_the_same_feedback_again_changes_nothing(rivals: Listener, client: Client) -> None:
+    body = {"list": rivals.near("limit=10")["list"], "played": ["track-20", "track-20"], "hidden": ["track-21"]}
     for _ in range(3):
-        assert ana.tell(**body).status_code == 204
+        assert rivals.tell(**body).status_code == 204
         client.now += timedelta(minutes=5)
-    assert ana.kept() == [("hidden", "track-2"), ("played", "track-1")]
+    assert rivals.kept() == [("hidden", "track-21"), ("played", "track-20")]
 
 
 def test_a_public_list_has_an_id_that_anybody_may_tell_of(ana: Listener, client: Client) -> None:
@@ -318,6 +318,18 @@ def test_what_is_played_is_credited_to_who_put_it_there(rivals: Listener, ben: L
     assert log.feedback.of_rivals("0" * 16) == []
 
 
+def test_what_no_two_rankers_put_there_is_not_kept_and_takes_no_credit(
+    rivals: Listener, ben: Listener, client: Client, workspace: Workspace
+) -> None:
+    """Of a public list, or of one's own that is shared with nobody: nothing is learned from it."""
+    public = client.get("/v1/regions/world/charts/popular?limit=100").json()["list"]
+    for who, id_ in ((ben, ben.near("limit=10")["list"]), (ben, public), (rivals, public)):
+        assert who.tell(list=id_, played=["track-20"]).status_code == 204
+    assert (rivals.kept(), ben.kept()) == ([], [])
+    rivals.tell(list=rivals.near("limit=10")["list"], played=["track-20"])
+    assert [each.team for each in ConsentLog(workspace.consents).feedback.of_rivals(RIVALS)] == ["champion"]
+
+
 def test_a_shared_list_looks_like_any_other(rivals: Listener, ben: Listener) -> None:
     """In its length, its id and its words; a hidden track of either is gone."""
     one, other = (listener.ask("GET", "/v1/me/trending?limit=10") for listener in (rivals, ben))
@@ -325,8 +337,9 @@ def test_a_shared_list_looks_like_any_other(rivals: Listener, ben: Listener) -> 
     assert one.json().keys() == other.json().keys()
     assert {item["because"] for item in one.json()["items"]} == {"close_to_what_you_play"}
     assert len(one.json()["list"]) == len(other.json()["list"])
-    rivals.tell(list=one.json()["list"], hidden=["track-20", "track-60"])
-    assert sorted(numbers(rivals.tracks("limit=10"))) == [*range(21, 26), *range(61, 66)]
+    for hidden in (["track-20", "track-21", "track-22"], ["track-60"]):  # more of one than of the other
+        rivals.tell(list=rivals.near("limit=10")["list"], hidden=hidden)
+    assert sorted(numbers(rivals.tracks("limit=10"))) == [*range(23, 28), *range(61, 66)]
 
 
 def test_who_is_erased_is_erased_from_both(rivals: Listener, workspace: Workspace) -> None:

@@ -116,7 +116,7 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     # Now, as a failure can be answered only before the first line.
     entries, first = log.entries(who.listener), list(islice(stored, 1))
-    told = list(log.feedback.told(who.listener))
+    told = log.told(who.listener)
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in entries:

@@ -81,7 +81,7 @@ def feedback(who: Listener, told: Annotated[Feedback, Depends(_feedback)], parts
     known = listed.teams.keys() | (parts.consents.feedback.hidden(who.listener) if told.shown else set())
     if not (listed.teams.keys() >= {*told.played, *told.hidden} and known >= set(told.shown)):
         raise UnknownSongError("a track is not on this list", hint="Name tracks of the list by their track_id.")
-    played = {track: listed.teams[track] for track in told.played}
+    played = {track: team for track in told.played if (team := listed.teams[track])}  # nobody else's is asked for
     kept, night = parts.settings.feedback, date.fromisoformat(published.as_of)
     parts.consents.tell(
         who.listener,
