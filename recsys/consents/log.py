@@ -192,6 +192,7 @@ class ConsentLog:
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+        self._feedback_answers = self._database.compiled(_feedback_answers())
         self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -282,16 +283,17 @@ class ConsentLog:
         answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == Purpose.FEEDBACK]
         return told if on_since(answers) is not None else []
 
-    def forget_feedback(self, *, at: datetime) -> int:
+    def forget_feedback(self) -> int:
         """Delete what was told by those whose switch is off; return of how many listeners.
 
         Whatever turns it off deletes it, unless the log was restored. Under a notice that is not in force any more it
-        waits, unused, for the listener to say so again. Who turned the switch on after ``at`` keeps what was told.
+        waits, unused, for the listener to say so again.
         """
         telling = set(self.feedback.listeners())
-        every = self.history(Purpose.FEEDBACK, until=at) if telling else ()
-        on = {listener: given for listener, _, given in every if listener in telling}
-        return sum(self._forget_where_off(listener) for listener in sorted(telling) if not on.get(listener))
+        every = self._database.stream(self._feedback_answers, {}) if telling else ()
+        off_until = partial(_off_until, marked=self._marked())
+        on = _on_since((row for row in every if row[0] in telling), off_until=off_until)
+        return sum(self._forget_where_off(listener) for listener in sorted(telling - on.keys()))
 
     def _forget_where_off(self, listener: str) -> bool:
         """Delete what a listener told unless the switch is on at this moment, under whichever notice."""
@@ -309,7 +311,8 @@ class ConsentLog:
 
         This is the one place that knows whether what was told outlives a decision, whichever way that came.
         """
-        telling, off_until = self.feedback.among(listeners, connection), off_until or self._feedback_off_until
+        off_until = off_until or self._feedback_off_until
+        telling = self.feedback.among(listeners, connection) if len(listeners) > 1 else listeners
         before = self._on_since(telling, connection, off_until=off_until)
         yield
         after = self._on_since(telling, connection, off_until=off_until)
@@ -321,12 +324,8 @@ class ConsentLog:
         self, listeners: Collection[str], connection: sa.Connection, *, off_until: Callable[[str], int]
     ) -> dict[str, int]:
         """Return since when those of some listeners whose switch for feedback is on have it on without a break."""
-        rows = connection.execute(_FEEDBACK_ANSWERS, {"listeners": list(listeners)}).all() if listeners else []
-        found = {
-            listener: on_since((at, bool(given)) for _, at, given in answers if at > off_until(listener))
-            for listener, answers in groupby(rows, key=itemgetter(0))
-        }
-        return {listener: since for listener, since in found.items() if since is not None}
+        some = _feedback_answers(ENTRIES.c.listener.in_(listeners))
+        return _on_since(connection.execute(some).all() if listeners else (), off_until=off_until)
 
     def _feedback_off_until(self, listener: str) -> int:
         return self._after(listener, Purpose.FEEDBACK)
@@ -546,6 +545,15 @@ def _off_until(listener: str, *, marked: Callable[[str], int]) -> int:
     return max(marked(listener), marked(about(listener, Purpose.FEEDBACK)))
 
 
+def _on_since(rows: Iterable[Sequence[Any]], *, off_until: Callable[[str], int]) -> dict[str, int]:
+    """Return since when listeners' switch for feedback has been on without a break, of those whose is, by answers."""
+    found = {
+        listener: on_since((at, bool(given)) for _, at, given in answers if at > off_until(listener))
+        for listener, answers in groupby(rows, key=itemgetter(0))
+    }
+    return {listener: since for listener, since in found.items() if since is not None}
+
+
 def _with_withdrawal(said: Iterable[tuple[int, bool]], *, at: int) -> Iterator[tuple[int, bool]]:
     """Put a withdrawal that left its mark among the answers in order: a restored log may not know it."""
     for instant, answers in groupby(merge(said, [(at, False)]), key=itemgetter(0)):
@@ -632,6 +640,14 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
 
+def _feedback_answers(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select all that everybody or some listeners answered about feedback, under whichever notice, in order."""
+    about_it = ENTRIES.c.purpose == _constant(f"'{Purpose.FEEDBACK}'")
+    yes = sa.case((ENTRIES.c.state == _constant(f"'{State.GIVEN}'"), _constant("1")), else_=_constant("0"))
+    answers = sa.select(ENTRIES.c.listener, ENTRIES.c.at, yes).where(about_it, not_erased(), *which)
+    return answers.order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
 def _state() -> tuple[sa.Select[Any], ...]:
     """Select what tells that an entry was added, or an erasure asked for or done: how many there are.
 
@@ -716,17 +732,6 @@ def _constant(text: str) -> sa.ColumnElement[Any]:
 def _named(notices: Collection[str] | None) -> dict[str, str]:
     return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
 
-
-_FEEDBACK_ANSWERS = (
-    sa.select(ENTRIES.c.listener, ENTRIES.c.at, sa.case((ENTRIES.c.state == State.GIVEN.value, 1), else_=0))
-    .where(
-        ENTRIES.c.listener.in_(sa.bindparam("listeners", expanding=True)),
-        ENTRIES.c.purpose == Purpose.FEEDBACK.value,
-        not_erased(),
-    )
-    .order_by(ENTRIES.c.listener, ENTRIES.c.at)
-)
-"""All that some listeners answered about feedback, in order."""
 
 _CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""

@@ -125,7 +125,7 @@ def test_a_file_that_is_read_again_or_tells_of_before_forgets_nothing(log: Conse
     for _ in range(2):
         by_file(log, entry(-9), entry(-8, WITHDRAWN), entry(-7), entry(0), entry(5, notice="2"))
     assert kept(log) == [("hidden", "h")]
-    assert log.forget_feedback(at=LATER) == 0
+    assert log.forget_feedback() == 0
 
 
 def test_a_withdrawal_that_the_log_has_already_leaves_nothing_either(log: ConsentLog) -> None:
@@ -151,12 +151,23 @@ def test_a_consent_by_a_clock_that_runs_behind_forgets_nothing(log: ConsentLog) 
     assert kept(log) == [("hidden", "x")]
 
 
-def test_a_night_keeps_what_was_told_since_it_began(log: ConsentLog) -> None:
-    """Its moment is that of its start, and an import takes a while."""
-    began = T0 - HOUR
+def test_a_night_keeps_what_was_told_by_who_gave_it_meanwhile(log: ConsentLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since the night began, or between its look at everybody and its look at the one."""
+    cleo, real = "c" * 32, ConsentLog._forget_where_off
+    log.decide(entry(9_000, who=cleo))  # as if the night had begun long before
+    log.tell(cleo, Told(NIGHT, hidden=["h"]), at=T0 + 9_001 * HOUR, most_hidden=3, most_played=3)
+    assert log.forget_feedback() == 0
     tell(log, hidden=["h"])
-    assert log.forget_feedback(at=began) == 0
-    assert kept(log) == [("hidden", "h")]
+    log._database.read = lambda *given, read=log._database.read: [*read(*given), ("d" * 32,)]  # who tells in a moment
+    monkeypatch.setattr(ConsentLog, "_forget_where_off", lambda log, who: (gives(log, who), real(log, who))[1])
+    assert log.forget_feedback() == 0
+    assert (kept(log, cleo), kept(log, "d" * 32)) == ([("hidden", "h")], [("hidden", "late")])
+
+
+def gives(log: ConsentLog, who: str) -> None:
+    del log._database.read
+    log.decide(entry(2, who=who))
+    tell(log, who, hidden=["late"])
 
 
 def test_a_night_forgets_of_a_restored_log_what_was_withdrawn(tmp_path: Path, place: Path | str) -> None:
@@ -167,7 +178,7 @@ def test_a_night_forgets_of_a_restored_log_what_was_withdrawn(tmp_path: Path, pl
         tell(log, who, hidden=["h"])
     marks.record(about(ANA, Purpose.FEEDBACK), at=T0 + HOUR)  # by the log that was lost
     assert (log.told(ANA), len(log.told(BO))) == ([], 1)  # nor does an export show it
-    assert log.forget_feedback(at=LATER) == 1
+    assert log.forget_feedback() == 1
     assert (kept(log), kept(log, BO)) == ([], [("hidden", "h")])
 
 
@@ -182,7 +193,7 @@ def test_who_comes_back_to_a_restored_log_begins_with_nothing(tmp_path: Path, pl
     log.decide(entry(2, who=BO))
     assert (kept(log), kept(log, BO)) == ([], [])
     tell(log, hidden=["x"])
-    assert log.forget_feedback(at=LATER) == 0
+    assert log.forget_feedback() == 0
     by_file(log, entry(2), entry(3))
     assert kept(log) == [("hidden", "x")]
 
@@ -196,7 +207,7 @@ def test_the_night_asks_once_for_everybody(log: ConsentLog) -> None:
     for name in ("_read", "stream"):
         real = getattr(log._database, name)
         setattr(log._database, name, lambda *given, real=real: (asked.append(given[0]), real(*given))[1])
-    assert log.forget_feedback(at=LATER) == 0
+    assert log.forget_feedback() == 0
     assert len(asked) == 2
 
 
@@ -206,7 +217,7 @@ def test_under_a_notice_that_is_not_in_force_it_waits_unused(log: ConsentLog, pl
     assert newer.choices(ANA, at=LATER) == Choices(place=False, plays=False)
     with pytest.raises(ConsentError):
         tell(newer, hidden=["x"])
-    assert newer.forget_feedback(at=LATER) == 0
+    assert newer.forget_feedback() == 0
     newer.decide(entry(1, notice="2"))
     assert newer.choices(ANA, at=LATER).hidden == {"h"}
 
@@ -249,7 +260,7 @@ def test_what_was_deleted_is_off_the_disk_once_it_is_scrubbed(tmp_path: Path) ->
         reader.execute("SELECT count(*) FROM hidden").fetchall()
         with pytest.raises(NotReadyError):
             log.scrub()
-    assert log.forget_feedback(at=LATER) == 0
+    assert log.forget_feedback() == 0
     log.scrub()
     assert not any(b"canary" in file.read_bytes() for file in tmp_path.glob("consents.db*"))
 

@@ -190,8 +190,8 @@ def _of_feedback(settings: Settings) -> list[Collected]:
             "seen_by": f"{_OPERATOR}; they stay away from your lists",
         },
         {
-            "what": "which tracks you played from your own lists where two ways to make lists shared them, and which of "
-            "both put each there",
+            "what": "which tracks you played from your own lists where two ways to make lists shared them, and which "
+            "of both put each there",
             "purposes": [Purpose.FEEDBACK.value],
             "how_coarse": how_coarse,
             "kept": f"{settings.feedback.kept_days} days, or until you turn the switch off",
