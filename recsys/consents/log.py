@@ -309,7 +309,8 @@ class ConsentLog:
     ) -> Iterator[None]:
         """Delete what some listeners told unless, once the block ends, the switch has been on since before it.
 
-        This is the one place that knows whether what was told outlives a decision, whichever way that came.
+        This is the one place that knows whether what was told outlives a decision, whichever way that came. Of many the
+        most have told nothing; one alone is looked up as quickly as that.
         """
         off_until = off_until or self._feedback_off_until
         telling = self.feedback.among(listeners, connection) if len(listeners) > 1 else listeners
