@@ -1,7 +1,7 @@
 """The champion's settings: they take the place of a job's defaults, and what the operator sets wins."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,36 +45,41 @@ def settings_of(
         return plain, NO_CHAMPION
     settings = with_champion(champion, file, overrides=overrides)
     asked = (overrides or {}).get("models", {})
-    changed = [key for key in changed_keys(settings.models, champion) if key not in asked]
-    if changed:
-        log.warning("settings win over the champion's", champion=champion.version, keys=",".join(changed))
+    _tell_of_others(settings.models, champion, who="champion", asked=asked)
     tell("settings of the models", champion=champion.version, run=champion.run.label)
     return settings, str(champion.version)
 
 
-def challenger_of(
-    settings: Settings, file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
-) -> Challenger | None:
+def challenger_of(settings: Settings, file: Path | None) -> Challenger | None:
     """Return the challenger, whose lists are to be compared with those by the settings that a night uses.
 
-    There is none where MLflow cannot be used now, or this release does not know its settings: no comparison is worth a
-    night. And there is none that would make the same lists.
+    Its settings come as a champion's do (:func:`settings_of`): what the operator sets wins, and a line of the log names
+    the keys. There is none where MLflow cannot be used now, or this release does not know its settings: no comparison
+    is worth a night. And there is none that would make the same lists.
     """
     folder = settings.tracking.folder
 
     def read() -> tuple[Champion, ModelsSettings] | None:
         found = Registry(folder).challenger()
-        return (found, with_champion(found, file, overrides=overrides).models) if found else None
+        return (found, with_champion(found, file).models) if found else None
 
     read_now = attempt(read, "no challenger shares the lists of this night", folder=folder)
     if read_now is None:
         return None
     found, models = read_now
+    _tell_of_others(models, found, who="challenger")
     if logged(models) == logged(settings.models):
         log.warning("the challenger would make the same lists as the champion: it shares none", version=found.version)
         return None
     tell("challenger", version=found.version, run=found.run.label)
     return Challenger(str(found.version), models)
+
+
+def _tell_of_others(models: ModelsSettings, version: Champion, *, who: str, asked: Collection[str] = ()) -> None:
+    """Name the keys of a version that something else wins over, but for those that the command asked for."""
+    changed = [key for key in changed_keys(models, version) if key not in asked]
+    if changed:
+        log.warning(f"settings win over the {who}'s", **{who: version.version, "keys": ",".join(changed)})
 
 
 def _champion(folder: Path, *, workspace: Workspace | None, keep: bool) -> Champion | None:

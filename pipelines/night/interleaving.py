@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import version
 
 import polars as pl
 
@@ -18,7 +18,7 @@ from recsys.artifacts.affinities import Affinities
 from recsys.artifacts.interleaving import CHALLENGER, CHAMPION
 from recsys.consents.log import Purpose
 from recsys.models.evaluation.interleaved import Preference, preference
-from recsys.settings import ModelsSettings
+from recsys.settings import ModelsSettings, Settings
 
 
 def with_challenger(job: JobContext, lists: Affinities, *, past: Past, lines: pl.DataFrame) -> Affinities:
@@ -27,7 +27,7 @@ def with_challenger(job: JobContext, lists: Affinities, *, past: Past, lines: pl
         return lists
     settings = job.settings.model_copy(update={"models": job.challenger.models})
     theirs = personal_lists(job, past=replace(past, before=None), lines=lines, settings=settings)
-    return replace(lists, challenger=theirs, rivals=rivals_of(job.settings.models, job.challenger.models))
+    return replace(lists, challenger=theirs, rivals=rivals_of(job.settings, job.challenger.models))
 
 
 def of_those_who_tell(job: JobContext, lists: Affinities) -> Affinities:
@@ -43,7 +43,7 @@ def compare_lists(job: JobContext, run: Run) -> None:
     """
     if job.challenger is None:
         return
-    rivals, telling = rivals_of(job.settings.models, job.challenger.models), _telling(job)
+    rivals, telling = rivals_of(job.settings, job.challenger.models), _telling(job)
     played = [each for each in job.consents.feedback.of_rivals(rivals) if each.listener in telling]
     credits = pl.DataFrame(
         [(each.listener, each.team) for each in played],
@@ -70,9 +70,13 @@ def numbers(found: Preference) -> dict[str, float]:
     return {"interleaving.listeners": listeners, **figures}
 
 
-def rivals_of(champion: ModelsSettings, challenger: ModelsSettings) -> str:
-    """Return what two rankers are called together: what was played from lists of others is not about them."""
-    both: list[Mapping[str, str]] = [logged(champion), logged(challenger)]
+def rivals_of(settings: Settings, challenger: ModelsSettings) -> str:
+    """Return what two rankers are called together: what was played from lists of others is not about them.
+
+    Others are those by other settings of the models or of lists, or of another release of this program.
+    """
+    lists = settings.lists.model_dump(mode="json")
+    both = [logged(settings.models), logged(challenger), lists, version("hearabouts")]
     return hashlib.blake2b(json.dumps(both, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -108,9 +108,10 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
-        job.consents.forget_feedback(at=job.now)
+        job.consents.forget_feedback()
         job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
         _compact(job)
+        _scrub(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.folder)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
@@ -342,6 +343,15 @@ def _compact(job: JobContext) -> None:
         gone = job.consents.compact(before=first, kept=kept)
         if gone:
             log.info("decisions were compacted: nobody asks for them any more", decisions=gone)
+
+
+def _scrub(job: JobContext) -> None:
+    """Take off the disk what was deleted since the last night, by listeners and here; another night tries again."""
+    for scrub in (job.marks.scrub, job.consents.scrub):
+        try:
+            scrub()
+        except NotReadyError as error:  # it is deleted all the same
+            log.warning("what was deleted is not off the disk yet", reason=error.message)
 
 
 def _take_over(job: JobContext) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import EVIDENCE, NO_TRACK, Row
+from recsys.artifacts.interleaving import Coin, Promise, team_draft
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING, FloatArray, IntArray, ListCandidates
 from recsys.artifacts.standings import LESS, MORE, RISES, TOP
 
@@ -60,8 +61,38 @@ class Ranking:
         """(n,) the positions of the candidates, the best score first, equal ones as they come."""
         return np.argsort(-(self.evidence * self._factors).sum(axis=1), kind="stable")
 
+    def served(self, *, standings: IntArray, left_out: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """Return (k,) the candidates in the order in which a listener gets them.
+
+        It is that of the scores, but a list near a place is about it: of its first n at least 2 n / 5 are surely more
+        common there than elsewhere, while there are such candidates, and those that are surely less common come last.
+        The scores decide among both and between them.
+
+        Parameters
+        ----------
+        standings : numpy.ndarray
+            (n,) what is sure of each candidate (:mod:`recsys.artifacts.standings`).
+        left_out : numpy.ndarray, optional
+            (n,) which candidates are not to be served; by default all are.
+        """
+        order = self.order
+        return about_here(order if left_out is None else order[~left_out[order]], standings)
+
     def reasons(self, positions: NDArray[np.intp], *, standings: IntArray) -> NDArray[np.intp]:
-        """Return (k,) the reason of each of some candidates; see :func:`put_in_order`."""
+        """Return (k,) the reason of each of some candidates.
+
+        A reason is the position of an evidence that speaks for the candidate. What is sure of the place comes first:
+        that the candidate is more common there (special), rises there, or is among the first ten (popular). Else it is
+        what the listener's own plays say, and where they say nothing, a list; of these the one whose term most exceeds
+        its mean over all candidates.
+
+        Parameters
+        ----------
+        positions : numpy.ndarray
+            (k,) of candidates.
+        standings : numpy.ndarray
+            (n,) what is sure of each candidate.
+        """
         best, factors = self.evidence[positions], self._factors
         terms = best * factors
         distinct = terms - self.evidence.sum(axis=0) * factors / np.float32(max(len(self.evidence), 1))
@@ -79,35 +110,28 @@ class Ranking:
         return np.array(self.weights, dtype=np.float32)
 
 
-def put_in_order(
-    evidence: FloatArray, weights: Sequence[float], *, standings: IntArray | None = None, limit: int | None = None
+def shared(
+    champion: NDArray[np.intp], challenger: NDArray[np.intp], *, standings: IntArray, coin: Coin, limit: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return (k,) the positions of the best candidates, equal ones as they come, and (k,) the reason of each.
+    """Return (k,) the first candidates of a list that two rankers share, and (k,) whose pick each was.
 
-    The order is that of the scores, but a list near a place is about it: of its first n at least 2 n / 5 are surely
-    more common there than elsewhere, while there are such candidates, and those that are surely less common come last.
-    The scores decide among both and between them.
-
-    A reason is the position of an evidence that speaks for the candidate. What is sure of the place comes first: that
-    the candidate is more common there (special), rises there, or is among the first ten (popular). Else it is what the
-    listener's own plays say, and where they say nothing, a list; of these the one whose term most exceeds its mean over
-    all candidates.
+    What is compared is what either would serve (:meth:`Ranking.served`); and the shared list is as much about its
+    place as theirs are.
 
     Parameters
     ----------
-    evidence : numpy.ndarray
-        (n, 5).
-    weights : sequence of float
-        Of each evidence.
-    standings : numpy.ndarray, optional
-        (n,) what is sure of each candidate (:mod:`recsys.artifacts.standings`); by default nothing.
-    limit : int, optional
-        k at most; by default n.
+    champion, challenger : numpy.ndarray
+        (n,) the same candidates in either order.
+    standings : numpy.ndarray
+        Of all candidates.
+    coin : callable
+        See :func:`recsys.artifacts.interleaving.team_draft`.
+    limit : int
+        k at most.
     """
-    sure = np.zeros(len(evidence), dtype=np.int32) if standings is None else standings
-    ranking = Ranking(evidence, weights)
-    order = about_here(ranking.order, sure)[:limit]
-    return order, ranking.reasons(order, standings=sure)
+    more = frozenset(np.flatnonzero(standings & MORE).tolist())
+    promise = Promise(more, lambda first: first * _MORE // _OF)
+    return team_draft(champion, challenger, coin=coin, promise=promise, limit=limit)
 
 
 def about_here(order: NDArray[np.intp], standings: IntArray) -> NDArray[np.intp]:

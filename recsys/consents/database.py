@@ -145,8 +145,8 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(subject))))
             yield connection
 
-    def scrub(self, table: sa.Table) -> None:
-        """Bring what was deleted from a table off the disk, as far as the database can.
+    def scrub(self, *tables: sa.Table) -> None:
+        """Bring what was deleted from some tables off the disk, as far as the database can.
 
         SQLite overwrites what it deletes, and its log of writes is emptied here. PostgreSQL is told to vacuum; what its
         log of writes and its backups hold is for whoever operates it.
@@ -158,7 +158,7 @@ class Database:
         """
         if self.is_postgresql:
             with self._asked(), closing(self._engine.raw_connection()) as connection:
-                connection.cursor().execute(f"VACUUM {table.name}")
+                connection.cursor().execute(f"VACUUM {', '.join(table.name for table in tables)}")
             return
         ((busy, *_),) = self.read("PRAGMA wal_checkpoint(TRUNCATE)", {})
         if busy:

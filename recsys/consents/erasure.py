@@ -10,9 +10,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, HIDDEN, PLAYED, instant_of, microseconds
+from recsys.consents.consent_tables import ENTRIES, ERASURES, instant_of, microseconds
 from recsys.consents.database import Database
-from recsys.consents.feedback import forget_told
+from recsys.consents.feedback import FEEDBACK_TABLES, forget_told
 from recsys.consents.marks import Marks, about
 
 _OF = ERASURES.c
@@ -105,8 +105,7 @@ class Erasures:
         with self._database.writing() as connection:
             connection.execute(sa.delete(ENTRIES).where(sa.exists().where(this, before)))
             connection.execute(sa.update(ERASURES).where(this).values(listener=None, asked_at=None))
-        for table in (ENTRIES, ERASURES, HIDDEN, PLAYED):
-            self._database.scrub(table)
+        self._database.scrub(ENTRIES, ERASURES, *FEEDBACK_TABLES)
         with self._database.writing() as connection:
             connection.execute(sa.update(ERASURES).where(this).values(done=True))
 

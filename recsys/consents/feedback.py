@@ -1,12 +1,15 @@
 """Feedback: what listeners told about their own lists, kept beside the log of who allows it, and gone with the switch.
 
 A hidden track stays hidden until the listener shows it again; what was played is kept by the night of the list, as
-plays are, with which ranker had put it there. Neither has a time of day, a place or the list itself.
+plays are, with which of two rankers had put it there: what no two rankers shared is not kept. Neither has a time of
+day, a place or the list itself.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +18,7 @@ from recsys.consents.consent_tables import HIDDEN, PLAYED
 from recsys.consents.database import Database
 from recsys.errors import ConsentError, InputError
 
-_TABLES = (HIDDEN, PLAYED)
+FEEDBACK_TABLES = _TABLES = (HIDDEN, PLAYED)
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Told:
     ----------
     night : date
         The last night behind the list.
-    played : mapping of str to str or None
-        Tracks, each with the team whose ranker put it there (:mod:`recsys.artifacts.interleaving`), if it was one's.
+    played : mapping of str to str
+        Tracks, each with the team whose ranker put it there (:mod:`recsys.artifacts.interleaving`).
     hidden, shown : collection of str
         Tracks to hide from now on, and such to hide no more; a track is not among both.
     rivals : str
@@ -35,7 +38,7 @@ class Told:
     """
 
     night: date
-    played: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    played: Mapping[str, str] = field(default_factory=dict, repr=False)
     hidden: Collection[str] = field(default=(), repr=False)
     shown: Collection[str] = field(default=(), repr=False)
     rivals: str = ""
@@ -50,14 +53,14 @@ class Played:
     listener : str
     night : date
     track : str
-    team : str or None
+    team : str
     rivals : str
     """
 
     listener: str = field(repr=False)
     night: date
     track: str = field(repr=False)
-    team: str | None
+    team: str
     rivals: str
 
 
@@ -125,25 +128,30 @@ class Feedback:
         """Return whoever has told anything that is kept."""
         return [listener for (listener,) in self._database.read(self._listeners, {})]
 
-    def forget(self, listeners: Collection[str]) -> None:
-        """Delete everything that some listeners told, and take it off the disk."""
-        if listeners:
-            with self._database.writing() as connection:
-                for listener in listeners:
-                    forget_told(connection, listener)
-            self._scrub()
+    def among(self, listeners: Collection[str], connection: sa.Connection) -> list[str]:
+        """Return which of many listeners have told anything that is kept."""
+        return sorted(set(listeners).intersection(connection.exec_driver_sql(self._listeners).scalars()))
 
     def expire(self, before: date) -> int:
-        """Delete what was played from lists of nights before one, and take it off the disk; return how much."""
+        """Delete what was played from lists of nights before one, and what is nobody's credit; return how much."""
+        serves_nothing = sa.or_(PLAYED.c.night < before.isoformat(), PLAYED.c.team.is_(None))
         with self._database.writing() as connection:
-            gone = connection.execute(sa.delete(PLAYED).where(PLAYED.c.night < before.isoformat())).rowcount
-        if gone:
-            self._scrub()
-        return gone
+            return connection.execute(sa.delete(PLAYED).where(serves_nothing)).rowcount
 
-    def _scrub(self) -> None:
-        for table in _TABLES:
-            self._database.scrub(table)
+
+def on_since(answers: Iterable[tuple[int, bool]]) -> int | None:
+    """Return since when a switch has been on without a break, under whichever notice; None where it is off.
+
+    Parameters
+    ----------
+    answers : iterable of (int, bool)
+        When something was answered, in order, and whether it was a yes; of one instant a no counts.
+    """
+    since: int | None = None
+    for at, same in groupby(answers, key=itemgetter(0)):
+        is_on = all(given for _, given in same)
+        since = (at if since is None else since) if is_on else None
+    return since
 
 
 def forget_told(connection: sa.Connection, listener: str) -> None:

@@ -1,9 +1,11 @@
 """The consent log: who allowed what, since when, by which notice and which way; the default is no."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
@@ -25,7 +27,7 @@ from recsys.consents.consent_tables import (
 )
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
-from recsys.consents.feedback import Feedback, Told, forget_told, not_allowed
+from recsys.consents.feedback import FEEDBACK_TABLES, Feedback, Told, forget_told, not_allowed, on_since
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.consents.witness import place_of
@@ -190,6 +192,7 @@ class ConsentLog:
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+        self._feedback_answers = self._database.compiled(_feedback_answers())
         self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -197,7 +200,8 @@ class ConsentLog:
 
         They are written piece by piece, so that nobody who decides meanwhile has to wait for all of them; after a crash
         the same entries can be added again. Nothing is taken in about who was erased since; and no consent of a file
-        that is not later than what the listener decided here about the same purpose.
+        that is not later than what the listener decided here about the same purpose. What a listener told goes with the
+        switch for feedback, as in :meth:`decide`.
 
         Parameters
         ----------
@@ -212,7 +216,9 @@ class ConsentLog:
         while piece := list(islice(rows, _PIECE)):
             marked = self._marked()  # of now: somebody may be erased meanwhile
             wanted = [row for row in piece if _is_wanted(row, marked)]
-            with self._database.writing() as connection:
+            about_it = {row["listener"] for row in wanted if row["purpose"] == Purpose.FEEDBACK}
+            off_until = partial(_off_until, marked=marked)
+            with self._database.writing() as connection, self._feedback_of(about_it, connection, off_until=off_until):
                 new += connection.exec_driver_sql(self._take_in, wanted).rowcount if wanted else 0
         if digest:
             with self._database.writing() as connection:
@@ -226,20 +232,19 @@ class ConsentLog:
         dated it later: it is entered at each of those instants too, where it wins. Before that it leaves its mark. With
         the switch for feedback goes all that was told under it; who turns it on begins with nothing.
         """
-        if not _missing(self.newest(entry.listener, at=entry.at), entry):  # most often, and others can go on writing
+        says_so = not _missing(self.newest(entry.listener, at=entry.at), entry)
+        if says_so and not self._outlived(entry):  # most often, and others can go on writing
             return False
         if self._marks and entry.state == State.WITHDRAWN:
             self._marks.record(about(entry.listener, entry.purpose), at=entry.at)
         asked = self._asked(entry.listener) | {"until": microseconds(entry.at)}
         marked = self._marks_of(entry.listener)
-        with self._database.deciding(entry.listener) as connection:
+        about_it = [entry.listener] if entry.purpose == Purpose.FEEDBACK else []
+        with self._database.deciding(entry.listener) as connection, self._feedback_of(about_it, connection):
             rows = connection.exec_driver_sql(self._newest, asked).all()
-            held = _unmarked(_entries(rows), marked)
-            missing = _missing(held, entry)
+            missing = _missing(_unmarked(_entries(rows), marked), entry)
             if missing:
                 connection.exec_driver_sql(self._insert, [_row(each) for each in missing])
-            if missing and entry.purpose == Purpose.FEEDBACK and not _goes_on(held, entry):
-                forget_told(connection, entry.listener)
         return bool(missing)
 
     def allows(self, listener: str, purpose: Purpose, *, at: datetime) -> bool:
@@ -268,19 +273,78 @@ class ConsentLog:
                 raise not_allowed()
             self.feedback.keep(connection, listener, told, most_hidden=most_hidden, most_played=most_played)
 
-    def forget_feedback(self, *, at: datetime) -> int:
-        """Delete what was told by those who withdrew, whichever way; return of how many listeners.
+    def told(self, listener: str) -> list[tuple[str, date, str, str | None]]:
+        """Return what a listener told that is not forgotten; see :meth:`recsys.consents.feedback.Feedback.told`.
 
-        A withdrawal at the endpoint takes it along; one of a file does not, nor does a log that was restored. Under a
-        notice that is not in force any more it waits, unused, for the listener to say so again.
+        Nothing where the switch is off: a log that was restored may still hold what went with it.
         """
-        gone = [listener for listener in self.feedback.listeners() if not self._may_go_on(listener, at=at)]
-        self.feedback.forget(gone)
-        return len(gone)
+        told = list(self.feedback.told(listener))  # read in any case: its time tells nothing
+        held = _unmarked(self.entries(listener), self._marks_of(listener))
+        answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == Purpose.FEEDBACK]
+        return told if on_since(answers) is not None else []
 
-    def _may_go_on(self, listener: str, *, at: datetime) -> bool:
-        standing = self.standings(listener, at=at)[Purpose.FEEDBACK]
-        return standing.state == State.GIVEN or standing.asks_again
+    def forget_feedback(self) -> int:
+        """Delete what was told by those whose switch is off; return of how many listeners.
+
+        Whatever turns it off deletes it, unless the log was restored. Under a notice that is not in force any more it
+        waits, unused, for the listener to say so again.
+        """
+        telling = set(self.feedback.listeners())
+        every = self._database.stream(self._feedback_answers, {}) if telling else ()
+        off_until = partial(_off_until, marked=self._marked())
+        on = _on_since((row for row in every if row[0] in telling), off_until=off_until)
+        return sum(self._forget_where_off(listener) for listener in sorted(telling - on.keys()))
+
+    def _forget_where_off(self, listener: str) -> bool:
+        """Delete what a listener told unless the switch is on at this moment, under whichever notice."""
+        with self._database.deciding(listener) as connection:
+            is_off = not self._on_since([listener], connection, off_until=self._feedback_off_until)
+            if is_off:
+                forget_told(connection, listener)
+        return is_off
+
+    @contextmanager
+    def _feedback_of(
+        self, listeners: Collection[str], connection: sa.Connection, *, off_until: Callable[[str], int] | None = None
+    ) -> Iterator[None]:
+        """Delete what some listeners told unless, once the block ends, the switch has been on since before it.
+
+        This is the one place that knows whether what was told outlives a decision, whichever way that came. Of many the
+        most have told nothing; one alone is looked up as quickly as that.
+        """
+        off_until = off_until or self._feedback_off_until
+        telling = self.feedback.among(listeners, connection) if len(listeners) > 1 else listeners
+        before = self._on_since(telling, connection, off_until=off_until)
+        yield
+        after = self._on_since(telling, connection, off_until=off_until)
+        for listener in telling:
+            if listener not in after or after[listener] > before.get(listener, NEVER):
+                forget_told(connection, listener)
+
+    def _on_since(
+        self, listeners: Collection[str], connection: sa.Connection, *, off_until: Callable[[str], int]
+    ) -> dict[str, int]:
+        """Return since when those of some listeners whose switch for feedback is on have it on without a break."""
+        some = _feedback_answers(ENTRIES.c.listener.in_(listeners))
+        return _on_since(connection.execute(some).all() if listeners else (), off_until=off_until)
+
+    def _feedback_off_until(self, listener: str) -> int:
+        return self._after(listener, Purpose.FEEDBACK)
+
+    def _outlived(self, entry: Entry) -> bool:
+        """Tell whether something that a listener told is still there although the switch is turned off once more."""
+        ends = entry.purpose == Purpose.FEEDBACK and entry.state == State.WITHDRAWN
+        return ends and any(self.feedback.told(entry.listener))
+
+    def scrub(self) -> None:
+        """Bring off the disk what was deleted of what listeners told (:meth:`recsys.consents.database.Database.scrub`).
+
+        Raises
+        ------
+        NotReadyError
+            If somebody is reading the log; nothing is lost, try again.
+        """
+        self._database.scrub(*FEEDBACK_TABLES)
 
     def choices(self, listener: str, *, at: datetime) -> Choices:
         """Return what a listener lets choose the list at this instant, and what may not be on it.
@@ -477,10 +541,18 @@ def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
     return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
 
 
-def _goes_on(held: Sequence[Entry], decided: Entry) -> bool:
-    """Tell whether a decision is to give what was given already, as under a notice of before."""
-    past = [entry for entry in held if entry.purpose == decided.purpose and entry.at <= decided.at]
-    return bool(past) and decided.state == past[-1].state == State.GIVEN  # of one instant a withdrawal comes last
+def _off_until(listener: str, *, marked: Callable[[str], int]) -> int:
+    """Return up to when nothing that a listener said of feedback counts, by the marks that are known."""
+    return max(marked(listener), marked(about(listener, Purpose.FEEDBACK)))
+
+
+def _on_since(rows: Iterable[Sequence[Any]], *, off_until: Callable[[str], int]) -> dict[str, int]:
+    """Return since when listeners' switch for feedback has been on without a break, of those whose is, by answers."""
+    found = {
+        listener: on_since((at, bool(given)) for _, at, given in answers if at > off_until(listener))
+        for listener, answers in groupby(rows, key=itemgetter(0))
+    }
+    return {listener: since for listener, since in found.items() if since is not None}
 
 
 def _with_withdrawal(said: Iterable[tuple[int, bool]], *, at: int) -> Iterator[tuple[int, bool]]:
@@ -567,6 +639,14 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+def _feedback_answers(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select all that everybody or some listeners answered about feedback, under whichever notice, in order."""
+    about_it = ENTRIES.c.purpose == _constant(f"'{Purpose.FEEDBACK}'")
+    yes = sa.case((ENTRIES.c.state == _constant(f"'{State.GIVEN}'"), _constant("1")), else_=_constant("0"))
+    answers = sa.select(ENTRIES.c.listener, ENTRIES.c.at, yes).where(about_it, not_erased(), *which)
+    return answers.order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
 
 def _state() -> tuple[sa.Select[Any], ...]:

@@ -16,7 +16,10 @@ from recsys.errors import InputError, NotReadyError
 _PIECE = 10_000  # rows that are written at a time
 
 _TABLES = (ENTRIES, ERASURES, IMPORTED, HIDDEN, PLAYED)
-_CHANGING = {ERASURES.name: ["listener", "asked_at", "done"]}  # an erasure that is asked for is done some day
+_CHANGING = {
+    table.name: [column.name for column in table.c if not column.primary_key]
+    for table in (ERASURES, HIDDEN, PLAYED)  # an erasure is done some day; what was shown or expired is told anew
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ def copy_log(source: Database, *, to: Database) -> Copied:
         if not _is_part(_keys(to, table), _keys(source, table)):
             raise InputError(
                 f"the log to copy to holds {table.name} that this log does not",
-                hint="Copy to an empty database; if it holds an earlier copy, from before an erasure or a compaction, "
-                "empty it first.",
+                hint="Copy to an empty database. If it holds an earlier copy, something was deleted here since (by an "
+                "erasure or a compaction; or feedback, as a hidden track was shown again, a play expired, or somebody "
+                "turned the switch off): empty it first.",
             )
     before = sum(_count(to, table) for table in _TABLES)
     for table in _TABLES:

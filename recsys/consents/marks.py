@@ -91,9 +91,20 @@ class Marks:
             self._here.keep({mark: at for mark, at in known.items() if at > here.get(mark, NEVER)})
 
     def expire(self, *, before: datetime) -> None:
-        """Delete the marks of before a moment, here and at the witness, and take them off the disk."""
+        """Delete the marks of before a moment, here and at the witness."""
         for kept in filter(None, (self._here, self._there())):
             kept.expire(microseconds(before))
+
+    def scrub(self) -> None:
+        """Bring what was deleted off the disk, here and at the witness.
+
+        Raises
+        ------
+        NotReadyError
+            If somebody is reading one of both; nothing is lost, try again.
+        """
+        for kept in filter(None, (self._here, self._there())):
+            kept.scrub()
 
     def _there(self) -> "_Kept | None":
         return _Kept(Database(self._witness, of="witness", setting="privacy.witness")) if self._witness else None
@@ -132,9 +143,10 @@ class _Kept:
 
     def expire(self, before: int) -> None:
         with self._database.writing() as connection:
-            gone = connection.execute(sa.delete(_MARKS).where(_MARKS.c.at < before)).rowcount
-        if gone:
-            self._database.scrub(_MARKS)
+            connection.execute(sa.delete(_MARKS).where(_MARKS.c.at < before))
+
+    def scrub(self) -> None:
+        self._database.scrub(_MARKS)
 
 
 def about(listener: str, purpose: str) -> str:

@@ -7,12 +7,27 @@ from typing import Any
 
 import httpx
 import pytest
-from support.edge import LISBON, NOW, PORTO, RIVALS, Client, bearer, decide, publish, remember, told
+from support import edge
+from support.edge import (
+    LISBON,
+    NOW,
+    PORTO,
+    RIVALS,
+    Client,
+    bearer,
+    decide,
+    items,
+    keep_nights,
+    publish,
+    remember,
+    told,
+)
 from support.sealing import sealed_in
 
 from recsys.artifacts import affinities
 from recsys.consents.log import ConsentLog, Purpose, State
 from recsys.serving.lists import list_ids
+from recsys.serving.lists.list_ids import public_list
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
@@ -139,8 +154,8 @@ def test_of_a_list_that_may_not_be_used_everybody_is_told_the_same(
     flipped = bytearray(urlsafe_b64decode(id_ + "=" * (-len(id_) % 4)))
     flipped[20] ^= 1
     changed = urlsafe_b64encode(flipped).rstrip(b"=").decode()
-    past = "0" * 24
-    wrong = [ben.near()["list"], changed, id_[:-1], id_ + "A", id_ + "=", f" {id_}", "", "ñ", past, "A" * 9_000]
+    of_before = public_list("2026-10-30-0123abcd", "world", "popular")  # another snapshot's
+    wrong = [ben.near()["list"], changed, id_[:-1], id_ + "A", id_ + "=", f" {id_}", "", "ñ", of_before, "A" * 9_000]
     answers = [ana.tell(list=each, hidden=["track-1"]) for each in wrong]
     publish(workspace, as_of="2026-11-01")
     answers.append(ana.tell(list=id_, hidden=["track-1"]))  # of another snapshot
@@ -194,12 +209,42 @@ def test_a_position_is_refused_in_a_body_too(ana: Listener) -> None:
     assert ana.ask("POST", f"{URL}?lat=38.72", json={"list": "a"}).json()["type"] == "/problems/position"
 
 
-def test_the_same_feedback_again_changes_nothing(ana: Listener, client: Client) -> None:
-    body = {"list": ana.near()["list"], "played": ["track-1", "track-1"], "hidden": ["track-2"]}
+def test_ids_of_tracks_may_read_like_positions(
+    client: Client, ana: Listener, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are public; next to one, a position is refused as ever."""
+    ids = ["lat:3", "spotify:geo:abc", "38.7223, -9.1393"]
+    monkeypatch.setattr(edge, "items", lambda place, *, size: renamed(items(place, size=size), ids))
+    publish(workspace, as_of="2026-11-01")
+    listed = ana.near()
+    assert [item["track_id"] for item in listed["items"]][:3] == ids
+    assert ana.tell(list=listed["list"], hidden=ids).status_code == 204
+    assert ana.tell(list=listed["list"], hidden=["lat:3", "lat:38"]).json()["type"] == "/problems/position"
+    assert ana.tell(list="lat:38", hidden=ids).json()["type"] == "/problems/position"
+    assert not set(ids) & set(ana.tracks())
+
+
+def renamed(lines: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
+    return [line | {"track_id": id_} for line, id_ in zip(lines, ids, strict=False)] + lines[len(ids) :]
+
+
+def test_a_chart_of_another_night_has_no_id_as_nothing_is_told_of_it(client: Client, workspace: Workspace) -> None:
+    """And so it is the same on the next night, as it is kept for ever."""
+    keep_nights(workspace)
+    asked = [f"/v1/regions/PT/charts/popular?{what}" for what in ("night=2026-10-20", "week=2026-W42")]
+    before = [client.get(url) for url in asked]
+    assert [(answer.status_code, "list" in answer.json()) for answer in before] == [(200, False)] * 2
+    publish(workspace, as_of="2026-11-01")
+    client.now += timedelta(days=1)
+    assert [client.get(url).json() for url in asked] == [answer.json() for answer in before]
+
+
+def test_the_same_feedback_again_changes_nothing(rivals: Listener, client: Client) -> None:
+    body = {"list": rivals.near("limit=10")["list"], "played": ["track-20", "track-20"], "hidden": ["track-21"]}
     for _ in range(3):
-        assert ana.tell(**body).status_code == 204
+        assert rivals.tell(**body).status_code == 204
         client.now += timedelta(minutes=5)
-    assert ana.kept() == [("hidden", "track-2"), ("played", "track-1")]
+    assert rivals.kept() == [("hidden", "track-21"), ("played", "track-20")]
 
 
 def test_a_public_list_has_an_id_that_anybody_may_tell_of(ana: Listener, client: Client) -> None:
@@ -318,6 +363,18 @@ def test_what_is_played_is_credited_to_who_put_it_there(rivals: Listener, ben: L
     assert log.feedback.of_rivals("0" * 16) == []
 
 
+def test_what_no_two_rankers_put_there_is_not_kept_and_takes_no_credit(
+    rivals: Listener, ben: Listener, client: Client, workspace: Workspace
+) -> None:
+    """Of a public list, or of one's own that is shared with nobody: nothing is learned from it."""
+    public = client.get("/v1/regions/world/charts/popular?limit=100").json()["list"]
+    for who, id_ in ((ben, ben.near("limit=10")["list"]), (ben, public), (rivals, public)):
+        assert who.tell(list=id_, played=["track-20"]).status_code == 204
+    assert (rivals.kept(), ben.kept()) == ([], [])
+    rivals.tell(list=rivals.near("limit=10")["list"], played=["track-20"])
+    assert [each.team for each in ConsentLog(workspace.consents).feedback.of_rivals(RIVALS)] == ["champion"]
+
+
 def test_a_shared_list_looks_like_any_other(rivals: Listener, ben: Listener) -> None:
     """In its length, its id and its words; a hidden track of either is gone."""
     one, other = (listener.ask("GET", "/v1/me/trending?limit=10") for listener in (rivals, ben))
@@ -325,8 +382,9 @@ def test_a_shared_list_looks_like_any_other(rivals: Listener, ben: Listener) -> 
     assert one.json().keys() == other.json().keys()
     assert {item["because"] for item in one.json()["items"]} == {"close_to_what_you_play"}
     assert len(one.json()["list"]) == len(other.json()["list"])
-    rivals.tell(list=one.json()["list"], hidden=["track-20", "track-60"])
-    assert sorted(numbers(rivals.tracks("limit=10"))) == [*range(21, 26), *range(61, 66)]
+    for hidden in (["track-20", "track-21", "track-22"], ["track-60"]):  # more of one than of the other
+        rivals.tell(list=rivals.near("limit=10")["list"], hidden=hidden)
+    assert sorted(numbers(rivals.tracks("limit=10"))) == [*range(23, 28), *range(61, 66)]
 
 
 def test_who_is_erased_is_erased_from_both(rivals: Listener, workspace: Workspace) -> None:

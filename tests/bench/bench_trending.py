@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from support.ordering import put_in_order
 from support.sealing import sealed_in
 from threadpoolctl import threadpool_limits
 
@@ -25,7 +26,7 @@ from pipelines.base.job_context import JobContext, Sources
 from pipelines.night.nightly import _draw, _lists
 from pipelines.night.personal_lists import Past, _homes, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
-from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.artifacts.scoring import evidence_for
 from recsys.artifacts.standings import LESS, MORE, standings_near, standings_of
 from recsys.geography.atlas import Atlas, countries
 from recsys.geography.places import WORLD

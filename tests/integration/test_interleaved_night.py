@@ -1,6 +1,8 @@
 """Champion and challenger in a night: lists of both for who allows feedback, and what listeners prefer, in MLflow."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from math import isnan
@@ -14,11 +16,13 @@ from support.sealing import sealed_in
 from pipelines.base.job_context import Challenger, JobContext
 from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import Registry
+from pipelines.night import interleaving
 from pipelines.night.interleaving import rivals_of
 from pipelines.night.nightly import run_nightly
 from recsys.artifacts.affinities import Affinities, open_affinities
 from recsys.consents.feedback import Told
 from recsys.consents.log import Channel, Entry, Purpose, State
+from recsys.settings import load_settings
 from recsys.workspace import listener_of
 
 TELLING = [f"user-{number:02}" for number in range(24)]  # half at home in Lisbon, half in Porto
@@ -50,10 +54,19 @@ def lists(job: JobContext) -> Affinities:
 def tell(job: JobContext, users: Sequence[str], team: str, *, rivals: str | None = None) -> None:
     """Let users play something that one of both rankers had put on their lists."""
     assert job.challenger is not None
-    known = rivals_of(job.settings.models, job.challenger.models)
+    known = rivals_of(job.settings, job.challenger.models)
     told = Told(night_of(2), {"track-01": team}, rivals=known if rivals is None else rivals)
     for listener in listeners(job, users):
         job.consents.tell(listener, told, at=job.now, most_hidden=9, most_played=9)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Hold a database open in the midst of a reading."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entries").fetchall()
+        yield
 
 
 def next_night(job: JobContext, number: int, *, consents: Path | None = None) -> JobContext:
@@ -86,7 +99,8 @@ def test_nights_keep_the_challengers_lists_and_log_whom_listeners_prefer(job: Jo
     file, at = tmp_path / "withdrawn.csv", (job.now + timedelta(hours=1)).isoformat()
     file.write_text(f"user_id,purpose,state,at,notice_version\n{TELLING[1]},feedback,withdrawn,{at},2026-09\n")
     later = next_night(job, 3, consents=file)
-    second = ran(later, 3).data
+    with reading(job.workspace.consents):  # as a backup does: what was deleted stays on the disk until the next night
+        second = ran(later, 3).data
     assert second.metrics["interleaving.listeners"] == 21
     assert second.metrics[KEY] == pytest.approx((15 - 6) / 21)
     assert -1 < second.metrics[f"{KEY}_low"] < second.metrics[KEY] < second.metrics[f"{KEY}_high"] < 1
@@ -103,3 +117,21 @@ def test_nights_keep_the_challengers_lists_and_log_whom_listeners_prefer(job: Jo
     assert not {key for key in ran(alone, 4).data.metrics if key.startswith("interleaving")}
     assert lists(alone).challenger is None
     assert alone.consents.feedback.listeners() == []  # it is older than it is kept
+    assert not any(b"track-01" in file.read_bytes() for file in job.workspace.root.glob("consents.db*"))
+
+
+def test_other_settings_of_models_or_lists_or_another_release_begin_a_new_comparison(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = load_settings()
+    other = now.models.model_copy(update={"factors": 2})
+    asked_more = now.models.model_copy(update={"min_listeners_in_table": 99})
+    assert rivals_of(now, other) == rivals_of(now.model_copy(update={"models": asked_more}), other)
+    of_lists = [now.model_copy(update={"lists": now.lists.model_copy(update=each)}) for each in LISTS]
+    found = {rivals_of(each, other) for each in (now, now.model_copy(update={"models": other}), *of_lists)}
+    found |= {rivals_of(now, other.model_copy(update={"factors": 3}))}
+    monkeypatch.setattr(interleaving, "version", lambda _: "0.0.0")
+    assert len({*found, rivals_of(now, other)}) == 4 + len(LISTS)
+
+
+LISTS = ({"closest": 7}, {"learners": 7}, {"new": 0.5})

@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 from support.listening import FIRST_NIGHT, world
+from support.ordering import put_in_order
 
 from pipelines.base.job_context import Challenger
 from pipelines.night.interleaving import with_challenger
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of
-from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.artifacts.scoring import evidence_for
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import countries
 from recsys.models.interactions import gather

@@ -64,16 +64,21 @@ def line(titles: Sequence[str], track: int, rank: int) -> dict[str, Any]:
     titles=st.lists(words, min_size=12, max_size=12),
     charts=st.lists(lists, min_size=15, max_size=15),
     limit=st.sampled_from([1, 3, 12, 100]),
+    rivals=st.booleans(),
 )
-def test_all_lists_are_of_one_length(names: list[str], titles: list[str], charts: list[list[int]], limit: int) -> None:
+def test_all_lists_are_of_one_length(
+    names: list[str], titles: list[str], charts: list[list[int]], limit: int, *, rivals: bool
+) -> None:
+    """Also where two rankers share that of somebody."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder) / "workspace").prepare()
-        sources = sources_of(published(workspace, names, titles, charts), remember(workspace, {"ana": {"t3": 2.0}}))
+        known = remember(workspace, {"ana": {"t3": 2.0}}, challenger={"ana": {"t5": 2.0}} if rivals else None)
+        sources = sources_of(published(workspace, names, titles, charts), known)
         answers = [
             trending_answer(sources, asked(who, personal=personal, hidden=hidden), cell=cell, limit=limit).body
             for who in ("0" * 32, listener_of("ana", key=workspace.listener_key()))
             for personal in (True, False)
-            for hidden in ((), ("t3", "t4"), map("t{}".format, range(12)))
+            for hidden in ((), ("t3", "t4"), tuple(map("t{}".format, range(12))))
             for cell in (None, *REGIONS)
         ]
     assert {len(answer) for answer in answers} == {longest(sources.published, limit=limit)}
@@ -86,7 +91,8 @@ def asked(listener: str, *, personal: bool, hidden: Iterable[str]) -> Asked:
 
 
 def sources_of(found: Published, affinities: Affinities) -> ListSources:
-    return ListSources(found, affinities, affinities.columns_of(found.tracks), None, {})
+    others = affinities.challenger and affinities.challenger.columns_of(found.tracks)
+    return ListSources(found, affinities, affinities.columns_of(found.tracks), others, {})
 
 
 @given(body=st.binary(max_size=300), to=st.integers(1, 100))

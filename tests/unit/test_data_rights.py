@@ -63,7 +63,7 @@ def test_everything_held_comes_with_what_it_may_be_used_for(
 
 def test_what_was_told_of_lists_is_in_it(client: Client, workspace: Workspace, settings: Settings) -> None:
     decide(workspace, "ana", State.GIVEN, purpose=Purpose.FEEDBACK)
-    told = Told(NIGHT, played={"t1": "challenger", "t2": None}, hidden=["t3"], rivals="0" * 16)
+    told = Told(NIGHT, played={"t1": "challenger", "t2": "champion"}, hidden=["t3"], rivals="0" * 16)
     ana = listener_of("ana", key=workspace.listener_key())
     ConsentLog(workspace.consents).tell(ana, told, at=NOW, most_hidden=9, most_played=9)
     line = {"night": "2026-10-30", "used_for": ["feedback"]}
@@ -71,7 +71,7 @@ def test_what_was_told_of_lists_is_in_it(client: Client, workspace: Workspace, s
     assert [each for each in found if each["kind"] in ("hidden", "played")] == [
         {"kind": "hidden", **line, "track_id": "t3"},
         {"kind": "played", **line, "track_id": "t1", "put_there_by": "challenger"},
-        {"kind": "played", **line, "track_id": "t2"},
+        {"kind": "played", **line, "track_id": "t2", "put_there_by": "champion"},
     ]
     assert found[-1] == {"kind": "end", "lines": len(found) - 1}
 

@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> ConsentLog:
     log.decide(Entry(ANA, Purpose.LOCAL_TRENDS, State.WITHDRAWN, T0 + 9 * HOUR, "2é", Channel.PAGE))
     log.erasures.finish(log.erasures.ask(CLEO, at=T0))
     log.append([replace(given(0), purpose=Purpose.FEEDBACK)])
-    told = Told(T0.date(), played={"é": None, "b": "champion"}, hidden=["c"], rivals="r")
+    told = Told(T0.date(), played={"é": "challenger", "b": "champion"}, hidden=["c"], rivals="r")
     log.tell(ANA, told, at=T0, most_hidden=9, most_played=9)
     log.erasures.ask(BO, at=T0 + HOUR)
     return log
@@ -56,6 +56,32 @@ def test_what_happens_after_a_copy_is_in_the_next(log: ConsentLog, place: Path |
     log.decide(given(11))
     assert log.copy_to(other).new == 1
     assert other.erasures.is_done(receipt)
+
+
+def test_what_is_told_anew_after_a_copy_is_in_the_next(log: ConsentLog, place: Path | str) -> None:
+    """What was hidden is hidden on a later night once it was shown again; a play is credited in another comparison."""
+    other, night = ConsentLog(place), T0.date()
+    log.copy_to(other)
+    for told in (Told(night, shown=["c"]), Told(night + timedelta(days=1), hidden=["c"])):
+        log.tell(ANA, told, at=T0, most_hidden=9, most_played=9)
+    log.feedback.expire(night + timedelta(days=1))
+    log.tell(
+        ANA, Told(night, played={"é": "champion", "b": "champion"}, rivals="s"), at=T0, most_hidden=9, most_played=9
+    )
+    assert log.copy_to(other).new == 0
+    assert other.told(ANA) == log.told(ANA)
+    assert len(other.feedback.of_rivals("s")) == 2
+
+
+def test_a_copy_from_before_feedback_was_deleted_is_refused_in_words_that_help(
+    log: ConsentLog, place: Path | str
+) -> None:
+    other = ConsentLog(place)
+    log.copy_to(other)
+    log.tell(ANA, Told(T0.date(), shown=["c"]), at=T0, most_hidden=9, most_played=9)
+    with pytest.raises(InputError, match="hidden that this log does not") as refused:
+        log.copy_to(other)
+    assert "shown again" in refused.value.hint
 
 
 def test_a_copy_that_breaks_off_is_finished_by_the_next(

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support.edge import items
+from support.ordering import put_in_order
 
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
 from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
-from recsys.artifacts.scoring import evidence_for, put_in_order
+from recsys.artifacts.scoring import evidence_for
 from recsys.artifacts.standings import LESS, MORE, RISES, TOP
 from recsys.serving.lists.personal_items import BECAUSE, Around, listed
 

@@ -80,18 +80,24 @@ def test_the_champions_own_settings_change_nothing(mlruns: Path, champion: Logge
 
 
 def test_a_challenger_shares_lists_without_a_contest_until_it_wins_or_is_sent_home(
-    mlruns: Path, champion: LoggedRun, tmp_path: Path
+    mlruns: Path, champion: LoggedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, settings = workspace_of(mlruns).root, settings_of(None)[0]
     assert challenger_of(settings, None) is None
-    luck = log_run(mlruns, "luck", gains=MIXED, models={"factors": 32})
+    luck = log_run(mlruns, "luck", gains=MIXED, models={"factors": 32, "regularization": 0.5})
     told = challenge(mlruns, "luck", workspace=root)
     assert (told["challenger"], told["run"], Registry(mlruns).champion().run.id) == (2, luck.id, champion.id)  # type: ignore[union-attr]
     found = challenger_of(settings, None)
     assert found is not None
     assert (found.version, found.models.factors, settings.models.factors) == ("2", 32, 16)
     file = tmp_path / "settings.toml"
-    file.write_text("[models]\nfactors = 48\n")  # the file wins over both, and nothing is left to compare
+    file.write_text("[models]\nfactors = 48\n")  # the file wins over both
+    found = challenger_of(settings_of(file)[0], file)
+    assert found is not None
+    assert (found.models.factors, found.models.regularization) == (48, 0.5)
+    told = capsys.readouterr()
+    assert "settings win over the challenger's" in told.out + told.err
+    file.write_text("[models]\nfactors = 48\nregularization = 0.1\n")  # nothing is left to compare
     assert challenger_of(settings_of(file)[0], file) is None
     better = log_run(mlruns, "better", gains=HIGH, models={"factors": 64})
     assert challenge(mlruns, "better", workspace=root)["challenger"] == 3

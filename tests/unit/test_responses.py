@@ -21,7 +21,7 @@ def published(workspace: Workspace) -> Published:
 
 def test_an_answer_has_the_shape_of_the_contract(published: Published) -> None:
     answer = chart_answer(published, place_id=LISBON, chart="popular", limit=3)
-    assert list(answer) == ["region", "scope", "chart", "list", "as_of", "location_used", "why", "items", "price"]
+    assert list(answer) == ["region", "scope", "chart", "as_of", "location_used", "why", "items", "list", "price"]
     assert answer["price"] is None  # nothing is known of it here
     assert answer["items"] == items(LISBON, size=3)
     assert answer["region"] == {

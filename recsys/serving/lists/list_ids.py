@@ -112,9 +112,9 @@ def length_of(limit: int) -> int:
     return -(-(_NONCE + _plain_bytes(limit) + _TAG) * 4 // 3)
 
 
-def public_list(snapshot: str, place_id: str, chart: str, *, night: str = "") -> str:
-    """Return the id of a public list: of a place's chart in a snapshot, of its last night or of another one."""
-    content = "\n".join((snapshot, place_id, chart, night))
+def public_list(snapshot: str, place_id: str, chart: str) -> str:
+    """Return the id of a public list: of a place's chart in a snapshot, of its last night."""
+    content = "\n".join((snapshot, place_id, chart))
     return _text(hashlib.sha256(content.encode()).digest()[:_PUBLIC])
 
 

@@ -7,7 +7,6 @@ from typing import cast
 
 from recsys.errors import InputError, UnknownNightError
 from recsys.geography.places import Place
-from recsys.serving.lists.list_ids import public_list
 from recsys.serving.lists.responses import Chart, chart_answer, chart_of, check_chart, label, lines_of
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Item
@@ -67,8 +66,7 @@ def past_chart_answer(published: Published, *, place_id: str, chart: str, night:
     drawn = history.nights[night].drawn
     why = _why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items)) + more
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
-    id_ = public_list(published.id, place.id, chart, night=night.isoformat())
-    return {**answer, "list": id_, "as_of": night.isoformat(), "drawn": drawn.isoformat()}
+    return {**answer, "as_of": night.isoformat(), "drawn": drawn.isoformat()}
 
 
 def week_chart_answer(published: Published, *, place_id: str, chart: str, week: str, limit: int) -> Chart:

@@ -72,16 +72,16 @@ class Chart(TypedDict):
     """A list: ``region`` is the place that was asked for, ``scope`` how wide the chart is that is shown for it.
 
     ``list`` is its opaque id, by which a listener tells what was played or hidden from it (`POST /v1/me/feedback`);
-    that of a listener's own list is another one in each answer, and good for that listener until the next night. Only
-    the listener's own list says ``history_used``: whether the listener's plays helped to put it in order. Only a public
-    chart has a ``price``: that of the place whose chart is shown. Only that of an earlier night says when it was
-    ``drawn``, and only that of a ``week`` which one.
+    that of a listener's own list is another one in each answer, and good for that listener until the next night. The
+    chart of an earlier night has none. Only the listener's own list says ``history_used``: whether the listener's plays
+    helped to put it in order. Only a public chart has a ``price``: that of the place whose chart is shown. Only that of
+    an earlier night says when it was ``drawn``, and only that of a ``week`` which one.
     """
 
     region: Region
     scope: Level
     chart: str
-    list: str
+    list: NotRequired[str]
     as_of: str
     location_used: bool
     history_used: NotRequired[bool]
@@ -170,7 +170,8 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     shown, items, more = lines_of(place, chart=chart, read=partial(published.items, chart=chart), published=published)
     why = _why(place, shown, chart=chart, found=bool(items), published=published) + more
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
-    return {**answer, "price": published.price(shown.id, chart=chart)}
+    id_ = public_list(published.id, place.id, chart)
+    return {**answer, "list": id_, "price": published.price(shown.id, chart=chart)}
 
 
 def check_chart(chart: str) -> None:
@@ -216,7 +217,6 @@ def chart_of(
         "region": region_of(place),
         "scope": shown.level,
         "chart": chart,
-        "list": public_list(published.id, place.id, chart),
         "as_of": published.as_of,
         "location_used": used,
         "why": why,

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from recsys.artifacts.affinities import BLANK, Affinities, nobody, open_affinities, pointer_of
 from recsys.artifacts.chart_database import NO_LISTS
-from recsys.artifacts.interleaving import team_draft
 from recsys.artifacts.list_candidates import IntArray, ListCandidates
-from recsys.artifacts.scoring import Ranking, about_here, evidence_for
+from recsys.artifacts.scoring import Ranking, evidence_for, shared
 from recsys.consents.log import Choices
 from recsys.geography.places import WORLD, Level, Place
 from recsys.sealed_files import SealedFiles
@@ -187,42 +186,28 @@ def _ranked(sources: "ListSources", asked: Asked, *, around: Around, limit: int)
     numbers = [sources.published.numbers.get(track, -1) for track in choices.hidden]
     left_out = np.isin(tracks, np.array(numbers, dtype=tracks.dtype))
     ranking, known = _ranking(sources.affinities, sources.columns[tracks], asked, candidates=candidates)
-    drafted = _drafted(sources, asked, ranking, candidates=candidates)
-    is_shared = drafted is not None and known and choices.feedback and drafted.known
-    order = drafted.order if drafted and is_shared else ranking.order
-    order = about_here(order[~left_out[order]], sure)[:limit]
-    reasons = ranking.reasons(order, standings=sure)
-    if drafted is None:
-        return _Ranked(order, reasons, known, [], "")
-    picks, theirs = drafted.teams[order] * is_shared, drafted.challenger.reasons(order, standings=sure)
-    shared = (picks.tolist(), sources.affinities.rivals) if is_shared else ([], "")
-    return _Ranked(order, np.where(picks > 0, theirs, reasons), known, *shared)
+    alone = ranking.served(standings=sure, left_out=left_out)
+    challenger = _challenger(sources, asked, tracks=tracks, candidates=candidates)
+    if challenger is None:
+        return _Ranked(alone[:limit], ranking.reasons(alone[:limit], standings=sure), known, [], "")
+    other, is_known = challenger  # which picks in turn for everybody, so that the time tells nothing
+    coin, theirs = asked.ids.coin(asked.listener, sources.published.id), other.served(standings=sure, left_out=left_out)
+    drafted, picks = shared(alone, theirs, standings=sure, coin=coin, limit=limit)
+    is_shared = known and is_known and choices.feedback
+    order, teams = drafted if is_shared else alone[:limit], picks * is_shared
+    own, others = (each.reasons(order, standings=sure) for each in (ranking, other))
+    of_rivals = (teams.tolist(), sources.affinities.rivals) if is_shared else ([], "")
+    return _Ranked(order, np.where(teams > 0, others, own), known, *of_rivals)
 
 
-class _Drafted(NamedTuple):
-    """All candidates as two rankers picked them in turn: in order, and by candidate whose pick it was."""
-
-    order: NDArray[np.intp]
-    teams: NDArray[np.intp]
-    challenger: Ranking
-    known: bool
-
-
-def _drafted(
-    sources: "ListSources", asked: Asked, champion: Ranking, *, candidates: ListCandidates[int]
-) -> _Drafted | None:
-    """Let the challenger pick in turn, where there is one: for everybody, so that the time tells nothing."""
+def _challenger(
+    sources: "ListSources", asked: Asked, *, tracks: IntArray, candidates: ListCandidates[int]
+) -> tuple[Ranking, bool] | None:
+    """Return what the challenger says of the candidates, where there is one, and whether it knows the listener."""
     affinities = sources.affinities.challenger
     if affinities is None or sources.others is None:
         return None
-    challenger, known = _ranking(
-        affinities, sources.others[np.asarray(candidates.tracks)], asked, candidates=candidates
-    )
-    coin = asked.ids.coin(asked.listener, sources.published.id)
-    order, picks = team_draft(champion.order, challenger.order, coin=coin)
-    teams = np.empty_like(picks)
-    teams[order] = picks
-    return _Drafted(order, teams, challenger, known)
+    return _ranking(affinities, sources.others[tracks], asked, candidates=candidates)
 
 
 def _ranking(

@@ -1,7 +1,8 @@
 """The JSON body of a request, looked at nowhere else: it may hold no position, and nothing of it is repeated."""
 
 import json
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,8 +12,21 @@ from recsys.serving.requests.positions import mentions_position, names_position
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def body_of(content: bytes, model: type[Model], *, hint: str) -> Model:
+def body_of(
+    content: bytes, model: type[Model], *, hint: str, is_known: Callable[[str], bool] = lambda _: False
+) -> Model:
     """Return what a body says.
+
+    Parameters
+    ----------
+    content : bytes
+    model : type
+        What it is to fit.
+    hint : str
+        What to send.
+    is_known : callable, optional
+        Tells of a text whether it is the name of something known to everybody, and so no position, whatever it reads
+        like: ids of tracks may be anything. It is asked where something reads like one.
 
     Raises
     ------
@@ -27,9 +41,27 @@ def body_of(content: bytes, model: type[Model], *, hint: str) -> Model:
     except (ValueError, RecursionError):
         raise InputError("the body is not JSON", hint=hint) from None
     names = given if isinstance(given, dict) else ()
-    if mentions_position(text) or any(map(names_position, names)):
+    told = mentions_position(text) and mentions_position(_without(text, filter(is_known, _texts(given))))
+    if told or any(map(names_position, names)):
         raise PositionError("the request carries a position, which is neither needed nor wanted here", hint=hint)
     try:
         return model.model_validate_json(content)
     except ValidationError:
         raise InputError("the body does not fit", hint=hint) from None
+
+
+def _texts(given: Any) -> Iterator[str]:
+    """Yield all texts in a JSON value but the names of fields."""
+    left = [given]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list | dict):
+            left.extend(value if isinstance(value, list) else value.values())
+
+
+def _without(text: str, known: Iterator[str]) -> str:
+    for each in known:
+        text = text.replace(f'"{each}"', '""')
+    return text

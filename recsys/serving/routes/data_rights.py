@@ -54,8 +54,8 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first. An
     `evaluation` is how well each of the models that are compared would have ranked for the listener what was played on
     the last nights up to its own (NDCG at 10, from 0 to 1), after so many listens in `history`.
-    `hidden` and `played` are what the listener told of lists, by the night of the list; where two ways to make lists
-    shared it, `put_there_by` is the one whose track it was.
+    `hidden` and `played` are what the listener told of lists, by the night of the list; what was played is kept where
+    two ways to make lists shared one, and `put_there_by` is the one whose track it was.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     lines = _lines(who, parts)
@@ -116,7 +116,7 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     # Now, as a failure can be answered only before the first line.
     entries, first = log.entries(who.listener), list(islice(stored, 1))
-    told = list(log.feedback.told(who.listener))
+    told = log.told(who.listener)
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in entries:

@@ -41,8 +41,11 @@ class Feedback(BaseModel):
     shown: Tracks
 
 
-async def _feedback(request: Request) -> Feedback:
-    return body_of(await request.body(), Feedback, hint=_BODY)
+async def _feedback(request: Request, parts: Parts) -> Feedback:
+    def is_track(text: str) -> bool:
+        return text in parts.current.get().numbers
+
+    return body_of(await request.body(), Feedback, hint=_BODY, is_known=is_track)
 
 
 _BODY = (
@@ -67,9 +70,11 @@ def feedback(who: Listener, told: Annotated[Feedback, Depends(_feedback)], parts
     """Keep what the listener played from a list, and hide tracks from all of the listener's lists, or show them again.
 
     It needs the switch `feedback` (403). Hidden tracks are on none of the listener's own lists from the next request
-    on; public charts stay as they are. A list that is somebody else's, of another night, too old or none at all is
-    answered in one way (404), and so is a track that is not on it; `shown` may also name what was hidden before. The
-    same request again changes nothing. Turning the switch off deletes all of it.
+    on, which are as long as before while there are tracks left; public charts stay as they are. What was played is kept
+    where two ways to make lists shared a listener's own list; elsewhere nothing is learned from it. A list that is
+    somebody else's, of another night, too old or none at all is answered in one way (404), and so is a track that is
+    not on it; `shown` may also name what was hidden before. The same request again changes nothing. Turning the switch
+    off deletes all of it.
     """
     if not parts.consents.allows(who.listener, Purpose.FEEDBACK, at=who.now):
         raise not_allowed()  # before anything is said of lists and tracks
@@ -81,7 +86,7 @@ def feedback(who: Listener, told: Annotated[Feedback, Depends(_feedback)], parts
     known = listed.teams.keys() | (parts.consents.feedback.hidden(who.listener) if told.shown else set())
     if not (listed.teams.keys() >= {*told.played, *told.hidden} and known >= set(told.shown)):
         raise UnknownSongError("a track is not on this list", hint="Name tracks of the list by their track_id.")
-    played = {track: listed.teams[track] for track in told.played}
+    played = {track: team for track in told.played if (team := listed.teams[track])}  # nobody else's is asked for
     kept, night = parts.settings.feedback, date.fromisoformat(published.as_of)
     parts.consents.tell(
         who.listener,

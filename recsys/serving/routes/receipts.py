@@ -133,7 +133,8 @@ def _processing(purpose: Purpose, settings: Settings) -> Processing:
 def _information(purpose: Purpose, settings: Settings) -> list[str]:
     tracks = "tracks played, by night"
     if purpose == Purpose.FEEDBACK:
-        return ["tracks hidden and played from the listener's own lists, by the night of the list"]
+        shared = "tracks played from the listener's own lists, where two ways to make lists shared them"
+        return ["tracks hidden, by the night of the list", f"{shared}, by the night of the list"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
     if purpose == Purpose.PERSONALISATION:

@@ -183,14 +183,15 @@ def _of_feedback(settings: Settings) -> list[Collected]:
     how_coarse = "the track and the day of the list, under a keyed hash of the user id; no time of day, and no place"
     return [
         {
-            "what": "which tracks you hid from your lists",
+            "what": "which tracks you hid, from lists of your own or from charts",
             "purposes": [Purpose.FEEDBACK.value],
             "how_coarse": how_coarse,
             "kept": "until you show them again or turn the switch off",
             "seen_by": f"{_OPERATOR}; they stay away from your lists",
         },
         {
-            "what": "which tracks you played from your lists, and which of two ways to make lists put them there",
+            "what": "which tracks you played from your own lists where two ways to make lists shared them, and which "
+            "of both put each there",
             "purposes": [Purpose.FEEDBACK.value],
             "how_coarse": how_coarse,
             "kept": f"{settings.feedback.kept_days} days, or until you turn the switch off",
