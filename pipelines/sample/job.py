@@ -207,5 +207,5 @@ service_area = [
 _SETTINGS_TAIL = """\
 
 [history]
-catch_up_nights = 14             # with the last night two weeks and a night, so that a forecast is judged: each takes seconds
+catch_up_nights = 14             # with the last one so many that a forecast is a week old: each takes seconds
 """

@@ -23,7 +23,7 @@ from support.sealing import sealed_in
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.night.nightly import _draw, _lists
+from pipelines.night.nightly import _draw, _past_charts
 from pipelines.night.personal_lists import Past, _homes, affinities_of, examples_of
 from recsys.artifacts.affinities import BLANK, Affinities, open_affinities, write
 from recsys.artifacts.scoring import evidence_for
@@ -64,7 +64,7 @@ def quality(job: JobContext) -> tuple[Affinities, dict[str, NDArray[np.float64]]
     rows = job.store.scan().filter("trained").collect()
     first = nights(rows)[-TEST_NIGHTS]
     before, after = rows.filter(pl.col("night") < first), rows.filter(pl.col("night") >= first)
-    past = Past(before, _lists(job), [night for night in job.releases.nights() if night < first])
+    past = Past(before, _past_charts(job).lists, [night for night in job.releases.nights() if night < first])
     lines = _draw(job)(past.released).lines
     started = time.perf_counter()
     affinities = affinities_of(past, lines=lines, atlas=atlas, settings=settings)

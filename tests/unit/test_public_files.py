@@ -31,6 +31,7 @@ ADDRESSES = {
     "/v1/regions/all": "v1/regions/all.json",
     "/v1/regions/map": "v1/regions/map.json",
     **{f"/v1/regions/{place}": f"v1/regions/{place}.json" for place in (LISBON, "PT", "world")},
+    **{f"/v1/regions/{place}/next-week": f"v1/regions/{place}/next-week.json" for place in (LISBON, "PT", "world")},
     **{
         f"/v1/regions/{place}/charts/{chart}": f"v1/regions/{place}/charts/{chart}.json"
         for place in (LISBON, "PT", "world")

@@ -206,6 +206,7 @@ def test_the_openapi_document_describes_every_request_with_examples(client: Clie
         "/v1/regions/map",
         "/v1/regions/{id}",
         "/v1/regions/{id}/charts/{chart}",
+        "/v1/regions/{id}/next-week",
         "/v1/releases",
         "/v1/search",
         "/v1/tracks/{id}",
