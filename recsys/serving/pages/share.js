@@ -1,5 +1,7 @@
 // A song is shared by its readable address: by what the device has for that, or else as a link to paste.
 
+import { _ } from "./words.js";
+
 const COPIED = 2_000; // milliseconds for which a button says so
 
 export function listenForShares() {
@@ -15,11 +17,11 @@ async function share(button) {
   const title = button.closest(".row")?.querySelector("[data-title]")?.textContent ?? document.title;
   if (navigator.share) return navigator.share({ title, url }).catch(() => {}); // whoever shares may think better of it
   if (!navigator.clipboard) return location.assign(url); // without encryption there is none; the address can be copied there
-  await navigator.clipboard.writeText(url).then(() => say(button, "Link copied"), () => location.assign(url));
+  await navigator.clipboard.writeText(url).then(() => say(button, _("Link copied")), () => location.assign(url));
 }
 
 /** @param {HTMLElement} button @param {string} text */
 function say(button, text) {
   button.textContent = text;
-  setTimeout(() => { button.textContent = "Share"; }, COPIED);
+  setTimeout(() => { button.textContent = _("Share"); }, COPIED);
 }
