@@ -5,6 +5,7 @@ that has changed is a new one: nothing is guessed, so that no translation says w
 """
 
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +34,7 @@ _OPTIONS: dict[str, dict[str, object]] = {
 }
 
 
+@cache
 def extracted() -> Catalog:
     """Return all texts of the pages, each with the files that it is in; of the files' lines nothing is kept."""
     found = Catalog(project="Hearabouts", charset="utf-8", fuzzy=False)
