@@ -21,7 +21,7 @@ nightly: $(VENV)/.ready ## run the night on the sample world, ending with charts
 	@$(BIN)/hearabouts nightly --workspace $(WORKSPACE)
 
 PAGES := recsys/serving/pages
-ours := $(addprefix $(PAGES)/,package-lock.json build.mjs font.css map.js hexagons.js music.js geometry.js moves.js covers.js cells.js near.js)
+ours := $(addprefix $(PAGES)/,package-lock.json build.mjs font.css map.js hexagons.js music.js geometry.js moves.js covers.js words.js cells.js near.js)
 
 # The map and "near me" need other people's code, which npm brings; without it the page is whole, but for these two.
 $(PAGES)/built/map.js: $(ours)

@@ -11,9 +11,11 @@ from rich import box
 from rich.table import Table
 
 from pipelines.base.left_out import left_out
+from recsys.artifacts.privacy_account import MEANING
 from recsys.consents.witness import DRAWN, Witness, witness_at_hand
 from recsys.errors import InputError
 from recsys.geography.atlas import load_atlas
+from recsys.messages import said
 from recsys.releases.budget import accounting
 from recsys.releases.budget.accounting import MONTH, NIGHT, YEAR, Epsilon, Exposure
 from recsys.releases.budget.ledger import Entry, Ledger
@@ -285,16 +287,14 @@ def _meaning(settings: Settings) -> str:
     night, month = (accounting.allowed(privacy, nights=nights) for nights in (NIGHT, MONTH))
     both = _most(TOGETHER, settings, nights=YEAR)
     odds = _odds(accounting.epsilon(night, delta=privacy.delta))
-    return (
-        "What this means for you. Suppose somebody knows everything about everybody else, sees all that is published, "
-        "and guesses whether you were counted. A coin is right 50 times of 100. About a single night of the charts "
-        f"such a guess is right at most {_of_100(night)} times; about the 28 nights in which you add most, "
-        f"{_of_100(month)}; about a whole year in which you add all you can, "
-        f"{_of_100(year)}; and {_of_100(both)} if you allow partner statistics as well. Put otherwise: a night of "
-        f"the charts changes the odds of whatever anybody believes about you at most {odds}-fold, but for a chance of "
-        f"{privacy.delta:g}. "
-        "Most people are far from these limits, which hold even for those who listen every day, and whoever is erased "
-        "and comes back begins with nothing saved."
+    return said(
+        MEANING,
+        night=_of_100(night),
+        month=_of_100(month),
+        year=_of_100(year),
+        both=_of_100(both),
+        odds=odds,
+        delta=f"{privacy.delta:g}",
     )
 
 

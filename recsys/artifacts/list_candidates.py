@@ -16,6 +16,9 @@ POPULAR, RISING, LOCAL = CHARTS = ("popular", "rising", "local")
 SURELY, LIKELY, GUESS = GRADES = ("surely", "likely", "guess")
 """How sure it is that a rising or local track is one; of lists, in this order."""
 
+MOVER, DEBUT = "mover", "debut"
+"""What a rising track is: one that is played more than before, or one that has no past in its place."""
+
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
 

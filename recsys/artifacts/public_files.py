@@ -18,7 +18,7 @@ from typing import Any
 from recsys.settings import Settings
 from recsys.workspace import MANIFEST, link_file
 
-_FORMAT = 7  # of what the files say: another one has the next run write them anew
+_FORMAT = 8  # of what the files say: another one has the next run write them anew
 _WORTH = 1024  # bytes that are worth packing: fewer go in one packet either way
 
 

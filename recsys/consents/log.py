@@ -32,6 +32,7 @@ from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.consents.witness import place_of
 from recsys.errors import ConsentError
+from recsys.messages import Message, said
 from recsys.settings import Settings
 from recsys.workspace import Workspace, accepting, fingerprint
 
@@ -49,7 +50,7 @@ class Purpose(StrEnum):
     FEEDBACK = "feedback"
 
     @property
-    def explained(self) -> str:
+    def explained(self) -> Message:
         """What the listener allows, in the listener's words."""
         return _EXPLAINED[self]
 
@@ -738,23 +739,23 @@ _CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""
 
 _EXPLAINED = {
-    Purpose.LOCAL_TRENDS: (
+    Purpose.LOCAL_TRENDS: said(
         "When you ask for what is near you, the rough area that you are in chooses your list. Your exact position "
         "never arrives here, and the area is forgotten with the answer."
     ),
-    Purpose.CONTRIBUTE_TRENDS: (
+    Purpose.CONTRIBUTE_TRENDS: said(
         "Which tracks you play each night, and in which rough area, count in the charts of your region, your country "
         "and the world. Everybody sees the charts; random noise in every count hides whether you are in it."
     ),
-    Purpose.PERSONALISATION: (
+    Purpose.PERSONALISATION: said(
         "The tracks you play each night put your own list in order, and teach it which tracks go together. The list "
         "is for you alone; what you play is shown to nobody else."
     ),
-    Purpose.PARTNER_STATISTICS: (
+    Purpose.PARTNER_STATISTICS: said(
         "Which tracks you play each night, and in which rough area, count in a file that partners get: rounded counts "
         "of many people with random noise in them, and neither your plays nor who you are."
     ),
-    Purpose.FEEDBACK: (
+    Purpose.FEEDBACK: said(
         "What you hide stays away from your lists. What you play from them tells which of two ways to make lists "
         "suits people better; only sums over many people are looked at. Turning it off forgets all of it at once."
     ),

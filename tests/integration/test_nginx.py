@@ -38,6 +38,7 @@ UNPACKED = ("/openapi.json", "/v1/transparency")  # by the endpoint, which makes
 SAID = (  # of caching, and of what a browser may do with it
     "cache-control",
     "content-encoding",
+    "content-language",
     "content-length",
     "content-security-policy",
     "content-type",

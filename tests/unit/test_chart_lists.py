@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from support.releasing import NIGHT, catalogue, small_atlas
 
 from pipelines.base.terminal import chart_table
+from recsys.artifacts.reasons import reason
 from recsys.releases.charts.charts import Charts
-from recsys.releases.charts.reasons import reason
 from recsys.releases.snapshot import publishing
 from recsys.schemas import Chart as Lines
 from recsys.serving.lists.responses import Chart, chart_answer
@@ -148,7 +148,7 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
             "rising",
             {"kind": "mover", "nights": 2, "lift_low": 1.0, "grade": "surely"},
             "About 84 contributing listeners a night over the last 2 nights, 3.1 times (1.0 to 14) what the weeks "
-            "before would let expect; it may still be chance.",
+            "before would let expect. It may still be chance.",
         ),
         (
             "local",
@@ -166,7 +166,7 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
             "local",
             {"lift_low": 0.4, "grade": "guess"},
             "A guess: about 84 contributing listeners a night, 3.1 times (0.40 to 14) what the rest of the world would "
-            "let expect of a place this size; it may well be chance.",
+            "let expect of a place this size. It may well be chance.",
         ),
         (
             "popular",

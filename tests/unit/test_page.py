@@ -32,14 +32,14 @@ def test_every_page_comes_with_a_policy_that_names_no_other_origin(client: Clien
     assert policy.startswith("default-src 'none'; script-src 'self';")
     assert "unsafe" not in policy
     assert "http" not in policy
-    assert re.findall(r'(?:src|href|action)="(?!/|#)[^"]*"', answer.text) == []
+    assert re.findall(r'(?:src|href|action)="(?!/|#|\?)[^"]*"', answer.text) == []
     assert re.findall(r"<script(?!( type=\"module\")? src=)|<style| style=| on\w+=", answer.text) == []
 
 
 def test_a_place_shows_its_chart_with_reasons_and_the_way_up(client: Client) -> None:
     text = client.get(f"/?place={LISBON}").text
     assert text.count('<li class="row">') == 50
-    assert text.count("made by hand") == 50
+    assert text.count("<span data-reason>About ") == 50
     assert '<a href="/places/portugal-PT/">Portugal</a>' in text
     assert f"/places/lisboa-{LISBON}/rising/" in text
     # Rank 1 was 2nd, rank 2 is new: see `edge.items`.
@@ -73,7 +73,7 @@ def test_what_can_be_allowed_is_explained_by_the_settings_without_signing_in(wor
 
 
 def test_no_line_breaks_within_a_date(client: Client) -> None:
-    assert "over the 7 nights to <time>2026-10-31</time>." in client.get(f"/?place={LISBON}").text
+    assert "over the 7 nights to 31\xa0October\xa02026." in client.get(f"/?place={LISBON}").text
 
 
 def test_names_are_escaped(client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_a_page_is_packed_for_who_takes_it(client: Client, path: str) -> None:
     packed, plain = (client.get(path, headers={"Accept-Encoding": coding}) for coding in ("gzip", "identity"))
     assert packed.content == plain.content
     assert (packed.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
-    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding, Accept-Language, Cookie"
     assert int(packed.headers["content-length"]) < len(plain.content) / 2
     assert packed.headers["etag"] != plain.headers["etag"]
 
@@ -253,7 +253,7 @@ def test_listeners_are_drawn_from_nothing_to_the_largest_bound() -> None:
     first, second = rows(items("here", size=2), chart="popular")
     assert (first.low, first.dot, first.high) == (81.8, 90.9, 100.0)
     assert (second.low, second.dot, second.high) == (40.9, 45.5, 50.0)
-    assert (first.figure, second.spoken) == ("100", "About 50 listeners a night, between 45 and 55")
+    assert (first.figure, second.spoken) == (100, "About 50 listeners a night, between 45 and 55")
     assert first.base is None
 
 
@@ -262,7 +262,7 @@ def test_times_are_drawn_as_logarithms_with_as_much_as_elsewhere_marked() -> Non
     item |= {"lift": 2.0, "lift_interval": {"low": 1.0, "high": 4.0}}
     (row,) = rows([item], chart="local")
     assert (row.base, row.low, row.dot, row.high) == (0.0, 0.0, 50.0, 100.0)
-    assert row.figure == "2.0×"
+    assert str(row.figure) == "2.0"
     # Of the fourth of a scale from 1/4 to 4, "as much" is the middle.
     item |= {"lift_interval": {"low": 0.25, "high": 4.0}}
     assert rows([item], chart="local")[0].base == 50.0

@@ -10,7 +10,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.artifacts.chart_database import Price
-from recsys.artifacts.list_candidates import CHARTS, GRADES, GUESS, LIKELY, LOCAL, POPULAR, RISING, SURELY
+from recsys.artifacts.list_candidates import (
+    CHARTS,
+    DEBUT,
+    GRADES,
+    GUESS,
+    LIKELY,
+    LOCAL,
+    MOVER,
+    POPULAR,
+    RISING,
+    SURELY,
+)
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
@@ -27,8 +38,6 @@ from recsys.releases.inference.significance import Counted, Expected, Interval
 from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
 from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
 from recsys.settings import ChartsSettings
-
-MOVER, DEBUT = "mover", "debut"
 
 _WEIGHED_NIGHTS = 35  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
 _UNSTEADY = 0.015  # deviation of the mean weight of a window from that of those nights: listeners do not play alike

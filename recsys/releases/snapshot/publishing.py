@@ -13,12 +13,12 @@ import polars as pl
 
 from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import LOCAL
+from recsys.artifacts.reasons import reason
 from recsys.errors import InputError, NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD, Place
 from recsys.geography.spelling import searchable
 from recsys.releases.charts.charts import Charts
-from recsys.releases.charts.reasons import reason
 from recsys.schemas import Catalogue, Chart, at_border
 from recsys.versions import check_version
 from recsys.workspace import (

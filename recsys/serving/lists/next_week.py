@@ -11,6 +11,7 @@ from recsys.artifacts.chart_history import Chance, ChartHistory, Song
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.artifacts.moves import AHEAD, FIRST, moved_up
 from recsys.geography.places import Level
+from recsys.messages import said, sentences
 from recsys.serving.lists.responses import Region, label, region_of
 from recsys.serving.lists.songs import Track, track_of
 from recsys.serving.snapshot.place import chain, place_named
@@ -197,9 +198,11 @@ def _told(chance: float) -> float:
 
 def _why(place: PublishedPlace, shown: PublishedPlace, *, found: bool) -> str:
     if not found:
-        return f"Nothing is forecast for {label(place)} yet: that takes charts of some weeks."
-    whose = "" if shown == place else f"{label(place)} has no forecast of its own. "
-    return (
-        f"{whose}Forecast for {label(shown)} from published charts alone, by what came after such courses before. "
-        "Songs that its chart has not named in four weeks cannot be foreseen."
+        return said("Nothing is forecast for {place} yet: that takes charts of some weeks.", place=label(place))
+    basis = said(
+        "Forecast for {place} from published charts alone, by what came after such courses before. Songs that its "
+        "chart has not named in four weeks cannot be foreseen.",
+        place=label(shown),
     )
+    own = "" if shown == place else said("{place} has no forecast of its own.", place=label(place)).begun("upper")
+    return sentences(own, basis)

@@ -7,6 +7,7 @@ from typing import cast
 
 from recsys.errors import InputError, UnknownNightError
 from recsys.geography.places import Place
+from recsys.messages import Message, said, sentences, template
 from recsys.serving.lists.responses import Chart, chart_answer, chart_of, check_chart, label, lines_of
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Item
@@ -33,7 +34,7 @@ def any_chart_answer(
         If both are named; further errors as of a night and of a week.
     """
     if night is not None and week is not None:
-        raise InputError("there are both a night and a week", hint="Name one of them.")
+        raise InputError(template("there are both a night and a week"), hint="Name one of them.")
     if week is not None:
         return week_chart_answer(published, place_id=place_id, chart=chart, week=week, limit=limit)
     if night is not None and night.isoformat() != published.as_of:
@@ -55,7 +56,7 @@ def past_chart_answer(published: Published, *, place_id: str, chart: str, night:
     """
     check_chart(chart)
     if night not in published.history.nights:
-        raise UnknownNightError("no charts of this night were published", hint=_NIGHTS_LISTED)
+        raise UnknownNightError(template("no charts of this night were published"), hint=_NIGHTS_LISTED)
     place = place_named(place_id, published=published)
     history = published.history
 
@@ -64,7 +65,7 @@ def past_chart_answer(published: Published, *, place_id: str, chart: str, night:
 
     shown, items, more = lines_of(place, chart=chart, read=read, published=published)
     drawn = history.nights[night].drawn
-    why = _why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items)) + more
+    why = sentences(_why(place, shown, chart=chart, night=night, drawn=drawn, found=bool(items)), more)
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     return {**answer, "as_of": night.isoformat(), "drawn": drawn.isoformat()}
 
@@ -86,7 +87,7 @@ def week_chart_answer(published: Published, *, place_id: str, chart: str, week: 
     """
     ends = weeks_of(published)
     if week not in ends:
-        raise UnknownNightError("no chart of this week was published, or it is not over", hint=_NIGHTS_LISTED)
+        raise UnknownNightError(template("no chart of this week was published, or it is not over"), hint=_NIGHTS_LISTED)
     answer = past_chart_answer(published, place_id=place_id, chart=chart, night=ends[week], limit=limit)
     before = list(reversed([end for other, end in ends.items() if other < week]))
     before = before[: _unbroken([ends[week], *before])]
@@ -122,16 +123,32 @@ def _lists(published: Published, place_id: str, chart: str, *, nights: Sequence[
     return [ranks.get(night, []) for night in nights]
 
 
-def _why(place: Place, shown: Place, *, chart: str, night: date, drawn: date, found: bool) -> str:
+def _why(place: Place, shown: Place, *, chart: str, night: date, drawn: date, found: bool) -> Message:
     is_late = drawn > night + timedelta(days=1)
-    when = f"of {night}, drawn on {drawn}" if is_late else f"of {night}, as it was published then"
     if not found:
-        return f"Nothing was listed around {label(place)} on the night {when}."
-    whose = f"The {_CALLED[chart]} chart of {label(shown)} {when}."
-    return whose if shown == place else f"{label(place)} had none of its own. {whose}"
+        return said(_NONE[is_late], place=label(place), night=night, drawn=drawn).begun("upper")
+    whose = said(_CHARTS[chart][is_late], place=label(shown), night=night, drawn=drawn).begun("upper")
+    return whose if shown == place else sentences(said("{place} had none of its own.", place=label(place)), whose)
 
 
-_CALLED = {"popular": "popular", "rising": "rising", "local": "special"}
+_NONE = (  # drawn in time, and later
+    template("Nothing was listed around {place} on the night of {night}, as it was published then."),
+    template("Nothing was listed around {place} on the night of {night}, drawn on {drawn}."),
+)
+_CHARTS = {
+    "popular": (
+        template("The popular chart of {place} of {night}, as it was published then."),
+        template("The popular chart of {place} of {night}, drawn on {drawn}."),
+    ),
+    "rising": (
+        template("The rising chart of {place} of {night}, as it was published then."),
+        template("The rising chart of {place} of {night}, drawn on {drawn}."),
+    ),
+    "local": (
+        template("The special chart of {place} of {night}, as it was published then."),
+        template("The special chart of {place} of {night}, drawn on {drawn}."),
+    ),
+}
 
 
 def _unbroken(ends: Sequence[date]) -> int:

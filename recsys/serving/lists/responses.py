@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Literal, NamedTuple, NotRequired
 
@@ -14,6 +15,7 @@ from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
 from recsys.geography.spelling import searchable
+from recsys.messages import Country, Message, Value, counted, forms, said, sentences, template
 from recsys.serving.lists.list_ids import public_list
 from recsys.serving.lists.whose import whose
 from recsys.serving.snapshot.place import chain, place_named
@@ -168,7 +170,7 @@ def chart_answer(published: Published, *, place_id: str, chart: str, limit: int)
     check_chart(chart)
     place = place_named(place_id, published=published)
     shown, items, more = lines_of(place, chart=chart, read=partial(published.items, chart=chart), published=published)
-    why = _why(place, shown, chart=chart, found=bool(items), published=published) + more
+    why = sentences(_why(place, shown, chart=chart, found=bool(items), published=published), more)
     answer = chart_of(published, place=place, shown=shown, chart=chart, why=why, used=False, items=items[:limit])
     id_ = public_list(published.id, place.id, chart)
     return {**answer, "list": id_, "price": published.price(shown.id, chart=chart)}
@@ -183,7 +185,7 @@ def check_chart(chart: str) -> None:
         If it is one.
     """
     if chart not in CHARTS:
-        raise UnknownChartError("there is no such chart", hint=f"Charts are: {', '.join(CHARTS)}.")
+        raise UnknownChartError(template("there is no such chart"), hint=f"Charts are: {', '.join(CHARTS)}.")
 
 
 class Lines(NamedTuple):
@@ -226,7 +228,21 @@ def chart_of(
 
 def label(place: Place) -> str:
     """Return a place's name with its country's."""
-    return {"region": f"{place.name}, {place.country}", "country": place.name, "world": "the world"}[place.level]
+    if place.level == "region":
+        return said("{place}, {country}", place=place.name, country=country_of(place))
+    return short(place)
+
+
+def short(place: Place) -> str:
+    """Return a place's name alone."""
+    return {"region": place.name, "country": country_of(place), "world": said("the world")}[place.level]
+
+
+def country_of(place: Place) -> Country:
+    """Return the name of the country that a place is or lies in; it is empty for the world."""
+    if place.level == "country":
+        return Country.of(place.name, place.id)
+    return Country.of(place.country or "", place.parent or "")
 
 
 def _search(published: Published, *, query: str) -> list[tuple[PublishedPlace, str]]:
@@ -283,23 +299,25 @@ def _of(place: Place, item: Item, *, shown: Place, chart: str, published: Publis
     return {**item, "source": source, "reason": whose(source["place"], chart, published=published) + item["reason"]}
 
 
-def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, published: Published) -> str:
+def _why(place: Place, shown: PublishedPlace, *, chart: str, found: bool, published: Published) -> Message:
     """Say which list this is, over which nights, and why it is not the place's own or is empty."""
     basis = _basis(shown, chart=chart, published=published)
     if chart not in published.charts:
-        return _MISSING.get(chart, "There is no such chart yet.")
+        return _MISSING.get(chart, said("There is no such chart yet."))
     if chart == LOCAL and place.level == "world":
-        return "The local chart compares a place with the rest of the world, so the world has none."
+        return said("The local chart compares a place with the rest of the world, so the world has none.")
     if found and shown == place:
         return basis
     searched = list(chain(place, published=published))
     passed = searched[: searched.index(shown)] if found else searched
     own = [each for each in passed if published.items(each.id, chart=chart) is not None]
-    without = [] if place in own else [f"{_short(place)} has no chart of its own"]
-    nothing = [_NOTHING[chart].format(" or ".join(map(_short, own)))] if own else []
-    because = ", and ".join([*without, *nothing])
-    because = because[0].upper() + because[1:]
-    return f"{because}, so this is {_SHOWN[chart].format(_short(shown))}. {basis}" if found else f"{because}."
+    without = said("{place} has no chart of its own", place=short(place))
+    nothing = said(_NOTHING[chart], places=tuple(map(short, own)))
+    both = said("{without}, and {nothing}", without=without, nothing=nothing)
+    because = (nothing if place in own else both if own else without).begun("upper")
+    if not found:
+        return said("{because}.", because=because)
+    return sentences(said(_SHOWN[chart], because=because, place=short(shown)), basis)
 
 
 def region_of(place: Place) -> Region:
@@ -350,29 +368,39 @@ def _feature(place: Place) -> Feature:
     return {"type": "Feature", "id": place.id, "geometry": geometry, "properties": region_of(place)}
 
 
-def _basis(shown: Place, *, chart: str, published: Published) -> str:
-    nights = "night" if published.nights == 1 else f"{published.nights} nights"
-    what = {
-        POPULAR: f"Popular in {label(shown)}, by listeners who contribute, over the {nights} to {published.as_of}.",
-        RISING: f"Rising in {label(shown)}, by listeners who contribute, in the last nights to {published.as_of} "
-        "against the weeks before.",
-        LOCAL: f"Special in {label(shown)} against the rest of the world, by listeners who contribute, over the "
-        f"{nights} to {published.as_of}.",
-    }
-    return what[chart]
-
-
-def _short(place: Place) -> str:
-    return "the world" if place.level == "world" else place.name
+def _basis(shown: Place, *, chart: str, published: Published) -> Message:
+    facts: dict[str, Value] = {"place": label(shown), "as_of": date.fromisoformat(published.as_of)}
+    told = said(_RISING, **facts) if chart == RISING else counted(*_OVER_NIGHTS[chart], published.nights, **facts)
+    return told.begun("upper")  # other languages may begin with the place
 
 
 _SHORT = 10  # lines of a rising or local list: a shorter one goes on with those of larger places
-_MORE = " Where little is to be said of a place, the list goes on with larger ones, and its lines say so."
+_MORE = said("Where little is to be said of a place, the list goes on with larger ones, and its lines say so.")
 _ENOUGH = 3  # letters of an alphabet, before names in all languages are looked through
-_NOTHING = {
-    POPULAR: "nothing is known of {}",
-    RISING: "nothing in {} seems to rise above its own past",
-    LOCAL: "nothing in {} seems to stand out against the rest of the world",
+_RISING = template(
+    "Rising in {place}, by listeners who contribute, in the last nights to {as_of} against the weeks before."
+)
+_OVER_NIGHTS = {
+    POPULAR: forms(
+        "Popular in {place}, by listeners who contribute, over the night to {as_of}.",
+        "Popular in {place}, by listeners who contribute, over the {n} nights to {as_of}.",
+    ),
+    LOCAL: forms(
+        "Special in {place} against the rest of the world, by listeners who contribute, over the night to {as_of}.",
+        "Special in {place} against the rest of the world, by listeners who contribute, over the {n} nights to "
+        "{as_of}.",
+    ),
 }
-_SHOWN = {POPULAR: "the chart of {}", RISING: "what rises in {}", LOCAL: "what is special in {}"}
-_MISSING = {RISING: "There is no rising chart yet: it compares with the past, and too few nights have been released."}
+_NOTHING = {
+    POPULAR: template("nothing is known of {places}"),
+    RISING: template("nothing in {places} seems to rise above its own past"),
+    LOCAL: template("nothing in {places} seems to stand out against the rest of the world"),
+}
+_SHOWN = {
+    POPULAR: template("{because}, so this is the chart of {place}."),
+    RISING: template("{because}, so this is what rises in {place}."),
+    LOCAL: template("{because}, so this is what is special in {place}."),
+}
+_MISSING = {
+    RISING: said("There is no rising chart yet: it compares with the past, and too few nights have been released.")
+}

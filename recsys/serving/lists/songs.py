@@ -10,6 +10,7 @@ from recsys.artifacts.chart_history import Sighting, Song, Spread
 from recsys.artifacts.list_candidates import LOCAL, POPULAR, RISING
 from recsys.errors import UnknownNightError, UnknownSongError
 from recsys.geography.places import Level
+from recsys.messages import template
 from recsys.serving.lists.responses import Region, regions_answer
 from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.snapshot.place import place_named
@@ -235,7 +236,7 @@ def artist_answer(published: Published, *, artist_id: str, limit: int) -> Artist
     """
     songs = published.history.by_artist(artist_id)
     if not songs:
-        raise UnknownSongError("no track of such an artist was on a published chart", hint=_SEARCH)
+        raise UnknownSongError(template("no track of such an artist was on a published chart"), hint=_SEARCH)
     courses = published.history.spreads(song.track_id for song in songs)
     tracks = [_artist_track(published, song, courses[song.track_id]) for song in songs if song.track_id in courses]
     tracks.sort(key=lambda each: (-each["places"], each["rank"] or 10_000, each["title"], each["track_id"]))
@@ -279,7 +280,7 @@ def song_of(published: Published, track_id: str) -> Song:
     """
     song = published.history.song(track_id)
     if song is None:
-        raise UnknownSongError("no such track was on a published chart", hint=_SEARCH)
+        raise UnknownSongError(template("no such track was on a published chart"), hint=_SEARCH)
     return song
 
 

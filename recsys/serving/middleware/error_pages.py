@@ -8,7 +8,8 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsys.serving.pages.templates import MISSING, shown
+from recsys.messages import recognised, said, template
+from recsys.serving.pages.templates import MISSING, sentence_of, shown
 from recsys.serving.requests.problems import MEDIA_TYPE
 
 _FOR_PROGRAMS = ("/v1/", "/assets/", "/.well-known/", "/healthz", "/readyz", "/metrics", "/openapi.json")
@@ -74,5 +75,10 @@ def _varied(held: list[Message]) -> list[Message]:
 def _told(problem: Mapping[str, Any]) -> Mapping[str, str]:
     if problem["type"] == _UNKNOWN:
         return MISSING
-    detail = problem["detail"].rstrip(".")
-    return {"title": problem["title"], "text": f"{detail[:1].upper()}{detail[1:]}."}
+    return {"title": said(problem["title"]), "text": sentence_of(recognised(problem["detail"], _DETAILS))}
+
+
+_DETAILS = (
+    template("the request carries a position, which is neither needed nor wanted here"),
+    template("{name} does not fit"),
+)

@@ -2,8 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import log
 
+from recsys.artifacts.list_candidates import POPULAR
+from recsys.artifacts.reasons import reason
+from recsys.geography.places import WORLD
+from recsys.messages import Message, Value, said
 from recsys.serving.snapshot.place_lists import Item
 
 _LEAST = 0.05  # times: what is less is drawn there, as a logarithm has no zero
@@ -20,26 +25,31 @@ class Row:
         ``up``, ``down``, ``same`` or ``new``, against the night before.
     places : int
         How many ranks up or down.
-    figure, spoken : str
-        The number beside the dot, and the whole of it in words.
+    figure : int or Decimal
+        The number beside the dot: listeners, or how many times as much.
+    spoken : str
+        The whole of it in words.
     low, dot, high : float
         Per cent of the scale.
     base : float or None
         Where the scale has "as much as elsewhere", in per cent.
     source : str
         Where its numbers are from, where that is not the place that the list is of; empty where it is.
+    reason : str
+        Why it is there, beginning with whose numbers it has, where that is another place.
     """
 
     item: Item
     move: str
     places: int
-    figure: str
+    figure: int | Decimal
     spoken: str
     low: float
     dot: float
     high: float
     base: float | None
     source: str = ""
+    reason: str = ""
 
     @property
     def grade(self) -> str:
@@ -47,10 +57,17 @@ class Row:
         return _GRADES.get(self.item.get("grade", ""), "")
 
 
-def rows(items: Sequence[Item], *, chart: str, called: Callable[[str], str] = str) -> list[Row]:
+def rows(items: Sequence[Item], *, chart: str, place: str = "", called: Callable[[str], str] = str) -> list[Row]:
     """Return the rows of a list: of the popular chart listeners are drawn, of the others how many times as much.
 
-    ``called`` returns what a line says of where its numbers are from, by the id of the place.
+    Parameters
+    ----------
+    items : sequence of Item
+    chart : str
+    place : str
+        The id of the place that the list is of.
+    called : callable
+        Returns the name of another place, by its id.
     """
     measure = _listeners if chart == "popular" else _lift
     values = [measure(item) for item in items]
@@ -58,22 +75,28 @@ def rows(items: Sequence[Item], *, chart: str, called: Callable[[str], str] = st
         return []
     scale, base = (_linear if chart == "popular" else _logarithmic)(values)
     drawn = [_row(item, value, scale, base, chart=chart) for item, value in zip(items, values, strict=True)]
-    return [_sourced(row, own=_place_of(items[0]), called=called) for row in drawn]
+    sourced = [_sourced(row, own=_place_of(items[0]), called=called) for row in drawn]
+    return [replace(row, reason=_reason(row.item, chart=chart, place=place, called=called)) for row in sourced]
 
 
 AXES = {
-    "popular": "Listeners a night who contribute: the dot is our estimate, the bar where the truth lies with 95 % "
-    "confidence.",
-    "rising": "How many times its own past in the place that a line is of: the dot is our estimate, the bar where the "
-    "truth lies with 95 % confidence.",
-    "local": "How many times its share in the rest of the world: the dot is our estimate, the bar where the truth "
-    "lies with 95 % confidence.",
+    "popular": said(
+        "Listeners a night who contribute: the dot is our estimate, the bar where the truth lies with 95 % confidence."
+    ),
+    "rising": said(
+        "How many times its own past in the place that a line is of: the dot is our estimate, the bar where the truth "
+        "lies with 95 % confidence."
+    ),
+    "local": said(
+        "How many times its share in the rest of the world: the dot is our estimate, the bar where the truth lies with "
+        "95 % confidence."
+    ),
 }
 
 UNITS = {
-    "popular": "listeners a night",
-    "rising": "times its own past",
-    "local": "times its share elsewhere",
+    "popular": said("listeners a night"),
+    "rising": said("times its own past"),
+    "local": said("times its share elsewhere"),
 }
 
 BLANK = Row(
@@ -93,7 +116,7 @@ BLANK = Row(
     },
     move="new",
     places=0,
-    figure="",
+    figure=0,
     spoken="",
     low=0.0,
     dot=0.0,
@@ -102,7 +125,7 @@ BLANK = Row(
 )
 """What the browser fills in for the lists that only it may ask for."""
 
-_GRADES = {"surely": "surely", "likely": "likely", "guess": "a guess"}
+_GRADES = {"surely": said("surely"), "likely": said("likely"), "guess": said("a guess")}
 
 _Value = tuple[float, float, float]
 _Scale = Callable[[float], float]
@@ -136,21 +159,50 @@ def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart:
     before = item["previous_rank"]
     places = 0 if before == "new" else before - item["rank"]
     move = "new" if before == "new" else "up" if places > 0 else "down" if places < 0 else "same"
-    low, estimate, high = (count(x) if chart == "popular" else f"{x:.1f}" for x in value)
-    figure, spoken = (
-        (estimate, f"About {estimate} listeners a night, between {low} and {high}")
+    low, estimate, high = (count(x) if chart == "popular" else Decimal(f"{x:.1f}") for x in value)
+    numbers: dict[str, Value] = {"low": low, "estimate": estimate, "high": high}
+    spoken = (
+        said("About {estimate} listeners a night, between {low} and {high}", **numbers)
         if chart == "popular"
-        else (f"{estimate}×", f"About {estimate} times as much, between {low} and {high}")
+        else said("About {estimate} times as much, between {low} and {high}", **numbers)
     )
     start, dot, end = (round(min(100.0, max(0.0, scale(x))), 1) for x in value)
-    return Row(item, move, abs(places), figure, spoken, start, dot, end, None if base is None else round(base, 1))
+    return Row(item, move, abs(places), estimate, spoken, start, dot, end, None if base is None else round(base, 1))
 
 
 def _sourced(row: Row, *, own: str, called: Callable[[str], str]) -> Row:
     """Say where a row is from; a move would be one on another list than that of the first row."""
     place = _place_of(row.item)
     moved = row if place == own else replace(row, move="", places=0)
-    return replace(moved, source=called(place)) if place else moved
+    return replace(moved, source=_where(place, called)) if place else moved
+
+
+def _where(place: str, called: Callable[[str], str]) -> Message:
+    """Say where the numbers of a line are from."""
+    return said("worldwide") if place == WORLD else said("in {place}", place=called(place))
+
+
+def _reason(item: Item, *, chart: str, place: str, called: Callable[[str], str]) -> Message:
+    """Say why a line is there, as :func:`~recsys.serving.lists.whose.whose` and the snapshot say it in English."""
+    other = _place_of(item)
+    told = reason(
+        {
+            "chart": item["source"]["chart"] if other else chart,
+            "place": other or place,
+            **item["listeners"],
+            "lift": item["lift"],
+            "lift_low": item["lift_interval"]["low"],
+            "lift_high": item["lift_interval"]["high"],
+            "nights": item["nights"],
+            "kind": item.get("kind", ""),
+            "grade": item.get("grade", ""),
+        }
+    )
+    if not other or (other == WORLD and chart == POPULAR):
+        return told
+    if other == WORLD:
+        return said("Worldwide: {told}", told=told)
+    return said("In {place}: {told}", place=called(other), told=told)
 
 
 def _place_of(item: Item) -> str:
@@ -158,6 +210,6 @@ def _place_of(item: Item) -> str:
     return item["source"]["place"] if "source" in item else ""
 
 
-def count(number: float) -> str:
-    """Return a number of listeners as it is written: whole, but for small ones."""
-    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
+def count(number: float) -> int | Decimal:
+    """Return a number of listeners with the digits that are written: whole, but for small ones."""
+    return round(number) if number >= 10 else Decimal(f"{number:.1f}")

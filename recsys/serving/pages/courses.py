@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.geography.places import Place
+from recsys.messages import Message, Value, counted, said, sentences
 from recsys.serving.lists.songs import TrackAnswer
 from recsys.serving.snapshot.place_lists import Item
 from recsys.serving.snapshot.snapshot_reader import Published
@@ -43,10 +44,9 @@ class Picture:
     """A picture of courses: what it shows in words, its nights, and what its top stands for."""
 
     label: str
-    first: str
-    last: str
+    first: date
+    last: date
     top: str
-    bottom: str
     courses: Sequence[Course]
     width: int = WIDTH
     height: int = HEIGHT
@@ -59,9 +59,15 @@ def place_picture(published: Published, place: Place, items: Sequence[Item]) -> 
         return None
     ranks = published.history.ranks(place.id, POPULAR, nights=nights)
     courses = [_ranked(item, ranks, nights=nights) for item in items[:_LINES]]
-    told = "; ".join(f"{course.name}, now {item['rank']}" for course, item in zip(courses, items, strict=False))
-    label = f"Ranks of the first {len(courses)} from {nights[0]} to {nights[-1]}: {told}."
-    return Picture(label, str(nights[0]), str(nights[-1]), "rank 1", f"rank {_DEEPEST}", courses)
+    span: dict[str, Value] = {"first": nights[0], "last": nights[-1]}
+    ranks_of = counted(
+        "Rank of the first one from {first} to {last}.",
+        "Ranks of the first {n} from {first} to {last}.",
+        len(courses),
+        **span,
+    )
+    told = (said("{song}: now rank {rank}.", song=c.name, rank=i["rank"]) for c, i in zip(courses, items, strict=False))
+    return Picture(sentences(ranks_of, *told), nights[0], nights[-1], said("rank 1"), courses)
 
 
 def song_pictures(answer: TrackAnswer) -> list[Picture]:
@@ -74,9 +80,9 @@ def song_pictures(answer: TrackAnswer) -> list[Picture]:
     places = {day: float(each["places"]) for day, each in zip(days, course, strict=True)}
     world = {day: each["world"]["listeners"] for day, each in zip(days, course, strict=True) if each["world"]}
     pictures = [
-        _measured("places with it on the popular chart", places, {}, nights=nights),
+        _measured(said("Places with it on the popular chart"), places, {}, nights=nights),
         _measured(
-            "listeners a night in the world who contribute",
+            said("Listeners a night in the world who contribute"),
             {day: each["estimate"] for day, each in world.items()},
             {day: (each["low"], each["high"]) for day, each in world.items()},
             nights=nights,
@@ -96,7 +102,11 @@ def _ranked(item: Item, ranks: Mapping[date, Sequence[str]], *, nights: Sequence
 
 
 def _measured(
-    what: str, values: Mapping[date, float], intervals: Mapping[date, tuple[float, float]], *, nights: Sequence[date]
+    what: Message,
+    values: Mapping[date, float],
+    intervals: Mapping[date, tuple[float, float]],
+    *,
+    nights: Sequence[date],
 ) -> Picture | None:
     if len(values) < 2:
         return None
@@ -109,11 +119,12 @@ def _measured(
     bands = [(at(i, intervals[n][0]), at(i, intervals[n][1])) if n in intervals else None for i, n in enumerate(nights)]
     outlines = [_text([high for _, high in some] + [low for low, _ in reversed(some)]) for some in _unbroken(bands)]
     now = values.get(nights[-1])
-    ending = f", {now:,.0f} on the last" if now is not None else ""
-    label = f"{what.capitalize()}, {nights[0]} to {nights[-1]}: {most:,.0f} at the top{ending}."
-    return Picture(
-        label, str(nights[0]), str(nights[-1]), f"{most:,.0f} {what}", "0", [Course(what, _pieces(line), outlines)]
+    label = said(
+        "{what}, {first} to {last}: {most} at the top.", what=what, first=nights[0], last=nights[-1], most=round(most)
     )
+    ending = said("On the last night {n}.", n=round(now)) if now is not None else ""
+    top = said("{what}: {most}", what=what, most=round(most))
+    return Picture(sentences(label, ending), nights[0], nights[-1], top, [Course(what, _pieces(line), outlines)])
 
 
 def _x(i: int, number: int) -> float:

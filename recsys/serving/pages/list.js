@@ -1,23 +1,20 @@
 // The listener's own list, line by line. Its numbers come from the charts of several places: only those of the list's
 // own place share a scale, and the others say where they are from.
 import { coverOf } from "./covers.js";
+import { reasonOf } from "./reasons.js";
+import { _, country, ngettext, number } from "./words.js";
 
-const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }); // once: to make one takes long
-const GRADES = /** @type {Record<string, string>} */ ({ surely: "surely", likely: "likely", guess: "a guess" });
+const CHARTS = /** @type {Record<string, string>} */ ({ popular: _("Popular"), rising: _("Rising"), local: _("Special") });
+const GRADES = /** @type {Record<string, string>} */ ({ surely: _("surely"), likely: _("likely"), guess: _("a guess") });
 
 /** Draw the lines of a list from a template. @param {any} list @param {HTMLTemplateElement} template */
 export function linesOf(list, template) {
   const own = placeOf(list), drawn = list.items.filter((/** @type {any} */ item) => item.source.place === own);
   const most = Math.max(1e-9, ...drawn.map((/** @type {any} */ item) => item.listeners.high));
   return list.items.map((/** @type {any} */ item) => {
-    const from = item.source.place === own ? "" : nameOf(item.source.place, list.region);
-    return lineOf(item, { template, most, from });
+    const from = item.source.place === own ? "" : whereOf(item.source.place, list.region);
+    return lineOf(item, { template, most, from, place: from && nameOf(item.source.place, list.region) });
   });
-}
-
-/** A text with its dates held together. @param {string} text @returns {(string | Element)[]} */
-export function dated(text) {
-  return text.split(/(\d{4}-\d{2}-\d{2})/).map((part, at) => (at % 2 ? element("time", part) : part));
 }
 
 /** The place that the list is of: the one that was asked for, or the larger one whose charts are shown for it. @param {any} list */
@@ -27,20 +24,25 @@ function placeOf({ region, scope }) {
 }
 
 /** Where the numbers of a larger place are from. @param {string} id @param {any} region */
+function whereOf(id, region) {
+  return id === "world" ? _("worldwide") : _("in {place}", { place: nameOf(id, region) });
+}
+
+/** @param {string} id @param {any} region */
 function nameOf(id, region) {
-  return id === "world" ? "worldwide" : `in ${id === region.id ? region.name : region.country}`;
+  return id === region.id && region.level === "region" ? region.name : country(region.country, id);
 }
 
 /**
  * One line; it says nothing of moves, which would be those of the chart that it comes from and not of this list.
- * @param {any} item @param {{template: HTMLTemplateElement, most: number, from: string}} drawn
+ * @param {any} item @param {{template: HTMLTemplateElement, most: number, from: string, place: string}} drawn
  */
-function lineOf(item, { template, most, from }) {
+function lineOf(item, { template, most, from, place }) {
   const made = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
   const part = (/** @type {string} */ name) => /** @type {Element} */ (made.querySelector(`[data-${name}]`));
   for (const name of ["rank", "title", "artist"]) part(name).textContent = item[name];
   made.querySelector(".cover")?.replaceWith(coverOf(item.track_id));
-  part("reason").replaceChildren(...dated(item.reason));
+  part("reason").textContent = reasonOf(item, place);
   part("stay").textContent = stay(item, from);
   part("move").remove();
   part("grade").textContent = GRADES[item.grade] ?? "";
@@ -48,7 +50,9 @@ function lineOf(item, { template, most, from }) {
   lead(made, item);
   const { low, estimate, high } = item.listeners;
   part("figure").textContent = count(estimate);
-  part("spoken").textContent = `About ${count(estimate)} listeners a night${from && ` ${from}`}, between ${count(low)} and ${count(high)}`;
+  const numbers = { low: count(low), estimate: count(estimate), high: count(high) };
+  const spoken = _("About {estimate} listeners a night, between {low} and {high}", numbers);
+  part("spoken").textContent = from ? `${spoken}, ${from}` : spoken;
   if (from) part("whisker").replaceWith(Object.assign(element("span", from), { className: "from", ariaHidden: "true" }));
   else draw(part, item.listeners, most);
   return made;
@@ -76,13 +80,13 @@ function draw(part, { low, estimate, high }, most) {
 
 /** How long a track has been on the chart that its line comes from. @param {any} item @param {string} from */
 function stay({ nights_on_chart, source }, from) {
-  const chart = `the ${source.chart === "local" ? "special" : source.chart} chart${from && ` ${from}`}`;
-  return nights_on_chart === 1 ? `First night on ${chart}.` : `On ${chart} for ${nights_on_chart} nights in a row.`;
+  const chart = CHARTS[source.chart] + (from && `, ${from}`);
+  return ngettext("First night on the chart “{chart}”.", "On the chart “{chart}” for {n} nights in a row.", nights_on_chart, { chart });
 }
 
-/** @param {number} number */
-function count(number) {
-  return number >= 10 ? WHOLE.format(number) : number.toFixed(1);
+/** @param {number} listeners */
+function count(listeners) {
+  return number(listeners, listeners >= 10 ? 0 : 1);
 }
 
 /** @param {string} name @param {string} text */

@@ -1,7 +1,9 @@
 // The listener's own part: the list and why, the switches, the place, and the rights. Without a token it shows how to
 // sign in; whatever is declined leaves everything else as it is.
-import { dated, linesOf } from "./list.js";
+import { linesOf } from "./list.js";
+import { label, whyOf, whyTwin } from "./reasons.js";
 import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
+import { _, day, number } from "./words.js";
 
 const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
 
@@ -32,7 +34,7 @@ export function showMe() {
 const ACTIONS = {
   "open-sign-in": () => { find("sign-in").returnValue = ""; find("sign-in").showModal(); },
   "open-erase": () => { find("erase").returnValue = ""; find("erase").showModal(); },
-  "sign-out": () => { signOut(); showSession("You are signed out."); },
+  "sign-out": () => { signOut(); showSession(_("You are signed out.")); },
   near: () => attempt(near),
   "allow-near": () => attempt(async () => {
     await decide("local_trends", "given", find("notice").textContent);
@@ -47,7 +49,7 @@ function signedIn() {
   const is = signIn(find("token").value);
   find("token").value = "";
   if (is) showSession();
-  else say("This is no token. Copy it whole from your app: three parts with dots between them.");
+  else say(_("This is no token. Copy it whole from your app: three parts with dots between them."));
 }
 
 /** @param {string} said */
@@ -77,10 +79,10 @@ async function attempt(what) {
     await what();
   } catch (error) {
     if (error instanceof SignedOut || find("me") !== me) return; // nobody is there any more to be told
-    if (!(error instanceof Refused)) return say("That did not work. Please try again.");
+    if (!(error instanceof Refused)) return say(_("That did not work. Please try again."));
     if (error.status !== 401) return say(error.message);
     signOut();
-    showSession("Please sign in again: the token is not valid, or not any more.");
+    showSession(_("Please sign in again: the token is not valid, or not any more."));
   }
 }
 
@@ -95,15 +97,15 @@ async function showList(cell = "") {
   const answer = ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
   const list = await answer.finally(() => mine === asked && find("my-room").setAttribute("hidden", "")); // where it fails, too
   if (mine !== asked) return;
-  find("list-why").replaceChildren(...dated(list.why));
+  find("list-why").textContent = whyOf(list);
   shownCell = list.location_used ? cell : "";
   find("my-list").replaceChildren(...linesOf(list, find("line")));
   find("my-list").querySelectorAll("details").forEach((/** @type {Element} */ line, /** @type {number} */ at) => line.append(hiding(list, at)));
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
-  const { name, country, level } = list.region;
-  const where = level === "region" ? `${name}, ${country}` : level === "country" ? name : "somewhere in the world";
-  find("my-place").textContent = `Your place is taken to be ${where}. All we got is the area ${cell}, about ${find("my-place").dataset.area} km², drawn on the map; it is not kept.`;
+  const where = list.region.level === "world" ? _("somewhere in the world") : label(list.region);
+  const area = number(Number(find("my-place").dataset.area));
+  find("my-place").textContent = _("Your place is taken to be {where}. All we got is the area {cell}, about {area} km², drawn on the map; it is not kept.", { where, cell, area });
   tell("cell-shown", { cell, id: list.region.id });
   find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
 }
@@ -112,8 +114,8 @@ async function showList(cell = "") {
 function hiding(list, at) {
   const { title } = list.items[at];
   const made = Object.assign(document.createElement("p"), { className: "reason hiding" });
-  made.append(button("Hide", () => hide(list, at)));
-  made.firstElementChild?.setAttribute("aria-label", `Hide ${title} from my lists`);
+  made.append(button(_("Hide"), () => hide(list, at)));
+  made.firstElementChild?.setAttribute("aria-label", _("Hide {title} from my lists", { title }));
   return made;
 }
 
@@ -122,9 +124,9 @@ async function hide(list, at) {
   const { track_id, title } = list.items[at];
   const hidden = await tellOf(list, { hidden: [track_id] });
   if (!hidden) return;
-  say(`${title} is hidden from your lists. `);
-  find("said").append(button("Show it again", async () => {
-    if (await tellOf(list, { shown: [track_id] })) say(`${title} may be on your lists again.`);
+  say(`${_("{title} is hidden from your lists.", { title })} `);
+  find("said").append(button(_("Show it again"), async () => {
+    if (await tellOf(list, { shown: [track_id] })) say(_("{title} may be on your lists again.", { title }));
   }));
   const lines = find("my-list").querySelectorAll("summary");
   lines[Math.min(at, lines.length - 1)]?.focus(); // the line that has taken its place
@@ -137,7 +139,7 @@ async function tellOf(list, told) {
     return true;
   } catch (error) {
     if (!(error instanceof Refused && error.type === "/problems/unknown-list")) throw error;
-    say("The list is another one since. Please try again.");
+    say(_("The list is another one since. Please try again."));
     return false;
   } finally {
     await showList(shownCell);
@@ -151,9 +153,9 @@ function button(textContent, what) {
 
 async function showTwin() {
   const mine = ++compared;
-  const { why, places, history_used } = await ask("/v1/me/twin");
+  const twin = await ask("/v1/me/twin"), { places, history_used } = twin;
   if (mine !== compared) return;
-  find("twin-why").replaceChildren(...dated(why));
+  find("twin-why").textContent = whyTwin(twin);
   find("twin").replaceChildren(...(history_used ? places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
 }
 
@@ -172,7 +174,7 @@ async function near() {
   const allowed = consents.some((/** @type {any} */ each) => each.purpose === "local_trends" && each.state === "given");
   find("near-first").hidden = allowed;
   if (!allowed) return;
-  say("Asking your browser for a rough position…");
+  say(_("Asking your browser for a rough position…"));
   const { cellHere } = await import(CELLS);
   const answer = await cellHere();
   if (mine === looked) await found(answer); // it may take seconds, in which the switch was turned off
@@ -185,8 +187,8 @@ async function found({ cell, refused }) {
     return showList(cell);
   }
   say(refused
-    ? "Your browser keeps your position to itself, which is fine. Find your place by its name instead."
-    : "Your browser does not know where you are. Find your place by its name instead.");
+    ? _("Your browser keeps your position to itself, which is fine. Find your place by its name instead.")
+    : _("Your browser does not know where you are. Find your place by its name instead."));
 }
 
 async function showSwitches() {
@@ -202,8 +204,9 @@ function switchOf(consent, notice) {
   const made = find("switch").content.cloneNode(true), button = made.querySelector("button");
   const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
-  made.querySelector("p").replaceChildren(consent.text, ...dated(since(consent, on)));
-  made.querySelector("li").append(find(`about-${consent.purpose}`)?.content.cloneNode(true) ?? "");
+  const about = find(`about-${consent.purpose}`); // with the notice in the page's language
+  made.querySelector("p").textContent = `${about?.dataset.notice ?? consent.text} ${since(consent, on)}`;
+  made.querySelector("li").append(about?.content.cloneNode(true) ?? "");
   button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
@@ -216,8 +219,10 @@ function switchOf(consent, notice) {
 
 /** @param {any} consent @param {boolean} on */
 function since(consent, on) {
-  if (consent.asks_again) return " You allowed this under an earlier notice. The notice has changed, so it is off until you turn it on again.";
-  return consent.since ? ` ${on ? "On" : "Off"} since ${consent.since.slice(0, 10)}, notice ${consent.notice_version}.` : "";
+  if (consent.asks_again) return _("You allowed this under an earlier notice. The notice has changed, so it is off until you turn it on again.");
+  if (!consent.since) return "";
+  const facts = { date: day(consent.since), version: consent.notice_version };
+  return on ? _("On since {date}, notice {version}.", facts) : _("Off since {date}, notice {version}.", facts);
 }
 
 /** @param {string} purpose @param {string} state @param {string} notice_version */
@@ -256,13 +261,13 @@ const erase = () => attempt(async () => {
 
 /** @param {string} receipt @param {string} state */
 function showErasure(receipt, state) {
-  const again = Object.assign(document.createElement("button"), { type: "button", textContent: "Look again" });
+  const again = Object.assign(document.createElement("button"), { type: "button", textContent: _("Look again") });
   again.onclick = () => attempt(async () => {
     const answer = await ask(`/v1/me/data/erasures/${receipt}`);
     showErasure(answer.receipt, answer.state);
   });
-  const words = state === "done" ? "Done: nothing about you is held any more, but for a mark that keeps it so." : "You are forgotten in everything we show; the next night finishes it on every disk.";
-  find("erasure").replaceChildren(`${words} Your receipt: ${receipt} `, ...(state === "done" ? [] : [again]));
+  const words = state === "done" ? _("Done: nothing about you is held any more, but for a mark that keeps it so.") : _("You are forgotten in everything we show; the next night finishes it on every disk.");
+  find("erasure").replaceChildren(`${words} ${_("Your receipt: {receipt}", { receipt })} `, ...(state === "done" ? [] : [again]));
   find("erasure").hidden = false;
 }
 

@@ -1,8 +1,9 @@
 // What the map says of music: a colour for every number one, which song is whose, and what a place has.
 import { COLOURS, colourOf } from "./covers.js";
+import { _ } from "./words.js";
 
 const SHOWN = 5; // songs of the legend
-const GRADES = /** @type {Record<string, string>} */ ({ surely: "surely", likely: "likely", guess: "a guess" });
+const GRADES = /** @type {Record<string, string>} */ ({ surely: _("surely"), likely: _("likely"), guess: _("a guess") });
 
 /** @typedef {import("./hexagons.js").Hexagon} Hexagon */
 /** @typedef {import("./hexagons.js").WorldMap} WorldMap */
@@ -82,10 +83,10 @@ export class Music {
   /** @param {Hexagon} region @returns {string[]} */
   said(region) {
     const track = this.tracks[this.trackOf(region) ?? -1];
-    if (!region.charts) return [region.served ? "choose it to see its chart" : "follows a larger place"];
-    if (!track) return [this.chart === "local" ? "nothing seems special here" : "nothing is known of it"];
+    if (!region.charts) return [region.served ? _("choose it to see its chart") : _("follows a larger place")];
+    if (!track) return [this.chart === "local" ? _("nothing seems special here") : _("nothing is known of it")];
     const grade = this.chart === "local" && region.grade ? ` (${GRADES[region.grade]})` : "";
-    return [`${this.chart === "local" ? "Special" : "Number one"}${grade}: ${track.title}`, track.artist];
+    return [`${this.chart === "local" ? _("Special") : _("Number one")}${grade}: ${track.title}`, track.artist];
   }
 }
 

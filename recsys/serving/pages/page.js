@@ -3,6 +3,7 @@ import { showMe } from "./me.js";
 import { suggestPlaces } from "./search.js";
 import { takeTokenFromAddress } from "./session.js";
 import { listenForShares } from "./share.js";
+import { choose } from "./words.js";
 
 const MAP = "/assets/map.js";
 const BESIDE = matchMedia("(min-width: 1000px)"); // where the map stands beside the text, and not behind a button
@@ -22,8 +23,9 @@ arrived();
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest?.("a[href]");
   const plain = !event.defaultPrevented && event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-  if (!(link instanceof HTMLAnchorElement) || !plain || !isOurs(link)) return;
+  if (!(link instanceof HTMLAnchorElement) || !plain || !(link.hreflang || isOurs(link))) return;
   event.preventDefault();
+  if (link.hreflang) return choose(link.hreflang);
   go(link.href);
 });
 document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
@@ -49,9 +51,9 @@ async function go(address) {
 async function swap(address) {
   const next = await pageAt(address).catch(() => undefined);
   if (new URL(address, location.href).href !== location.href) return; // the listener went on meanwhile
-  if (!next) return location.assign(address); // the browser says best itself what is wrong
+  if (next?.documentElement.lang !== document.documentElement.lang) return location.assign(address); // the browser says best itself what is wrong
   document.title = next.title;
-  for (const id of ["content", "pages"]) {
+  for (const id of ["content", "pages", "languages"]) {
     document.getElementById(id)?.replaceWith(/** @type {Element} */ (next.getElementById(id)));
   }
   arrived();

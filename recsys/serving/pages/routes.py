@@ -18,13 +18,14 @@ from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.geography.places import WORLD, Place
 from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
-from recsys.serving.lists.responses import Chart
+from recsys.serving.lists.responses import Chart, short
 from recsys.serving.lists.songs import search_answer
 from recsys.serving.openapi.examples import problems
 from recsys.serving.pages import templates
 from recsys.serving.pages.chart_rows import AXES, BLANK, UNITS, rows
 from recsys.serving.pages.courses import place_picture
 from recsys.serving.pages.templates import SWITCHES, answered, found_page, shown
+from recsys.serving.pages.words import ENGLISH, LANGUAGES, script_of
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
@@ -94,8 +95,9 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
         request,
         purposes=found["purposes"],
         collected=collected,
-        area=f"{average_km2(FINEST):,.0f}",
-        near=next(each["text"] for each in found["purposes"] if each["purpose"] == Purpose.LOCAL_TRENDS),
+        area=round(average_km2(FINEST)),
+        near=Purpose.LOCAL_TRENDS.explained,
+        notices={purpose.value: purpose.explained for purpose in Purpose},
         names=SWITCHES,
         axis=AXES["popular"],
         unit=UNITS["popular"],
@@ -131,6 +133,8 @@ def licences() -> list[dict[str, str]]:
 @router.get(_ASSETS, include_in_schema=False, dependencies=[Depends(without_parameters)])
 def asset(name: str) -> Response:
     """Return a script, a style, a font or the outline of the land."""
+    if name in _WORDS:
+        return _packed(script_of(_WORDS[name]), "text/javascript; charset=utf-8")
     found = _asset(name)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
@@ -138,7 +142,7 @@ def asset(name: str) -> Response:
 
 
 def assets() -> Iterator[tuple[str, bytes, str]]:
-    """Yield name, content and media type of every asset, as they are served."""
+    """Yield name, content and media type of every asset that the pages in English need, as they are served."""
     names = {*_OURS, *(path.name for path in templates.BUILT.glob("*"))}
     for name in sorted(names):
         found = _asset(name)
@@ -146,7 +150,7 @@ def assets() -> Iterator[tuple[str, bytes, str]]:
             yield name, found.read_bytes(), _media_type(found)
 
 
-@lru_cache(64)  # there are fewer assets
+@lru_cache(64)  # there are fewer assets, and catalogues
 def _packed(body: bytes, media_type: str) -> Answer:
     answer = answered(body, media_type=media_type, route=_ASSETS, vary="Accept-Encoding")
     answer.pack()
@@ -182,8 +186,11 @@ _OURS = (
     "list.js",
     "covers.js",
     "share.js",
+    "reasons.js",
+    "words.js",
     "icon.svg",
 )  # served as they are
+_WORDS = {f"words-{language}.js": language for language in LANGUAGES if language != ENGLISH}
 
 
 def charts_of(
@@ -199,7 +206,7 @@ def charts_of(
         "template": "place.html",
         "place": place,
         "answer": answer,
-        "rows": rows(answer["items"], chart=query.chart, called=partial(_called, published)),
+        "rows": rows(answer["items"], chart=query.chart, place=place.id, called=partial(_called, published)),
         "catalogue": catalogue,
         "axis": AXES[query.chart],
         "unit": UNITS[query.chart],
@@ -221,8 +228,7 @@ def _earlier(published: Published, place: Place, answer: Chart) -> dict[str, Any
 
 
 def _called(published: Published, place_id: str) -> str:
-    """Say where the numbers of a line are from."""
-    return "worldwide" if place_id == WORLD else f"in {published.places[place_id].name}"
+    return short(published.places[place_id])
 
 
 def _found(published: Published, query: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 // Places and songs are suggested while their name is typed; without this the form simply sends it.
+import { _, country } from "./words.js";
 
 const ENOUGH = 2; // characters
 
@@ -51,8 +52,10 @@ async function matches(text) {
 
 /** @param {any} found */
 function place(found) {
-  const where = found.level === "region" ? found.country : found.level;
-  return { name: found.name, where: found.found_by ? `with ${found.found_by} · ${where}` : where, page: `/?place=${found.id}` };
+  const { id, level, found_by: town } = found;
+  const where = level === "region" ? country(found.country, found.parent) : level === "country" ? _("country") : "";
+  const name = level === "world" ? _("World") : level === "country" ? country(found.name, id) : found.name;
+  return { name, where: town ? `${_("with {town}", { town })} · ${where}` : where, page: `/?place=${id}` };
 }
 
 /** @param {any} found */
@@ -62,7 +65,7 @@ function song(found) {
 
 /** @param {any} found */
 function byArtist(found) {
-  return { name: found.artist, where: "artist", page: found.page };
+  return { name: found.artist, where: _("artist"), page: found.page };
 }
 
 /** @param {HTMLInputElement} input @param {HTMLElement} list @param {{name: string, where: string, page: string}[]} found */

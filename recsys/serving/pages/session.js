@@ -1,9 +1,10 @@
 // Who is signed in: a token that this tab keeps and sends along when the listener asks for something.
+import { _ } from "./words.js";
 
 // In sessionStorage, so that a reload or a link of this page keeps the listener signed in. It belongs to one tab, is gone
 // with it and is never sent by itself; localStorage would stay on a shared computer, and a cookie goes with every request.
 const KEPT = "hearabouts-token";
-const OTHER = "Somebody else is signed in here. Do you want to sign in with the token of this link instead?";
+const OTHER = _("Somebody else is signed in here. Do you want to sign in with the token of this link instead?");
 
 /**
  * Take a token that an app has put into the address's fragment, and remove it from there at once; tell if it is used.
@@ -33,11 +34,19 @@ export function isSignedIn() {
   return sessionStorage.getItem(KEPT) !== null;
 }
 
+/** @type {Record<string, string>} */
+const TOLD = {
+  "/problems/not-ready": _("This part is away. Please come back."),
+  "/problems/opted-out": _("Your browser says no to this (Global Privacy Control), and its no is believed."),
+  "/problems/stale-notice": _("The notice has changed. Please read it once more before you decide."),
+  "/problems/too-many-requests": _("That was very often. Please wait a while."),
+};
+
 /** What was answered instead of what was asked for, in words that a person can use. */
 export class Refused extends Error {
   /** @param {number} status @param {{type?: string, hint?: string, detail?: string}} problem */
   constructor(status, problem) {
-    super(problem.hint ?? problem.detail ?? "That did not work. Please try again.");
+    super(TOLD[problem.type ?? ""] ?? _("That did not work. Please try again."));
     this.status = status;
     this.type = problem.type ?? "";
   }

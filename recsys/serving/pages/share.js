@@ -1,5 +1,7 @@
 // A song is shared by its readable address: by what the device has for that, or else as a link to paste.
 
+import { _ } from "./words.js";
+
 const COPIED = 2_000; // milliseconds for which a button says so
 
 export function listenForShares() {
@@ -15,7 +17,7 @@ async function share(button) {
   const title = button.closest(".row")?.querySelector("[data-title]")?.textContent ?? document.title;
   if (await isShared({ title, url })) return;
   if (!navigator.clipboard) return location.assign(url); // without encryption there is none; the address can be copied there
-  await navigator.clipboard.writeText(url).then(() => say(button, "Link copied"), () => location.assign(url));
+  await navigator.clipboard.writeText(url).then(() => say(button, _("Link copied")), () => location.assign(url));
 }
 
 /** Share by what the device has for it, if anything; whoever shares may think better of it. @param {ShareData} what */
@@ -26,5 +28,5 @@ function isShared(what) {
 /** @param {HTMLElement} button @param {string} text */
 function say(button, text) {
   button.textContent = text;
-  setTimeout(() => { button.textContent = "Share"; }, COPIED);
+  setTimeout(() => { button.textContent = _("Share"); }, COPIED);
 }

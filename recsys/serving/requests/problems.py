@@ -12,13 +12,14 @@ from starlette.routing import Match
 from typing_extensions import TypedDict
 
 from recsys.errors import IdentityError, InputError, RecsysError
+from recsys.messages import template
 
 MEDIA_TYPE = "application/problem+json"
 
 _TITLES = {
-    "bad-input": "The request does not fit",
+    "bad-input": template("The request does not fit"),
     "usage": "Arguments do not go together",
-    "position": "Positions are refused",
+    "position": template("Positions are refused"),
     "unknown-place": "Unknown place",
     "unknown-chart": "Unknown chart",
     "unknown-night": "Unknown night",
@@ -30,14 +31,14 @@ _TITLES = {
     "not-better": "Not better than the champion",
     "incomplete-night": "A night that does not look whole",
     "identity": "Who is asking?",
-    "not-ready": "Not ready yet",
-    "too-many-requests": "Too many requests",
+    "not-ready": template("Not ready yet"),
+    "too-many-requests": template("Too many requests"),
     "consent": "Not allowed by the listener",
     "stale-notice": "The notice has changed",
     "opted-out": "The browser says no",
     "privacy-budget": "No privacy budget",
     "settings": "Wrong settings",
-    "internal": "Something went wrong here",
+    "internal": template("Something went wrong here"),
 }
 
 
@@ -64,7 +65,7 @@ def problem_of(error: RecsysError, *, log: Log | None = None) -> JSONResponse:
     """Return the answer to an error; what the server says about itself (status 500 and more) goes to the log alone."""
     if log and error.status >= 500:
         log.error("problem", problem=error.problem, reason=error.message)
-    detail = error.message if error.status < 500 else "The cause is in the server's log."
+    detail = error.message if error.status < 500 else template("The cause is in the server's log.")
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, IdentityError) else {}
     return _answer(error.problem, _TITLES[error.problem], error.status, detail, hint=error.hint, headers=headers)
 

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 
 from recsys.errors import InputError
+from recsys.messages import template
 from recsys.settings import Settings
 
 
@@ -10,7 +11,7 @@ def without_parameters(request: Request) -> None:
     """Refuse any parameter, where a request has none: a coordinate would come under any name."""
     if request.query_params:
         raise InputError(
-            "there is a parameter that this request does not have",
+            template("there is a parameter that this request does not have"),
             hint="The parameters of every request are in /openapi.json.",
         )
 

@@ -1,5 +1,6 @@
 """What is collected, what for, how coarse, how long, and what it cost in privacy: generated, never typed by hand."""
 
+from decimal import Decimal
 from math import pi
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from typing_extensions import TypedDict
 
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import Purpose
+from recsys.messages import Message, counted, said
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
 from recsys.serving.requests.positions import FINEST
@@ -19,7 +21,7 @@ from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.endpoint import Parts
 from recsys.settings import Settings
 
-COUNTED = (
+COUNTED = said(
     "A chart's listeners a night are those who agreed to be counted and played the track at home, on an average night; "
     "whoever plays many tracks on many nights counts for less in each of them, and the sum is scaled so that all "
     "listeners of the place with all their tracks count once."
@@ -148,54 +150,68 @@ def _of_plays(settings: Settings) -> list[Collected]:
     partners = Purpose.PARTNER_STATISTICS.value
     return [
         {
-            "what": "where a play happened",
+            "what": said("where a play happened"),
             "purposes": [contribute, partners],
-            "how_coarse": f"{_cell(resolution)}; the position is forgotten in memory",
-            "kept": f"{nights} nights",
-            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and partners get no others",
+            "how_coarse": said("{area}; the position is forgotten in memory", area=_cell(resolution)),
+            "kept": counted("{n} night", "{n} nights", nights),
+            "seen_by": said(
+                "{operator}; published are counts of many listeners with noise, and partners get no others",
+                operator=_OPERATOR,
+            ),
         },
         {
-            "what": "which tracks were played, by night",
+            "what": said("which tracks were played, by night"),
             "purposes": [contribute, personal, partners],
-            "how_coarse": "by UTC day, under a keyed hash of the user id",
-            "kept": f"{nights} nights",
-            "seen_by": f"{_OPERATOR}; published are counts of many listeners with noise, and models rank for you",
+            "how_coarse": said("by UTC day, under a keyed hash of the user id"),
+            "kept": counted("{n} night", "{n} nights", nights),
+            "seen_by": said(
+                "{operator}; published are counts of many listeners with noise, and models rank for you",
+                operator=_OPERATOR,
+            ),
         },
         {
-            "what": "how close tracks are to what you play, worked out from that",
+            "what": said("how close tracks are to what you play, worked out from that"),
             "purposes": [personal],
-            "how_coarse": "a few hundred tracks, under a keyed hash of the user id",
-            "kept": "until the next night works it out anew",
-            "seen_by": f"{_OPERATOR}; it puts your own list in order",
+            "how_coarse": said("a few hundred tracks, under a keyed hash of the user id"),
+            "kept": said("until the next night works it out anew"),
+            "seen_by": said("{operator}; it puts your own list in order", operator=_OPERATOR),
         },
         {
-            "what": "how well each way to make lists would have foreseen what you played on the last nights",
+            "what": said("how well each way to make lists would have foreseen what you played on the last nights"),
             "purposes": [personal],
-            "how_coarse": "a number from 0 to 1 each, and your region, under a keyed hash of the user id",
-            "kept": f"{nights} nights",
-            "seen_by": f"{_OPERATOR}; others see means over many listeners",
+            "how_coarse": said("a number from 0 to 1 each, and your region, under a keyed hash of the user id"),
+            "kept": counted("{n} night", "{n} nights", nights),
+            "seen_by": said("{operator}; others see means over many listeners", operator=_OPERATOR),
         },
     ]
 
 
 def _of_feedback(settings: Settings) -> list[Collected]:
     """Say what is kept of what listeners tell about their own lists."""
-    how_coarse = "the track and the day of the list, under a keyed hash of the user id; no time of day, and no place"
+    how_coarse = said(
+        "the track and the day of the list, under a keyed hash of the user id; no time of day, and no place"
+    )
     return [
         {
-            "what": "which tracks you hid, from lists of your own or from charts",
+            "what": said("which tracks you hid, from lists of your own or from charts"),
             "purposes": [Purpose.FEEDBACK.value],
             "how_coarse": how_coarse,
-            "kept": "until you show them again or turn the switch off",
-            "seen_by": f"{_OPERATOR}; they stay away from your lists",
+            "kept": said("until you show them again or turn the switch off"),
+            "seen_by": said("{operator}; they stay away from your lists", operator=_OPERATOR),
         },
         {
-            "what": "which tracks you played from your own lists where two ways to make lists shared them, and which "
-            "of both put each there",
+            "what": said(
+                "which tracks you played from your own lists where two ways to make lists shared them, and which of "
+                "both put each there"
+            ),
             "purposes": [Purpose.FEEDBACK.value],
             "how_coarse": how_coarse,
-            "kept": f"{settings.feedback.kept_days} days, or until you turn the switch off",
-            "seen_by": f"{_OPERATOR}; others see sums over many listeners",
+            "kept": counted(
+                "{n} day, or until you turn the switch off",
+                "{n} days, or until you turn the switch off",
+                settings.feedback.kept_days,
+            ),
+            "seen_by": said("{operator}; others see sums over many listeners", operator=_OPERATOR),
         },
     ]
 
@@ -204,25 +220,27 @@ def _of_choices(settings: Settings) -> list[Collected]:
     """Say what is kept of requests and decisions."""
     return [
         {
-            "what": "where the app says you are, when it asks for your list",
+            "what": said("where the app says you are, when it asks for your list"),
             "purposes": [Purpose.LOCAL_TRENDS.value],
-            "how_coarse": f"{_cell(FINEST)}; anything finer is refused",
-            "kept": "not at all; it chooses the list and is in no log",
-            "seen_by": "nobody",
+            "how_coarse": said("{area}; anything finer is refused", area=_cell(FINEST)),
+            "kept": said("not at all; it chooses the list and is in no log"),
+            "seen_by": said("nobody"),
         },
         {
-            "what": "what you allowed and withdrew, when, by which notice and which way",
+            "what": said("what you allowed and withdrew, when, by which notice and which way"),
             "purposes": [],
-            "how_coarse": "exact, under a keyed hash of the user id",
-            "kept": "until you have it erased",
-            "seen_by": "you",
+            "how_coarse": said("exact, under a keyed hash of the user id"),
+            "kept": said("until you have it erased"),
+            "seen_by": said("you"),
         },
         {
-            "what": "that somebody had everything erased, or withdrew: what is older than that is not taken in again",
+            "what": said(
+                "that somebody had everything erased, or withdrew: what is older than that is not taken in again"
+            ),
             "purposes": [],
-            "how_coarse": "the moment alone, under a keyed hash with a key for this alone",
-            "kept": f"{settings.erasures.kept_days} days",
-            "seen_by": "nobody",
+            "how_coarse": said("the moment alone, under a keyed hash with a key for this alone"),
+            "kept": counted("{n} day", "{n} days", settings.erasures.kept_days),
+            "seen_by": said("nobody"),
         },
     ]
 
@@ -232,13 +250,15 @@ def average_km2(resolution: int) -> float:
     return float(h3.average_hexagon_area(resolution, unit="km^2"))
 
 
-def _cell(resolution: int) -> str:
-    return (
-        f"an area of about {average_km2(resolution):,.0f} km² or more (H3 cells of resolution {resolution} or coarser)"
+def _cell(resolution: int) -> Message:
+    return said(
+        "an area of about {area} km² or more (H3 cells of resolution {resolution} or coarser)",
+        area=round(average_km2(resolution)),
+        resolution=resolution,
     )
 
 
-_OPERATOR = "nobody but whoever runs this endpoint, who could read it"
+_OPERATOR = said("nobody but whoever runs this endpoint, who could read it")
 
 
 def _area(settings: Settings, published: Published | None) -> Area:
@@ -253,10 +273,14 @@ def _area(settings: Settings, published: Published | None) -> Area:
         "regions": len(areas),
         "people_at_least": settings.atlas.min_population,
         "precise_by_law_km2": round(precise, 2),
-        "explained": (
-            f"A cell of resolution {resolution} covers {average:,.0f} km² on average. The strictest law that we know "
-            f"calls a position precise within {PRECISE_METRES:,} m, which is {precise:.2f} km²: "
-            f"{average / precise:,.0f} times less."
+        "explained": said(
+            "A cell of resolution {resolution} covers {average} km² on average. The strictest law that we know calls a "
+            "position precise within {metres} m, which is {precise} km²: {times} times less.",
+            resolution=resolution,
+            average=round(average),
+            metres=PRECISE_METRES,
+            precise=Decimal(f"{precise:.2f}"),
+            times=round(average / precise),
         ),
     }
 
@@ -284,9 +308,14 @@ def _privacy(settings: Settings, account: Accounted | None) -> Privacy:
 
 def _not_private(settings: Settings) -> list[str]:
     return [
-        "Your own list is computed from your own history, for you: whoever sees your screen sees it.",
-        f"The tracks you play are kept for {settings.store.nights} nights where you allow it; whoever runs this "
-        "endpoint could read them there, and with the key of the listeners tell that they are yours.",
-        "What your app knows about you, and what the network sees of your requests, is not ours to protect.",
-        "Published charts stay published after you withdraw; the noise in them protects you even so.",
+        said("Your own list is computed from your own history, for you: whoever sees your screen sees it."),
+        counted(
+            "The tracks you play are kept for {n} night where you allow it; whoever runs this endpoint could read them "
+            "there, and with the key of the listeners tell that they are yours.",
+            "The tracks you play are kept for {n} nights where you allow it; whoever runs this endpoint could read "
+            "them there, and with the key of the listeners tell that they are yours.",
+            settings.store.nights,
+        ),
+        said("What your app knows about you, and what the network sees of your requests, is not ours to protect."),
+        said("Published charts stay published after you withdraw; the noise in them protects you even so."),
     ]

@@ -8,6 +8,7 @@ import h3
 from recsys.errors import InputError, PositionError, UnknownPlaceError
 from recsys.geography import places
 from recsys.geography.places import Place, place_of_cell
+from recsys.messages import template
 from recsys.serving.requests.positions import FINEST
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 
@@ -50,7 +51,9 @@ def place_named(place_id: str, *, published: Published) -> PublishedPlace:
     known = (published.places.get(each) for each in (place_id, place_id.upper(), place_id.lower()))
     place = next(filter(None, known), None)
     if place is None:
-        raise UnknownPlaceError("there is no place with this id", hint="Search the places with /v1/regions?q=NAME.")
+        raise UnknownPlaceError(
+            template("there is no place with this id"), hint="Search the places with /v1/regions?q=NAME."
+        )
     return place
 
 
