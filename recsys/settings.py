@@ -265,6 +265,7 @@ class HistorySettings(_Section):
     """What is kept of the charts of every night, for ever."""
 
     lines: Count
+    songs: Count
     catch_up_nights: Count
 
 

@@ -97,7 +97,7 @@ def _public_files(
         yield _page(f"{name}/index.html", *pages[name])
     yield _page("me/index.html", "problem.html", {"problem": _PERSONAL})
     yield from _place_pages(published, size=size, catalogue=settings.catalogue)
-    yield from _song_pages(published, catalogue=settings.catalogue)
+    yield from _song_pages(published, settings)
     for name, content, media_type in assets():
         yield PublicFile(f"assets/{name}", content, media_type)
 
@@ -151,9 +151,9 @@ def _linked(folders: Sequence[OpenFolder], kind: str) -> Iterator[LinkedFile]:
 
 
 def _songs(published: Published, settings: Settings) -> Iterator[PublicFile]:
-    """Yield what is answered of each track and artist that was ever listed."""
+    """Yield what is answered of each track that was listed, as far back as there is room for, and of their artists."""
     size = size_of_list(None, settings=settings, most=settings.charts.size)
-    songs = published.history.all_songs()
+    songs = published.history.latest_songs(limit=settings.history.songs)
     for song in songs:
         track = track_answer(published, track_id=song.track_id, limit=size, catalogue=settings.catalogue)
         yield PublicFile(answer_address("tracks", song.track_id)[1:], to_json(track), JSON)
@@ -175,10 +175,10 @@ def _place_pages(published: Published, *, size: int, catalogue: CatalogueSetting
             yield _page(f"{next_week_address(place)[1:]}index.html", found.pop("template"), found)
 
 
-def _song_pages(published: Published, *, catalogue: CatalogueSettings) -> Iterator[PublicFile]:
-    songs = published.history.all_songs()
+def _song_pages(published: Published, settings: Settings) -> Iterator[PublicFile]:
+    songs = published.history.latest_songs(limit=settings.history.songs)
     for song in songs:
-        found = song_of_page(published, song.track_id, catalogue=catalogue)
+        found = song_of_page(published, song.track_id, catalogue=settings.catalogue)
         address = song_address(song.track_id, song.title)
         yield _page(f"{address[1:]}index.html", found.pop("template"), found)
     for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):

@@ -397,9 +397,10 @@ class ChartHistory:
         found = self._songs("artist_id = ?2 OR artist_mark = ?2", artist_or_mark)
         return sorted(found, key=lambda song: (song.title, song.track_id))
 
-    def all_songs(self) -> list[Song]:
-        """Return all tracks that were ever listed."""
-        return self._songs("1")
+    def latest_songs(self, *, limit: int) -> list[Song]:
+        """Return the tracks that were ever listed, of more than the limit those that were in sight last."""
+        until = max(self.nights, default=date.min).toordinal()
+        return self._songs("1", until, limit, order=f"ORDER BY {_SEEN} DESC, code LIMIT ?")
 
     def named(self, text: str, *, limit: int) -> list[Song]:
         """Return the tracks that have all words of a text in title or artist, those that begin with it first."""
@@ -704,5 +705,6 @@ _SPREADS = f"""SELECT id, night, places, best, world_rank, estimate, low, high {
 _SIGHTINGS = f"SELECT id, lines {_THESE} AND night = ?"
 _BEGINS = "(' ' || search) LIKE ?"  # a word of the text that is searched
 _SONG = "SELECT id, title, artist_id, artist, mark, artist_mark FROM tracks WHERE +code < ?1"  # found by the rest
+_SEEN = "(SELECT max(night) FROM sightings WHERE track = code AND night <= ?)"  # null, the least, for none
 _LISTED_BY = """SELECT 1 + coalesce(iif(EXISTS (SELECT 1 FROM nights WHERE night > ?1),
     (SELECT max(track) FROM standings WHERE first <= ?1), (SELECT max(code) FROM tracks)), -1)"""

@@ -47,7 +47,7 @@ class Drawing:
 def past(
     folder: Path, draw: past_charts.Draw, *, version: str = "1", today: date = TODAY, **settings: int
 ) -> PastCharts:
-    chosen = HistorySettings(**{"lines": 50, "catch_up_nights": 400} | settings)
+    chosen = HistorySettings(**{"lines": 50, "songs": 100, "catch_up_nights": 400} | settings)
     return PastCharts(folder / "history.db", draw, version, catalogue(list("abcdx")), today, chosen)
 
 
@@ -182,12 +182,12 @@ def test_a_history_of_a_later_release_is_refused_and_stays_as_it_is(tmp_path: Pa
     file = tmp_path / "history.db"
     past(tmp_path, Drawing()).charts(NIGHTS[:2])
     with closing(sqlite3.connect(file)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
-        database.execute("PRAGMA user_version = 2")
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        database.execute("PRAGMA user_version = 3")
     before, draw = file.read_bytes(), Drawing()
-    with pytest.raises(InputError, match="of version 2, this release reads 1 and before"):
+    with pytest.raises(InputError, match="of version 3, this release reads 2 and before"):
         past(tmp_path, draw).charts(NIGHTS[:3])
-    with pytest.raises(InputError, match="of version 2"):
+    with pytest.raises(InputError, match="of version 3"):
         open_history(file, until=NIGHTS[1])
     assert (file.read_bytes(), draw.nights) == (before, [])
 
@@ -198,7 +198,7 @@ def test_a_history_from_before_it_had_a_version_goes_on(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 0")
     assert moves(past(tmp_path, Drawing()).charts(NIGHTS[:3]))[0] == ("b", 1, 3)
     with closing(sqlite3.connect(tmp_path / "history.db")) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_the_folder_is_brought_to_the_disk_once_the_journal_is_gone(tmp_path: Path) -> None:
@@ -294,6 +294,15 @@ def test_songs_are_found_by_words_ids_and_marks(tmp_path: Path) -> None:
     history.close()
 
 
+@pytest.mark.parametrize(("until", "limit", "found"), [(-1, 3, "abd"), (-1, 4, "abcd"), (4, 3, "abc"), (4, 9, "abcx")])
+def test_the_latest_songs_are_those_that_were_listed_last(tmp_path: Path, until: int, limit: int, found: str) -> None:
+    """The track c left on the seventh night, x after the fourth."""
+    past(tmp_path, Drawing()).charts(NIGHTS)
+    history = open_history(tmp_path / "history.db", until=NIGHTS[until])
+    assert "".join(sorted(song.track_id for song in history.latest_songs(limit=limit))) == found
+    history.close()
+
+
 def test_what_was_listed_first_after_the_last_night_is_not_known(tmp_path: Path) -> None:
     """The track x came on the fourth night, d on the seventh; only the first line of each list can be read again."""
     file = tmp_path / "history.db"
@@ -307,7 +316,7 @@ def test_what_was_listed_first_after_the_last_night_is_not_known(tmp_path: Path)
         (open_history(file, until=NIGHTS[-1]), "abcdx"),
         (open_history(file, until=NIGHTS[0] - timedelta(days=1)), ""),
     ):
-        assert sorted(song.track_id for song in history.all_songs()) == list(known)
+        assert sorted(song.track_id for song in history.latest_songs(limit=100)) == list(known)
         assert {song.track_id for song in history.named("song", limit=10)} == set(known)
         assert set(history.songs("abcdx")) == set(known)
         for track in "abcdx":

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import anyio
 import pytest
-from support.edge import AS_OF, LISBON, PORTO, Client, publish
+from support.edge import AS_OF, LISBON, PORTO, Client, keep_nights, publish
 
 from recsys.artifacts.public_files import PublicFile, PublicFolder, entity_tag, modified, open_folder, write_files
 from recsys.errors import InputError
@@ -127,6 +127,14 @@ def test_every_place_with_charts_has_files_and_no_other(folder: Path) -> None:
     assert {"index.html", "transparency.html", "licences.html", "404.html", "503.html", "openapi.json"} <= files.keys()
     assert {"v1/transparency.json", "assets/page.css", "assets/page.js", "assets/icon.svg"} <= files.keys()
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {*files, "manifest.json"}
+
+
+def test_of_more_songs_than_there_is_room_for_only_some_have_files(workspace: Workspace) -> None:
+    keep_nights(workspace)
+    few = load_settings(overrides={"history": {"songs": 3}})
+    folder = workspace.snapshots / publish(workspace, files=few) / "public"
+    assert len(list((folder / "v1" / "tracks").glob("*.json"))) == len(list((folder / "songs").iterdir())) == 3
+    assert Client(workspace, settings=few).get("/v1/tracks/track-9").json()["nights"] == 30  # the endpoint tells of all
 
 
 def test_the_snapshot_vouches_for_the_manifest_and_the_manifest_for_each_file(folder: Path) -> None:
