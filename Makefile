@@ -64,6 +64,10 @@ bench: $(VENV)/.ready ## print the measured figures and keep them in MLflow (BEN
 openapi: $(VENV)/.ready ## write docs/openapi.json, the contract of the endpoint, anew
 	@$(BIN)/python -m pipelines.write_openapi docs/openapi.json
 
+.PHONY: languages
+languages: $(VENV)/.ready ## bring the catalogues of the page up to date with its texts
+	@$(BIN)/python -m pipelines.write_languages
+
 .PHONY: sample
 sample: $(VENV)/.ready ## write the sample world anew
 	@$(BIN)/hearabouts sample --to data/sample

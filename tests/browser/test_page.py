@@ -63,7 +63,7 @@ def test_a_place_is_found_by_keyboard_alone(visitor: BrowserContext) -> None:
     expect(page).to_have_url(re.compile(f"place={LISBON}$"))
     page.locator("summary").first.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("made by hand").first).to_be_visible()
+    expect(page.get_by_text("contributing listeners a night").first).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("The whole world")
 
@@ -594,7 +594,7 @@ def test_numbers_of_other_places_do_not_share_the_scale_of_my_list(served: Site,
     lisbon = {"id": LISBON, "name": "Lisboa", "country": "Portugal", "level": "region", "parent": "PT"}
     sources = [(LISBON, 4.0), ("world", 236.0), ("PT", 40.0), (LISBON, 2.0)]
     items = [line(rank, place=place, listeners=most) for rank, (place, most) in enumerate(sources, 1)]
-    mixed = {"region": lisbon, "scope": "region", "location_used": False, "why": "By hand.", "items": items}
+    mixed = {"region": lisbon, "scope": "region", "as_of": "2026-10-31", "location_used": False, "items": items}
     visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
     page = me(visitor, served, "mixed")
     rows = page.locator("#my-list > li")
@@ -605,16 +605,18 @@ def test_numbers_of_other_places_do_not_share_the_scale_of_my_list(served: Site,
     assert [rows.nth(at).locator("circle").get_attribute("cx") for at in (0, 3)] == ["50%", "25%"]
     assert page.locator("#my-list .move").count() == 0, "the ranks before are those of other lists"
     expect(rows.nth(1).locator("[data-spoken]")).to_have_text(
-        "About 236 listeners a night worldwide, between 118 and 472"
+        "About 236 listeners a night, between 118 and 472, worldwide"
     )
 
 
 def line(rank: int, *, place: str, listeners: float) -> dict[str, Any]:
     """An item of a listener's list whose numbers are of a place: half as many listeners to twice as many."""
     interval = {"estimate": listeners, "low": listeners / 2, "high": listeners * 2}
-    facts = {"title": f"Song {rank}", "artist": "The Ünits", "reason": "made by hand", "nights_on_chart": 3}
+    facts = {"title": f"Song {rank}", "artist": "The Ünits", "nights": 7, "nights_on_chart": 3}
+    lift = {"lift": 1.0, "lift_interval": {"low": 0.5, "high": 2.0}}
     source = {"chart": "popular", "place": place}
-    return facts | {"rank": rank, "page": "/songs/s/", "previous_rank": 40, "listeners": interval, "source": source}
+    facts |= lift | {"rank": rank, "page": "/songs/s/", "previous_rank": 40}
+    return facts | {"listeners": interval, "source": source}
 
 
 def test_a_line_of_my_list_has_the_cover_that_the_song_has_elsewhere(served: Site, visitor: BrowserContext) -> None:
@@ -641,7 +643,7 @@ def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settin
         song = line(1, place="world", listeners=4.0) | {"track_id": "a-1/2", "page": by_name, "artist_page": artist}
         unsigned = line(2, place="world", listeners=2.0) | {"track_id": "b"}  # of a night before artists had ids
         world = {"id": "world", "name": "World", "country": None, "level": "world", "parent": None}
-        mixed = {"region": world, "scope": "world", "location_used": False, "why": "By hand."}
+        mixed = {"region": world, "scope": "world", "as_of": "2026-10-31", "location_used": False}
         mixed["items"] = [song, unsigned]
         visitor.route("**/v1/me/trending", lambda route: route.fulfill(json=mixed))
         page = me(visitor, served, "sharer")
@@ -697,7 +699,7 @@ def test_a_new_notice_asks_again(tmp_path: Path, settings: Settings, built: None
         expect(page.get_by_text("You allowed this under an earlier notice")).to_have_count(1)
         expect(page.get_by_role("switch", name="Near me")).to_have_attribute("aria-checked", "false")
         page.get_by_role("switch", name="Near me").click()
-        expect(page.get_by_text("On since 2026-11-01, notice 2027-01.")).to_have_count(1)
+        expect(page.get_by_text("On since 1\xa0November\xa02026, notice 2027-01.")).to_have_count(1)
         visitor.close()
 
 
@@ -711,7 +713,7 @@ def test_without_a_build_and_without_scripts_the_page_is_whole(plain: Site, brow
     page.get_by_role("link", name="Lisboa").click()
     expect(page.locator(".chart > li")).to_have_count(50)
     page.locator("summary").first.click()
-    expect(page.get_by_text("made by hand").first).to_be_visible()
+    expect(page.get_by_text("contributing listeners a night").first).to_be_visible()
     page.get_by_role("link", name="Special", exact=True).click()
     expect(page).to_have_title("Special in Lisboa, Portugal · Hearabouts")
     visitor.close()
@@ -738,7 +740,7 @@ def test_without_a_build_the_switches_work(plain: Site, browser: Browser) -> Non
     expect(page.get_by_role("button", name="Near me")).to_have_count(0)
     expect(page.locator("#my-list > li")).to_have_count(50)
     page.locator("summary").first.click()
-    expect(page.get_by_text("made by hand").first).to_be_visible()
+    expect(page.get_by_text("contributing listeners a night").first).to_be_visible()
     for purpose in templates.SWITCHES.values():
         page.get_by_role("switch", name=purpose).click()
         expect(page.get_by_role("switch", name=purpose)).to_have_attribute("aria-checked", "true")

@@ -142,6 +142,7 @@ def test_the_switch_leads_to_the_same_page_in_each_language(client: Client) -> N
         ("?q=lis&amp;language=de", ""),
     ]
     assert "<h1>Gesucht: „lis“</h1>" in client.get("/?q=lis&language=de").text
+    assert 'href="/places/portugal-PT/local/?language=de"' in client.get("/?place=PT&chart=local").text
 
 
 # What is said

@@ -17,6 +17,7 @@ from support.edge import AS_OF, LISBON, PORTO, Client, bearer, keep_nights, publ
 from recsys.artifacts.chart_history import Night, append, mark_of
 from recsys.errors import NotReadyError
 from recsys.serving.lists.songs import artist_answer
+from recsys.serving.pages.words import words_in
 from recsys.serving.requests.positions import holds_position
 from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
 from recsys.serving.snapshot.snapshot_reader import open_published
@@ -211,7 +212,7 @@ def test_pages_lead_from_a_line_to_the_song_the_artist_and_back(client: Client) 
     assert song["page"] in client.get(artist_address("ünits", "The Ünits")).text
     past = client.get(f"/places/lisboa-{LISBON}/history/")
     assert song["page"] in past.text
-    assert f"drawn on {LAST - timedelta(days=11)}" in past.text
+    assert f"drawn on {words_in('en').day(LAST - timedelta(days=11))}" in past.text
     for wrong in ("/songs/nothing/", "/artists/nothing/", "/places/nowhere/history/", "/places/nowhere/"):
         assert client.get(wrong, headers={"Accept": "text/html"}).status_code == 404
 

@@ -55,7 +55,7 @@ MISSING = {
 
 _HTML = "text/html; charset=utf-8"
 _CHARTS = {"popular": said("Popular"), "rising": said("Rising"), "local": said("Special")}
-_KEPT = ("place", "chart", "q", "night", "week")  # of an address, by a link to the same page in another language
+_KEPT = ("q", "night", "week")  # of what is asked for, by a link to the same page in another language
 _HEADERS = {
     # Nothing comes from elsewhere, nothing goes elsewhere, and nobody frames the page to steer a listener's clicks.
     "content-security-policy": (
