@@ -28,6 +28,7 @@ from recsys.serving.pages.words import ENGLISH, LANGUAGES, words_in
 from recsys.serving.snapshot.addresses import (
     answer_address,
     artist_address,
+    next_week_address,
     past_address,
     place_address,
     song_address,
@@ -181,7 +182,7 @@ def _templates(language: str) -> Environment:
     found.filters["capital"] = lambda text: begun(words.say(text), "upper")
     found.filters["day"] = words.day
     found.filters["time"] = words.time
-    for address in (place_address, past_address, song_address, artist_address, answer_address):
+    for address in (place_address, past_address, next_week_address, song_address, artist_address, answer_address):
         found.filters[address.__name__] = address
     found.filters["number"] = words.number
     found.filters["times"] = lambda number, digits=1: words.number(Decimal(f"{number:.{digits}f}"))
