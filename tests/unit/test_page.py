@@ -208,7 +208,7 @@ def test_a_cache_tells_the_page_of_an_error_from_its_problem(client: Client) -> 
     for path in ("/nowhere", "/songs", "/data/nothing.csv"):
         for accepted in ("text/html,*/*", "application/json", "*/*"):
             answer = client.get(path, headers={"Accept": accepted})
-            assert (answer.status_code, answer.headers["vary"]) == (404, "Accept"), path
+            assert (answer.status_code, answer.headers["vary"].split(", ")[0]) == (404, "Accept"), path
             assert answer.headers["content-type"].startswith("text/html") == accepted.startswith("text/html")
             assert answer.headers.get_list("cache-control") == ["no-store"]
 

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.messages import recognised, said, template
+from recsys.serving.pages.negotiation import VARY
 from recsys.serving.pages.templates import MISSING, sentence_of, shown
 from recsys.serving.requests.problems import MEDIA_TYPE
 
@@ -63,7 +64,7 @@ def _page_of(held: list[Message], request: Request) -> Response:
     for name, value in held[0]["headers"]:
         if name not in (b"content-type", b"content-length"):
             answer.headers[name.decode("latin-1")] = value.decode("latin-1")
-    answer.headers["vary"] = "Accept"
+    answer.headers["vary"] = f"Accept, {VARY}"
     return answer
 
 
