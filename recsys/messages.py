@@ -114,8 +114,12 @@ def recognised(text: str, templates: Iterable[str]) -> str:
         pattern = "".join(f"(?P<{part}>.+?)" if at % 2 else re.escape(part) for at, part in enumerate(parts))
         found = re.fullmatch(pattern, text)
         if found:
-            return Message.of(each, values=dict(found.groupdict()))
+            return Message.of(each, values={name: _as_number(value) for name, value in found.groupdict().items()})
     return text
+
+
+def _as_number(text: str) -> Value:
+    return Decimal(text) if re.fullmatch(r"\d+(\.\d+)?", text) else text
 
 
 def _in_english(value: Value) -> str:

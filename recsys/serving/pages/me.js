@@ -196,6 +196,8 @@ async function showSwitches() {
   find("notice").textContent = notice_version;
   const hides = consents.some((/** @type {any} */ each) => each.purpose === "feedback" && each.state === "given");
   find("my-list").toggleAttribute("data-hides", hides);
+  const here = consents.find((/** @type {any} */ each) => each.purpose === "local_trends");
+  find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...consents.map((/** @type {any} */ each) => switchOf(each, notice_version)));
 }
 
@@ -204,8 +206,8 @@ function switchOf(consent, notice) {
   const made = find("switch").content.cloneNode(true), button = made.querySelector("button");
   const on = consent.state === "given", name = find("switch").getAttribute(`data-${consent.purpose}`) ?? consent.purpose;
   made.querySelector("h3").textContent = name;
-  const about = find(`about-${consent.purpose}`); // with the notice in the page's language
-  made.querySelector("p").textContent = `${about?.dataset.notice ?? consent.text} ${since(consent, on)}`;
+  const about = find(`about-${consent.purpose}`);
+  made.querySelector("p").textContent = `${noticeOf(consent, notice)} ${since(consent, on)}`;
   made.querySelector("li").append(about?.content.cloneNode(true) ?? "");
   button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
@@ -215,6 +217,15 @@ function switchOf(consent, notice) {
     () => find("switches").querySelector(`[data-purpose=${consent.purpose}]`)?.focus(), // another one than that of before
   ));
   return made;
+}
+
+/**
+ * Return what is agreed to: in the page's language, unless the page is of before the notice of which a switch is told.
+ * @param {any} consent @param {string} version @returns {string}
+ */
+function noticeOf(consent, version) {
+  const page = find(`about-${consent.purpose}`)?.dataset;
+  return page?.version === version ? page.notice : consent.text;
 }
 
 /** @param {any} consent @param {boolean} on */

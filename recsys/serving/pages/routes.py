@@ -97,6 +97,7 @@ def me_page(request: Request, found: TransparencyHere, parts: Parts) -> Response
         collected=collected,
         area=round(average_km2(FINEST)),
         near=Purpose.LOCAL_TRENDS.explained,
+        version=settings.consents.notice_version,
         notices={purpose.value: purpose.explained for purpose in Purpose},
         names=SWITCHES,
         axis=AXES["popular"],

@@ -39,14 +39,15 @@ const TOLD = {
   "/problems/not-ready": _("This part is away. Please come back."),
   "/problems/opted-out": _("Your browser says no to this (Global Privacy Control), and its no is believed."),
   "/problems/stale-notice": _("The notice has changed. Please read it once more before you decide."),
-  "/problems/too-many-requests": _("That was very often. Please wait a while."),
+  "/problems/too-many-requests": _("That was very often. Please wait a while; turning a switch off always works."),
 };
 
 /** What was answered instead of what was asked for, in words that a person can use. */
 export class Refused extends Error {
   /** @param {number} status @param {{type?: string, hint?: string, detail?: string}} problem */
   constructor(status, problem) {
-    super(TOLD[problem.type ?? ""] ?? _("That did not work. Please try again."));
+    const hint = document.documentElement.lang === "en" ? problem.hint ?? problem.detail : undefined;
+    super(hint ?? TOLD[problem.type ?? ""] ?? _("That did not work. Please try again."));
     this.status = status;
     this.type = problem.type ?? "";
   }

@@ -64,7 +64,7 @@ class Words:
         """Return a message in this language; another text as it is."""
         if not isinstance(text, Message):
             return self._called(text) if isinstance(text, Country) else text
-        if text.parts:
+        if not text.template:
             return self._space.join(map(self.say, text.parts))
         if text.plural:
             template = self.translations.ungettext(text.template, text.plural, text.number)
