@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from babel.messages.catalog import Message as Entry
 from support.edge import LISBON, Client, publish
+from support.lines import told
 
 from pipelines.write_languages import brought_up_to_date
 from recsys.artifacts.reasons import reason
@@ -239,16 +240,7 @@ def test_scripts_give_the_reasons_that_the_server_gives(language: str) -> None:
     if node is None:
         pytest.skip("there is no node on this machine")
     lines = [*every_kind_of_line()]
-    items = [
-        {
-            "source": {"chart": line["chart"], "place": line["place"]},
-            "listeners": {key: line[key] for key in ("estimate", "low", "high")},
-            "lift": line["lift"],
-            "lift_interval": {"low": line["lift_low"], "high": line["lift_high"]},
-            **{key: line[key] for key in ("nights", "kind", "grade")},
-        }
-        for line in lines
-    ]
+    items = [told(line) | {"source": {"chart": line["chart"], "place": line["place"]}} for line in lines]
     words = "" if language == "en" else script_of(language).decode()
     program = f"""
         globalThis.document = {{ documentElement: {{ lang: {json.dumps(language)} }} }};
@@ -258,12 +250,15 @@ def test_scripts_give_the_reasons_that_the_server_gives(language: str) -> None:
     """
     ran = subprocess.run([node, "--no-warnings", "--input-type=module"], input=program, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == [words_in(language).say(reason(line)) for line in lines]
+    assert json.loads(ran.stdout) == [
+        words_in(language).say(reason(told(line), chart=line["chart"], place=line["place"])) for line in lines
+    ]
 
 
 def every_kind_of_line() -> list[dict[str, Any]]:
-    sizes = [(0.5, 0.2, 0.9), (1.1, 0.3, 1.9), (84.2, 61.0, 99.6), (123_456.0, 99_000.0, 150_000.0)]
-    lifts = [(3.14, 2.24, 14.2), (0.5, 0.25, 0.75), (1.2, 0.9, 1.5)]
+    halves = [(2.25, 0.125, 12.5), (10.5, 0.995, 99.5), (1.15, 0.145, 125.0), (9.95, 1.05, 104.5), (2.5, 1.45, 995.0)]
+    sizes = [*halves, (0.5, 0.2, 0.9), (1.1, 0.3, 1.9), (84.2, 61.0, 99.6), (123_456.0, 99_000.0, 150_000.0)]
+    lifts = [*halves, (3.14, 2.24, 14.2), (0.5, 0.25, 0.75), (1.2, 0.9, 1.5)]
     kinds = [("popular", "", ""), *product(("rising",), ("mover", "debut"), ("surely", "likely", "guess"))]
     kinds += [*product(("local",), ("",), ("surely", "likely", "guess"))]
     return [

@@ -122,9 +122,10 @@ function multiple(lift) {
   return lift < 10 ? number(lift, lift < 1 ? 2 : 1) : number(spoken(lift));
 }
 
-/** Two significant digits, as one would say it. @param {number} value */
+/** Two significant digits, as one would say it; below ten a whole number. @param {number} value */
 function spoken(value) {
-  return Math.round(Number(value.toPrecision(2)));
+  const step = 10 ** Math.max(0, String(Math.trunc(value)).length - 2);
+  return Math.round(value / step) * step;
 }
 
 /** @param {string} text */
