@@ -76,6 +76,7 @@ def test_place_and_plays_are_switches_of_their_own(client: Client, workspace: Wo
     decide(workspace, "near only", State.GIVEN)
     only_place = ask(client, "near only", workspace, settings, query).json()
     assert (only_place["location_used"], only_place["history_used"]) == (True, False)
+    assert only_place["nights"] == only_plays["nights"] == 7  # of the charts, whatever the lines are of
     assert only_place["items"] == listed(LISBON, size=5)
     decide(workspace, "ana", State.GIVEN)
     both = ask(client, "ana", workspace, settings, query).json()

@@ -2,6 +2,7 @@
 
 from playwright.sync_api import Browser, Page, expect
 from support.browsing import Site
+from support.edge import LISBON
 
 from recsys.serving.pages.words import LANGUAGES
 
@@ -65,9 +66,25 @@ def test_what_is_a_listeners_own_is_told_in_the_listeners_language(served: Site,
     expect(page.locator("#list-why")).to_contain_text("in den 7 Nächten bis 31.\xa0Oktober\xa02026.")
     page.locator("#my-list summary").first.click()
     expect(page.locator("#my-list .reason").first).to_contain_text("beitragende Hörer pro Nacht")
-    expect(page.locator("#twin-why")).to_contain_text("Deine Wiedergaben wurden nicht benutzt")
+    expect(page.locator("#list-why")).to_contain_text("Deine Wiedergaben wurden nicht benutzt.")
+    expect(page.locator("#twin-why")).to_have_text(
+        "Deine Wiedergaben wurden nicht benutzt; das sind also einfach die größten Orte."
+    )
+    page.locator("#switch-personalisation").click()
+    for why in ("#list-why", "#twin-why"):
+        expect(page.locator(why)).to_contain_text("Du erlaubst, dass deine Wiedergaben mitwählen, aber")
     page.get_by_role("button", name="Abmelden").click()
     expect(page.locator("#said")).to_have_text("Du bist abgemeldet.")
+    visitor.close()
+
+
+def test_the_map_names_countries_as_the_page_does(served: Site, browser: Browser) -> None:
+    visitor = served.visitor(browser, locale="ja")
+    page = visitor.new_page()
+    page.goto(f"/?place={LISBON}", wait_until="networkidle")
+    page.wait_for_timeout(400)  # until it rests
+    page.locator("#map canvas").hover()
+    expect(page.locator(".map-label")).to_contain_text("ポルトガル Lisboa")
     visitor.close()
 
 

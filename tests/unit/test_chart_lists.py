@@ -1,11 +1,14 @@
 """What is shown where a place's list is empty, and what stands in the reasons, from charts to answers and tables."""
 
+import random
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from pydantic import TypeAdapter
+from support.lines import told
 from support.releasing import NIGHT, catalogue, small_atlas
 
 from pipelines.base.terminal import chart_table
@@ -14,6 +17,7 @@ from recsys.releases.charts.charts import Charts
 from recsys.releases.snapshot import publishing
 from recsys.schemas import Chart as Lines
 from recsys.serving.lists.responses import Chart, chart_answer
+from recsys.serving.pages.chart_rows import rows
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.workspace import Workspace
 
@@ -186,7 +190,66 @@ def test_the_world_is_not_compared_with_the_rest_of_the_world(tmp_path: Path) ->
     ],
 )
 def test_reasons_name_the_numbers(chart: str, changes: dict[str, Any], expected: str) -> None:
-    assert reason(line("aa1", chart) | changes) == expected
+    place = str(changes.get("place", "aa1"))
+    assert reason(told(line(place, chart) | changes), chart=chart, place=place) == expected
+
+
+@pytest.mark.parametrize(
+    ("chart", "changes", "expected"),
+    [
+        ("popular", {"lift_low": 1.004}, "no clear difference from its share in the world."),
+        (
+            "popular",
+            {"lift_low": 0.9, "lift": 0.95, "lift_high": 0.996},
+            "no clear difference from its share in the world.",
+        ),
+        ("rising", {"kind": "mover", "grade": "surely", "lift_low": 1.004}, "It may still be chance."),
+        (
+            "local",
+            {"lift": 2.3499},
+            ", 2.4 times (2.2 to 14) what the rest of the world would let expect of a place this size.",
+        ),
+        (
+            "local",
+            {"lift": 2.2451},
+            ", 2.3 times (2.2 to 14) what the rest of the world would let expect of a place this size.",
+        ),
+        (
+            "popular",
+            {"estimate": 0.99996},
+            "About 1 contributing listener a night; its share is 3.1 times (2.2 to 14) the world's.",
+        ),
+    ],
+)
+def test_a_reason_is_that_of_the_numbers_beside_it(
+    chart: str, changes: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    """As an answer rounds them: it and the page, which has nothing else, say the same."""
+    assert_said(published(tmp_path, line("AA", chart, track_id="t01", **changes)), chart=chart, ending=expected)
+
+
+def test_answers_and_pages_give_the_same_reasons_of_any_numbers(tmp_path: Path) -> None:
+    drawn = random.Random(7)
+    many = [
+        line(place, chart, track_id=f"t{at:02}", rank=at + 1, kind=drawn.choice(["mover", "debut"]), grade=grade)
+        | {name: drawn.choice([0.5, 1, 10, 100]) * drawn.uniform(0.98, 1.02) for name in NUMBERS}
+        for place, chart, at in product(("world", "AA", "bb1"), ("rising", "local"), range(14))
+        for grade in [drawn.choice(["surely", "likely", "guess"])]
+        if (place, chart) != ("world", "local")
+    ]
+    found = published(tmp_path, *many)
+    for place, chart in product(("world", "AA", "aa1", "bb1"), ("popular", "rising", "local")):
+        assert_said(found, place=place, chart=chart)
+
+
+NUMBERS = ("estimate", "low", "high", "lift", "lift_low", "lift_high")
+
+
+def assert_said(found: Published, *, place: str = "AA", chart: str, ending: str = "") -> None:
+    items = chart_answer(found, place_id=place, chart=chart, limit=50)["items"]
+    said = [item["reason"] for item in items]
+    assert all(each.endswith(ending) for each in said[-1:])
+    assert said == [row.reason for row in rows(items, chart=chart, place=place, called=lambda x: found.places[x].name)]
 
 
 def test_the_table_shows_where_a_track_came_from(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from babel.messages.catalog import Message as Entry
 from support.edge import LISBON, Client, publish
+from support.lines import told
 
 from pipelines.write_languages import brought_up_to_date
 from recsys.artifacts.reasons import reason
@@ -219,7 +220,7 @@ def test_numbers_dates_and_countries_are_written_as_in_the_language() -> None:
 def test_scripts_get_the_words_that_they_use_and_no_others(client: Client, language: str) -> None:
     answer = client.get(f"/assets/words-{language}.js")
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
-    words = json.loads(re.fullmatch(r"globalThis\.words=(\{.*\});globalThis\.plural=n=>\+\(?[^;]*;\n", answer.text)[1])  # type: ignore[index]
+    words = json.loads(re.fullmatch(r"globalThis\.words=(\{.*\});globalThis\.plural=n=>\+\([^;]*\);\n", answer.text)[1])  # type: ignore[index]
     assert {"Link copied", "Close to what you play.", "About {n} contributing listener a night"} <= words.keys()
     assert not {"Licences", "where a play happened"} & words.keys()
     assert f'<script defer src="/assets/words-{language}.js">' in client.get(f"/me?language={language}").text
@@ -234,35 +235,96 @@ def test_there_are_no_words_of_english_and_of_languages_that_are_not_ours(client
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_scripts_give_the_reasons_that_the_server_gives(language: str) -> None:
     """Of every kind of line: a script says what the server says, to the letter."""
+    lines = [*every_kind_of_line()]
+    items = [told(line) | {"source": {"chart": line["chart"], "place": line["place"]}} for line in lines]
+    found = said_by_scripts(f'{json.dumps(items)}.map((item) => reasons.reasonOf(item, ""))', language=language)
+    assert found == [
+        words_in(language).say(reason(told(line), chart=line["chart"], place=line["place"])) for line in lines
+    ]
+
+
+def said_by_scripts(expression: str, *, language: str) -> Any:
+    """What an expression of our modules `reasons` and `words` comes to in a page of a language."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node on this machine")
-    lines = [*every_kind_of_line()]
-    items = [
-        {
-            "source": {"chart": line["chart"], "place": line["place"]},
-            "listeners": {key: line[key] for key in ("estimate", "low", "high")},
-            "lift": line["lift"],
-            "lift_interval": {"low": line["lift_low"], "high": line["lift_high"]},
-            **{key: line[key] for key in ("nights", "kind", "grade")},
-        }
-        for line in lines
-    ]
-    words = "" if language == "en" else script_of(language).decode()
     program = f"""
         globalThis.document = {{ documentElement: {{ lang: {json.dumps(language)} }} }};
-        {words}
-        const {{ reasonOf }} = await import({json.dumps((CATALOGUES.parent / "reasons.js").as_uri())});
-        console.log(JSON.stringify({json.dumps(items)}.map((item) => reasonOf(item, ""))));
+        {"" if language == "en" else script_of(language).decode()}
+        const reasons = await import({json.dumps((CATALOGUES.parent / "reasons.js").as_uri())});
+        const words = await import({json.dumps((CATALOGUES.parent / "words.js").as_uri())});
+        console.log(JSON.stringify({expression}));
     """
     ran = subprocess.run([node, "--no-warnings", "--input-type=module"], input=program, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == [words_in(language).say(reason(line)) for line in lines]
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_script_makes_what_writes_numbers_days_and_countries_once(language: str) -> None:
+    """To make one takes far longer than to use it."""
+    counted_ = """(() => {
+        let made = 0;
+        for (const name of ["NumberFormat", "DateTimeFormat", "DisplayNames"]) {
+            Intl[name] = new Proxy(Intl[name], { construct: (of, given) => { made++; return new of(...given); } });
+        }
+        const said = () => [words.number(2.25, 1), words.day("2026-10-31"), words.country("Portugal", "PT")];
+        const first = said(), once = made;
+        return [first.join() === said().join(), once, made];
+    })()"""
+    assert said_by_scripts(counted_, language=language) == [True, *([2, 2] if language == "en" else [3, 3])]
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_a_plural_is_a_number_whatever_its_rule_is_made_of(language: str) -> None:
+    assert script_of(language).decode().endswith(f"globalThis.plural=n=>+({catalogue(language).plural_expr});\n")
+
+
+@pytest.mark.parametrize(
+    ("used", "allowed", "of_list", "of_twin"),
+    [
+        (
+            False,
+            False,
+            "Your plays were not used.",
+            "Your plays were not used, so these are simply the largest places.",
+        ),
+        (
+            False,
+            True,
+            "You allow your plays to choose, and none are known yet that would say anything.",
+            "You allow your plays to choose, and none are known yet that would say anything: the largest places.",
+        ),
+        (
+            True,
+            True,
+            "You allow your plays to choose, so what is close to them comes first.",
+            "You listen like nowhere ",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("nights", "over"), [(1, "night"), (7, "7 nights")])
+def test_a_page_says_of_a_list_what_the_answer_says(
+    used: bool, allowed: bool, of_list: str, of_twin: str, nights: int, over: str
+) -> None:
+    """Over how many nights, though there is no line or all of them rise, and whether the plays may choose."""
+    world = {"id": "world", "name": "World", "country": None, "level": "world", "parent": None}
+    items = [{"nights": 3}] if allowed else []
+    answer = {"region": world, "scope": "world", "as_of": "2026-10-31", "nights": nights, "items": items}
+    facts = json.dumps({**answer, "location_used": False, "history_used": used, "surely": "nowhere", "places": []})
+    why = said_by_scripts(
+        f"[reasons.whyOf({facts}, {json.dumps(allowed)}), reasons.whyTwin({facts}, {json.dumps(allowed)})]",
+        language="en",
+    )
+    assert f"over the {over} to 31\xa0October\xa02026." in why[0]
+    assert why[0].endswith(f" {of_list}")
+    assert why[1].startswith(of_twin)
 
 
 def every_kind_of_line() -> list[dict[str, Any]]:
-    sizes = [(0.5, 0.2, 0.9), (1.1, 0.3, 1.9), (84.2, 61.0, 99.6), (123_456.0, 99_000.0, 150_000.0)]
-    lifts = [(3.14, 2.24, 14.2), (0.5, 0.25, 0.75), (1.2, 0.9, 1.5)]
+    halves = [(2.25, 0.125, 12.5), (10.5, 0.995, 99.5), (1.15, 0.145, 125.0), (9.95, 1.05, 104.5), (2.5, 1.45, 995.0)]
+    sizes = [*halves, (0.5, 0.2, 0.9), (1.1, 0.3, 1.9), (84.2, 61.0, 99.6), (123_456.0, 99_000.0, 150_000.0)]
+    lifts = [*halves, (3.14, 2.24, 14.2), (0.5, 0.25, 0.75), (1.2, 0.9, 1.5)]
     kinds = [("popular", "", ""), *product(("rising",), ("mover", "debut"), ("surely", "likely", "guess"))]
     kinds += [*product(("local",), ("",), ("surely", "likely", "guess"))]
     return [

@@ -273,7 +273,7 @@ def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str,
 
 def _item(line: Mapping[str, Any]) -> dict[str, Any]:
     previous = line["previous_rank"]
-    return {
+    item = {
         "rank": line["rank"],
         "previous_rank": "new" if previous is None else previous,
         "nights_on_chart": line["nights_on_chart"],
@@ -287,8 +287,8 @@ def _item(line: Mapping[str, Any]) -> dict[str, Any]:
         "nights": line["nights"],
         **{key: line[key] for key in ("kind", "grade") if line[key]},
         **({"history": _history(line)} if line["first_night"] else {}),
-        "reason": reason(line),
     }
+    return {**item, "reason": reason(item, chart=line["chart"], place=line["place"])}
 
 
 def _history(line: Mapping[str, Any]) -> dict[str, Any]:

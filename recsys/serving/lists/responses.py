@@ -75,9 +75,10 @@ class Chart(TypedDict):
 
     ``list`` is its opaque id, by which a listener tells what was played or hidden from it (`POST /v1/me/feedback`);
     that of a listener's own list is another one in each answer, and good for that listener until the next night. The
-    chart of an earlier night has none. Only the listener's own list says ``history_used``: whether the listener's plays
-    helped to put it in order. Only a public chart has a ``price``: that of the place whose chart is shown. Only that of
-    an earlier night says when it was ``drawn``, and only that of a ``week`` which one.
+    chart of an earlier night has none. Only the listener's own list says ``history_used``, whether the listener's plays
+    helped to put it in order, and of how many ``nights`` what is popular or special there is. Only a public chart has a
+    ``price``: that of the place whose chart is shown. Only that of an earlier night says when it was ``drawn``, and
+    only that of a ``week`` which one.
     """
 
     region: Region
@@ -87,6 +88,7 @@ class Chart(TypedDict):
     as_of: str
     location_used: bool
     history_used: NotRequired[bool]
+    nights: NotRequired[int]
     why: str
     price: NotRequired[Price | None]
     drawn: NotRequired[str]

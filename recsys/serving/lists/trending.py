@@ -227,7 +227,7 @@ def _answer(
     why = " ".join([*_basis(place, shown, located=used, published=published), _PLAYS[plays]])
     whole = chart_of(published, place=place, shown=shown, chart=TRENDING, why=why, used=used, items=[])
     facts = {key: value for key, value in whole.items() if key != "items"}
-    return {**facts, "history_used": plays[1], "items": []}
+    return {**facts, "history_used": plays[1], "nights": published.nights, "items": []}
 
 
 def _basis(place: Place, shown: Place, *, located: bool, published: Published) -> Iterator[str]:

@@ -82,6 +82,7 @@ TRENDING = {key: value for key, value in CHART.items() if key != "price"} | {
     "list": "rPvX0bq5c1Yx2mWkTzR5wHdJ8sLq7mB1yX0cVn2kTzR5wHdJ8sL4gq9nD3aF6tU2eZ",
     "location_used": True,
     "history_used": True,
+    "nights": 7,
     "why": "You allow your coarse location to choose this list, and your place is taken to be Lisbon, Portugal. What "
     "is popular, rising or special in Lisbon, Portugal and the larger places around it, by listeners who contribute, "
     "over the 7 nights to 2025-06-30. You allow your plays to choose, so what is close to them comes first.",

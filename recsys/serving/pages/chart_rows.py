@@ -6,7 +6,7 @@ from decimal import Decimal
 from math import log
 
 from recsys.artifacts.list_candidates import POPULAR
-from recsys.artifacts.reasons import reason
+from recsys.artifacts.reasons import half_up, reason
 from recsys.geography.places import WORLD
 from recsys.messages import Message, Value, said
 from recsys.serving.snapshot.place_lists import Item
@@ -159,7 +159,7 @@ def _row(item: Item, value: _Value, scale: _Scale, base: float | None, *, chart:
     before = item["previous_rank"]
     places = 0 if before == "new" else before - item["rank"]
     move = "new" if before == "new" else "up" if places > 0 else "down" if places < 0 else "same"
-    low, estimate, high = (count(x) if chart == "popular" else Decimal(f"{x:.1f}") for x in value)
+    low, estimate, high = (count(x) if chart == "popular" else half_up(x, digits=1) for x in value)
     numbers: dict[str, Value] = {"low": low, "estimate": estimate, "high": high}
     spoken = (
         said("About {estimate} listeners a night, between {low} and {high}", **numbers)
@@ -185,19 +185,7 @@ def _where(place: str, called: Callable[[str], str]) -> Message:
 def _reason(item: Item, *, chart: str, place: str, called: Callable[[str], str]) -> Message:
     """Say why a line is there, as :func:`~recsys.serving.lists.whose.whose` and the snapshot say it in English."""
     other = _place_of(item)
-    told = reason(
-        {
-            "chart": item["source"]["chart"] if other else chart,
-            "place": other or place,
-            **item["listeners"],
-            "lift": item["lift"],
-            "lift_low": item["lift_interval"]["low"],
-            "lift_high": item["lift_interval"]["high"],
-            "nights": item["nights"],
-            "kind": item.get("kind", ""),
-            "grade": item.get("grade", ""),
-        }
-    )
+    told = reason(item, chart=item["source"]["chart"] if other else chart, place=other or place)
     if not other or (other == WORLD and chart == POPULAR):
         return told
     if other == WORLD:
@@ -210,6 +198,6 @@ def _place_of(item: Item) -> str:
     return item["source"]["place"] if "source" in item else ""
 
 
-def count(number: float) -> int | Decimal:
+def count(number: float) -> Decimal:
     """Return a number of listeners with the digits that are written: whole, but for small ones."""
-    return round(number) if number >= 10 else Decimal(f"{number:.1f}")
+    return half_up(number, digits=0 if number >= 10 else 1)

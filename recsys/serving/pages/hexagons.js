@@ -2,6 +2,7 @@
 import { boxAround, boxOf, grown, inside, LAND, pathOf, projected, SIZE, trace } from "./geometry.js";
 import { listenForMoves } from "./moves.js";
 import { Music } from "./music.js";
+import { _, country } from "./words.js";
 
 const CELLS = "/assets/cells.js"; // what needs H3, which is large: not before it is needed
 const NORTH = 74, SOUTH = -57; // degrees: nobody lives beyond
@@ -13,7 +14,7 @@ const SEEN = 4.5; // pixels: a place with charts of its own is drawn no smaller,
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * @typedef {{id: string, ring: number[][], box: number[], middle: number[], reach: number, name: string, parent: string,
+ * @typedef {{id: string, ring: number[][], box: number[], middle: number[], reach: number, name: () => string, parent: string,
  *   charts: boolean, served: boolean, popular?: number, local?: number, grade?: string}} Hexagon
  */
 /** @typedef {{x: number, y: number, zoom: number}} View */
@@ -368,10 +369,11 @@ function stroke(pen, path, colour) {
 }
 
 /** @param {any} place @param {boolean} charts @returns {Hexagon} */
-function hexagon({ id, name, country, parent, corners, served, popular, local, grade }, charts) {
+function hexagon({ id, name: place, country: of, parent, corners, served, popular, local, grade }, charts) {
   const ring = corners.map((/** @type {[number, number]} */ corner) => projected(...corner)), box = boxAround(ring);
   const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2], reach = Math.hypot(box[2] - box[0], box[3] - box[1]) / 2;
-  return { id, ring, box, middle, reach, name: `${name}, ${country}`, parent, charts, served: charts || served, popular, local, grade };
+  const name = () => _("{place}, {country}", { place, country: country(of, parent) }); // of thousands few are asked for
+  return { id, ring, box, middle, reach, name, parent, charts, served: charts || served, popular, local, grade };
 }
 
 /** Of several the finest: its id is the largest. @param {Hexagon[]} regions @returns {Hexagon | undefined} */

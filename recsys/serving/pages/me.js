@@ -10,6 +10,7 @@ const CELLS = "/assets/cells.js"; // which is large, and where it was not built,
 let asked = 0; // lists: an answer that comes after a later question is not shown
 let compared = 0; // the same of the places that listen alike
 let shownCell = ""; // the cell of the list that is shown, if it was used
+let consents = Promise.resolve(/** @type {any[]} */ ([])); // as they were read last
 let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
@@ -57,8 +58,11 @@ function showSession(said = "") {
   forget();
   document.documentElement.classList.toggle("signed-in", isSignedIn());
   say(said);
-  if (isSignedIn()) attempt(async () => { await Promise.all([showList(), showTwin(), showSwitches()]); });
+  if (isSignedIn()) attempt(async () => { await showAll(); });
 }
+
+/** The switches first: what is said of the rest depends on them. */
+const showAll = () => Promise.all([showSwitches(), showList(), showTwin()]);
 
 /** Take all that is a listener's out of the page: whoever is next in this tab is somebody else. */
 function forget() {
@@ -66,6 +70,7 @@ function forget() {
   looked++;
   compared++;
   shownCell = "";
+  consents = Promise.resolve([]);
   for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
   for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
   find("my-room").removeAttribute("hidden");
@@ -96,8 +101,9 @@ async function showList(cell = "") {
   const mine = ++asked;
   const answer = ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
   const list = await answer.finally(() => mine === asked && find("my-room").setAttribute("hidden", "")); // where it fails, too
+  const plays = await allows("personalisation");
   if (mine !== asked) return;
-  find("list-why").textContent = whyOf(list);
+  find("list-why").textContent = whyOf(list, plays);
   shownCell = list.location_used ? cell : "";
   find("my-list").replaceChildren(...linesOf(list, find("line")));
   find("my-list").querySelectorAll("details").forEach((/** @type {Element} */ line, /** @type {number} */ at) => line.append(hiding(list, at)));
@@ -153,9 +159,9 @@ function button(textContent, what) {
 
 async function showTwin() {
   const mine = ++compared;
-  const twin = await ask("/v1/me/twin"), { places, history_used } = twin;
+  const twin = await ask("/v1/me/twin"), { places, history_used } = twin, plays = await allows("personalisation");
   if (mine !== compared) return;
-  find("twin-why").textContent = whyTwin(twin);
+  find("twin-why").textContent = whyTwin(twin, plays);
   find("twin").replaceChildren(...(history_used ? places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
 }
 
@@ -169,9 +175,9 @@ function placeOf({ id, name }) {
 /** Ask the browser where the listener is, but only where the listener allows it at this moment. */
 async function near() {
   const mine = ++looked;
-  const { consents } = await ask("/v1/me/consents");
+  await readConsents();
+  const allowed = await allows("local_trends");
   if (mine !== looked) return;
-  const allowed = consents.some((/** @type {any} */ each) => each.purpose === "local_trends" && each.state === "given");
   find("near-first").hidden = allowed;
   if (!allowed) return;
   say(_("Asking your browser for a rough position…"));
@@ -191,14 +197,25 @@ async function found({ cell, refused }) {
     : _("Your browser does not know where you are. Find your place by its name instead."));
 }
 
+/** Read what is allowed; what is shown meanwhile waits for it. @returns {Promise<any>} */
+function readConsents() {
+  const answer = ask("/v1/me/consents");
+  consents = answer.then((read) => read.consents, () => []); // who cannot be asked has allowed nothing
+  return answer;
+}
+
+/** Whether something is allowed, as it was read last. @param {string} purpose */
+async function allows(purpose) {
+  return (await consents).some((each) => each.purpose === purpose && each.state === "given");
+}
+
 async function showSwitches() {
-  const { notice_version, consents } = await ask("/v1/me/consents");
+  const { notice_version, consents: all } = await readConsents();
   find("notice").textContent = notice_version;
-  const hides = consents.some((/** @type {any} */ each) => each.purpose === "feedback" && each.state === "given");
-  find("my-list").toggleAttribute("data-hides", hides);
-  const here = consents.find((/** @type {any} */ each) => each.purpose === "local_trends");
+  find("my-list").toggleAttribute("data-hides", await allows("feedback"));
+  const here = all.find((/** @type {any} */ each) => each.purpose === "local_trends");
   find("near-notice").textContent = noticeOf(here, notice_version);
-  find("switches").replaceChildren(...consents.map((/** @type {any} */ each) => switchOf(each, notice_version)));
+  find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
 }
 
 /** @param {any} consent @param {string} notice */
@@ -252,7 +269,7 @@ async function decide(purpose, state, notice_version) {
       find("near-first").hidden = true;
       await showList();
     }
-    if (purpose === "personalisation") await showTwin();
+    if (purpose === "personalisation") await Promise.all([showTwin(), showList(shownCell)]);
     if (purpose === "feedback") await showList(shownCell);
   }
 }
@@ -267,7 +284,7 @@ async function download(path, name) {
 const erase = () => attempt(async () => {
   const { receipt, state } = await ask("/v1/me/data", { method: "DELETE" });
   showErasure(receipt, state);
-  await Promise.all([showList(), showTwin(), showSwitches()]);
+  await showAll();
 });
 
 /** @param {string} receipt @param {string} state */

@@ -72,7 +72,7 @@ export class Music {
   tell(region, at = [0, 0], size = [0, 0]) {
     this.label.hidden = !region;
     if (!region) return;
-    const link = Object.assign(document.createElement("a"), { href: `/?place=${region.id}`, textContent: region.name, tabIndex: -1 });
+    const link = Object.assign(document.createElement("a"), { href: `/?place=${region.id}`, textContent: region.name(), tabIndex: -1 });
     this.label.replaceChildren(link, ...this.said(region).map((text) => Object.assign(document.createElement("span"), { textContent: text })));
     const { offsetWidth, offsetHeight } = this.label;
     const left = Math.max(4, Math.min(size[0] - offsetWidth - 4, at[0] - offsetWidth / 2));

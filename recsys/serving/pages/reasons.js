@@ -11,11 +11,9 @@ export function label({ id, name, country: of, level, parent }) {
   return _("{place}, {country}", { place: name, country: country(of ?? "", parent) });
 }
 
-/** Why a list is as it is. @param {any} list */
-export function whyOf(list) {
-  const { region, scope, as_of, items, location_used, history_used } = list;
+/** Why a list is as it is. @param {any} list @param {boolean} allowed whether the listener's plays may choose */
+export function whyOf({ region, scope, as_of, nights, location_used, history_used }, allowed) {
   const shown = scope === region.level ? label(region) : country(region.country ?? "", region.parent);
-  const nights = Math.max(1, ...items.map((/** @type {any} */ item) => item.nights));
   return sentences(
     location_used
       ? _("You allow your coarse location to choose this list, and your place is taken to be {place}.", { place: label(region) })
@@ -33,13 +31,16 @@ export function whyOf(list) {
       ),
     history_used
       ? _("You allow your plays to choose, so what is close to them comes first.")
-      : _("Your plays were not used, or none are known yet that would say anything."),
+      : allowed
+        ? _("You allow your plays to choose, and none are known yet that would say anything.")
+        : _("Your plays were not used."),
   );
 }
 
-/** Why these places are thought to listen like a listener. @param {any} twin */
-export function whyTwin({ history_used, surely, as_of, places }) {
-  if (!history_used) return _("Your plays were not used, or none are known yet that would say anything: these are simply the largest places.");
+/** Why these places are thought to listen like a listener. @param {any} twin @param {boolean} allowed as for a list */
+export function whyTwin({ history_used, surely, as_of, places }, allowed) {
+  if (!history_used && allowed) return _("You allow your plays to choose, and none are known yet that would say anything: the largest places.");
+  if (!history_used) return _("Your plays were not used, so these are simply the largest places.");
   return sentences(
     surely === "among_the_first_five"
       ? _("You listen most like {place}; the place that you listen like is surely among these five.", { place: label(places[0].region) })
@@ -122,9 +123,10 @@ function multiple(lift) {
   return lift < 10 ? number(lift, lift < 1 ? 2 : 1) : number(spoken(lift));
 }
 
-/** Two significant digits, as one would say it. @param {number} value */
+/** Two significant digits, as one would say it; below ten a whole number. @param {number} value */
 function spoken(value) {
-  return Math.round(Number(value.toPrecision(2)));
+  const step = 10 ** Math.max(0, String(Math.trunc(value)).length - 2);
+  return Math.round(value / step) * step;
 }
 
 /** @param {string} text */

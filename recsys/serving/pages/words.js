@@ -31,29 +31,31 @@ function shown(value) {
   return typeof value === "number" ? number(value) : value;
 }
 
-/** @type {Map<number, Intl.NumberFormat>} */
-const numbers = new Map(); // once each: to make one takes long
+/** @type {Map<string, any>} */
+const made = new Map(); // once each: to make one takes long
+
+/** What was made under a name, or makes it now. @template T @param {string} name @param {() => T} make @returns {T} */
+function once(name, make) {
+  if (!made.has(name)) made.set(name, make());
+  return made.get(name);
+}
 
 /** A number with as many decimals. @param {number} value @param {number} digits */
 export function number(value, digits = 0) {
-  let format = numbers.get(digits);
-  if (!format) {
-    format = new Intl.NumberFormat(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: "always" });
-    numbers.set(digits, format);
-  }
-  return format.format(value);
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: /** @type {const} */ ("always") };
+  return once(`number ${digits}`, () => new Intl.NumberFormat(LOCALE, options)).format(value);
 }
 
 /** A date, within which no line breaks. @param {string} iso */
 export function day(iso) {
-  const format = new Intl.DateTimeFormat(LOCALE, { dateStyle: "long", timeZone: "UTC" });
+  const format = once("day", () => new Intl.DateTimeFormat(LOCALE, { dateStyle: "long", timeZone: "UTC" }));
   return format.format(new Date(`${iso.slice(0, 10)}T00:00:00Z`)).replaceAll(" ", "\u00a0");
 }
 
 /** What a country is called; in English as the atlas calls it. @param {string} name @param {string | null} code */
 export function country(name, code) {
   if (LANGUAGE === "en" || !/^[A-Z]{2}$/.test(code ?? "")) return name;
-  return new Intl.DisplayNames(LOCALE, { type: "region" }).of(code ?? "") ?? name;
+  return once("country", () => new Intl.DisplayNames(LOCALE, { type: "region" })).of(code ?? "") ?? name;
 }
 
 /** Sentences, one after the other. @param {string[]} parts */

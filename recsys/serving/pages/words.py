@@ -137,7 +137,7 @@ def script_of(language: str) -> bytes:
     found = catalogue(language)
     texts = {_key(each.id): each.string for each in found if each.id and _is_of_scripts(each.locations)}
     words = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
-    return f"globalThis.words={words};globalThis.plural=n=>+{found.plural_expr};\n".encode()
+    return f"globalThis.words={words};globalThis.plural=n=>+({found.plural_expr});\n".encode()
 
 
 def _key(id_: str | Sequence[str]) -> str:
