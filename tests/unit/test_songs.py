@@ -25,6 +25,7 @@ from recsys.settings import Settings
 from recsys.workspace import Workspace
 
 LAST = date.fromisoformat(AS_OF)  # a Saturday
+_TOLD = "31 October 2026".replace(" ", "\N{NO-BREAK SPACE}")  # the last night, as a page says it
 CHART = f"/v1/regions/{LISBON}/charts/popular"
 
 
@@ -310,10 +311,10 @@ def test_a_page_says_in_its_head_what_it_is_about_and_its_own_address(client: Cl
         (
             song.replace("/song-", "/called-otherwise-"),
             song,
-            "On the popular chart of 3 places on 2026-10-31. First listed on ",
+            f"On the popular chart of 3 places on {_TOLD}. First listed on ",
         ),
-        (artist, artist, "Songs by The Ünits that were listed, as of 2026-10-31: Song"),
-        (f"/?place={LISBON}", place, "2026-10-31: 1. Song 1 of"),
+        (artist, artist, "The Ünits: Song "),
+        (f"/?place={LISBON}", place, f"{_TOLD}: 1. Song 1 of"),
         (past, past, ""),
     ):
         text = client.get(asked).text

@@ -84,6 +84,7 @@ _VARYING = (
     "/v1/regions/map",
     "/v1/regions/{id}",
     "/v1/regions/{id}/charts/{chart}",
+    "/v1/regions/{id}/next-week",
     *_SONGS,
 )
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
