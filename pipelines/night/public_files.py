@@ -18,7 +18,6 @@ from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
 from recsys.errors import NotReadyError
 from recsys.releases.snapshot.open_data import OpenFolder, open_folders
 from recsys.serving.app import routed
-from recsys.serving.lists.next_week import next_week_answer
 from recsys.serving.lists.number_ones import number_ones_answer
 from recsys.serving.lists.releases import RELEASES, OpenData, ReleasesAnswer, releases_answer
 from recsys.serving.lists.responses import chart_answer, region_answer, regions_answer, regions_geojson
@@ -97,6 +96,7 @@ def _public_files(
         yield _page(f"{name}/index.html", *pages[name])
     yield _page("me/index.html", "problem.html", {"problem": _PERSONAL})
     yield from _place_pages(published, size=size, catalogue=settings.catalogue)
+    yield from _next_week(published)
     yield from _song_pages(published, settings)
     for name, content, media_type in assets():
         yield PublicFile(f"assets/{name}", content, media_type)
@@ -116,8 +116,6 @@ def _charts(published: Published, *, size: int) -> Iterator[PublicFile]:
         if place.served:
             found = region_answer(published, place_id=place.id)
             yield PublicFile(f"v1/regions/{place.id}.json", to_json(found), JSON)
-            coming = next_week_answer(published, place_id=place.id)
-            yield PublicFile(f"v1/regions/{place.id}/next-week.json", to_json(coming), JSON)
         for chart in CHARTS if place.served else ():
             answer = chart_answer(published, place_id=place.id, chart=chart, limit=size)
             yield PublicFile(f"v1/regions/{place.id}/charts/{chart}.json", to_json(answer), JSON)
@@ -171,8 +169,16 @@ def _place_pages(published: Published, *, size: int, catalogue: CatalogueSetting
         if place.served and published.history.nights:
             found = past_of_page(published, place)
             yield _page(f"{past_address(place)[1:]}index.html", found.pop("template"), found)
+
+
+def _next_week(published: Published) -> Iterator[PublicFile]:
+    """Yield what is forecast, as an answer and, where there are nights to lead to it, as a page."""
+    for place in published.places.values():
+        if place.served:
             found = next_week_of_page(published, place)
-            yield _page(f"{next_week_address(place)[1:]}index.html", found.pop("template"), found)
+            yield PublicFile(f"v1/regions/{place.id}/next-week.json", to_json(found["answer"]), JSON)
+            if published.history.nights:
+                yield _page(f"{next_week_address(place)[1:]}index.html", found.pop("template"), found)
 
 
 def _song_pages(published: Published, settings: Settings) -> Iterator[PublicFile]:
