@@ -51,9 +51,11 @@ class Message(str):
         made.parts = ()
         return made
 
-    def begun(self, first: First) -> "Message":
+    def begun(self, first: First) -> Self:
         """Return the same with another first letter, as it stands at the beginning or within a sentence."""
-        return Message.of(self.template, self.plural, number=self.number, values=self.values, first=first)
+        made = type(self)(begun(self, first))
+        made.__dict__ |= self.__dict__ | {"first": first}
+        return made
 
 
 def said(template: str, /, **values: Value) -> Message:
