@@ -461,7 +461,6 @@ def test_a_song_is_hidden_where_the_switch_for_it_is_on_and_shown_again(served: 
     switch = page.get_by_role("switch", name="Hear what I hide and play")
     switch.click()
     expect(switch).to_have_attribute("aria-checked", "true")
-    lines.nth(1).locator("summary").click()
     hide.click()
     expect(said).to_contain_text("Song 2 of world is hidden from your lists.")
     expect(titles.nth(1)).to_have_text("Song 3 of world")
@@ -475,6 +474,55 @@ def test_a_song_is_hidden_where_the_switch_for_it_is_on_and_shown_again(served: 
     switch.click()
     expect(titles.nth(1)).to_have_text("Song 2 of world")
     expect(page.locator(".hiding").first).to_be_hidden()
+
+
+def test_a_line_that_is_open_stays_so_where_the_list_is_another_one(served: Site, visitor: BrowserContext) -> None:
+    page = me(visitor, served, "opener")
+    lines = page.locator("#my-list > li")
+    lines.nth(1).locator("summary").click()
+    for decided in ("true", "false"):
+        with page.expect_response("**/v1/me/trending"):
+            page.get_by_role("switch", name="Hear what I hide and play").click()
+        expect(page.get_by_role("switch", name="Hear what I hide and play")).to_have_attribute("aria-checked", decided)
+        expect(lines.nth(1).locator("details")).to_have_attribute("open", "")
+        expect(page.locator("#my-list details[open]")).to_have_count(1)
+
+
+def test_the_places_that_listen_alike_are_asked_for_once_they_are_near_to_be_seen(
+    served: Site, visitor: BrowserContext
+) -> None:
+    page = visitor.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"/me#token={served.token('looker')}", wait_until="networkidle")
+    assert f"{served.url}/v1/me/trending" in asked
+    assert f"{served.url}/v1/me/twin" not in asked
+    page.locator("#twin-title").scroll_into_view_if_needed()
+    expect(page.locator("#twin-why")).to_contain_text("Your plays were not used")
+    assert asked.count(f"{served.url}/v1/me/twin") == 1
+
+
+def test_what_is_agreed_to_is_the_text_that_was_shown(served: Site, visitor: BrowserContext) -> None:
+    """Where the notice changed after the page came, the page shows the new one: that of the version that it sends."""
+    later = {"notice_version": "2027-01", "text": "What is new since."}
+
+    def answer(to: Route) -> None:
+        told = to.fetch().json()
+        told["notice_version"] = later["notice_version"]
+        for each in told["consents"]:
+            each["text"] = later["text"]
+        to.fulfill(json=told)
+
+    page = visitor.new_page()
+    page.route("**/v1/me/consents", answer)
+    page.goto(f"/me#token={served.token('agreer')}")
+    for each in page.locator("#switches > li").all():
+        expect(each.locator("p.small").first).to_contain_text(later["text"])
+    expect(page.locator("#near-notice")).to_have_text(later["text"])
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        page.get_by_role("switch", name="Near me").click()
+    assert json.loads(str(sent.value.post_data)) == {"state": "given", "notice_version": later["notice_version"]}
+    page.unroute_all(behavior="wait")
 
 
 def test_the_token_is_in_no_address(served: Site, visitor: BrowserContext) -> None:
@@ -569,13 +617,13 @@ def test_an_answer_under_way_is_not_shown_to_who_signed_out(served: Site, visito
     page.evaluate(SLOW_ANSWERS)
     page.get_by_role("button", name="Download everything").click()
     page.get_by_role("switch", name="Near me").click()
-    until(page, "globalThis.waiting.length === 2")
+    until(page, "globalThis.waiting.length === 3")  # and the places that listen alike, which came into view
     page.get_by_role("button", name="Sign out").click()
     page.evaluate("globalThis.waiting.forEach((go) => go())")
     page.evaluate("fetch('/healthz', {headers: {'X-Last': '1'}})")
     expect(page.get_by_role("status")).to_have_text("You are signed out.")
     assert left(page) == []
-    assert page.evaluate("globalThis.waiting.length") == 2, "and nothing more is asked for"
+    assert page.evaluate("globalThis.waiting.length") == 3, "and nothing more is asked for"
     assert failed == []
 
 

@@ -11,6 +11,7 @@ let asked = 0; // lists: an answer that comes after a later question is not show
 let compared = 0; // the same of the places that listen alike
 let shownCell = ""; // the cell of the list that is shown, if it was used
 let consents = Promise.resolve(/** @type {any[]} */ ([])); // as they were read last
+let seesTwin = false; // it is asked for once it comes into view: most come for their list
 let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
@@ -20,6 +21,8 @@ const find = (id) => document.getElementById(id);
 export function showMe() {
   asked++;
   looked++;
+  seesTwin = false;
+  twinSeen.disconnect();
   const me = find("me");
   if (!me) return;
   me.onclick = (/** @type {MouseEvent} */ event) => {
@@ -28,8 +31,16 @@ export function showMe() {
   };
   find("sign-in").onclose = signedIn;
   find("erase").onclose = () => find("erase").returnValue === "erase" && erase();
+  twinSeen.observe(find("twin-title"));
   showSession();
 }
+
+const twinSeen = new IntersectionObserver((seen) => {
+  if (!seen.some((each) => each.isIntersecting)) return;
+  twinSeen.disconnect();
+  seesTwin = true;
+  attempt(showTwin);
+}, { rootMargin: "100%" }); // a screen before it is seen
 
 /** @type {Record<string, () => void>} */
 const ACTIONS = {
@@ -62,7 +73,7 @@ function showSession(said = "") {
 }
 
 /** The switches first: what is said of the rest depends on them. */
-const showAll = () => Promise.all([showSwitches(), showList(), showTwin()]);
+const showAll = () => Promise.all([showSwitches(), showList(), seesTwin && showTwin()]);
 
 /** Take all that is a listener's out of the page: whoever is next in this tab is somebody else. */
 function forget() {
@@ -99,14 +110,19 @@ function say(text) {
 /** @param {string} cell */
 async function showList(cell = "") {
   const mine = ++asked;
-  const answer = ask(`/v1/me/trending${cell && `?cell=${cell}`}`);
-  const list = await answer.finally(() => mine === asked && find("my-room").setAttribute("hidden", "")); // where it fails, too
-  const plays = await allows("personalisation");
-  if (mine !== asked) return;
+  try {
+    const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`), plays = await allows("personalisation");
+    if (mine === asked) showListOf(list, { cell, plays });
+  } finally {
+    if (mine === asked) find("my-room").setAttribute("hidden", ""); // where it fails, too, but not before its lines are there
+  }
+}
+
+/** @param {any} list @param {{cell: string, plays: boolean}} asked */
+function showListOf(list, { cell, plays }) {
   find("list-why").textContent = whyOf(list, plays);
   shownCell = list.location_used ? cell : "";
-  find("my-list").replaceChildren(...linesOf(list, find("line")));
-  find("my-list").querySelectorAll("details").forEach((/** @type {Element} */ line, /** @type {number} */ at) => line.append(hiding(list, at)));
+  showLines(list);
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
   const where = list.region.level === "world" ? _("somewhere in the world") : label(list.region);
@@ -114,6 +130,18 @@ async function showList(cell = "") {
   find("my-place").textContent = _("Your place is taken to be {where}. All we got is the area {cell}, about {area} km², drawn on the map; it is not kept.", { where, cell, area });
   tell("cell-shown", { cell, id: list.region.id });
   find("map")?.scrollIntoView({ block: "nearest" }); // on a phone it appears above what was seen
+}
+
+/** Show the lines of a list; those of before that were open stay so. @param {any} list */
+function showLines(list) {
+  const shown = find("my-list"), trackOf = (/** @type {HTMLElement} */ line) => line.dataset.track;
+  const open = new Set([...shown.querySelectorAll("details[open]")].map(trackOf));
+  shown.replaceChildren(...linesOf(list, find("line")));
+  shown.querySelectorAll("details").forEach((/** @type {HTMLDetailsElement} */ line, /** @type {number} */ at) => {
+    line.dataset.track = list.items[at].track_id;
+    line.open = open.has(trackOf(line));
+    line.append(hiding(list, at));
+  });
 }
 
 /** What hides a line's song; it is seen where the switch for it is on. @param {any} list @param {number} at */
@@ -269,7 +297,7 @@ async function decide(purpose, state, notice_version) {
       find("near-first").hidden = true;
       await showList();
     }
-    if (purpose === "personalisation") await Promise.all([showTwin(), showList(shownCell)]);
+    if (purpose === "personalisation") await Promise.all([seesTwin && showTwin(), showList(shownCell)]);
     if (purpose === "feedback") await showList(shownCell);
   }
 }
