@@ -12,6 +12,14 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
+from recsys.artifacts.addresses import (
+    answer_address,
+    artist_address,
+    next_week_address,
+    past_address,
+    place_address,
+    song_address,
+)
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.artifacts.privacy_account import Accounted, read_privacy_account
 from recsys.artifacts.public_files import LinkedFile, PublicFile, write_files
@@ -27,14 +35,6 @@ from recsys.serving.pages.song_pages import artist_of_page, next_week_of_page, p
 from recsys.serving.pages.templates import MISSING, rendered
 from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.transparency import transparency_of
-from recsys.serving.snapshot.addresses import (
-    answer_address,
-    artist_address,
-    next_week_address,
-    past_address,
-    place_address,
-    song_address,
-)
 from recsys.serving.snapshot.snapshot_reader import Published, open_staged
 from recsys.settings import CatalogueSettings, Settings
 from recsys.workspace import PUBLIC, Workspace

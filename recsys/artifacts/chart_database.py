@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from recsys.artifacts.addresses import pages_of
 from recsys.artifacts.likeness import NOTHING, Likeness, Listed, likeness_of, listed_of, world_shares
 from recsys.artifacts.list_candidates import (
     CHARTS,
@@ -34,12 +35,13 @@ from recsys.geography.names import Name
 from recsys.geography.places import chain
 
 DATABASE = "charts.db"
-FORMAT = "8"  # of a snapshot: what its manifest and its database hold
+FORMAT = "9"  # of a snapshot: what its manifest and its database hold
 FORMATS = (
     "6",
     "7",
+    "8",
     FORMAT,
-)  # that are read; in the first, lists do not tell how long they are at most; in both, what they are sure of
+)  # that are read; the first does not tell how long lists are at most, two what they are sure of, three where songs are
 
 _LONGEST_LIST = 1_000  # lines: no list is longer
 
@@ -177,7 +179,7 @@ class ChartDatabase:
         there = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         self._priced, self._named = "prices" in there, "names" in there  # not before they were
         self._likened = "likeness" in there
-        self._sized, self._sure = "sizes" in there, "standings" in there
+        self._sized, self._sure, self._paged = "sizes" in there, "standings" in there, "pages" in there
         missing = sorted(_TABLES - there)
         if missing:
             self.close()
@@ -259,6 +261,14 @@ class ChartDatabase:
         found = dict(self._rows(f"SELECT number, item FROM lines WHERE number IN ({asked})", *numbers))  # noqa: S608
         return [orjson.loads(found[number]) for number in numbers]
 
+    def pages(self, codes: Sequence[int]) -> list[dict[str, str]] | None:
+        """Return where the pages of some tracks and their artists are, or None where that is not kept."""
+        if not self._paged:
+            return None
+        asked = ",".join("?" * len(codes))
+        found = dict(self._rows(f"SELECT code, pages FROM pages WHERE code IN ({asked})", *codes))  # noqa: S608
+        return [orjson.loads(found[code]) for code in codes]
+
     def _names(self, condition: str, *values: str) -> list[Name]:
         query = f"SELECT name, place, town, people, own FROM names JOIN towns USING (code) WHERE {condition}"  # noqa: S608
         rows = self._rows(query, *values) if self._named else []
@@ -303,7 +313,6 @@ def write_chart_database(
         database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
         tracks, codes, sizes, sure, said = _write_lists(database, charts)
-        database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, track) for track, code in codes.items()))
         database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
         _write_likeness(database, said, tracks=len(codes))
         priced = ((place, chart, *price) for (place, chart), price in sorted(prices.items()))
@@ -326,7 +335,8 @@ def _write_lists(
     sizes: dict[int, int] = {}
     behind = 0
     for place, chart, items in charts:
-        tracks[place, chart] = [codes.setdefault(item["track_id"], len(codes)) for item in items]
+        _write_tracks(database, items, codes=codes)
+        tracks[place, chart] = [codes[item["track_id"]] for item in items]
         if chart != RISING:
             listed = listed_of(items, codes=tracks[place, chart])
             said[place] = said[place].before(listed) if place in said else listed
@@ -341,6 +351,16 @@ def _write_lists(
         }
         behind += len(items)
     return tracks, codes, sizes, sure, said
+
+
+def _write_tracks(database: sqlite3.Connection, items: Items, *, codes: dict[str, int]) -> None:
+    """Give the tracks of a list that are new a number, and write where their pages are: that takes long to work out."""
+    new = [item for item in items if item["track_id"] not in codes]
+    numbered = list(enumerate(new, len(codes)))
+    codes |= {item["track_id"]: code for code, item in numbered}
+    database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, item["track_id"]) for code, item in numbered))
+    pages = ((code, orjson.dumps(pages_of(item))) for code, item in numbered)
+    database.executemany("INSERT INTO pages VALUES (?, ?)", pages)
 
 
 def _write_likeness(database: sqlite3.Connection, said: Mapping[str, Listed], *, tracks: int) -> None:
@@ -395,6 +415,7 @@ CREATE TABLE prices (place TEXT, chart TEXT, first_20 INTEGER, rank_1 INTEGER, P
 CREATE TABLE sizes (lines INTEGER PRIMARY KEY, bytes INTEGER);
 CREATE TABLE lines (number INTEGER PRIMARY KEY, item BLOB);
 CREATE TABLE tracks (code INTEGER PRIMARY KEY, id TEXT);
+CREATE TABLE pages (code INTEGER PRIMARY KEY, pages BLOB);
 CREATE TABLE names (name TEXT, code INTEGER, own INTEGER, PRIMARY KEY (name, code)) WITHOUT ROWID;
 CREATE TABLE towns (code INTEGER PRIMARY KEY, place TEXT, town TEXT, people INTEGER);
 CREATE TABLE nearby (place TEXT PRIMARY KEY, candidates BLOB);

@@ -97,15 +97,25 @@ class Database:
         NotReadyError
             If the database cannot be used now.
         """
+        return self.read_each((query, values))[0]
+
+    def read_each(self, *asked: tuple[str, Values]) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of each of some compiled queries, by one connection: to get it takes as long as a query.
+
+        Raises
+        ------
+        NotReadyError
+            If the database cannot be used now.
+        """
         try:
-            return self._read(query, values)
+            return self._read(*asked)
         except self._failures as error:
             # A server that was restarted leaves all pooled connections as dead as this one.
             if not (self.is_postgresql and isinstance(error, self._engine.dialect.loaded_dbapi.OperationalError)):
                 raise self._refusal(error) from None
         self._engine.dispose()
         with self._asked():
-            return self._read(query, values)
+            return self._read(*asked)
 
     def stream(self, query: str, values: Values) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of one compiled query that may be longer than memory.
@@ -164,11 +174,11 @@ class Database:
         if busy:
             raise NotReadyError(f"the {self.name} is being read", hint="Try again.")
 
-    def _read(self, query: str, values: Values) -> list[tuple[Any, ...]]:
+    def _read(self, *asked: tuple[str, Values]) -> list[list[tuple[Any, ...]]]:
         connection = self._engine.raw_connection()
         try:
             cursor: Any = connection.cursor()
-            rows: list[tuple[Any, ...]] = cursor.execute(query, values).fetchall()  # all: an open cursor is a lock
+            rows = [cursor.execute(*each).fetchall() for each in asked]  # all: an open cursor is a lock
         except BaseException:
             connection.invalidate()
             raise
@@ -186,7 +196,7 @@ class Database:
     def _open(self) -> None:
         """Set the journal's mode, which finds out whether the file is a database at all."""
         try:
-            self._read("PRAGMA journal_mode = WAL", {})
+            self._read(("PRAGMA journal_mode = WAL", {}))
         except self._failures as error:
             if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in _DAMAGED:
                 raise self._refusal(error) from None

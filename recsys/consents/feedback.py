@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from recsys.consents.consent_tables import HIDDEN, PLAYED
-from recsys.consents.database import Database
+from recsys.consents.database import Database, Values
 from recsys.errors import ConsentError, InputError
 
 FEEDBACK_TABLES = _TABLES = (HIDDEN, PLAYED)
@@ -110,7 +110,11 @@ class Feedback:
 
     def hidden(self, listener: str) -> frozenset[str]:
         """Return the tracks that a listener has hidden, whether that is still allowed or not."""
-        return frozenset(track for (track,) in self._database.read(self._hidden, {"listener": listener}))
+        return frozenset(track for (track,) in self._database.read(*self.hidden_by(listener)))
+
+    def hidden_by(self, listener: str) -> tuple[str, Values]:
+        """Return what asks for them, for whoever asks more of the same database."""
+        return self._hidden, {"listener": listener}
 
     def told(self, listener: str) -> Iterator[tuple[str, date, str, str | None]]:
         """Yield everything that is kept about a listener: ``hidden`` or ``played``, night, track and team."""

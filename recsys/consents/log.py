@@ -352,11 +352,12 @@ class ConsentLog:
 
         All of it is asked for everybody, in two queries, of which one answers one row, so that its time tells nothing.
         """
-        after = {_after(purpose): self._after(listener, purpose) for purpose in _CHOOSING}
+        after = dict(zip(map(_after, _CHOOSING), self._after_each(listener, _CHOOSING)[1:], strict=True))
         asked = {"listener": listener, "until": microseconds(at), **after, **self._accepted}
-        hidden = self.feedback.hidden(listener)
-        ((place, plays, feedback, erased),) = self._database.read(self._choices, asked)
-        return Choices(bool(place), bool(plays) and not erased, bool(feedback), hidden if feedback else frozenset())
+        answers, hidden = self._database.read_each((self._choices, asked), self.feedback.hidden_by(listener))
+        place, plays, feedback, erased = map(bool, answers[0])
+        tracks = frozenset(track for (track,) in hidden)
+        return Choices(place, plays and not erased, feedback, tracks if feedback else frozenset())
 
     def standings(self, listener: str, *, at: datetime) -> dict[Purpose, Standing]:
         """Return how every switch of a listener stands, by the entries no later than ``at``, and every withdrawal."""
@@ -440,15 +441,20 @@ class ConsentLog:
 
     def _after(self, listener: str, purpose: Purpose | None = None) -> int:
         """Return up to when nothing of a listener counts; for a purpose, also up to when it was withdrawn."""
+        return self._after_each(listener, [purpose] if purpose else [])[-1]
+
+    def _after_each(self, listener: str, purposes: Sequence[Purpose]) -> list[int]:
+        """Return up to when nothing of a listener counts, and up to when nothing about each of some purposes."""
         if self._marks is None:
-            return NEVER
-        return self._marks.of(listener, or_of=about(listener, purpose) if purpose else None)
+            return [NEVER] * (1 + len(purposes))
+        return self._marks.of_each(listener, *(about(listener, purpose) for purpose in purposes))
 
     def _marked(self) -> Callable[[str], int]:
         return self._marks.known() if self._marks else never
 
     def _marks_of(self, listener: str) -> Callable[[str], int]:
-        return {about(listener, purpose): self._after(listener, purpose) for purpose in Purpose}.__getitem__
+        after = zip(Purpose, self._after_each(listener, list(Purpose))[1:], strict=True)
+        return {about(listener, purpose): at for purpose, at in after}.__getitem__
 
     def last_decided(self) -> datetime | None:
         """Return when the last decision came in or an erasure was asked for, by the clocks of who took them in.

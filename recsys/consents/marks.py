@@ -7,9 +7,10 @@ the workspace, so that no restored workspace does.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -70,9 +71,14 @@ class Marks:
             if there := self._there():
                 there.keep(marks, instead_of=superfluous)
 
-    def of(self, subject: str, *, or_of: str | None = None) -> int:
+    def of(self, subject: str) -> int:
         """Return the moment up to which nothing about a subject counts, in microseconds since 1970; or ``NEVER``."""
-        return self._here.latest(self._hashed(subject), self._hashed(or_of or subject))
+        return self.of_each(subject)[0]
+
+    def of_each(self, subject: str, *others: str) -> list[int]:
+        """Return the same of a subject; then of each of some others, where what is about the subject counts, too."""
+        first, *rest = self._here.latest([self._hashed(each) for each in (subject, *others)])
+        return [first, *(max(first, each) for each in rest)]
 
     def known(self) -> Callable[[str], int]:
         """Return what tells the same of many subjects, by the marks that there are now, which it holds in memory."""
@@ -120,9 +126,6 @@ class _Kept:
         self._database, self._insert = database, (postgresql if database.is_postgresql else sqlite).insert
         with database.deciding("marks schema") as connection:
             _MARKS.create(connection, checkfirst=True)
-        # One row in any case: what is done with it takes the same time for everybody.
-        either = sa.or_(_MARKS.c.mark == sa.bindparam("mark"), _MARKS.c.mark == sa.bindparam("other"))
-        self._of = database.compiled(sa.select(sa.func.max(_MARKS.c.at)).where(either))
         self._every = database.compiled(sa.select(_MARKS.c.mark, _MARKS.c.at))
 
     def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
@@ -134,9 +137,16 @@ class _Kept:
                 connection.execute(new.on_conflict_do_update(index_elements=["mark"], set_={"at": later}), rows)
             connection.execute(sa.delete(_MARKS).where(_MARKS.c.mark.in_(instead_of)))
 
-    def latest(self, mark: str, other: str) -> int:
-        ((at,),) = self._database.read(self._of, {"mark": mark, "other": other})
-        return NEVER if at is None else int(at)
+    def latest(self, marks: Sequence[str]) -> list[int]:
+        asked = {f"mark_{number}": mark for number, mark in enumerate(marks)}
+        (found,) = self._database.read(self._latest(tuple(asked)), asked)
+        return [NEVER if at is None else int(at) for at in found]
+
+    @cache  # noqa: B019 - as long as this is there, by how many are asked about
+    def _latest(self, names: tuple[str, ...]) -> str:
+        """Select one row in any case: what is done with it takes the same time for everybody."""
+        each = (sa.select(_MARKS.c.at).where(_MARKS.c.mark == sa.bindparam(name)) for name in names)
+        return self._database.compiled(sa.select(*(one.scalar_subquery() for one in each)))
 
     def every(self) -> dict[str, int]:
         return dict(self._database.read(self._every, {}))

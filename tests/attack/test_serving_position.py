@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.edge import ALENTEJO, LISBON, OCEAN, PORTO, SUVA, Client, publish
 
-from recsys.serving.requests.positions import holds_position, mentions_position, names_position
+from recsys.geography.positions import holds_position, mentions_position, names_position
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
 

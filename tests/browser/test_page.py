@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Loca
 from support.browsing import Site, site, until
 from support.edge import LISBON, PORTO, decide, keep_nights
 
+from recsys.artifacts.addresses import artist_address, song_address
 from recsys.consents.log import State
 from recsys.serving.pages import templates
-from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.settings import Settings
 
 AXE = templates.PAGES / "node_modules" / "axe-core" / "axe.min.js"

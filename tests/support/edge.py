@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from support.sealing import sealed_in
 
 from pipelines.night.public_files import write_public
+from recsys.artifacts.addresses import artist_address, song_address
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.artifacts.chart_history import Night, append
@@ -25,7 +26,6 @@ from recsys.geography.names import Name
 from recsys.releases.snapshot.publishing import link_public
 from recsys.serving.app import create_app
 from recsys.serving.auth.tokens import mint
-from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.state.export import ListenerRecords
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of, replace_file, staged, write_manifest
@@ -78,8 +78,9 @@ def listed(place: str, *, size: int) -> list[dict[str, Any]]:
 
 
 def pages_of(item: dict[str, Any]) -> dict[str, str]:
-    """The addresses of a line's pages."""
-    song, artist = song_address(item["track_id"], item["title"]), artist_address(item["artist_id"], item["artist"])
+    """The addresses of a line's pages: a track has one, by the title that the first list gives it."""
+    title = f"Song {item['rank']} of {LISBON}"
+    song, artist = song_address(item["track_id"], title), artist_address(item["artist_id"], item["artist"])
     return {"page": song, "artist_page": artist}
 
 

@@ -919,7 +919,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     # The edge
     Mutation(
         "the endpoint takes a finer cell",
-        "recsys/serving/requests/positions.py",
+        "recsys/geography/positions.py",
         "FINEST = 5",
         "FINEST = 6",
         ("attack/test_serving_position.py::test_a_cell_that_is_too_fine_is_refused_wherever_it_stands",),
@@ -941,15 +941,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "plays choose without personalisation",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
-        "Choices(bool(place), not erased, bool(feedback)",
+        "Choices(place, plays and not erased, feedback",
+        "Choices(place, not erased, feedback",
         ("attack/test_trending.py::test_the_default_is_no_and_another_purpose_does_not_help",),
     ),
     Mutation(
         "plays choose until the night has erased them",
         "recsys/consents/log.py",
-        "Choices(bool(place), bool(plays) and not erased, bool(feedback)",
-        "Choices(bool(place), bool(plays), bool(feedback)",
+        "Choices(place, plays and not erased, feedback",
+        "Choices(place, plays, feedback",
         ("attack/test_trending.py::test_an_erasure_counts_at_once_also_for_who_comes_back_before_it_is_done",),
     ),
     Mutation(
@@ -1137,8 +1137,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "what is hidden stays so without the switch",
         "recsys/consents/log.py",
-        "hidden if feedback else frozenset()",
-        "hidden",
+        "tracks if feedback else frozenset()",
+        "tracks",
         ("unit/test_feedback.py::test_under_a_notice_that_is_not_in_force_it_waits_unused[sqlite]",),
     ),
     Mutation(

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from support.edge import items
 from support.ordering import put_in_order
 
+from recsys.artifacts.addresses import artist_address, song_address
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
 from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
@@ -206,7 +207,11 @@ def around(file: Path, **lists: str) -> Around:
         with closing(ChartDatabase(file)) as database:
             return database.items([line.number for line in lines])
 
-    published = SimpleNamespace(places={"PT": PORTUGAL}, lines=read)  # what an item needs of a snapshot
+    def pages(tracks: Sequence[int], items: object) -> list[dict[str, str]] | None:
+        with closing(ChartDatabase(file)) as database:
+            return database.pages(tracks)
+
+    published = SimpleNamespace(places={"PT": PORTUGAL}, lines=read, pages=pages)  # what an item needs of a snapshot
     return Around(lists, published)  # type: ignore[arg-type]
 
 
@@ -214,7 +219,10 @@ def told(found: Around, at: int, because: int) -> tuple[object, ...]:
     item = listed(found, [(at, because)] * 7, here=found.place)[-1]
     told = {"rank", "reason", "because", "source", "page", "artist_page"}
     plain = {key: value for key, value in item.items() if key not in told}
-    assert plain == {key: value for key, value in ITEM.items() if key in plain} | {"track_id": "abcd"[at]}
+    track = "abcd"[at]
+    assert plain == {key: value for key, value in ITEM.items() if key in plain} | {"track_id": track}
+    assert item["page"] == song_address(track, ITEM["title"])
+    assert item["artist_page"] == artist_address(ITEM["artist_id"], ITEM["artist"])
     return item["rank"], item["reason"], item["because"], item["source"]["chart"], item["source"]["place"]
 
 

@@ -196,6 +196,18 @@ def test_a_snapshot_of_before_lists_were_measured_is_served(workspace: Workspace
     assert (found.items(LISBON, chart="popular"), found.most_bytes(1)) == (items(LISBON, size=1), 0)
 
 
+def test_a_snapshot_of_before_pages_were_kept_leads_to_the_same(workspace: Workspace) -> None:
+    folder = workspace.snapshots / publish(workspace, size=3)
+    kept = open_published(workspace).pages([0, 2], [])
+    of_lisbon = items(LISBON, size=3)
+    assert [page["page"][:16] for page in kept] == ["/songs/song-1-of", "/songs/song-3-of"]
+    with closing(sqlite3.connect(folder / "charts.db")) as database, database:
+        database.execute("DROP TABLE pages")
+    facts = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, {**facts, "format": "8"}, names=["charts.db"])
+    assert open_published(workspace).pages([0, 2], [of_lisbon[0], of_lisbon[2]]) == kept
+
+
 def test_a_restored_snapshot_is_noticed_though_the_pointer_did_not_move(workspace: Workspace, current: Current) -> None:
     name = publish(workspace, size=1)
     shutil.move(workspace.snapshots / name, workspace.root / "aside")

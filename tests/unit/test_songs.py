@@ -14,12 +14,12 @@ from markupsafe import escape
 from support import edge
 from support.edge import AS_OF, LISBON, PORTO, Client, bearer, keep_nights, publish
 
+from recsys.artifacts.addresses import artist_address, id_in, song_address
 from recsys.artifacts.chart_history import Night, append, mark_of
 from recsys.errors import NotReadyError
+from recsys.geography.positions import holds_position
 from recsys.serving.lists.songs import artist_answer
 from recsys.serving.pages.words import words_in
-from recsys.serving.requests.positions import holds_position
-from recsys.serving.snapshot.addresses import artist_address, id_in, song_address
 from recsys.serving.snapshot.snapshot_reader import open_published
 from recsys.settings import Settings
 from recsys.workspace import Workspace

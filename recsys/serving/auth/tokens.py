@@ -17,8 +17,8 @@ from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 
 from recsys.errors import IdentityError, PositionError, SettingsError
+from recsys.geography.positions import names_position
 from recsys.serving.auth.jwks import Keys
-from recsys.serving.requests.positions import names_position
 from recsys.settings import ServingSettings, Settings
 from recsys.workspace import Workspace, listener_of
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
+from recsys.artifacts.addresses import longest_addresses
 from recsys.artifacts.chart_database import Line, Lists
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates
 from recsys.serving.lists.whose import IN, whose
-from recsys.serving.snapshot.addresses import artist_address, longest_addresses, song_address
 from recsys.serving.snapshot.place_lists import Because
 from recsys.serving.snapshot.snapshot_reader import Published
 
@@ -85,14 +85,13 @@ def listed(around: Around, best: Sequence[tuple[int, int]], *, here: str) -> lis
     """
     lines = [around.line(at, because=because) for at, because in best]
     items = around.published.lines(lines)
-    for rank, (line, item, (_, because)) in enumerate(zip(lines, items, best, strict=True), 1):
+    pages = around.published.pages([int(around.candidates.tracks[at]) for at, _ in best], items)
+    for rank, (line, item, page, (_, because)) in enumerate(zip(lines, items, pages, best, strict=True), 1):
         item["rank"] = rank
         item["reason"] = _lead(line, because=because, here=here, published=around.published) + item["reason"]
         item["because"] = BECAUSE[because]
         item["source"] = {"chart": line.chart, "place": line.place}
-        item["page"] = song_address(item["track_id"], item["title"])
-        if "artist_id" in item:
-            item["artist_page"] = artist_address(item["artist_id"], item["artist"])
+        item.update(page)
     return items
 
 

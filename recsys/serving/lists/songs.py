@@ -6,13 +6,13 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
+from recsys.artifacts.addresses import artist_address, song_address
 from recsys.artifacts.chart_history import Sighting, Song, Spread
 from recsys.artifacts.list_candidates import LOCAL, POPULAR, RISING
 from recsys.errors import UnknownNightError, UnknownSongError
 from recsys.geography.places import Level
 from recsys.messages import template
 from recsys.serving.lists.responses import Region, regions_answer
-from recsys.serving.snapshot.addresses import artist_address, song_address
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.place_lists import Bounds, Interval
 from recsys.serving.snapshot.snapshot_reader import Published

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import InputError, PositionError, RecsysError
+from recsys.geography.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.requests.headers import announces_body, body_lengths
-from recsys.serving.requests.positions import FINEST, holds_position, mentions_position, names_position
 from recsys.serving.requests.problems import problem_of
 
 _SHORT = 1024  # bytes of a body, or of what is remembered

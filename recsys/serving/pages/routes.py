@@ -14,9 +14,11 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from recsys.artifacts.addresses import id_in
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.geography.places import WORLD, Place
+from recsys.geography.positions import FINEST
 from recsys.serving.lists.past import WEEK, any_chart_answer, weeks_of
 from recsys.serving.lists.responses import Chart, short
 from recsys.serving.lists.songs import search_answer
@@ -26,10 +28,8 @@ from recsys.serving.pages.chart_rows import AXES, BLANK, UNITS, rows
 from recsys.serving.pages.courses import place_picture
 from recsys.serving.pages.templates import SWITCHES, answered, found_page, shown
 from recsys.serving.pages.words import ENGLISH, LANGUAGES, script_of
-from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
-from recsys.serving.snapshot.addresses import id_in
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace

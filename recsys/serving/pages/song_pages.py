@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
+from recsys.artifacts.addresses import id_in, song_in
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.serving.lists.next_week import next_week_answer
 from recsys.serving.lists.past import weeks_of
@@ -13,7 +14,6 @@ from recsys.serving.lists.releases import releases_of
 from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
 from recsys.serving.pages.templates import found_page
-from recsys.serving.snapshot.addresses import id_in, song_in
 from recsys.serving.snapshot.place import place_named
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.state.endpoint import Parts

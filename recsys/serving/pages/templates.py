@@ -15,6 +15,14 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 
+from recsys.artifacts.addresses import (
+    answer_address,
+    artist_address,
+    next_week_address,
+    past_address,
+    place_address,
+    song_address,
+)
 from recsys.artifacts.privacy_account import remembered
 from recsys.artifacts.public_files import entity_tag
 from recsys.consents.log import Purpose
@@ -25,14 +33,6 @@ from recsys.serving.pages.chart_rows import count
 from recsys.serving.pages.covers import cover_of
 from recsys.serving.pages.negotiation import CHOSEN, VARY, language_of
 from recsys.serving.pages.words import ENGLISH, LANGUAGES, words_in
-from recsys.serving.snapshot.addresses import (
-    answer_address,
-    artist_address,
-    next_week_address,
-    past_address,
-    place_address,
-    song_address,
-)
 from recsys.serving.snapshot.response_cache import Answer, takes_gzip
 from recsys.serving.snapshot.snapshot_reader import Current, Published
 

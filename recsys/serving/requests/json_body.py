@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import InputError, PositionError
-from recsys.serving.requests.positions import mentions_position, names_position
+from recsys.geography.positions import mentions_position, names_position
 
 Model = TypeVar("Model", bound=BaseModel)
 

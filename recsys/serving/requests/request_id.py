@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import h3
 
+from recsys.geography.positions import holds_position
 from recsys.serving.requests.headers import first
-from recsys.serving.requests.positions import holds_position
 
 HEADER = b"x-request-id"
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Channel, Entry, Purpose
-from recsys.serving.requests.positions import FINEST
+from recsys.geography.positions import FINEST
 from recsys.settings import Settings
 
 SCHEMA = "hearabouts-receipt-1 (after ISO/IEC TS 27560:2023)"

@@ -11,10 +11,10 @@ from typing_extensions import TypedDict
 
 from recsys.artifacts.privacy_account import Accounted
 from recsys.consents.log import Purpose
+from recsys.geography.positions import FINEST
 from recsys.messages import Message, counted, said
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_transparency import TRANSPARENCY
-from recsys.serving.requests.positions import FINEST
 from recsys.serving.requests.query import without_parameters
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.snapshot_reader import Published

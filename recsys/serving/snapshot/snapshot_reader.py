@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import orjson
 import structlog
 
+from recsys.artifacts.addresses import pages_of
 from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
 from recsys.artifacts.chart_history import ChartHistory, open_history
 from recsys.artifacts.likeness import Likeness
@@ -154,6 +155,10 @@ class Published:
     def lines(self, lines: Sequence[Line]) -> list[dict[str, Any]]:
         """Return the items of some lines of any lists; they are the caller's own."""
         return self._database.items([line.number for line in lines])
+
+    def pages(self, tracks: Sequence[int], items: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+        """Return where the pages of some tracks, by their numbers, and of their artists are; beside their items."""
+        return self._database.pages(tracks) or list(map(pages_of, items))
 
     def most_bytes(self, lines: int) -> int:
         """Return how long so many lines of any list are at most together, as JSON; 0 where nobody has measured."""

@@ -4,11 +4,13 @@ Every address of a page ends in a slash: as files, pages are folders with an ``i
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from recsys.artifacts.chart_history import mark_of
 from recsys.geography.places import WORLD, Place
+from recsys.geography.positions import holds_position
 from recsys.geography.spelling import searchable
-from recsys.serving.requests.positions import holds_position
 
 _LONGEST = 60  # letters of a name
 
@@ -37,6 +39,12 @@ def song_address(track_id: str, title: str) -> str:
 def artist_address(artist_id: str, artist: str) -> str:
     """Return where an artist's page is."""
     return f"/artists/{_named(artist, mark_of(artist_id))}/"
+
+
+def pages_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return where the pages of an item's track and, where it is known, of its artist are."""
+    pages = {"page": song_address(item["track_id"], item["title"])}
+    return pages | {"artist_page": artist_address(item["artist_id"], item["artist"])} if "artist_id" in item else pages
 
 
 def answer_address(kind: str, id_: str) -> str:
