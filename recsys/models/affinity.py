@@ -64,8 +64,8 @@ def closest(
     """Return the tracks closest to every listener, and which of them the listener played.
 
     A track's closeness is how many standard deviations of the listener's scores (over the vocabulary) it stands above
-    the last unplayed one of the row. What the listener played comes first, up to half of the row, so that it is not
-    taken to be new.
+    the last unplayed one of the row. Of what the listener played up to ``length`` tracks are there, so that it is not
+    taken to be new and tells which places listen alike; of ``length`` at least half are for the closest of the others.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def closest(
     charted : numpy.ndarray
         Sorted columns of the tracks on any chart: others can be no candidates.
     length : int
-        Tracks of a listener.
+        Tracks of a listener; half as many more where more than half were played.
     orders : Orders
         Written with them.
     night : str
@@ -129,15 +129,15 @@ def _rows(
 def _best(
     scores: FloatArray, heard: BoolArray, *, length: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float16], BoolArray]:
-    """Return (n, length) columns in order of their number, how far each stands above what is left out, and heard."""
-    nothing = np.float32(-np.inf)
-    again = top(np.where(heard, scores, nothing), length // 2)
+    """Return (n, w) columns in order of their number, how far each stands above what is left out, and heard."""
+    nothing, half = np.float32(-np.inf), length // 2
+    again = top(np.where(heard, scores, nothing), length)
     fresh = top(np.where(heard, nothing, scores), length)
-    room = length - (again != NOTHING).sum(axis=1, keepdims=True)
+    room = length - np.minimum((again != NOTHING).sum(axis=1, keepdims=True), half)
     fresh = np.where(np.arange(length) < room, fresh, NOTHING)
     last = np.where(fresh == NOTHING, np.inf, _taken(scores, fresh)).min(axis=1, initial=np.inf, keepdims=True)
     columns = np.concatenate([again, fresh], axis=1)
-    columns = np.sort(np.where(columns == NOTHING, NO_TRACK, columns), axis=1)[:, :length].astype(np.int32)
+    columns = np.sort(np.where(columns == NOTHING, NO_TRACK, columns), axis=1)[:, : length + half].astype(np.int32)
     there = columns != NO_TRACK
     closeness = np.where(there, np.maximum(_taken(scores, columns) - last, 0), 0)
     return columns, closeness.astype(np.float16), there & _taken(heard, columns)

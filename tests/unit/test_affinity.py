@@ -52,9 +52,10 @@ def test_a_row_holds_what_was_played_and_the_best_of_the_rest() -> None:
     assert [closeness for _, closeness, _ in found[1:]] == [0, 0, 0]
 
 
-def test_what_was_played_fills_half_of_the_row_at_most() -> None:
+def test_what_was_played_leaves_half_of_the_length_to_what_was_not() -> None:
+    """Ben played all but t0 and t1; of four tracks that is as many as the length, and two are left for the others."""
     found = affinities([UP, UP], length=4).told(BEN)
-    assert {track for track, _, played in found if played} == {"t5", "t4"}
+    assert {track for track, _, played in found if played} == {"t5", "t4", "t3", "t2"}
     assert {track for track, _, played in found if not played} == {"t1", "t0"}
     assert found[0][:2] == ("t5", pytest.approx(5 / SPREAD, rel=1e-3))
 
