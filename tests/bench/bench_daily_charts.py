@@ -26,8 +26,9 @@ over the same weekdays of the four weeks before, where the track ranked r has 10
 country's count. It answers another question (is it sure that there are more than usual?) and is shown for what it is
 as a forecast. *momentum*: the logarithm of today's rank, carried on for two days as it went since yesterday; two is the
 best of 0 to 5 days before July 2024. *the product's*: :mod:`recsys.models.forecast` as a night uses it, with as many
-lessons (`forecasts.lessons`), at random of the days before ``--since``; no answer of these days is later. It is one
-forecast of *either*, also where it is judged by one of both.
+lessons (`forecasts.lessons`), at random of all days whose answers are known by then. A night learns anew; here every
+28th day that is judged does (``--anew``), for those until the next. It is one forecast of *either*, also where it is
+judged by one of both.
 """
 
 import argparse
@@ -181,19 +182,33 @@ def _beside_the_past(listeners: np.ndarray, nights: int, *, noise: float) -> np.
     )
 
 
-def learned(charts: dict[str, Daily], past: list[Question]) -> tuple[Charts, Forecaster]:
-    """Let the product learn from past questions: as many as one of its nights does, at random."""
+def chances(
+    charts: dict[str, Daily], questions: list[Question], judged: list[Question], *, anew: int
+) -> list[np.ndarray]:
+    """Return what the product says of questions, having learned anew after every so many days."""
+    asked = published(charts)
+    begun = [(question.day - judged[0].day) // anew * anew + judged[0].day for question in judged]
+    forecasters = {day: learned(asked, [q for q in questions if q.day <= day - AHEAD], day=day) for day in set(begun)}
+    return [forecast(asked, forecasters[day], question) for day, question in zip(begun, judged, strict=True)]
+
+
+def published(charts: dict[str, Daily]) -> Charts:
+    """Return the charts as the product reads its own."""
     lists = {region: _lists(chart) for region, chart in charts.items()}
 
     def read(region: str, first: int, last: int) -> dict[int, np.ndarray]:
         return {day: lists[region][day] for day in range(first, last + 1) if day in lists[region]}
 
     countries = [region for region in charts if region != "world"]
-    asked = Charts(read, dict.fromkeys(charts, "world"), countries, LISTED)
-    chosen = np.random.default_rng(SEED).choice(len(past), load_settings().forecasts.lessons, replace=False)
+    return Charts(read, dict.fromkeys(charts, "world"), countries, LISTED)
+
+
+def learned(asked: Charts, past: list[Question], *, day: int) -> Forecaster:
+    """Let the product learn from past questions: as many as one of its nights does, at random."""
+    chosen = np.random.default_rng((SEED, day)).choice(len(past), load_settings().forecasts.lessons, replace=False)
     forecaster = learn(asked, [(past[i].day, past[i].region) for i in chosen])
     assert forecaster is not None
-    return asked, forecaster
+    return forecaster
 
 
 def _lists(chart: Daily) -> dict[int, np.ndarray]:
@@ -264,6 +279,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--since", type=date.fromisoformat, default=date(2024, 7, 1))
     arguments.add_argument("--every", type=int, default=2, help="judge every so many days")
+    arguments.add_argument("--anew", type=int, default=28, help="learn anew after so many days")
     given = arguments.parse_args()
     folder = os.environ.get("HEARABOUTS_DATA")
     if not folder:
@@ -274,15 +290,13 @@ def main() -> None:
     questions = list(ask(charts))
     first = next(iter(charts.values())).first
     since = (given.since - first).days
-    past = [question for question in questions if question.day < since - AHEAD]
     judged = [question for question in questions if question.day >= since and question.day % given.every == 0]
     unheard = np.mean([unheard_of(charts[question.region], question.day) for question in judged])
     heard = np.mean([question.happens[question.outside].sum() for question in judged])
     days = [first + timedelta(days=judged[i].day) for i in (0, -1)]
-    print(f"seed {SEED}; {len(judged)} charts of {days[0]} to {days[1]}; learned from {len(past)} before {given.since}")
+    print(f"seed {SEED}; {len(judged)} charts of {days[0]} to {days[1]}; learned anew after {given.anew} days")
     print(f"entries a week: {heard:.1f} of tracks known on the day, {unheard:.1f} of tracks that nobody had heard of")
-    asked, forecaster = learned(charts, past)
-    scores = [forecast(asked, forecaster, question) for question in judged]
+    scores = chances(charts, questions, judged, anew=given.anew)
     options = {"tbl_formatting": "MARKDOWN", "tbl_rows": 20, "tbl_width_chars": 120, "float_precision": 3}
     with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, **options):
         for task in TASKS:
