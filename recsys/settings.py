@@ -75,7 +75,17 @@ def _player(url: str) -> str:
     return url
 
 
-TRACK_ID = "{track_id}"  # what stands for a track's id in catalogue.url
+def _picture(path: str) -> str:
+    if path and not _PICTURE.fullmatch(path):
+        raise ValueError(
+            f"needs a path of the same site with {TRACK_ID} once, as /covers/{TRACK_ID}.webp:"
+            " another server would learn who looks at what"
+        )
+    return path
+
+
+TRACK_ID = "{track_id}"  # what stands for a track's id in addresses of the catalogue
+_PICTURE = re.compile(r"/(?!/)[^\s{}\"'<>\\?#]*\{track_id\}[^\s{}\"'<>\\?#]*")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 
@@ -252,13 +262,18 @@ class ChartsSettings(_Section):
 
 
 class CatalogueSettings(_Section):
-    """What the operator's own app offers of a track."""
+    """What the operator's own app and site offer of a track."""
 
     url: Annotated[str, AfterValidator(_player)]
+    image: Annotated[str, AfterValidator(_picture)]
 
     def play(self, track_id: str) -> str:
         """Return where a track is played; empty where no such place was named."""
         return self.url.replace(TRACK_ID, quote(track_id, safe=""))
+
+    def picture(self, track_id: str) -> str:
+        """Return where a track's cover is; empty where no such place was named."""
+        return self.image.replace(TRACK_ID, quote(track_id, safe=""))
 
 
 class HistorySettings(_Section):

@@ -188,7 +188,7 @@ def _song_pages(published: Published, settings: Settings) -> Iterator[PublicFile
         address = song_address(song.track_id, song.title)
         yield _page(f"{address[1:]}index.html", found.pop("template"), found)
     for id_, name in dict.fromkeys((song.artist_id, song.artist) for song in songs):
-        found = artist_of_page(published, id_)
+        found = artist_of_page(published, id_, catalogue=settings.catalogue)
         yield _page(f"{artist_address(id_, name)[1:]}index.html", found.pop("template"), found)
 
 

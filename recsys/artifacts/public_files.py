@@ -18,14 +18,15 @@ from typing import Any
 from recsys.settings import Settings
 from recsys.workspace import MANIFEST, link_file
 
-_FORMAT = 8  # of what the files say: another one has the next run write them anew
+_FORMAT = 9  # of what the files say: another one has the next run write them anew
 _WORTH = 1024  # bytes that are worth packing: fewer go in one packet either way
 
 
 def rendering(settings: Settings) -> dict[str, int | str]:
     """Return what decides the files of a snapshot beside its charts; files of another rendering are not served."""
     sizes = {"list_size": settings.serving.list_size, "max_regions": settings.serving.max_regions}
-    return {"format": _FORMAT, "chart_size": settings.charts.size, **sizes, "play": settings.catalogue.url}
+    addresses = {"play": settings.catalogue.url, "image": settings.catalogue.image}
+    return {"format": _FORMAT, "chart_size": settings.charts.size, **sizes, **addresses}
 
 
 @dataclass(frozen=True)

@@ -677,6 +677,35 @@ def test_a_line_of_my_list_has_the_cover_that_the_song_has_elsewhere(served: Sit
     assert covers(page) == elsewhere
 
 
+def test_a_cover_of_the_site_lies_over_the_drawn_one_which_stays_where_there_is_none(
+    tmp_path: Path, settings: Settings, browser: Browser
+) -> None:
+    catalogue = settings.catalogue.model_copy(update={"image": "/covers/{track_id}.svg"})
+    with site(tmp_path / "w", settings=settings.model_copy(update={"catalogue": catalogue})) as served:
+        visitor = served.visitor(browser)
+        there = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+        visitor.route("**/covers/*", lambda to: to.fulfill(status=404))
+        visitor.route("**/covers/track-1.svg", lambda to: to.fulfill(body=there, content_type="image/svg+xml"))
+        page = visitor.new_page()
+        page.goto(f"/?place={LISBON}", wait_until="networkidle")
+        assert pictures(page)[:3] == [9, 0, 0]
+        assert page.locator(".chart .cover svg").count() == page.locator(".chart > li").count()
+        page.locator(".chart .cover").nth(1).screenshot(path=tmp_path / "without.png")
+        page.locator(".chart .cover img").nth(1).evaluate("picture => picture.remove()")
+        page.locator(".chart .cover").nth(1).screenshot(path=tmp_path / "drawn.png")
+        assert (tmp_path / "without.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
+        page = me(visitor, served, "looker")
+        expect(page.locator("#my-list > li")).to_have_count(50)
+        until(page, "document.querySelector('#my-list .cover img').complete")
+        assert pictures(page)[:2] == [9, 0]
+        visitor.close()
+
+
+def pictures(page: Page) -> list[int]:
+    """How wide the pictures of a list are by themselves; 0 where there is none."""
+    return page.locator(".chart .cover img").evaluate_all("all => all.map(picture => picture.naturalWidth)")
+
+
 def covers(page: Page) -> list[str]:
     """The covers of a list, as the browser has them."""
     return page.locator(".chart .cover").evaluate_all("covers => covers.map(cover => cover.innerHTML)")

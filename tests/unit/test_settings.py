@@ -54,6 +54,10 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
                 "https://play.example/a b/{track_id}",
             )
         ),
+        *(
+            (f'[catalogue]\nimage = "{path}"\n', "catalogue.image: needs a path of the same site")
+            for path in ("https://covers.example/{track_id}", "//covers.example/{track_id}", "covers/{track_id}", "/c/")
+        ),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
         ("[store]\nnights = 27\n", "store.nights"),
         ("[weather]\nrain = true\n", "weather"),
@@ -93,4 +97,7 @@ def test_a_track_is_played_where_the_operator_says_and_nowhere_by_default() -> N
     catalogue = load_settings(
         overrides={"catalogue": {"url": "https://play.example/track?id={track_id}&x=1"}}
     ).catalogue
+    assert catalogue.picture("t1") == ""
+    pictured = load_settings(overrides={"catalogue": {"image": "/covers/{track_id}.webp"}}).catalogue
+    assert pictured.picture("../a b") == "/covers/..%2Fa%20b.webp"
     assert catalogue.play("a/b?c=d&e #é") == "https://play.example/track?id=a%2Fb%3Fc%3Dd%26e%20%23%C3%A9&x=1"

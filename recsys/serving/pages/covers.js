@@ -14,7 +14,7 @@ export function colourOf(id) {
 export function coverOf(id) {
   const take = taking(hashOf(id)), ground = take(COLOURS);
   const [large, small] = [(ground + 3 + 2 * take(4)) % COLOURS, "light"];
-  const cover = made("svg", { class: "cover", viewBox: "0 0 24 24", "aria-hidden": "true" });
+  const cover = made("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" });
   cover.append(made("rect", { class: `c${ground}`, width: "24", height: "24" }));
   for (const [kind, colour] of [["l", `c${large}`], ["s", small]]) {
     const [figure, x, y] = [take(FIGURES), take(3), take(3)];

@@ -78,7 +78,7 @@ def place_page(request: Request, query: Annotated[PageParameters, Query()], part
 
     def find(published: Published) -> dict[str, Any]:
         if query.q.strip():
-            return _found(published, query.q)
+            return _found(published, query.q, catalogue=parts.settings.catalogue)
         return charts_of(published, query, limit=limit, catalogue=parts.settings.catalogue)
 
     return found_page(request, find, current=parts.current)
@@ -232,11 +232,12 @@ def _called(published: Published, place_id: str) -> str:
     return short(published.places[place_id])
 
 
-def _found(published: Published, query: str) -> dict[str, Any]:
+def _found(published: Published, query: str, *, catalogue: CatalogueSettings) -> dict[str, Any]:
     found = search_answer(published, query=query, limit=_MATCHES)
     places = [published.places[each["id"]] for each in found["places"]]
     towns = {each["id"]: each["found_by"] for each in found["places"] if "found_by" in each}
-    return {"template": "search.html", "query": query, "places": places, "towns": towns, "found": found}
+    shown = {"query": query, "places": places, "towns": towns, "found": found, "catalogue": catalogue}
+    return {"template": "search.html", **shown}
 
 
 def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:

@@ -42,7 +42,7 @@ def artist_page(request: Request, name: Name, parts: Parts) -> Response:
     """Show an artist's songs and places."""
 
     def find(published: Published) -> dict[str, Any]:
-        return artist_of_page(published, song_in(name))
+        return artist_of_page(published, song_in(name), catalogue=parts.settings.catalogue)
 
     return found_page(request, find, current=parts.current)
 
@@ -80,13 +80,15 @@ def data_page(request: Request, parts: Parts) -> Response:
 def song_of_page(published: Published, track_id: str, *, catalogue: CatalogueSettings) -> dict[str, Any]:
     """Return the template of a song's page, and what is in it."""
     answer = track_answer(published, track_id=track_id, limit=PLACES, catalogue=catalogue)
-    return {"template": "song.html", "answer": answer, "pictures": song_pictures(answer), "places": published.places}
+    shown = {"answer": answer, "pictures": song_pictures(answer), "places": published.places, "catalogue": catalogue}
+    return {"template": "song.html", **shown}
 
 
-def artist_of_page(published: Published, artist_id: str) -> dict[str, Any]:
+def artist_of_page(published: Published, artist_id: str, *, catalogue: CatalogueSettings) -> dict[str, Any]:
     """Return the template of an artist's page, and what is in it."""
     answer = artist_answer(published, artist_id=artist_id, limit=100)
-    return {"template": "artist.html", "answer": answer, "shown_places": PLACES, "places": published.places}
+    shown = {"answer": answer, "shown_places": PLACES, "places": published.places, "catalogue": catalogue}
+    return {"template": "artist.html", **shown}
 
 
 def next_week_of_page(published: Published, place: PublishedPlace) -> dict[str, Any]:
