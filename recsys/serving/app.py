@@ -98,11 +98,9 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
     app.layers, app.settings = layers, settings
-    tagged = (charts, songs, releases, trending, consents, data_rights, transparency, song_pages, pages, health)
-    for each, tag in zip(tagged, (*list(_TAGS)[:7], "transparency", "transparency", _OPERATION), strict=True):
-        app.include_router(each.router, tags=[tag])
-    for each in (twin, feedback):
-        app.include_router(each.router, tags=["near me"])
+    for tag, parts in _ROUTES.items():
+        for each in parts:
+            app.include_router(each.router, tags=[tag])
     return app
 
 
@@ -189,7 +187,16 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
     ]
 
 
-_OPERATION = "operation"
+_ROUTES = {  # in the order in which a request is tried: what no cache in front of the endpoint answers comes first
+    "near me": (trending, twin, feedback),
+    "charts": (charts,),
+    "songs": (songs,),
+    "open data": (releases,),
+    "consents": (consents,),
+    "my data": (data_rights,),
+    "transparency": (transparency, song_pages, pages),
+    "operation": (health,),
+}
 _TAGS = {
     "charts": "Public charts, and the places that have them.",
     "songs": "Songs and artists, from the published charts of all nights.",
@@ -198,7 +205,7 @@ _TAGS = {
     "consents": "The listener's switches.",
     "my data": "Export and erasure.",
     "transparency": "What is collected, why, and how much privacy was spent.",
-    _OPERATION: "Probes and metrics, for whoever runs it.",
+    "operation": "Probes and metrics, for whoever runs it.",
 }
 _ABOUT = """
 Charts by place, and what is trending near a signed-in listener, from an immutable snapshot published each night.
