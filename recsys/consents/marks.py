@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -126,6 +126,7 @@ class _Kept:
         self._database, self._insert = database, (postgresql if database.is_postgresql else sqlite).insert
         with database.deciding("marks schema") as connection:
             _MARKS.create(connection, checkfirst=True)
+        self._latest: dict[int, str] = {}  # by how many marks are asked for
         self._every = database.compiled(sa.select(_MARKS.c.mark, _MARKS.c.at))
 
     def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
@@ -139,14 +140,10 @@ class _Kept:
 
     def latest(self, marks: Sequence[str]) -> list[int]:
         asked = {f"mark_{number}": mark for number, mark in enumerate(marks)}
-        (found,) = self._database.read(self._latest(tuple(asked)), asked)
+        if len(marks) not in self._latest:
+            self._latest[len(marks)] = self._database.compiled(_latest(asked))
+        (found,) = self._database.read(self._latest[len(marks)], asked)
         return [NEVER if at is None else int(at) for at in found]
-
-    @cache  # noqa: B019 - as long as this is there, by how many are asked about
-    def _latest(self, names: tuple[str, ...]) -> str:
-        """Select one row in any case: what is done with it takes the same time for everybody."""
-        each = (sa.select(_MARKS.c.at).where(_MARKS.c.mark == sa.bindparam(name)) for name in names)
-        return self._database.compiled(sa.select(*(one.scalar_subquery() for one in each)))
 
     def every(self) -> dict[str, int]:
         return dict(self._database.read(self._every, {}))
@@ -157,6 +154,12 @@ class _Kept:
 
     def scrub(self) -> None:
         self._database.scrub(_MARKS)
+
+
+def _latest(names: Iterable[str]) -> sa.Select[Any]:
+    """Select one row in any case: what is done with it takes the same time for everybody."""
+    each = (sa.select(_MARKS.c.at).where(_MARKS.c.mark == sa.bindparam(name)) for name in names)
+    return sa.select(*(one.scalar_subquery() for one in each))
 
 
 def about(listener: str, purpose: str) -> str:
