@@ -85,7 +85,7 @@ def _picture(path: str) -> str:
 
 
 TRACK_ID = "{track_id}"  # what stands for a track's id in addresses of the catalogue
-_PICTURE = re.compile(r"/(?!/)[^\s{}\"'<>\\?#]*\{track_id\}[^\s{}\"'<>\\?#]*")
+_PICTURE = re.compile(r"/(?!/|v1/|assets/)[^\x00-\x20\x7f\s{}\"'<>\\?#]*\{track_id\}[^\x00-\x20\x7f\s{}\"'<>\\?#]*")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 

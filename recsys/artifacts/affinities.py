@@ -1,9 +1,10 @@
 """The private files of affinities, behind personal lists: the endpoint reads a listener's row in microseconds.
 
-``private/tastes/ID/`` (folders 0700, files 0600) holds, for n listeners and the k tracks closest to each,
-``listeners.npy`` (n keyed hashes of 16 bytes, sorted), ``columns.npy`` (n, k) positions in ``tracks.json``, sorted in
-each row, ``closeness.npy`` (n, k) and ``played.npy`` (n, k); and a manifest with sizes, digests and the two orders. A
-row is 16 + 7 k bytes: 100,000 listeners times 450 tracks are 317 MB. ``private/tastes/current`` names the one to read.
+``private/tastes/ID/`` (folders 0700, files 0600) holds, for n listeners and k tracks of each, the closest and what was
+played, ``listeners.npy`` (n keyed hashes of 16 bytes, sorted), ``columns.npy`` (n, k) positions in ``tracks.json``,
+sorted in each row, ``closeness.npy`` (n, k) and ``played.npy`` (n, k); and a manifest with sizes, digests and the two
+orders. A row is 16 + 7 k bytes: 100,000 listeners times 450 tracks are 317 MB. ``private/tastes/current`` names the one
+to read.
 All but the manifest is sealed (:mod:`recsys.sealed_files`): the endpoint opens it once, in memory, and then reads rows.
 Where two rankers share lists, ``challenger-*`` files hold the same by the other one, of those who tell what they play
 from lists. No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.

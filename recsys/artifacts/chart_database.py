@@ -355,8 +355,8 @@ def _write_lists(
 
 def _write_tracks(database: sqlite3.Connection, items: Items, *, codes: dict[str, int]) -> None:
     """Give the tracks of a list that are new a number, and write where their pages are: that takes long to work out."""
-    new = [item for item in items if item["track_id"] not in codes]
-    numbered = list(enumerate(new, len(codes)))
+    new = {item["track_id"]: item for item in items if item["track_id"] not in codes}
+    numbered = list(enumerate(new.values(), len(codes)))
     codes |= {item["track_id"]: code for code, item in numbered}
     database.executemany("INSERT INTO tracks VALUES (?, ?)", ((code, item["track_id"]) for code, item in numbered))
     pages = ((code, orjson.dumps(pages_of(item))) for code, item in numbered)

@@ -1,7 +1,7 @@
 """One database behind a log: a SQLite file by default, PostgreSQL where one machine is not enough.
 
 Both are used in the same way: statements are written once, in SQLAlchemy Core, and compiled once; a reading takes a
-pooled connection for one statement, a writing is one transaction that is on disk when it ends.
+pooled connection for its statements, a writing is one transaction that is on disk when it ends.
 """
 
 import os

@@ -350,7 +350,7 @@ class ConsentLog:
     def choices(self, listener: str, *, at: datetime) -> Choices:
         """Return what a listener lets choose the list at this instant, and what may not be on it.
 
-        All of it is asked for everybody, in two queries, of which one answers one row, so that its time tells nothing.
+        All of it is asked for everybody, in three queries, of which two answer one row, so that its time tells nothing.
         """
         after = dict(zip(map(_after, _CHOOSING), self._after_each(listener, _CHOOSING)[1:], strict=True))
         asked = {"listener": listener, "until": microseconds(at), **after, **self._accepted}

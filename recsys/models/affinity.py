@@ -75,7 +75,7 @@ def closest(
     charted : numpy.ndarray
         Sorted columns of the tracks on any chart: others can be no candidates.
     length : int
-        Tracks of a listener; half as many more where more than half were played.
+        Tracks of a listener, and half as many more for what was played.
     orders : Orders
         Written with them.
     night : str
@@ -137,7 +137,8 @@ def _best(
     fresh = np.where(np.arange(length) < room, fresh, NOTHING)
     last = np.where(fresh == NOTHING, np.inf, _taken(scores, fresh)).min(axis=1, initial=np.inf, keepdims=True)
     columns = np.concatenate([again, fresh], axis=1)
-    columns = np.sort(np.where(columns == NOTHING, NO_TRACK, columns), axis=1)[:, : length + half].astype(np.int32)
+    width = min(2 * length - half, scores.shape[1])  # all that can be there
+    columns = np.sort(np.where(columns == NOTHING, NO_TRACK, columns), axis=1)[:, :width].astype(np.int32)
     there = columns != NO_TRACK
     closeness = np.where(there, np.maximum(_taken(scores, columns) - last, 0), 0)
     return columns, closeness.astype(np.float16), there & _taken(heard, columns)

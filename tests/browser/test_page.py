@@ -10,7 +10,7 @@ import h3
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, FloatRect, Locator, Page, Route, expect
 from support.browsing import Site, site, until
-from support.edge import LISBON, PORTO, decide, keep_nights
+from support.edge import AS_OF, LISBON, PORTO, decide, keep_nights
 
 from recsys.artifacts.addresses import artist_address, song_address
 from recsys.consents.log import State
@@ -502,6 +502,42 @@ def test_the_places_that_listen_alike_are_asked_for_once_they_are_near_to_be_see
     assert asked.count(f"{served.url}/v1/me/twin") == 1
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_switch_moves_where_the_places_that_listen_alike_come_late(
+    served: Site, browser: Browser, width: int
+) -> None:
+    visitor = served.visitor(browser, viewport={"width": width, "height": 844})
+    page = me(visitor, served, "jumper")
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    held: list[Route] = []
+    page.route("**/v1/me/twin", lambda to: held.append(to))  # noqa: PLW0108 - it would wrap what is built in
+    page.get_by_role("link", name="My switches").click()
+    page.wait_for_timeout(200)
+    (twin,) = held
+    before = box(page.locator("#switches-title"))
+    place = {"country": "Portugal", "level": "region", "parent": "PT"}
+    places = [{"region": place | {"id": str(n), "name": name}} for n, name in enumerate(("Lisboa", "Porto", "Braga"))]
+    twin.fulfill(json={"as_of": AS_OF, "history_used": True, "places": places, "surely": "nowhere"})
+    expect(page.locator("#twin li")).to_have_count(3)
+    assert box(page.locator("#switches-title")) == before
+    visitor.close()
+
+
+def test_places_that_cannot_be_compared_now_are_no_reason_to_take_back_what_was_said(
+    served: Site, visitor: BrowserContext
+) -> None:
+    page = me(visitor, served, "unlucky")
+    expect(page.locator("#my-list > li")).to_have_count(50)
+    problem = {"type": "/problems/not-ready", "status": 503, "detail": "the lists are away", "hint": "Try again later."}
+    page.route(
+        "**/v1/me/twin", lambda to: to.fulfill(status=503, json=problem, content_type="application/problem+json")
+    )
+    page.evaluate("document.getElementById('said').textContent = 'Something was said.'")
+    page.locator("#twin-title").scroll_into_view_if_needed()
+    expect(page.locator("#twin-why")).to_contain_text("Try again later.")
+    expect(page.locator("#said")).to_have_text("Something was said.")
+
+
 def test_what_is_agreed_to_is_the_text_that_was_shown(served: Site, visitor: BrowserContext) -> None:
     """Where the notice changed after the page came, the page shows the new one: that of the version that it sends."""
     later = {"notice_version": "2027-01", "text": "What is new since."}
@@ -694,10 +730,12 @@ def test_a_cover_of_the_site_lies_over_the_drawn_one_which_stays_where_there_is_
         page.locator(".chart .cover img").nth(1).evaluate("picture => picture.remove()")
         page.locator(".chart .cover").nth(1).screenshot(path=tmp_path / "drawn.png")
         assert (tmp_path / "without.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
-        page = me(visitor, served, "looker")
+        asked: list[str] = []
+        page = visitor.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"/me#token={served.token('looker')}", wait_until="networkidle")
         expect(page.locator("#my-list > li")).to_have_count(50)
-        until(page, "document.querySelector('#my-list .cover img').complete")
-        assert pictures(page)[:2] == [9, 0]
+        assert [url for url in asked if "/covers/" in url] == [], "what is on somebody's own list is asked for openly"
         visitor.close()
 
 

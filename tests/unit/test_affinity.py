@@ -60,6 +60,13 @@ def test_what_was_played_leaves_half_of_the_length_to_what_was_not() -> None:
     assert found[0][:2] == ("t5", pytest.approx(5 / SPREAD, rel=1e-3))
 
 
+def test_nothing_is_lost_where_the_length_is_odd() -> None:
+    """Of three, Ben's four played tracks fill three, and two are for the others, of which there are no more."""
+    found = affinities([UP, UP], length=3).told(BEN)
+    assert {track for track, _, played in found if played} == {"t5", "t4", "t3"}
+    assert {track for track, _, played in found if not played} == {"t1", "t0"}
+
+
 def test_tracks_on_no_chart_are_not_kept() -> None:
     found = affinities([UP, UP], length=4, charted=[1, 3, 4])
     assert found.tracks == ("t1", "t3", "t4")

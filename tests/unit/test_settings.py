@@ -56,7 +56,13 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
         ),
         *(
             (f'[catalogue]\nimage = "{path}"\n', "catalogue.image: needs a path of the same site")
-            for path in ("https://covers.example/{track_id}", "//covers.example/{track_id}", "covers/{track_id}", "/c/")
+            for path in (
+                "https://covers.example/{track_id}",
+                "//covers.example/{track_id}",
+                "covers/{track_id}",
+                "/c/",
+                "/v1/{track_id}",
+            )
         ),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
         ("[store]\nnights = 27\n", "store.nights"),

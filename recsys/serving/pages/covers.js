@@ -1,4 +1,4 @@
-// The colours and the cover of a track follow from its id: the same everywhere, and nobody is asked for a picture.
+// The colours and the drawn cover of a track follow from its id: the same everywhere, and nobody is asked for a picture.
 // recsys/serving/pages/covers.py draws the same for what the server writes.
 
 export const COLOURS = 12; // of the palette

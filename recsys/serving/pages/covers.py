@@ -1,4 +1,4 @@
-"""Covers: a small picture for every track, which follows from its id, so that nobody is asked for one.
+"""Drawn covers: a small picture for every track, which follows from its id, so that nobody is asked for one.
 
 ``covers.js`` draws the same in the browser, for what only the browser may ask for.
 """

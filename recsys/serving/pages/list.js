@@ -42,8 +42,6 @@ function lineOf(item, { template, most, from, place }) {
   const part = (/** @type {string} */ name) => /** @type {Element} */ (made.querySelector(`[data-${name}]`));
   for (const name of ["rank", "title", "artist"]) part(name).textContent = item[name];
   made.querySelector(".cover svg")?.replaceWith(coverOf(item.track_id));
-  const picture = made.querySelector("[data-picture]");
-  picture?.setAttribute("src", addressOf(picture.getAttribute("data-picture"), item));
   part("reason").textContent = reasonOf(item, place);
   part("stay").textContent = stay(item, from);
   part("move").remove();
@@ -68,13 +66,8 @@ function lead(made, { track_id, artist, page, artist_page }) {
   made.querySelector("[data-song]")?.setAttribute("href", page);
   made.querySelector("[data-history]")?.setAttribute("href", `${page}#history`);
   made.querySelector("[data-share]")?.setAttribute("data-share", page);
-  play?.setAttribute("href", addressOf(play.getAttribute("data-play"), { track_id }));
+  play?.setAttribute("href", (play.getAttribute("data-play") ?? "").replace("{track_id}", () => encodeURIComponent(track_id)));
   if (!artist_page) by?.remove();
-}
-
-/** An address of the operator's, with a track's id in it. @param {string | null} pattern @param {{track_id: string}} item */
-function addressOf(pattern, { track_id }) {
-  return (pattern ?? "").replace("{track_id}", () => encodeURIComponent(track_id)); // an id may have a $, which means something
 }
 
 /** @param {(name: string) => Element} part @param {{low: number, estimate: number, high: number}} listeners @param {number} most */

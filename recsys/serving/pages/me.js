@@ -11,7 +11,7 @@ let asked = 0; // lists: an answer that comes after a later question is not show
 let compared = 0; // the same of the places that listen alike
 let shownCell = ""; // the cell of the list that is shown, if it was used
 let consents = Promise.resolve(/** @type {any[]} */ ([])); // as they were read last
-let seesTwin = false; // it is asked for once it comes into view: most come for their list
+let seesTwin = false; // the places that listen alike are asked for once they come into view: most come for their list
 let looked = 0; // near me: what the browser says after a later click or decision is not sent
 
 /** @param {string} id @returns {any} */
@@ -21,8 +21,7 @@ const find = (id) => document.getElementById(id);
 export function showMe() {
   asked++;
   looked++;
-  seesTwin = false;
-  twinSeen.disconnect();
+  awaitTwin();
   const me = find("me");
   if (!me) return;
   me.onclick = (/** @type {MouseEvent} */ event) => {
@@ -31,7 +30,6 @@ export function showMe() {
   };
   find("sign-in").onclose = signedIn;
   find("erase").onclose = () => find("erase").returnValue === "erase" && erase();
-  twinSeen.observe(find("twin-title"));
   showSession();
 }
 
@@ -41,6 +39,14 @@ const twinSeen = new IntersectionObserver((seen) => {
   seesTwin = true;
   attempt(showTwin);
 }, { rootMargin: "100%" }); // a screen before it is seen
+
+/** Show the places that listen alike once they come into view. */
+function awaitTwin() {
+  seesTwin = false;
+  twinSeen.disconnect();
+  const title = find("twin-title");
+  if (title) twinSeen.observe(title);
+}
 
 /** @type {Record<string, () => void>} */
 const ACTIONS = {
@@ -187,10 +193,15 @@ function button(textContent, what) {
 
 async function showTwin() {
   const mine = ++compared;
-  const twin = await ask("/v1/me/twin"), { places, history_used } = twin, plays = await allows("personalisation");
-  if (mine !== compared) return;
-  find("twin-why").textContent = whyTwin(twin, plays);
-  find("twin").replaceChildren(...(history_used ? places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
+  try {
+    const twin = await ask("/v1/me/twin"), plays = await allows("personalisation");
+    if (mine !== compared) return;
+    find("twin-why").textContent = whyTwin(twin, plays);
+    find("twin").replaceChildren(...(twin.history_used ? twin.places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status === 401 || mine !== compared) throw error;
+    find("twin-why").textContent = error.message; // there, as it was only scrolled past: what is said above may be in use
+  }
 }
 
 /** @param {{id: string, name: string}} region */
@@ -292,11 +303,11 @@ async function decide(purpose, state, notice_version) {
   try {
     await ask(`/v1/me/consents/${purpose}`, { method: "PUT", body: { state, notice_version } });
   } finally {
-    await showSwitches(); // also where it was refused: the notice may have changed meanwhile
-    if (here) {
+    await showSwitches().finally(async () => { // also where it was refused: the notice may have changed meanwhile
+      if (!here) return;
       find("near-first").hidden = true;
       await showList();
-    }
+    });
     if (purpose === "personalisation") await Promise.all([seesTwin && showTwin(), showList(shownCell)]);
     if (purpose === "feedback") await showList(shownCell);
   }
