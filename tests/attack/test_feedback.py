@@ -291,7 +291,7 @@ def test_everybody_is_looked_up_whatever_they_allow(ana: Listener, ben: Listener
     asked: list[str] = []
     database = ana._client.app.state.endpoint.consents._database
     read = database._read
-    database._read = lambda query, values: (asked.append(query), read(query, values))[1]
+    database._read = lambda *questions: (asked.extend(query for query, _ in questions), read(*questions))[1]
     steps = []
     for who in (ana, ben):
         asked.clear()
