@@ -16,6 +16,10 @@ of the seven nights that follow, and these are printed by size and gain:
 
 - precision: lines of the regions' rising charts that are planted trends (regions without any trend have a row of their
   own, with gain 0); recall: trends found within seven nights; night n: those found by the n-th night;
+- false discoveries: of a night's rising lines of all places the share that is false, on average over nights, of which
+  those without any line have none. That is the false discovery rate, which is promised to be a tenth at most; and the
+  share of all lines of all nights, which is larger, as a night that names more by chance has more lines. In a country
+  and in the world a line is right if the trend of one of its regions is;
 - delay: the median night on which a trend is first in the chart, the night on which it begins being 1, and a trend that
   is not found being endless;
 - coverage: how many of the 95 % intervals of listeners and of lift hold the truth. The truth of listeners is the true
@@ -365,15 +369,40 @@ def delays(found: pl.DataFrame, world: World) -> pl.DataFrame:
 # -------------------------------------------------------------------------------------------------------- the tables
 
 
+def named_by_night(lines: pl.DataFrame, world: World) -> pl.DataFrame:
+    """Return for each night how many rising lines all places have, how many of them are false, and their share."""
+    risen = [
+        (place, f"t{trend.track:04}", False)
+        for place, parts in world.atlas.members.items()
+        for trend in world.trends
+        if f"r{trend.region:02}" in parts
+    ]
+    right = pl.DataFrame(risen, {"place": pl.String, "track_id": pl.String, "false": pl.Boolean}, orient="row").unique()
+    judged = lines.filter(chart=charts.RISING).join(right, on=["place", "track_id"], how="left")
+    named = judged.group_by("night").agg(lines=pl.len(), false=pl.col("false").fill_null(value=True).sum())
+    nights = pl.DataFrame({"night": range(ONSET, NIGHTS)}, {"night": named.schema["night"]})
+    share = (pl.col("false") / pl.col("lines")).fill_null(0.0).alias("share")
+    return nights.join(named, on="night", how="left").with_columns(share, pl.col("lines", "false").fill_null(0))
+
+
+def print_false(named: Sequence[pl.DataFrame]) -> None:
+    """Print the false discovery rate, with its standard error over worlds, and the share of all lines."""
+    rates = np.array([nights["share"].mean() for nights in named], dtype=float)
+    lines, false = (sum(nights[column].sum() for nights in named) for column in ("lines", "false"))
+    error = rates.std(ddof=1) / np.sqrt(len(rates)) if len(rates) > 1 else np.nan
+    print(f"\nfalse discovery rate of a night {rates.mean():.3f} ± {error:.3f}; of all {lines} lines {false} are false")
+
+
 def print_trends(worlds: Sequence[World], random: np.random.Generator) -> None:
     """Print how soon planted trends are found, and what the local charts hold of them."""
-    rising, late, local, graded = [], [], [], []
+    rising, late, local, graded, named = [], [], [], [], []
     for world in worlds:
         releases = Releases(world, privacy=SETTINGS.privacy, random=random)
         every = [releases.lines(night) for night in range(ONSET, NIGHTS)]
         both = pl.concat(region_lines(every[-1], chart) for chart in (charts.RISING, charts.LOCAL))
         graded.append(with_trends(with_grade_truth(both, world), world))
         nights = [lines.filter(pl.col("grade").fill_null(SURELY) == SURELY) for lines in every]
+        named.append(named_by_night(pl.concat(nights), world))
         found = with_trends(region_lines(pl.concat(nights), charts.RISING), world)
         rising.append(with_rising_truth(found, world))
         late.append(delays(found, world))
@@ -384,6 +413,7 @@ def print_trends(worlds: Sequence[World], random: np.random.Generator) -> None:
         "rising charts: planted trends",
         found_by(trends, by).join(quality_of(lines, by), on=by, how="full", coalesce=True),
     )
+    print_false(named)
     shown("the same by shape", found_by(trends, ["size", "gain", "shape"]))
     shown("the same by kind", found_by(trends, ["size", "gain", "kind"]))
     places = pl.concat(local)

@@ -137,6 +137,7 @@ def simulate(
     kinds: Sequence[Kind] = EVERY_NIGHT,
     tastes: Tastes = Tastes(),
     privacy: PrivacySettings | None = None,
+    every: int = 1,
 ) -> World:
     """Draw a world in which every country has a region of each of the sizes.
 
@@ -151,6 +152,9 @@ def simulate(
     tastes : Tastes
     privacy : PrivacySettings, optional
         What listeners pay by; the product's own by default.
+    every : int
+        Nights of a release: of more than one, what was played on them counts on the last, each track of a listener
+        once, and nothing does on the others.
     """
     country = np.repeat(np.arange(countries), len(sizes))
     tracks = _Tracks.drawn(random, nights=nights)
@@ -160,8 +164,9 @@ def simulate(
     settings = privacy or load_settings().privacy
     balances = crowd.run_in(random, settings=settings)
     listeners, weights = np.zeros_like(rates), np.zeros_like(rates)
-    for i in range(nights):
-        played = crowd.play(random, rates[i], slots[i])
+    for i in range(every - 1, nights, every):
+        since = range(i - every + 1, i + 1)
+        played = _together([crowd.play(random, rates[night], slots[night]) for night in since])
         paid, balances = crowd.pay(played, balances, night=FIRST + timedelta(days=i), settings=settings)
         listeners[i], weights[i] = played.counted(len(artists)), played.counted(len(artists), weights=paid)
     alive = np.zeros((nights, len(artists)), dtype=bool)
@@ -199,7 +204,8 @@ class Nights:
         """Return the noisy totals of tracks and of weights, as the product releases them for every place."""
         some = [(night - FIRST).days for night in nights]
         variances = {row: len(some) * tier.sigma_squared * NOISE_OF_TOTALS for row, tier in self._tier.items()}
-        return PlaceTotals({row: both[:, some].sum(axis=1) for row, both in self._totals.items()}, variances)
+        totals = {row: both[:, some].sum(axis=1) for row, both in self._totals.items()}
+        return PlaceTotals(totals, variances, frozenset(nights))
 
     def read(self, nights: Sequence[date]) -> Released:
         """Return the sum of some nights: of every track that was alive on one of them.
@@ -466,6 +472,13 @@ class _Played:
         at = self.regions[self.who] * tracks + self.what
         counted = np.bincount(at, weights=weighed, minlength=regions * tracks)
         return counted.reshape(regions, tracks).astype(np.float32)
+
+
+def _together(nights: Sequence[_Played]) -> _Played:
+    """Return what was played on some nights, each track of a listener once."""
+    tracks = max(int(played.what.max(initial=0)) for played in nights) + 1
+    pairs = np.unique(np.concatenate([played.who * tracks + played.what for played in nights]))
+    return _Played(pairs // tracks, pairs % tracks, nights[0].regions)
 
 
 def _noise(shape: tuple[int, ...], variance: float) -> Floats:

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,7 @@ from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Window
 from recsys.releases.inference import hierarchy, posterior
 from recsys.releases.inference.hierarchy import Reading, read_places
+from recsys.releases.inference.memory import NOTHING, Diary, Recollection
 
 SEED = 20162
 SPREAD = np.array([0.7])
@@ -101,6 +103,27 @@ def test_neighbours_cost_nothing_where_they_say_nothing() -> None:
         far.append([np.abs(some / some.sum() - country).sum() for some in (around.mean[0], nearby)])
     mean = np.mean(far, axis=0)
     assert mean[0] < 0.8 * mean[1]
+
+
+def test_how_far_places_depart_is_read_from_the_window_and_not_from_what_they_remember() -> None:
+    """A memory of counts far from what was expected says where a track departs, not how far tracks of a place do."""
+    atlas = on_a_line(2, countries=3)
+    true = np.outer([3e4, 2e4, 1e4, 1e4, 2e4, 3e4], ZIPF)
+    print("seed", SEED)
+    noisy = (true + SIGMA * np.random.default_rng(SEED).normal(size=true.shape)).round()
+    seen = Window(window(noisy, atlas=atlas), atlas.members)
+    diary = Diary(Recollection(NOTHING, nights=0, tracks=seen.tracks, artists={}))
+    tracks, expected = np.arange(len(ZIPF)), np.tile(1e5 * ZIPF, (2, 1))
+    doubled = np.where(tracks % 2 == 0, 2.0, 0.0) * expected[:1]
+    for place in ("C0", "C1", "C2"):
+        diary.write(place, tracks, noisy=Noisy(doubled, np.full((1, len(ZIPF)), SIGMA**2)), expected=expected)
+    past = Recollection(diary.memory(date(2026, 9, 1)), nights=7, tracks=seen.tracks, artists={})
+    blank, known = (
+        {some.place: some for some in read_places(seen, atlas=atlas, past=each)}["C0"] for each in (None, past)
+    )
+    assert known.spread == blank.spread
+    (known_share, blank_share) = (posterior.shares(some.around)[0, 0] for some in (known, blank) if some.around)
+    assert known_share > 1.03 * blank_share  # and the memory is heard
 
 
 def test_noise_in_a_place_does_not_make_it_look_smaller() -> None:

@@ -63,6 +63,19 @@ def test_what_is_released_is_in_listeners_and_has_the_noise_it_states(world: Wor
 
 
 def test_totals_tell_the_mean_weight(world: World) -> None:
-    found = mean_weights(Nights(world).totals(world.nights[-28:]), atlas=world.atlas)["world"]
+    totals = Nights(world).totals(world.nights[-28:])
+    found = mean_weights(totals, atlas=world.atlas)["world"]
     true = world.weights[-28:].sum() / world.listeners[-28:].sum()
     assert abs(found.mean - true) < 3 * np.sqrt(found.relative_variance) * found.mean
+    assert totals.over(world.nights[-7:], weight=found.mean) == pytest.approx(found.mean)  # no night counted in full
+
+
+def test_over_a_week_each_track_of_a_listener_counts_once_on_the_last_night() -> None:
+    nightly, weekly = (
+        simulate(np.random.default_rng(4), nights=14, sizes=(200,), countries=1, every=every) for every in (1, 7)
+    )
+    assert (weekly.rates == nightly.rates).all()
+    assert np.flatnonzero(weekly.listeners.any(axis=(1, 2))).tolist() == [6, 13]
+    assert (weekly.listeners <= 200).all()
+    played = (weekly.listeners[13] > 0).sum() / (nightly.listeners[7:] > 0).any(axis=0).sum()
+    assert played == pytest.approx(1, abs=0.1)  # as many tracks were played by somebody

@@ -18,7 +18,7 @@ from recsys.workspace import replace_file
 _KEPT = 14  # nights whose memories are kept: tomorrow needs the one of a week before, or the last before that
 _DERIVED = 8  # windows at most that are read to derive what is missing
 _SUMS = ("counts", "variances", "rest", "nearby")
-_FORMAT = "1"  # of the files, and of how they are derived: other ones are derived anew
+_FORMAT = "2"  # of the files, and of how they are derived: other ones are derived anew
 
 Draw = Callable[..., Charts]  # of nights and, by name, a memory
 Remember = Callable[..., Memory]  # of the same

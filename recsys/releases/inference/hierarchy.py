@@ -10,7 +10,7 @@ from recsys.geography.places import WORLD
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import neighbours, posterior
-from recsys.releases.inference.memory import NOTHING, Recollection, Sums
+from recsys.releases.inference.memory import NOTHING, Recollection
 from recsys.releases.inference.posterior import Belief, Prior, Size
 
 _SAMPLE = 256  # places that tell how much places of their level usually differ
@@ -206,22 +206,8 @@ def _see(place: str, whole: Reading, *, level: _Level, window: Window) -> _Seen:
     rest = _rest(place, whole, noisy=noisy, size=level.sizes[place], tracks=tracks, window=window)
     around = (rest, _nearby(place, rest, level=level, tracks=tracks, window=window))
     size = _size(noisy, rest, spread=np.array([_LIKELY]), typical=typical)
-    past = level.past.sums(place, tracks)
-    expected = (past.rest, past.nearby)
-    evidence = [
-        _evidence(noisy, some, size=size, past=past, expected=then) for some, then in zip(around, expected, strict=True)
-    ]
+    evidence = [posterior.evidence_for_spreads(noisy, rest=some, size=size)[0] for some in around]
     return _Seen(tracks, noisy, around, typical, np.stack(evidence))
-
-
-def _evidence(noisy: Noisy, around: Belief, *, size: Size, past: Sums, expected: Array) -> Array:
-    """Return the log likelihood of each spread, from the window and the remembered past together."""
-    both = Noisy(noisy.counts + past.counts, noisy.variance + past.variances)
-    expected = size.mean[:, None] * posterior.shares(around) + expected
-    total = expected.sum(axis=1)
-    whole = Size(total, size.deviation * total / size.mean)
-    rest = Belief(expected, around.relative_variance)
-    return np.asarray(posterior.evidence_for_spreads(both, rest=rest, size=whole)[0])
 
 
 def _read(place: str, seen: _Seen, *, level: _Level) -> Reading:

@@ -162,10 +162,6 @@ class Recollection:
         positions, sums = self._memory.of(place)
         return self._of_memory[positions], sums.faded(self._nights)
 
-    def sums(self, place: str, tracks: Tracks) -> Sums:
-        """Return what a place remembers of some of the window's tracks: 0 of those that it does not know."""
-        return _aligned(*self.of(place), self._at[tracks])
-
     def departure(self, place: str, tracks: Tracks, *, nearness: float, spread: float) -> Departure:
         """Return what a place's memory lets expect of its departure from its surroundings.
 
