@@ -5,6 +5,7 @@ Every address of a page ends in a slash: as files, pages are folders with an ``i
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from recsys.artifacts.chart_history import mark_of
@@ -71,6 +72,7 @@ def song_in(name: str) -> str:
     return id_in(name) if _MARK.fullmatch(id_in(name)) else name
 
 
+@lru_cache(maxsize=10_000)  # the pages of a night name each song and artist many times
 def _named(name: str, id_: str) -> str:
     words = "-".join(_WORD.findall(searchable(name)))[:_LONGEST].strip("-")
     is_fine = not _NUMBERS.search(words) or not holds_position(f"/{words}/")

@@ -172,7 +172,7 @@ class Store:
                     (".", at_border(bounded.contributions, Contributions)),
                     (_BALANCES, self._kept(bounded.balances, night)),
                 ):
-                    for bucket, some in self._split(rows):
+                    for bucket, some in self._split(_in_order(rows)):
                         self._create(stage, night, f"{folder}/{_name(bucket)}", some)
             for path in self._balances_after(after):
                 if _bucket(path) not in came:
@@ -386,8 +386,12 @@ def _bucket(path: Path) -> int:
     return int(path.stem.removeprefix("bucket="))
 
 
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows as they are written: files are the same, in whatever order threads delivered them."""
+    return rows.sort("listener", "track_id" if "track_id" in rows.columns else "night")
+
+
 def _bytes(rows: pl.DataFrame) -> bytes:
-    """Return a file's content, the same for the same rows in whatever order threads delivered them."""
     content = io.BytesIO()
-    rows.sort("listener", "track_id" if "track_id" in rows.columns else "night").write_parquet(content)
+    rows.write_parquet(content)
     return content.getvalue()

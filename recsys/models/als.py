@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares, _als
@@ -40,11 +41,60 @@ class Factors:
 
     def scores(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
         """Return (len(rows), m) products of the tracks' vectors with those of listeners, folded in from their plays."""
+        return self.products(self.folded_in(interactions, rows, threads=threads))
+
+    def folded_in(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
+        """Return (len(rows), factors) the vectors of listeners; of how many at once changes no bit of any."""
         query = interactions.query[rows][:, self.columns]
         query.data = np.float32(1) + np.float32(self.alpha * np.log(2)) * query.data
-        found = np.zeros((len(rows), self.width), dtype=np.float32)
-        found[:, self.columns] = fold_in(query, self, threads=threads) @ self.vectors.T
+        return fold_in(query, self, threads=threads)
+
+    def products(self, listeners: FloatArray) -> FloatArray:
+        """Return (n, m) products of the tracks' vectors with (n, factors) those of listeners."""
+        known = listeners @ self.vectors.T
+        if len(self.columns) == self.width:
+            return known
+        found = np.zeros((len(listeners), self.width), dtype=np.float32)
+        found[:, self.columns] = known
         return found
+
+
+@dataclass(frozen=True)
+class Residents:
+    """Factors and the vectors of a place's listeners, which are found once: not to be kept longer than they are asked.
+
+    Parameters
+    ----------
+    factors : Factors
+    interactions : Interactions
+        Whose listeners are asked for; those of others are folded in each time.
+    rows : numpy.ndarray
+        (r,) sorted listeners of the place.
+    """
+
+    factors: Factors = field(repr=False)
+    interactions: Interactions = field(repr=False)
+    rows: IntArray = field(repr=False)
+
+    @property
+    def columns(self) -> IntArray:
+        """The tracks that have a vector."""
+        return self.factors.columns
+
+    @property
+    def width(self) -> int:
+        """The number of tracks of the vocabulary."""
+        return self.factors.width
+
+    @cached_property
+    def _vectors(self) -> FloatArray:
+        return self.factors.folded_in(self.interactions, self.rows, threads=0)
+
+    def scores(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
+        """Return what the factors return."""
+        if interactions is not self.interactions:
+            return self.factors.scores(interactions, rows, threads=threads)
+        return self.factors.products(self._vectors[np.searchsorted(self.rows, rows)])
 
 
 def fit_world(

@@ -87,9 +87,11 @@ class Blend:
         if self.trees is None or not len(listeners):
             return scores
         columns, values = self._candidates(scores, features, listeners)
-        order = self.trees.decision_function(values.reshape(-1, values.shape[-1])).reshape(columns.shape)
-        as_summed = ~self._have_played(listeners) | self.summed[self.own.homes[listeners]]
-        order[as_summed] = -np.arange(columns.shape[1])
+        by_trees = self._have_played(listeners) & ~self.summed[self.own.homes[listeners]]
+        order = np.tile(-np.arange(columns.shape[1], dtype=np.float64), (len(columns), 1))  # as they are summed
+        if by_trees.any():
+            found = self.trees.decision_function(values[by_trees].reshape(-1, values.shape[-1]))
+            order[by_trees] = found.reshape(-1, columns.shape[1])
         return reordered(scores, columns=columns, order=order)
 
     def fold_in(self, interactions: Interactions) -> "Blend":
@@ -121,7 +123,11 @@ class Blend:
     def _summed(self, features: list[FloatArray], listeners: IntArray) -> FloatArray:
         played = self._have_played(listeners)[:, None]
         weights = np.where(played, self.weights[self.own.homes[listeners]], _UNKNOWN).T[:, :, None]
-        return np.asarray(sum(w * feature for w, feature in zip(weights, features, strict=True)), dtype=np.float32)
+        total = weights[0] * features[0]
+        term = np.empty_like(total)
+        for weight, feature in zip(weights[1:], features[1:], strict=True):
+            total += np.multiply(weight, feature, out=term)
+        return np.asarray(total, dtype=np.float32)
 
     def _have_played(self, listeners: IntArray) -> BoolArray:
         return np.asarray(np.diff(self.own.interactions.confidence.indptr)[listeners] > 0)

@@ -83,7 +83,8 @@ def learn_and_train(
     parameters = parameters_of(train, validation, settings=settings, parents=parents)
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
-    fitted = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
+    watched = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
+    fitted = watched.asked_again()
     served = blend(fitted, parameters=parameters, settings=settings)
     local = fit_alone(fitted, settings=settings)
     return Trained(
@@ -103,7 +104,7 @@ def parameters_of(
     if 0 in before.shape:
         return UNLEARNED
     later = heard_later(validation, known=before)
-    return learn(fit(before, settings=settings), later=later, settings=settings)
+    return learn(fit(before, settings=settings).asked_again(), later=later, settings=settings)
 
 
 def train(

@@ -1,7 +1,6 @@
 """Fit the blend on the validation nights: its weights, which own models may be used, and the learned order."""
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,19 +57,19 @@ def gated(
     opened: frozenset[int] = frozenset()
     gains = np.full(len(fitted.places), np.nan)
 
-    @cache
     def worth(chosen: frozenset[int]) -> NDArray[np.float64]:
-        return _ndcg_by_listener(
-            fitted, replace(parameters, open_gates=_named(fitted, chosen)), later, settings=settings
-        )
+        open_gates = _named(fitted, chosen)
+        return _ndcg_by_listener(fitted, replace(parameters, open_gates=open_gates), later, settings=settings)
 
+    served = worth(opened) if fitted.sides else np.zeros(0)
     for level in (frozenset(fitted.sides) - parts, parts):
         if level:
-            gain, place = worth(opened | level) - worth(opened), _place_of(fitted, later, level)
-            found, shrunk = _gains(gain, place, len(gains), settings=settings)
+            tried, place = worth(opened | level), _place_of(fitted, later, level)
+            found, shrunk = _gains(tried - served, place, len(gains), settings=settings)
             judged = sorted(level)
             gains[judged] = found[judged]
             opened |= {place for place in level if found[place] >= 0 and shrunk[place] >= 0}
+            served = np.where(np.isin(place, list(opened)), tried, served)  # a gate is nothing to other places
     return replace(
         parameters, open_gates=_named(fitted, opened), gains=dict(zip(fitted.places.names, gains.tolist(), strict=True))
     )

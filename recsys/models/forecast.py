@@ -119,13 +119,21 @@ class Charts:
     def _path(self, lists: Mapping[int, Codes], last: int, tracks: Codes, *, nights: int) -> Ranks:
         """Return (nights, tracks) ranks up to a night; a night without a list is like the one before, or after."""
         there = sorted(lists)
-        rows = [self._ranks(lists[night], tracks) for night in there] or [self._ranks(_NONE, tracks)]
+        ranks = np.full((max(len(there), 1), len(tracks)), self._missing)
+        if len(tracks) and there:
+            codes = np.concatenate([lists[night] for night in there])
+            row = np.repeat(np.arange(len(there)), [len(lists[night]) for night in there])
+            rank = np.concatenate([np.arange(1, len(lists[night]) + 1) for night in there])
+            column = np.minimum(np.searchsorted(tracks, codes), len(tracks) - 1)
+            known = tracks[column] == codes
+            ranks[row[known], column[known]] = rank[known]
         at = np.searchsorted(there, range(last - nights + 1, last + 1), side="right") - 1
-        return np.stack(rows)[np.maximum(at, 0)]
+        return ranks[np.maximum(at, 0)]
 
-    def _ranks(self, codes: Codes, tracks: Codes) -> Ranks:
-        order = np.argsort(codes)
-        return self._found(codes[order], (order + 1).astype(np.float32), tracks)
+    @property
+    def _missing(self) -> np.float32:
+        """The rank of what is not on a list."""
+        return np.float32(_OUT * self.size)
 
     def _best_abroad(self, night: int, tracks: Codes) -> Ranks:
         if night not in self._abroad:
@@ -139,10 +147,9 @@ class Charts:
 
     def _found(self, codes: Codes, ranks: Ranks, tracks: Codes) -> Ranks:
         """Return (tracks,) the ranks of tracks among sorted codes."""
-        missing = np.float32(_OUT * self.size)
         at = np.searchsorted(codes, tracks)
         is_there = np.append(codes, _NO_CODE)[at] == tracks
-        return np.where(is_there, np.append(ranks, missing)[at], missing).astype(np.float32)
+        return np.where(is_there, np.append(ranks, self._missing)[at], self._missing).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | 
     )
 
 
-def reordered(scores: FloatArray, *, columns: IntArray, order: FloatArray) -> FloatArray:
+def reordered(scores: FloatArray, *, columns: IntArray, order: Values) -> FloatArray:
     """Return scores whose values in some columns are dealt out again, the highest to the track with the best order.
 
     Whatever stood above or below all of these columns stays there.

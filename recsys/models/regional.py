@@ -111,6 +111,15 @@ class Fitted:
         homes = self.places.homes_of(self.interactions)
         return Own(self.interactions, homes, self.world, self.sides, serving)
 
+    def asked_again(self) -> "Fitted":
+        """Return the same, to be asked again and again for these listeners; not to be kept, as it remembers them."""
+        known = self.interactions
+        world = _of_residents(self.world, known, np.arange(known.shape[0]))
+        sides = {
+            place: _of_residents(side, known, self.places.rows(known, place)) for place, side in self.sides.items()
+        }
+        return replace(self, world=world, sides=sides)
+
 
 def fit(
     interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: als.Watch | None = None
@@ -140,6 +149,10 @@ def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> 
         fit_place = _fit_place(None, settings=settings)
         sides = _fit_places(fitted.interactions, fitted.places, parts, fit_place, threads=threads)
     return replace(fitted.own(frozenset(parts)), sides=sides)
+
+
+def _of_residents(side: TrackSide, interactions: Interactions, rows: IntArray) -> TrackSide:
+    return als.Residents(side, interactions, rows) if isinstance(side, als.Factors) else side
 
 
 _FitPlace = Callable[[Interactions, IntArray], TrackSide]

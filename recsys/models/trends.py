@@ -62,8 +62,10 @@ def standardized(scores: FloatArray, columns: np.ndarray | slice = slice(None)) 
     # Means in double precision, as the last bits of a sum of floats depend on how many rows lie beside this one.
     centred = scores - scores[:, columns].mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
     least = _LAST_BITS * np.abs(scores).max(axis=1, initial=0, keepdims=True)
-    here, everywhere = (part.std(axis=1, keepdims=True, dtype=np.float64) for part in (centred[:, columns], centred))
-    spread = np.where(here > least, here, everywhere).astype(np.float32)
+    spread = centred[:, columns].std(axis=1, keepdims=True, dtype=np.float64)
+    flat = ~(spread > least)[:, 0]
+    spread[flat] = centred[flat].std(axis=1, keepdims=True, dtype=np.float64)
+    spread = spread.astype(np.float32)
     return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > least))
 
 

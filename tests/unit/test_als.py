@@ -5,7 +5,7 @@ import pytest
 from support.checkerboard import checkerboard, settings
 from support.listening import world
 
-from recsys.models.als import Factors, fit_place, fit_world, fold_in
+from recsys.models.als import Factors, Residents, fit_place, fit_world, fold_in
 from recsys.models.interactions import Interactions, gather
 
 EVERYBODY = np.arange(50)
@@ -65,3 +65,13 @@ def test_sessions_count_as_examples_where_they_weigh() -> None:
 
 def test_no_vector_is_in_the_printed_form(board: Interactions) -> None:
     assert "array" not in repr(Factors(EVERYBODY, np.ones((50, 2), np.float32), 50, 1.0, 1.0))
+
+
+def test_residents_get_the_same_bits_whoever_is_asked_with_them(board: Interactions) -> None:
+    here = board.rows_of(0)
+    factors = fit_place(board, here, world=fit_world(board, settings=settings()), settings=settings())
+    residents = Residents(factors, board, here)
+    for rows in (here, here[::-1], here[3:5]):
+        np.testing.assert_array_equal(residents.scores(board, rows), factors.scores(board, rows))
+    others = gather(checkerboard(), settings=settings())
+    np.testing.assert_array_equal(residents.scores(others, EVERYBODY), factors.scores(others, EVERYBODY))

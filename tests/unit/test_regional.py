@@ -56,3 +56,11 @@ def test_alone_a_place_knows_nothing_of_the_world(board: Interactions, engine: s
     here = fit_alone(fit(only, settings=keys), settings=keys)
     np.testing.assert_allclose(alone.scores(even)[:, ::2], here.scores(np.arange(25)), rtol=1e-4, atol=1e-6)
     assert not alone.scores(even)[:, 1::2].any()
+
+
+@pytest.mark.parametrize("engine", ["als", "ease"])
+def test_asked_again_all_are_served_alike(board: Interactions, engine: str) -> None:
+    fitted = fit(board, settings=settings(engine=engine))
+    again = fitted.asked_again()
+    for _ in range(2):
+        np.testing.assert_array_equal(again.own().scores(EVERYBODY), fitted.own().scores(EVERYBODY))

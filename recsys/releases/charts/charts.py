@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,6 @@ from recsys.artifacts.chart_database import Price
 from recsys.artifacts.list_candidates import (
     CHARTS,
     DEBUT,
-    GRADES,
     GUESS,
     LIKELY,
     LOCAL,
@@ -25,6 +23,7 @@ from recsys.artifacts.list_candidates import (
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import WORLD
+from recsys.releases.charts.lines import Lines, laid_out
 from recsys.releases.charts.price import price_of_found, price_of_popular
 from recsys.releases.counts.mean_weights import IN_FULL, MeanWeight, PlaceTotals, mean_weights
 from recsys.releases.counts.noisy_counts import Array, Noisy
@@ -36,7 +35,7 @@ from recsys.releases.inference.memory import NOTHING, Diary, Memory, Recollectio
 from recsys.releases.inference.posterior import Belief, Prior
 from recsys.releases.inference.significance import Counted, Expected, Interval
 from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
-from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
+from recsys.schemas import Chart, at_border
 from recsys.settings import ChartsSettings
 
 _WEIGHED_NIGHTS = 35  # whose totals tell the mean weights: they hardly change, and a few nights are mostly noise
@@ -89,8 +88,8 @@ class Found:
 
     Parameters
     ----------
-    lines : polars.DataFrame
-        A Chart of what was found, in any order.
+    lines : Lines
+        What was found, in any order.
     p : numpy.ndarray, shape (lines,)
         Of each line.
     tested : int
@@ -106,11 +105,11 @@ class Found:
         Standard deviation of a track's count a night, over the longest of the windows.
     windows : int
         In how many windows of nights tracks were tested.
-    hints : polars.DataFrame
-        A Chart of these and of other tracks, graded by how probably their lift exceeds 1; the best first.
+    hints : Lines
+        These and other tracks, graded by how probably their lift exceeds 1; the best first.
     """
 
-    lines: pl.DataFrame
+    lines: Lines
     p: Array
     tested: int
     merit: Array
@@ -119,7 +118,7 @@ class Found:
     least: float
     noise: float
     windows: int
-    hints: pl.DataFrame
+    hints: Lines
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,6 @@ class View:
     window : Window
     trends : Trends or None
         None where there is too little past.
-    ids : numpy.ndarray of str, shape (tracks,)
-        Of the window's tracks.
     weight : MeanWeight
         Of the place, in units of the world's mean, which counts are divided by already.
     """
@@ -144,17 +141,12 @@ class View:
     world: Reading
     window: Window
     trends: Trends | None
-    ids: NDArray[np.str_]
     weight: MeanWeight
 
     @property
     def is_world(self) -> bool:
         """Whether the place is all of the world."""
         return self.window.portion(self.reading.place, WORLD) == 1
-
-    def names(self, tracks: Tracks) -> NDArray[np.str_]:
-        """Return the ids of some tracks of the window."""
-        return self.ids[tracks]
 
     def heard(self, listeners: Interval) -> Interval:
         """Return what was counted in this place in its own listeners, as uncertain as its mean weight is."""
@@ -218,7 +210,8 @@ def draw(
     recollection = _recollection(memory, window, artists=artists)
     diary = Diary(recollection)
     past = spans(weighed, nights, tracks=window.tracks, atlas=atlas, settings=settings)
-    frames: list[pl.DataFrame] = []
+    is_new = _is_new(window.tracks, born=born, past=past)
+    lists: list[Lines] = []
     rising: list[Found] = []
     local: list[Found] = []
     prices: dict[tuple[str, str], Price] = {}
@@ -226,17 +219,17 @@ def draw(
         place = view.reading.place
         _write_down(view.reading, diary)
         lines, prices[place, POPULAR] = _popular(view, settings=settings)
-        frames.append(lines)
-        rising += _rising(view, past=past, born=born, settings=settings) if view.trends else []
+        lists.append(lines)
+        rising += _rising(view, is_new=is_new, settings=settings)
         local += _local(view, settings=settings)
     for chart, some in ((RISING, rising), (LOCAL, local)):
         for found, listed, price in _listed(some, weight=weights[WORLD].mean, settings=settings):
-            frames.append(listed)
+            lists.append(listed)
             if price:
                 prices[found.place, chart] = price
-    lines = pl.concat(frames)
-    places = lines["place"].unique(maintain_order=True)  # every place is in the first frames
-    ordered = lines.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
+    every = laid_out(lists, window.tracks)
+    places = every["place"].unique(maintain_order=True)  # every place is among the first lists
+    ordered = every.sort(pl.col("place").cast(pl.Enum(places)), pl.col("chart").cast(pl.Enum(CHARTS)), "rank")
     kinds = CHARTS if past else (POPULAR, LOCAL)
     remembered = diary.memory(window.dates[-1])
     return Charts(at_border(ordered, Chart), kinds, window.dates, window.ledger_numbers, prices, remembered)
@@ -306,7 +299,7 @@ def popular(
     recollection = _recollection(memory, window, artists=artists)
     weights = dict.fromkeys(atlas.members, IN_FULL)
     views = _views(window, past=(), weights=weights, atlas=atlas, recollection=recollection)
-    return at_border(pl.concat([_popular(view, settings=settings)[0] for view in views]), Chart)
+    return at_border(laid_out([_popular(view, settings=settings)[0] for view in views], window.tracks), Chart)
 
 
 def window_of(nights: Sequence[date], *, settings: ChartsSettings) -> list[date]:
@@ -362,7 +355,6 @@ def _views(
     """Read the places, larger ones first; one that is all of the larger one shares its present and past."""
     larger: dict[str, Trends | None] = {}
     world: Reading | None = None
-    ids = np.array(window.tracks)
     unsteady = 0.0 if all(weight == IN_FULL for weight in weights.values()) else _UNSTEADY**2
     for reading in read_places(window, atlas=atlas, past=recollection):
         world = world or reading
@@ -374,10 +366,10 @@ def _views(
             larger[place.id] = here
         own = weights[place.id]
         weight = MeanWeight(own.mean / weights[WORLD].mean, own.relative_variance + unsteady)
-        yield View(reading, world, window, here, ids, weight)
+        yield View(reading, world, window, here, weight)
 
 
-def _popular(view: View, *, settings: ChartsSettings) -> tuple[pl.DataFrame, Price]:
+def _popular(view: View, *, settings: ChartsSettings) -> tuple[Lines, Price]:
     """Rank the tracks of a place by listeners and keep the first; return also what it costs to be among them."""
     reading, world = view.reading, view.world
     likely = _largest(reading.belief.mean[0], _MARGIN * settings.size)
@@ -392,10 +384,10 @@ def _popular(view: View, *, settings: ChartsSettings) -> tuple[pl.DataFrame, Pri
         lift = significance.ratio(listeners, everywhere) * (world.belief.mean.sum() / reading.belief.mean.sum())
     heard, nights = view.heard(listeners * (1 / view.window.nights)), view.window.nights
     price = price_of_popular(reading, listeners.estimate, nights=nights, weight=view.window.weight)
-    return _lines(view, POPULAR, tracks=tracks, listeners=heard, lift=lift), price
+    return Lines.of(reading.place, POPULAR, tracks=tracks, listeners=heard, lift=lift, nights=nights), price
 
 
-def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], settings: ChartsSettings) -> list[Found]:
+def _rising(view: View, *, is_new: NDArray[np.bool_], settings: ChartsSettings) -> list[Found]:
     """Find the tracks of a place that exceed its own past; nothing where a track's gain could not be told from noise.
 
     First comes what surely multiplies most: the lower bound of its listeners over what was expected, to both of which a
@@ -412,17 +404,15 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
     counted, expected = here.counted.at(best, found), here.expected.at(best, found)
     share = max(len(found), 1) / len(p)
     listeners, rate = significance.read_chosen(counted, expected, share=share)
-    is_new = _is_new(view.names(here.tracks), born=born, past=past)
-    lines = _lines(
-        view,
+    lines = Lines.of(
+        reading.place,
         RISING,
         tracks=here.tracks[found],
         listeners=view.heard(listeners),
         lift=_at_least(1.0, _over_at_least_one(rate, expected)),
-        kind=_kind(here, found, listeners, expected=expected, is_new=is_new),
         nights=np.array(here.nights)[best],
-        grade=[SURELY] * len(found),
-    )
+        kind=_kind(here, found, listeners, expected=expected, is_new=is_new),
+    ).graded(SURELY)
     some = _STABILISER * here.size
     merit, noise = (listeners.low + some) / (expected.mean + some), _noise(here.counted.variance[-1])
     hints = _rising_hints(view, here, exceeding, share=share, is_new=is_new, most=_MARGIN * settings.size)
@@ -432,21 +422,21 @@ def _rising(view: View, *, past: Sequence[Span], born: Mapping[str, date], setti
 
 def _rising_hints(
     view: View, here: Trends, exceeding: Array, *, share: float, is_new: NDArray[np.bool_], most: int
-) -> pl.DataFrame:
+) -> Lines:
     """Grade the tracks that exceed the place's own past most, found or not; first what is likely to gain most."""
     some, which = _STABILISER * here.size, _largest(exceeding.max(axis=0), most)
     best = exceeding[:, which].argmax(axis=0)
     counted, expected = here.counted.at(best, which), here.expected.at(best, which)
     wander = (here.overdispersion * expected.mean) ** 2
     listeners, probability, mean = significance.read_any(counted, expected, wander=wander, share=share)
-    lines = _lines(
-        view,
+    lines = Lines.of(
+        view.reading.place,
         RISING,
         tracks=here.tracks[which],
         listeners=view.heard(listeners),
         lift=_over_at_least_one(listeners, expected),
-        kind=_kind(here, which, listeners, expected=expected, is_new=is_new),
         nights=np.array(here.nights)[best],
+        kind=_kind(here, which, listeners, expected=expected, is_new=is_new),
     )
     return _graded(lines, probability, merit=(mean + some) / (expected.mean + some))
 
@@ -456,7 +446,7 @@ def _kind(
 ) -> NDArray[np.str_]:
     """Tell what is new from what has a past: hardly anybody played it here before, or it was only then released."""
     debut = (expected.mean < np.maximum(_A_PAST, _HARDLY_ANY * listeners.estimate)) | ~here.has_past[which]
-    return np.where(debut | is_new[which], DEBUT, MOVER)
+    return np.where(debut | is_new[here.tracks[which]], DEBUT, MOVER)
 
 
 def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
@@ -480,11 +470,13 @@ def _local(view: View, *, settings: ChartsSettings) -> list[Found]:
     seen = np.union1d(found, _departing(reading, expected, nights=nights, most=_MARGIN * settings.size))
     listeners = _read_closely(reading, seen) * (1 / nights)
     lift = _over_at_least_one(listeners, expected[seen].times(1 / nights, 0))
-    lines = _lines(view, LOCAL, tracks=reading.tracks[seen], listeners=view.heard(listeners), lift=lift)
+    lines = Lines.of(
+        reading.place, LOCAL, tracks=reading.tracks[seen], listeners=view.heard(listeners), lift=lift, nights=nights
+    )
     sure = np.flatnonzero(np.isin(seen, found) & (lift.low > 1))  # what a list claims, its intervals do not take back
     merit, noise = lift.low[sure], _noise(counted.variance) / nights
     hints = _graded(lines, significance.above_one(lift), merit=lift.low)
-    named = lines[sure].with_columns(grade=pl.lit(SURELY))
+    named = lines[sure].graded(SURELY)
     return [Found(named, p[seen[sure]], len(p), merit, reading.place, merit, _A_PAST, noise, 1, hints)]
 
 
@@ -494,19 +486,17 @@ def _departing(reading: Reading, expected: Expected, *, nights: int, most: int) 
     return np.intersect1d(_largest(lift, most), np.flatnonzero(lift > 1))
 
 
-def _graded(lines: pl.DataFrame, probability: Array, *, merit: Array) -> pl.DataFrame:
+def _graded(lines: Lines, probability: Array, *, merit: Array) -> Lines:
     """Return the lines whose lift is estimated above 1, with their grades: first what is likely, both by merit."""
-    grade = pl.when(pl.col("probability") >= _LIKELY).then(pl.lit(LIKELY)).otherwise(pl.lit(GUESS))
-    known = lines.with_columns(probability=probability, merit=merit).filter(pl.col("lift") > 1)
-    ordered = known.with_columns(grade=grade).sort(
-        pl.col("grade").cast(pl.Enum(GRADES)), pl.col("merit"), descending=[False, True], maintain_order=True
-    )
-    return ordered.select(lines.columns)
+    grade = np.where(probability >= _LIKELY, LIKELY, GUESS)
+    above = np.flatnonzero(lines.columns["lift"] > 1)
+    order = above[np.lexsort((-merit[above], grade[above] == GUESS))]
+    return lines.graded(grade)[order]
 
 
 def _listed(
     places: Sequence[Found], *, weight: float, settings: ChartsSettings
-) -> Iterator[tuple[Found, pl.DataFrame, Price | None]]:
+) -> Iterator[tuple[Found, Lines, Price | None]]:
     """Yield the list of each place and the price of what is sure on it, which none has where nothing was tested.
 
     Sure is, of what was found, what is confirmed beside all others; it comes first, the best first. The false discovery
@@ -519,8 +509,8 @@ def _listed(
     named, tested = sum(map(len, kept)), sum(place.tested for place in places)
     for place, which in zip(places, kept, strict=True):
         best = which[np.argsort(-place.merit[which], kind="stable")][: settings.size]
-        lines = pl.concat([place.lines[best], _unsure(place.hints, beside=place.lines[best], size=settings.size)])
-        ranked = lines.with_columns(rank=pl.int_range(1, len(lines) + 1, dtype=pl.UInt32))
+        named_here = place.lines[best]
+        lines = named_here + _unsure(place.hints, beside=named_here, size=settings.size)
         least = min((len(which) + 1) / max(place.tested, 1), (named + 1) / max(tested, 1))
         price = price_of_found(
             place.bounds[best].tolist(),
@@ -530,13 +520,14 @@ def _listed(
             least=place.least,
             weight=weight,
         )
-        yield place, ranked, price if place.tested else None
+        yield place, lines, price if place.tested else None
 
 
-def _unsure(hints: pl.DataFrame, *, beside: pl.DataFrame, size: int) -> pl.DataFrame:
+def _unsure(hints: Lines, *, beside: Lines, size: int) -> Lines:
     """Return what a list names after what is sure."""
-    others = hints.filter(~pl.col("track_id").is_in(beside["track_id"].implode()))
-    return others.filter((pl.col("grade") == GUESS).cum_sum() <= _GUESSES).head(size - len(beside))
+    others = hints[~np.isin(hints.columns["track"], beside.columns["track"])]
+    few = others[np.cumsum(others.columns["grade"] == GUESS) <= _GUESSES]
+    return few[: size - len(beside)]
 
 
 def _noise(variance: Array) -> float:
@@ -579,45 +570,10 @@ def _expected(belief: Belief, which: Tracks) -> Expected:
     return Expected(mean, belief.relative_variance[0, which] * mean**2)
 
 
-def _is_new(names: NDArray[np.str_], *, born: Mapping[str, date], past: Sequence[Span]) -> NDArray[np.bool_]:
+def _is_new(names: Sequence[str], *, born: Mapping[str, date], past: Sequence[Span]) -> NDArray[np.bool_]:
     """Tell which tracks were released within the past that the present is compared with, or later."""
-    first = min(span.before.first for span in past if span.before.first)
+    first = min((span.before.first for span in past if span.before.first), default=date.max)
     return np.array([name in born and born[name] >= first for name in names], dtype=bool)
-
-
-def _lines(
-    view: View,
-    chart: str,
-    *,
-    tracks: Tracks,
-    listeners: Interval,
-    lift: Interval,
-    kind: NDArray[np.str_] | None = None,
-    nights: NDArray[np.intp] | None = None,
-    grade: Sequence[str] | None = None,
-) -> pl.DataFrame:
-    """Lay out tracks of a place in the order given."""
-    number = len(tracks)
-    columns: dict[str, Sequence[object] | NDArray[Any]] = {
-        "place": [view.reading.place] * number,
-        "chart": [chart] * number,
-        "rank": np.arange(1, number + 1),
-        "previous_rank": [None] * number,
-        "nights_on_chart": np.ones(number),
-        "track_id": view.names(tracks),
-        "estimate": listeners.estimate,
-        "low": listeners.low,
-        "high": listeners.high,
-        "lift": lift.estimate,
-        "lift_low": lift.low,
-        "lift_high": lift.high,
-        "kind": [None] * number if kind is None else kind,
-        "nights": [view.window.nights] * number if nights is None else nights,
-        **{name: [None] * number for name in OVER_ALL_NIGHTS},
-        "grade": [None] * number if grade is None else grade,
-    }
-    schema = {name: column.dtype for name, column in Chart.columns().items()}
-    return pl.DataFrame({name: pl.Series(columns[name], dtype=dtype) for name, dtype in schema.items()})
 
 
 def _largest(values: Array, number: int) -> NDArray[np.intp]:

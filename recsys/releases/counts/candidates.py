@@ -133,7 +133,9 @@ def choose(
         _core(record, _newest_first(tracks, night=night), size=settings.core),
         _new(tracks, night=night, settings=settings),
     ).astype(np.int32)
-    extra = _extra(record, everywhere=everywhere, atlas=atlas, size=settings.own)
+    more = len(everywhere) < len(tracks)
+    nothing = dict.fromkeys({*atlas.members, *atlas.parts}, _NONE)
+    extra = _extra(record, everywhere=everywhere, atlas=atlas, size=settings.own) if more else nothing
     return Candidates(tuple(tracks["track_id"]), everywhere, extra, settings.newcomers)
 
 

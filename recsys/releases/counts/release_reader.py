@@ -24,7 +24,7 @@ from recsys.workspace import MANIFEST, read_manifest
 
 COUNTS, PLACES = "counts.parquet", "totals.parquet"
 
-_ROOM = 1 << 25  # bytes of decoded nights that a reader keeps: a week of a small world, not a night of a large one
+_ROOM = 1 << 28  # bytes of decoded nights that a reader keeps: a small world's last five weeks, not a large one's night
 _BLOCK = 1 << 22  # counts at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
 _MOST_NIGHTS = 255  # nights of a count are held in a byte
 

@@ -101,8 +101,8 @@ class Window:
 
     def _noisy(self, place: str) -> Noisy:
         """Return the counts of all tracks."""
-        tracks = np.arange(len(self.tracks))
-        return _pooled(_at(self._parts(place), tracks), _at(self._own(place), tracks))
+        parts, own = _everywhere(self._parts(place), len(self.tracks)), self._own(place)
+        return parts if own is _NOTHING else _pooled(parts, _everywhere(own, len(self.tracks)))
 
     def _parts(self, place: str) -> "_Counted":
         """Return a place's counts as the sum of its parts."""
@@ -140,6 +140,13 @@ class _Counted:
 
 
 _NOTHING = _Counted(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0))
+
+
+def _everywhere(counted: _Counted, number: int) -> Noisy:
+    """Return the counts of all tracks of which there are so many, shape (1, tracks)."""
+    counts, variance = np.zeros((1, number)), np.full((1, number), UNKNOWN)
+    counts[0, counted.tracks], variance[0, counted.tracks] = counted.counts, counted.variance
+    return Noisy(counts, variance)
 
 
 def _at(counted: _Counted, tracks: Tracks | Sequence[int]) -> Noisy:

@@ -124,21 +124,29 @@ def _rows(night: Night, lists: Iterable[tuple[str, str, list[Item]]], *, atlas: 
     for place, chart, items in lists:
         known = atlas.places.get(place)
         where = (place, known.name, known.country, known.level) if known else (place, None, None, None)
+        before = (night.night, night.drawn, *where, chart)
         for item in items:
-            history, previous = item["history"], item["previous_rank"]
+            listeners, lift, history = item["listeners"], item["lift_interval"], item["history"]
+            previous = item["previous_rank"]
             yield (
-                night.night,
-                night.drawn,
-                *where,
-                chart,
+                *before,
                 item["rank"],
                 None if previous == "new" else previous,
-                *(item[key] for key in ("nights_on_chart", "track_id", "title", "artist_id", "artist")),
-                *(float(item["listeners"][key]) for key in ("estimate", "low", "high")),
+                item["nights_on_chart"],
+                item["track_id"],
+                item["title"],
+                item["artist_id"],
+                item["artist"],
+                float(listeners["estimate"]),
+                float(listeners["low"]),
+                float(listeners["high"]),
                 float(item["lift"]),
-                *(float(item["lift_interval"][key]) for key in ("low", "high")),
-                *(history[key] for key in ("first_rank", "peak_rank")),
-                *(date.fromisoformat(history[key]) for key in ("first_night", "peak_night")),
+                float(lift["low"]),
+                float(lift["high"]),
+                history["first_rank"],
+                history["peak_rank"],
+                date.fromisoformat(history["first_night"]),
+                date.fromisoformat(history["peak_night"]),
                 history["nights"],
             )
 
