@@ -61,7 +61,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class Residents:
-    """Factors and the vectors of a place's listeners, which are found once: not to be kept longer than they are asked.
+    """Factors and the vectors of a place's listeners, which are found once and held in memory for as long as this is.
 
     Parameters
     ----------

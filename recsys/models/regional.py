@@ -112,7 +112,7 @@ class Fitted:
         return Own(self.interactions, homes, self.world, self.sides, serving)
 
     def asked_again(self) -> "Fitted":
-        """Return the same, to be asked again and again for these listeners; not to be kept, as it remembers them."""
+        """Return the same, to be asked again and again for these listeners, whom it remembers: never to be written."""
         known = self.interactions
         world = _of_residents(self.world, known, np.arange(known.shape[0]))
         sides = {

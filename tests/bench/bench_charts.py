@@ -72,7 +72,15 @@ def remembered(world: World, nights: Nights, *, weeks: int = WEEKS) -> Memory:
     memory, artists, days = NOTHING, world.artist_of(), world.nights
     for week in range(weeks, 0, -1):
         until = days[: len(days) - NIGHTS * week]
-        memory = charts.remember(nights.read, until, atlas=world.atlas, settings=CHARTS, artists=artists, memory=memory)
+        memory = charts.remember(
+            nights.read,
+            until,
+            atlas=world.atlas,
+            settings=CHARTS,
+            totals=nights.totals,
+            artists=artists,
+            memory=memory,
+        )
     return memory
 
 

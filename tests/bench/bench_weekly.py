@@ -75,7 +75,15 @@ def measure(world: World, clock: Clock) -> list[tuple[float, ...]]:
     memory, artists, last = NOTHING, world.artist_of(), nights.read(days[-a_week:])
     for week in range(WEEKS, 0, -1):
         until = days[: len(days) - a_week * week]
-        memory = charts.remember(nights.read, until, atlas=world.atlas, settings=CHARTS, artists=artists, memory=memory)
+        memory = charts.remember(
+            nights.read,
+            until,
+            atlas=world.atlas,
+            settings=CHARTS,
+            totals=nights.totals,
+            artists=artists,
+            memory=memory,
+        )
     lists = [
         by_place(charts.popular(last, atlas=world.atlas, settings=CHARTS, artists=artists, memory=known))
         for known in (NOTHING, memory)

@@ -1,6 +1,6 @@
 """What the validation nights teach: gates, weights, and when they teach nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -88,6 +88,25 @@ def test_the_gain_of_all_others_opens_no_gate_of_a_place_whose_own_judges_lose(b
     given = guessed(board, {0: ANSWERS, 1: -ANSWERS}, np.where(odd, ANSWERS, 0))
     opened = {k: gates(given, sparse.csr_array(few), gate_shrinkage=k).open_gates for k in (0, 30)}
     assert opened == {0: {"even"}, 30: {"even"}}
+
+
+def test_a_part_is_judged_against_what_serves_it_where_its_own_gate_is_closed() -> None:
+    """The country of the even ones knows what they lack, and the world what the odd ones do; the parts know it second.
+
+    So both parts make lists worse. Against the world alone the even part would look better, and against its country,
+    whose gate stays closed, the odd one.
+    """
+    board = gather(checkerboard(), settings=settings(), parents={"even": "EV", "odd": "OD"})
+    odd = np.arange(50)[:, None] % 2 == 1
+    second = ANSWERS + 2 * np.roll(ANSWERS, 1, axis=1)  # behind a track of the other colour
+    places = Places.of(board)
+    own = {"EV/*": ANSWERS, "OD/*": -ANSWERS, "even": second, "odd": second}
+    sides = {places.names.index(name): table for name, table in own.items()}
+    parameters = replace(BOTH, open_gates=frozenset(own))
+    given = guessed(board, sides, np.where(odd, ANSWERS, -ANSWERS))
+    found = gated(given, parameters=parameters, later=LATER, settings=settings(regional_shrinkage=1, gate_shrinkage=0))
+    assert found.open_gates == {"EV/*"}
+    assert found.gains["EV/*"] > 0 > max(found.gains["OD/*"], found.gains["even"], found.gains["odd"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import NotReadyError
+from recsys.releases.charts import place_memory
 from recsys.releases.charts.charts import Charts
 from recsys.releases.charts.place_memory import with_memory
 from recsys.releases.inference.memory import NOTHING, Memory, Sums
@@ -96,7 +97,7 @@ def test_files_that_do_not_fit_are_derived_anew(tmp_path: Path, damage: str) -> 
         if damage == "cut off":
             file.write_bytes(file.read_bytes()[:-9])
         elif damage == "other columns":
-            pl.read_parquet(file).drop("rest").write_parquet(file, metadata={"version": "1 1"})
+            pl.read_parquet(file).drop("rest").write_parquet(file, metadata={"version": f"{place_memory._FORMAT} 1"})
     deriving = Deriving()
     run(NIGHTS[:15], tmp_path, deriving=deriving, version="2" if damage == "another version" else "1")
     assert deriving.derived == [NIGHTS[0], NIGHTS[7]]

@@ -1,6 +1,7 @@
 """The release reader: nights read back and added up, from which every chart and next choice of candidates starts."""
 
 import hashlib
+import os
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from recsys.workspace import MANIFEST, read_manifest
 COUNTS, PLACES = "counts.parquet", "totals.parquet"
 
 _ROOM = 1 << 28  # bytes of decoded nights that a reader keeps: a small world's last five weeks, not a large one's night
+_NAME = 72  # bytes of a name in memory
 _BLOCK = 1 << 22  # counts at a time, laid out densely to add up; memory goes with what was counted, not with the tracks
 _MOST_NIGHTS = 255  # nights of a count are held in a byte
 
@@ -106,8 +108,9 @@ class ReleaseReader:
         self._kept: dict[date, _Halves] = {}  # the one asked for last comes last
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Copy it as one that has read nothing."""
-        return partial(ReleaseReader, room=self._room), (self._folder,)
+        """Copy it as one that has read nothing; copies, of which each core may have one, have room for two together."""
+        room = min(self._room, 2 * self._room // (os.cpu_count() or 1))
+        return partial(ReleaseReader, room=room), (self._folder,)
 
     def nights(self) -> list[date]:
         """Return the nights that were released by now, in order."""
@@ -192,8 +195,9 @@ _Halves = Mapping[bool, Released]  # of a night: the candidates' counts (False),
 
 
 def _size(halves: _Halves) -> int:
-    """Return how many bytes the counts take; a night has few names beside them."""
-    return sum(half.positions.nbytes + half.sums.nbytes + half.variances.nbytes for half in halves.values())
+    """Return about how many bytes a night takes."""
+    counts = sum(half.positions.nbytes + half.sums.nbytes + half.variances.nbytes for half in halves.values())
+    return counts + _NAME * sum(len(half.rows) + len(half.tracks) for half in halves.values())
 
 
 def _decoded(folder: Path, facts: Facts, *, newcomers: bool, room: int) -> _Halves:
