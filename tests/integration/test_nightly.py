@@ -78,9 +78,9 @@ def test_three_nights_end_with_charts_a_snapshot_and_a_run(nightly: Run, hearabo
     assert {item["track_id"] for item in chart["items"][:3]} == set(TRACKS[:3])
     assert chart["scope"] == "region"
     lisbon = sum(sum(user.encode()) % 2 for user in USERS)
-    # A night earns (1000 - 20) / 365 = 2.68, of which three tracks that weigh 15 of 16 take 2.64, and 16 would take 3: on
-    # three nights it is 15, and what is released is that. So few do not tell their mean weight from noisy totals: what is
-    # said of listeners is as wide as that, and holds the truth.
+    # A night earns (1000 - 20) / 365 = 2.68, of which three tracks that weigh 15 of 16 take 2.64, and 16 would take 3:
+    # on three nights it is 15, and what is released is that. So few do not tell their mean weight from noisy totals:
+    # what is said of listeners is as wide as that, and holds the truth.
     released = [pl.read_parquet(tmp_path / f"workspace/releases/{night_of(n)}/counts.parquet") for n in range(3)]
     here = pl.concat(released).filter(part=chart["region"]["id"]).filter(pl.col("track_id").is_in(TRACKS[:3]))
     assert here["listeners"].mean() == pytest.approx(lisbon * 15 / 16, abs=3)  # of nine counts with noise of 1.7 each
