@@ -257,17 +257,17 @@ class ChartDatabase:
 
     def items(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of some lines, by their numbers: all are read at once, and no others."""
-        asked = ",".join("?" * len(numbers))
-        found = dict(self._rows(f"SELECT number, item FROM lines WHERE number IN ({asked})", *numbers))  # noqa: S608
-        return [orjson.loads(found[number]) for number in numbers]
+        return self._told("item", numbers, table="lines", key="number")
 
     def pages(self, codes: Sequence[int]) -> list[dict[str, str]] | None:
         """Return where the pages of some tracks and their artists are, or None where that is not kept."""
-        if not self._paged:
-            return None
-        asked = ",".join("?" * len(codes))
-        found = dict(self._rows(f"SELECT code, pages FROM pages WHERE code IN ({asked})", *codes))  # noqa: S608
-        return [orjson.loads(found[code]) for code in codes]
+        return self._told("pages", codes, table="pages", key="code") if self._paged else None
+
+    def _told(self, column: str, keys: Sequence[int], *, table: str, key: str) -> list[Any]:
+        """Return what a column of JSON tells of some keys, in their order."""
+        asked = ",".join("?" * len(keys))
+        found = dict(self._rows(f"SELECT {key}, {column} FROM {table} WHERE {key} IN ({asked})", *keys))  # noqa: S608
+        return [orjson.loads(found[each]) for each in keys]
 
     def _names(self, condition: str, *values: str) -> list[Name]:
         query = f"SELECT name, place, town, people, own FROM names JOIN towns USING (code) WHERE {condition}"  # noqa: S608

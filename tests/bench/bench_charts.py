@@ -30,7 +30,7 @@ import argparse
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -67,11 +67,13 @@ ByPlace = Mapping[str, pl.DataFrame]
 ListenerRecords = dict[str, list[tuple[float, float]]]
 
 
-def remembered(world: World, nights: Nights, *, weeks: int = WEEKS) -> Memory:
-    """Return what places remember of the windows before the last."""
-    memory, artists, days = NOTHING, world.artist_of(), world.nights
+def remembered(
+    world: World, nights: Nights, *, weeks: int = WEEKS, days: Sequence[date] = (), a_week: int = NIGHTS
+) -> Memory:
+    """Return what places remember of the windows before the last, of some days with a release or else of all nights."""
+    memory, artists, days = NOTHING, world.artist_of(), days or world.nights
     for week in range(weeks, 0, -1):
-        until = days[: len(days) - NIGHTS * week]
+        until = days[: len(days) - a_week * week]
         memory = charts.remember(
             nights.read,
             until,

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
-from bench_charts import CHARTS, KINDS, NIGHTS, TOP, by_place, largest, tracks
+from bench_charts import CHARTS, KINDS, NIGHTS, TOP, by_place, largest, remembered, tracks
 from support.simulated_worlds import Nights, World, simulate
 
 from recsys.releases.charts import charts
@@ -72,18 +72,8 @@ def measure(world: World, clock: Clock) -> list[tuple[float, ...]]:
     """Release a world once by a clock; return for every region what is found."""
     nights, days = Nights(world, privacy=clock.privacy), clock.days(world)
     a_week = NIGHTS // clock.every
-    memory, artists, last = NOTHING, world.artist_of(), nights.read(days[-a_week:])
-    for week in range(WEEKS, 0, -1):
-        until = days[: len(days) - a_week * week]
-        memory = charts.remember(
-            nights.read,
-            until,
-            atlas=world.atlas,
-            settings=CHARTS,
-            totals=nights.totals,
-            artists=artists,
-            memory=memory,
-        )
+    artists, last = world.artist_of(), nights.read(days[-a_week:])
+    memory = remembered(world, nights, weeks=WEEKS, days=days, a_week=a_week)
     lists = [
         by_place(charts.popular(last, atlas=world.atlas, settings=CHARTS, artists=artists, memory=known))
         for known in (NOTHING, memory)
