@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import mannwhitneyu
 from support.edge import Client, publish
-from support.loading import FIRST, load
+from support.loading import FIRST, UNLIMITED, load
 from support.serving import Server
 from support.sides import LOUD, QUIET, interleaved, prepare
 
@@ -37,7 +37,7 @@ def main(seconds: float) -> int:
 def hold(workspace: Workspace, seconds: float) -> int:
     """Load a server, say how it did, and return 1 where it failed."""
     publish(workspace, as_of=str(FIRST))
-    server = Server(workspace, listener_requests=0, address_requests=0)
+    server = Server(workspace, **UNLIMITED)
     try:
         found = asyncio.run(load(server, seconds=seconds))
     finally:

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from support.edge import bearer, publish
-from support.loading import FIRST, load
+from support.loading import FIRST, UNLIMITED, load
 from support.serving import Server
 
 from recsys.settings import load_settings
@@ -21,7 +21,7 @@ from recsys.workspace import Workspace
 @pytest.fixture
 def server(workspace: Workspace) -> Iterator[Server]:
     publish(workspace, as_of=str(FIRST))
-    server = Server(workspace, listener_requests=0, address_requests=0, head_seconds=2, body_seconds=2, write_seconds=2)
+    server = Server(workspace, **UNLIMITED, head_seconds=2, body_seconds=2, write_seconds=2)
     yield server
     server.stop(signal.SIGKILL)
 

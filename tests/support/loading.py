@@ -17,6 +17,7 @@ from support.serving import Server
 from recsys.settings import load_settings
 
 FIRST = date(2026, 10, 1)
+UNLIMITED = {"listener_requests": 0, "address_requests": 0, "given_a_day": 0}  # of a server that is to be loaded
 _SETTINGS = load_settings()
 _HELD = 4  # seconds for which a client that says nothing keeps its connection at most, if it may
 _BROKEN = (
@@ -64,7 +65,7 @@ class Load:
 
 
 async def load(server: Server, *, seconds: float, seed: int = 20151) -> Load:
-    """Load a server for some seconds; it serves a snapshot of :func:`edge.publish` and has no limits."""
+    """Load a server for some seconds; it serves a snapshot of :func:`edge.publish` and is :data:`UNLIMITED`."""
     found, dice, limits = Load(), random.Random(seed), httpx.Limits(max_connections=40)
     async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as client:
         await client.get("/healthz")
@@ -85,9 +86,11 @@ async def load(server: Server, *, seconds: float, seed: int = 20151) -> Load:
             async def changes_its_mind() -> None:
                 for state in ("given", "withdrawn"):
                     decision = {"state": state, "notice_version": _SETTINGS.consents.notice_version}
-                    await ask("PUT", "/v1/me/consents/local_trends", headers=headers, json=decision)
+                    decided = await ask("PUT", "/v1/me/consents/local_trends", headers=headers, json=decision)
+                    decided.raise_for_status()  # what was not decided cannot be stale
                     found.decisions += 1
                     near = await ask("GET", f"/v1/me/trending?cell={LISBON}&limit=5", headers=headers)
+                    near.raise_for_status()
                     found.stale += near.json().get("location_used") is not (state == "given")
 
             return changes_its_mind

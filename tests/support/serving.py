@@ -35,15 +35,19 @@ serve(Workspace(Path(sys.argv[1])), settings=load_settings(), records=lambda lis
 class Server:
     """A server in a process of its own on a free port, and all that it has written."""
 
-    def __init__(self, workspace: Workspace, **settings: object) -> None:
-        """Start; settings are those of ``[serving]``, and by default the age of a snapshot does not matter."""
+    def __init__(self, workspace: Workspace, *, given_a_day: int | None = None, **settings: object) -> None:
+        """Start; settings are those of ``[serving]``, and by default the age of a snapshot does not matter.
+
+        ``given_a_day`` is that of ``[consents]``, by default as the product has it.
+        """
         command = [sys.executable, "-W", "error", "-c", _SCRIPT, str(workspace.root)]
         chosen = {"snapshot_max_age_days": 0, **settings}
         environment = {f"HEARABOUTS__SERVING__{key.upper()}": _text(value) for key, value in chosen.items()}
+        if given_a_day is not None:
+            environment["HEARABOUTS__CONSENTS__GIVEN_A_DAY"] = str(given_a_day)
         self.workspace = workspace
-        self._log = (
-            Path(tempfile.mkdtemp(dir=workspace.root.parent)) / "log"
-        )  # a pipe would have to be read all the while
+        # a pipe would have to be read all the while
+        self._log = Path(tempfile.mkdtemp(dir=workspace.root.parent)) / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment)
 
