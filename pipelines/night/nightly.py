@@ -108,7 +108,7 @@ def run_nightly(
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
-        job.consents.forget_feedback()
+        job.consents.forget_where_off()
         job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
         _compact(job)
         _scrub(job)

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from recsys.consents.belongings import BELONGING_TABLES, forget_belongings
 from recsys.consents.consent_tables import ENTRIES, ERASURES, instant_of, microseconds
 from recsys.consents.database import Database
-from recsys.consents.feedback import FEEDBACK_TABLES, forget_told
 from recsys.consents.marks import Marks, about
 
 _OF = ERASURES.c
@@ -51,7 +51,7 @@ class Erasures:
         with self._database.deciding(listener) as connection:
             receipt = _remember(connection, listener, microseconds(at))
             connection.execute(sa.delete(ENTRIES).where(ENTRIES.c.listener == listener))
-            forget_told(connection, listener)
+            forget_belongings(connection, listener)
         return receipt
 
     def _withdrawals(self, listener: str) -> list[str]:
@@ -86,7 +86,7 @@ class Erasures:
         with self._database.writing() as connection:
             for listener, instant in back:
                 _remember(connection, listener, instant)
-                forget_told(connection, listener)
+                forget_belongings(connection, listener)
         return len(back)
 
     def finish(self, receipt: str) -> None:
@@ -105,7 +105,7 @@ class Erasures:
         with self._database.writing() as connection:
             connection.execute(sa.delete(ENTRIES).where(sa.exists().where(this, before)))
             connection.execute(sa.update(ERASURES).where(this).values(listener=None, asked_at=None))
-        self._database.scrub(ENTRIES, ERASURES, *FEEDBACK_TABLES)
+        self._database.scrub(ENTRIES, ERASURES, *BELONGING_TABLES)
         with self._database.writing() as connection:
             connection.execute(sa.update(ERASURES).where(this).values(done=True))
 

@@ -5,20 +5,18 @@ plays are, with which of two rankers had put it there: what no two rankers share
 day, a place or the list itself.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 from recsys.consents.consent_tables import HIDDEN, PLAYED
 from recsys.consents.database import Database, Values
-from recsys.errors import ConsentError, InputError
+from recsys.errors import InputError
 
-FEEDBACK_TABLES = _TABLES = (HIDDEN, PLAYED)
+_TABLES = (HIDDEN, PLAYED)
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,6 @@ class Feedback:
             database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(table.c.night, table.c.track))
             for table in _TABLES
         ]
-        listeners = sa.union(*(sa.select(table.c.listener) for table in _TABLES))
-        self._listeners = database.compiled(listeners)
         self._rivals = database.compiled(
             sa.select(PLAYED).where(PLAYED.c.rivals == sa.bindparam("rivals"), PLAYED.c.team.is_not(None))
         )
@@ -128,47 +124,11 @@ class Feedback:
         rows = self._database.read(self._rivals, {"rivals": rivals})
         return [Played(listener, date.fromisoformat(night), *rest) for listener, night, *rest in rows]
 
-    def listeners(self) -> list[str]:
-        """Return whoever has told anything that is kept."""
-        return [listener for (listener,) in self._database.read(self._listeners, {})]
-
-    def among(self, listeners: Collection[str], connection: sa.Connection) -> list[str]:
-        """Return which of many listeners have told anything that is kept."""
-        return sorted(set(listeners).intersection(connection.exec_driver_sql(self._listeners).scalars()))
-
     def expire(self, before: date) -> int:
         """Delete what was played from lists of nights before one, and what is nobody's credit; return how much."""
         serves_nothing = sa.or_(PLAYED.c.night < before.isoformat(), PLAYED.c.team.is_(None))
         with self._database.writing() as connection:
             return connection.execute(sa.delete(PLAYED).where(serves_nothing)).rowcount
-
-
-def on_since(answers: Iterable[tuple[int, bool]]) -> int | None:
-    """Return since when a switch has been on without a break, under whichever notice; None where it is off.
-
-    Parameters
-    ----------
-    answers : iterable of (int, bool)
-        When something was answered, in order, and whether it was a yes; of one instant a no counts.
-    """
-    since: int | None = None
-    for at, same in groupby(answers, key=itemgetter(0)):
-        is_on = all(given for _, given in same)
-        since = (at if since is None else since) if is_on else None
-    return since
-
-
-def forget_told(connection: sa.Connection, listener: str) -> None:
-    """Delete everything that a listener told, in a transaction with what ends it."""
-    for table in _TABLES:
-        connection.execute(sa.delete(table).where(table.c.listener == listener))
-
-
-def not_allowed() -> ConsentError:
-    """Return what is said to who has not turned the switch on."""
-    return ConsentError(
-        "feedback is not allowed by the listener", hint="The listener turns it on: PUT /v1/me/consents/feedback."
-    )
 
 
 def _count(connection: sa.Connection, table: sa.Table, listener: str) -> int:

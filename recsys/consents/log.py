@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from recsys.consents.belongings import BELONGING_TABLES, BELONGINGS, Belongings, on_since
 from recsys.consents.compaction import compact
 from recsys.consents.consent_tables import (
     CLAIMED,
@@ -27,7 +28,7 @@ from recsys.consents.consent_tables import (
 )
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
-from recsys.consents.feedback import FEEDBACK_TABLES, Feedback, Told, forget_told, not_allowed, on_since
+from recsys.consents.feedback import Feedback, Told
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
 from recsys.consents.witness import place_of
@@ -162,6 +163,8 @@ class ConsentLog:
     ----------
     erasures : Erasures
         The erasures that were asked for.
+    belongings : Belongings
+        What came with a switch, and goes with it.
     feedback : Feedback
         What was told about lists.
 
@@ -179,7 +182,7 @@ class ConsentLog:
         self._database = Database(place)
         prepare(self._database)
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
-        self.feedback = Feedback(self._database)
+        self.belongings, self.feedback = Belongings(self._database), Feedback(self._database)
         self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
@@ -193,7 +196,6 @@ class ConsentLog:
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
-        self._feedback_answers = self._database.compiled(_feedback_answers())
         self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -201,8 +203,8 @@ class ConsentLog:
 
         They are written piece by piece, so that nobody who decides meanwhile has to wait for all of them; after a crash
         the same entries can be added again. Nothing is taken in about who was erased since; and no consent of a file
-        that is not later than what the listener decided here about the same purpose. What a listener told goes with the
-        switch for feedback, as in :meth:`decide`.
+        that is not later than what the listener decided here about the same purpose. What belongs to a switch goes with
+        it, as in :meth:`decide`.
 
         Parameters
         ----------
@@ -217,9 +219,9 @@ class ConsentLog:
         while piece := list(islice(rows, _PIECE)):
             marked = self._marked()  # of now: somebody may be erased meanwhile
             wanted = [row for row in piece if _is_wanted(row, marked)]
-            about_it = {row["listener"] for row in wanted if row["purpose"] == Purpose.FEEDBACK}
-            off_until = partial(_off_until, marked=marked)
-            with self._database.writing() as connection, self._feedback_of(about_it, connection, off_until=off_until):
+            of = {purpose: {row["listener"] for row in wanted if row["purpose"] == purpose} for purpose in BELONGINGS}
+            after = partial(_off_until, marked=marked)
+            with self._database.writing() as connection, self.belongings.kept(of, connection, after=after):
                 new += connection.exec_driver_sql(self._take_in, wanted).rowcount if wanted else 0
         if digest:
             with self._database.writing() as connection:
@@ -231,7 +233,7 @@ class ConsentLog:
 
         A withdrawal stands against everything that was given, also where another server's clock or an imported log
         dated it later: it is entered at each of those instants too, where it wins. Before that it leaves its mark. With
-        the switch for feedback goes all that was told under it; who turns it on begins with nothing.
+        a switch goes all that belongs to it; who turns it on begins with nothing.
         """
         says_so = not _missing(self.newest(entry.listener, at=entry.at), entry)
         if says_so and not self._outlived(entry):  # most often, and others can go on writing
@@ -240,8 +242,9 @@ class ConsentLog:
             self._marks.record(about(entry.listener, entry.purpose), at=entry.at)
         asked = self._asked(entry.listener) | {"until": microseconds(entry.at)}
         marked = self._marks_of(entry.listener)
-        about_it = [entry.listener] if entry.purpose == Purpose.FEEDBACK else []
-        with self._database.deciding(entry.listener) as connection, self._feedback_of(about_it, connection):
+        of = {entry.purpose.value: [entry.listener]} if entry.purpose in BELONGINGS else {}
+        kept = partial(self.belongings.kept, of, after=self._after)
+        with self._database.deciding(entry.listener) as connection, kept(connection):
             rows = connection.exec_driver_sql(self._newest, asked).all()
             missing = _missing(_unmarked(_entries(rows), marked), entry)
             if missing:
@@ -253,8 +256,7 @@ class ConsentLog:
 
         And none of later withdraws it.
         """
-        asked = self._asked(listener, purpose) | {"purpose": purpose.value, "until": microseconds(at), **self._accepted}
-        ((given,),) = self._database.read(self._latest, asked)
+        ((given,),) = self._database.read(self._latest, self._asking(listener, purpose, at=at))
         return bool(given)
 
     def tell(self, listener: str, told: Told, *, at: datetime, most_hidden: int, most_played: int) -> None:
@@ -267,12 +269,22 @@ class ConsentLog:
         InputError
             As :meth:`recsys.consents.feedback.Feedback.keep` does; nothing is kept then.
         """
-        asked = self._asked(listener, Purpose.FEEDBACK) | {"until": microseconds(at), **self._accepted}
-        with self._database.deciding(listener) as connection:
-            latest = connection.exec_driver_sql(self._latest, asked | {"purpose": Purpose.FEEDBACK.value})
-            if not latest.scalar_one():
-                raise not_allowed()
+        with self.allowing(listener, Purpose.FEEDBACK, at=at) as connection:
             self.feedback.keep(connection, listener, told, most_hidden=most_hidden, most_played=most_played)
+
+    @contextmanager
+    def allowing(self, listener: str, purpose: Purpose, *, at: datetime) -> Iterator[sa.Connection]:
+        """Open a transaction in which a listener allows something, on disk when the block ends.
+
+        Raises
+        ------
+        ConsentError
+            If it is not allowed, or not any more: no withdrawal comes between the question and the writing.
+        """
+        with self._database.deciding(listener) as connection:
+            if not connection.exec_driver_sql(self._latest, self._asking(listener, purpose, at=at)).scalar_one():
+                raise not_allowed(purpose)
+            yield connection
 
     def told(self, listener: str) -> list[tuple[str, date, str, str | None]]:
         """Return what a listener told that is not forgotten; see :meth:`recsys.consents.feedback.Feedback.told`.
@@ -284,68 +296,28 @@ class ConsentLog:
         answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == Purpose.FEEDBACK]
         return told if on_since(answers) is not None else []
 
-    def forget_feedback(self) -> int:
-        """Delete what was told by those whose switch is off; return of how many listeners.
+    def forget_where_off(self) -> int:
+        """Delete what belongs to switches that are off; return how many of them there were.
 
-        Whatever turns it off deletes it, unless the log was restored. Under a notice that is not in force any more it
+        Whatever turns one off deletes it, unless the log was restored. Under a notice that is not in force any more it
         waits, unused, for the listener to say so again.
         """
-        telling = set(self.feedback.listeners())
-        every = self._database.stream(self._feedback_answers, {}) if telling else ()
-        off_until = partial(_off_until, marked=self._marked())
-        on = _on_since((row for row in every if row[0] in telling), off_until=off_until)
-        return sum(self._forget_where_off(listener) for listener in sorted(telling - on.keys()))
-
-    def _forget_where_off(self, listener: str) -> bool:
-        """Delete what a listener told unless the switch is on at this moment, under whichever notice."""
-        with self._database.deciding(listener) as connection:
-            is_off = not self._on_since([listener], connection, off_until=self._feedback_off_until)
-            if is_off:
-                forget_told(connection, listener)
-        return is_off
-
-    @contextmanager
-    def _feedback_of(
-        self, listeners: Collection[str], connection: sa.Connection, *, off_until: Callable[[str], int] | None = None
-    ) -> Iterator[None]:
-        """Delete what some listeners told unless, once the block ends, the switch has been on since before it.
-
-        This is the one place that knows whether what was told outlives a decision, whichever way that came. Of many the
-        most have told nothing; one alone is looked up as quickly as that.
-        """
-        off_until = off_until or self._feedback_off_until
-        telling = self.feedback.among(listeners, connection) if len(listeners) > 1 else listeners
-        before = self._on_since(telling, connection, off_until=off_until)
-        yield
-        after = self._on_since(telling, connection, off_until=off_until)
-        for listener in telling:
-            if listener not in after or after[listener] > before.get(listener, NEVER):
-                forget_told(connection, listener)
-
-    def _on_since(
-        self, listeners: Collection[str], connection: sa.Connection, *, off_until: Callable[[str], int]
-    ) -> dict[str, int]:
-        """Return since when those of some listeners whose switch for feedback is on have it on without a break."""
-        some = _feedback_answers(ENTRIES.c.listener.in_(listeners))
-        return _on_since(connection.execute(some).all() if listeners else (), off_until=off_until)
-
-    def _feedback_off_until(self, listener: str) -> int:
-        return self._after(listener, Purpose.FEEDBACK)
+        return self.belongings.forget_where_off(marked=partial(_off_until, marked=self._marked()), after=self._after)
 
     def _outlived(self, entry: Entry) -> bool:
-        """Tell whether something that a listener told is still there although the switch is turned off once more."""
-        ends = entry.purpose == Purpose.FEEDBACK and entry.state == State.WITHDRAWN
-        return ends and any(self.feedback.told(entry.listener))
+        """Tell whether something that belongs to a switch is still there although it is turned off once more."""
+        ends = entry.purpose in BELONGINGS and entry.state == State.WITHDRAWN
+        return ends and self.belongings.has(entry.listener, entry.purpose)
 
     def scrub(self) -> None:
-        """Bring off the disk what was deleted of what listeners told (:meth:`recsys.consents.database.Database.scrub`).
+        """Bring off the disk what was deleted of belongings (:meth:`recsys.consents.database.Database.scrub`).
 
         Raises
         ------
         NotReadyError
             If somebody is reading the log; nothing is lost, try again.
         """
-        self._database.scrub(*FEEDBACK_TABLES)
+        self._database.scrub(*BELONGING_TABLES)
 
     def choices(self, listener: str, *, at: datetime) -> Choices:
         """Return what a listener lets choose the list at this instant, and what may not be on it.
@@ -439,11 +411,16 @@ class ConsentLog:
         """Return what a query about one listener is asked with."""
         return {"listener": listener, "after": self._after(listener, purpose)}
 
-    def _after(self, listener: str, purpose: Purpose | None = None) -> int:
+    def _asking(self, listener: str, purpose: Purpose, *, at: datetime) -> dict[str, Any]:
+        """Return what the query for the latest answer is asked with."""
+        asked = {"purpose": purpose.value, "until": microseconds(at)}
+        return self._asked(listener, purpose) | asked | self._accepted
+
+    def _after(self, listener: str, purpose: str | None = None) -> int:
         """Return up to when nothing of a listener counts; for a purpose, also up to when it was withdrawn."""
         return self._after_each(listener, [purpose] if purpose else [])[-1]
 
-    def _after_each(self, listener: str, purposes: Sequence[Purpose]) -> list[int]:
+    def _after_each(self, listener: str, purposes: Sequence[str]) -> list[int]:
         """Return up to when nothing of a listener counts, and up to when nothing about each of some purposes."""
         if self._marks is None:
             return [NEVER] * (1 + len(purposes))
@@ -548,18 +525,17 @@ def _missing(held: Sequence[Entry], decided: Entry) -> list[Entry]:
     return [replace(decided, at=at) for at in sorted(later if withdrawn else {decided.at, *later})]
 
 
-def _off_until(listener: str, *, marked: Callable[[str], int]) -> int:
-    """Return up to when nothing that a listener said of feedback counts, by the marks that are known."""
-    return max(marked(listener), marked(about(listener, Purpose.FEEDBACK)))
+def not_allowed(purpose: Purpose) -> ConsentError:
+    """Return what is said to who has not turned a switch on."""
+    return ConsentError(
+        f"{purpose} is not allowed by the listener",
+        hint=f"The listener turns it on: PUT /v1/me/consents/{purpose}.",
+    )
 
 
-def _on_since(rows: Iterable[Sequence[Any]], *, off_until: Callable[[str], int]) -> dict[str, int]:
-    """Return since when listeners' switch for feedback has been on without a break, of those whose is, by answers."""
-    found = {
-        listener: on_since((at, bool(given)) for _, at, given in answers if at > off_until(listener))
-        for listener, answers in groupby(rows, key=itemgetter(0))
-    }
-    return {listener: since for listener, since in found.items() if since is not None}
+def _off_until(listener: str, purpose: str, *, marked: Callable[[str], int]) -> int:
+    """Return up to when nothing that a listener said of a purpose counts, by the marks that are known."""
+    return max(marked(listener), marked(about(listener, purpose)))
 
 
 def _with_withdrawal(said: Iterable[tuple[int, bool]], *, at: int) -> Iterator[tuple[int, bool]]:
@@ -646,14 +622,6 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
-
-
-def _feedback_answers(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select all that everybody or some listeners answered about feedback, under whichever notice, in order."""
-    about_it = ENTRIES.c.purpose == _constant(f"'{Purpose.FEEDBACK}'")
-    yes = sa.case((ENTRIES.c.state == _constant(f"'{State.GIVEN}'"), _constant("1")), else_=_constant("0"))
-    answers = sa.select(ENTRIES.c.listener, ENTRIES.c.at, yes).where(about_it, not_erased(), *which)
-    return answers.order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
 
 def _state() -> tuple[sa.Select[Any], ...]:

@@ -9,16 +9,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, ERASURES, HIDDEN, IMPORTED, PLAYED
+from recsys.consents.belongings import BELONGING_TABLES
+from recsys.consents.consent_tables import ENTRIES, ERASURES, IMPORTED
 from recsys.consents.database import Database
 from recsys.errors import InputError, NotReadyError
 
 _PIECE = 10_000  # rows that are written at a time
 
-_TABLES = (ENTRIES, ERASURES, IMPORTED, HIDDEN, PLAYED)
+_TABLES = (ENTRIES, ERASURES, IMPORTED, *BELONGING_TABLES)
 _CHANGING = {
     table.name: [column.name for column in table.c if not column.primary_key]
-    for table in (ERASURES, HIDDEN, PLAYED)  # an erasure is done some day; what was shown or expired is told anew
+    for table in (ERASURES, *BELONGING_TABLES)  # an erasure is done some day; what belongs to a switch may be told anew
 }
 
 

@@ -111,12 +111,12 @@ def test_nights_keep_the_challengers_lists_and_log_whom_listeners_prefer(job: Jo
     now = lists(later).challenger
     assert now is not None
     assert (len(now.listeners), now.row(here).known, now.row(by_file).known) == (22, False, False)
-    assert sorted(later.consents.feedback.listeners()) == sorted(listeners(job, TELLING[2:]))
+    assert sorted(later.consents.belongings.owners("feedback")) == sorted(listeners(job, TELLING[2:]))
 
     alone = replace(next_night(later, 4), challenger=None, now=job.now + timedelta(days=60))
     assert not {key for key in ran(alone, 4).data.metrics if key.startswith("interleaving")}
     assert lists(alone).challenger is None
-    assert alone.consents.feedback.listeners() == []  # it is older than it is kept
+    assert alone.consents.belongings.owners("feedback") == []  # it is older than it is kept
     assert not any(b"track-01" in file.read_bytes() for file in job.workspace.root.glob("consents.db*"))
 
 

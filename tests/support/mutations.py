@@ -1123,15 +1123,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "feedback is kept of who withdrew meanwhile",
         "recsys/consents/log.py",
-        "            if not latest.scalar_one():\n                raise not_allowed()\n",
-        "",
+        "                raise not_allowed(purpose)\n",
+        "                pass\n",
         ("attack/test_feedback.py::test_a_withdrawal_while_feedback_is_on_its_way_counts",),
     ),
     Mutation(
         "a withdrawal leaves what was told",
         "recsys/consents/log.py",
-        "about_it = [entry.listener] if entry.purpose == Purpose.FEEDBACK else []",
-        "about_it: list[str] = []",
+        "of = {entry.purpose.value: [entry.listener]} if entry.purpose in BELONGINGS else {}",
+        "of: dict[str, list[str]] = {}",
         ("attack/test_feedback.py::test_a_withdrawal_between_list_and_feedback_counts_and_takes_what_was_told_along",),
     ),
     Mutation(

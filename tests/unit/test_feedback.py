@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from recsys.consents.belongings import Belongings
 from recsys.consents.consent_tables import ENTRIES, PLAYED, microseconds
 from recsys.consents.database import Database
 from recsys.consents.feedback import Told
@@ -69,7 +70,7 @@ def test_nothing_is_kept_of_who_never_allowed_it_or_not_any_more(log: ConsentLog
     log.decide(entry(1, WITHDRAWN))
     with pytest.raises(ConsentError):
         tell(log, hidden=["x"])
-    assert log.feedback.listeners() == []
+    assert log.belongings.owners("feedback") == []
 
 
 def test_a_withdrawal_takes_all_of_it_along_and_nobody_elses(log: ConsentLog) -> None:
@@ -125,7 +126,7 @@ def test_a_file_that_is_read_again_or_tells_of_before_forgets_nothing(log: Conse
     for _ in range(2):
         by_file(log, entry(-9), entry(-8, WITHDRAWN), entry(-7), entry(0), entry(5, notice="2"))
     assert kept(log) == [("hidden", "h")]
-    assert log.forget_feedback() == 0
+    assert log.forget_where_off() == 0
 
 
 def test_a_withdrawal_that_the_log_has_already_leaves_nothing_either(log: ConsentLog) -> None:
@@ -153,14 +154,19 @@ def test_a_consent_by_a_clock_that_runs_behind_forgets_nothing(log: ConsentLog) 
 
 def test_a_night_keeps_what_was_told_by_who_gave_it_meanwhile(log: ConsentLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Since the night began, or between its look at everybody and its look at the one."""
-    cleo, real = "c" * 32, ConsentLog._forget_where_off
+    cleo, real = "c" * 32, Belongings._forget
     log.decide(entry(9_000, who=cleo))  # as if the night had begun long before
     log.tell(cleo, Told(NIGHT, hidden=["h"]), at=T0 + 9_001 * HOUR, most_hidden=3, most_played=3)
-    assert log.forget_feedback() == 0
+    assert log.forget_where_off() == 0
     tell(log, hidden=["h"])
     log._database.read = lambda *given, read=log._database.read: [*read(*given), ("d" * 32,)]  # who tells in a moment
-    monkeypatch.setattr(ConsentLog, "_forget_where_off", lambda log, who: (gives(log, who), real(log, who))[1])
-    assert log.forget_feedback() == 0
+
+    def just_after(kept: Belongings, who: str, *of: Any, **by: Any) -> bool:
+        gives(log, who)
+        return real(kept, who, *of, **by)
+
+    monkeypatch.setattr(Belongings, "_forget", just_after)
+    assert log.forget_where_off() == 0
     assert (kept(log, cleo), kept(log, "d" * 32)) == ([("hidden", "h")], [("hidden", "late")])
 
 
@@ -178,7 +184,7 @@ def test_a_night_forgets_of_a_restored_log_what_was_withdrawn(tmp_path: Path, pl
         tell(log, who, hidden=["h"])
     marks.record(about(ANA, Purpose.FEEDBACK), at=T0 + HOUR)  # by the log that was lost
     assert (log.told(ANA), len(log.told(BO))) == ([], 1)  # nor does an export show it
-    assert log.forget_feedback() == 1
+    assert log.forget_where_off() == 1
     assert (kept(log), kept(log, BO)) == ([], [("hidden", "h")])
 
 
@@ -193,7 +199,7 @@ def test_who_comes_back_to_a_restored_log_begins_with_nothing(tmp_path: Path, pl
     log.decide(entry(2, who=BO))
     assert (kept(log), kept(log, BO)) == ([], [])
     tell(log, hidden=["x"])
-    assert log.forget_feedback() == 0
+    assert log.forget_where_off() == 0
     by_file(log, entry(2), entry(3))
     assert kept(log) == [("hidden", "x")]
 
@@ -207,7 +213,7 @@ def test_the_night_asks_once_for_everybody(log: ConsentLog) -> None:
     for name in ("_read", "stream"):
         real = getattr(log._database, name)
         setattr(log._database, name, lambda *given, real=real: (asked.append(given[0]), real(*given))[1])
-    assert log.forget_feedback() == 0
+    assert log.forget_where_off() == 0
     assert len(asked) == 2
 
 
@@ -217,7 +223,7 @@ def test_under_a_notice_that_is_not_in_force_it_waits_unused(log: ConsentLog, pl
     assert newer.choices(ANA, at=LATER) == Choices(place=False, plays=False)
     with pytest.raises(ConsentError):
         tell(newer, hidden=["x"])
-    assert newer.forget_feedback() == 0
+    assert newer.forget_where_off() == 0
     newer.decide(entry(1, notice="2"))
     assert newer.choices(ANA, at=LATER).hidden == {"h"}
 
@@ -260,7 +266,7 @@ def test_what_was_deleted_is_off_the_disk_once_it_is_scrubbed(tmp_path: Path) ->
         reader.execute("SELECT count(*) FROM hidden").fetchall()
         with pytest.raises(NotReadyError):
             log.scrub()
-    assert log.forget_feedback() == 0
+    assert log.forget_where_off() == 0
     log.scrub()
     assert not any(b"canary" in file.read_bytes() for file in tmp_path.glob("consents.db*"))
 
@@ -268,7 +274,7 @@ def test_what_was_deleted_is_off_the_disk_once_it_is_scrubbed(tmp_path: Path) ->
 def test_an_erasure_takes_it_off_the_disk(log: ConsentLog, place: Path | str) -> None:
     tell(log, played={"canary-one": "champion"}, hidden=["canary-two"])
     receipt = log.erasures.ask(ANA, at=LATER)
-    assert log.feedback.listeners() == []
+    assert log.belongings.owners("feedback") == []
     log.decide(entry(300))  # who comes back before the erasure is done tells anew, and keeps it
     log.tell(ANA, Told(NIGHT, hidden=["h"]), at=T0 + 301 * HOUR, most_hidden=3, most_played=3)
     log.erasures.finish(receipt)
@@ -285,7 +291,7 @@ def test_a_restored_log_brings_no_feedback_back_of_who_was_erased(tmp_path: Path
     marks.record(ANA, at=LATER)  # by the log that was lost
     assert log.choices(ANA, at=LATER) == Choices(place=False, plays=False)
     assert log.erasures.again() == 1
-    assert log.feedback.listeners() == []
+    assert log.belongings.owners("feedback") == []
 
 
 @pytest.mark.parametrize("version", [3, 4])

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.artifacts.interleaving import TEAMS
-from recsys.consents.feedback import Told, not_allowed
-from recsys.consents.log import Purpose
+from recsys.consents.feedback import Told
+from recsys.consents.log import Purpose, not_allowed
 from recsys.errors import InputError, UnknownSongError
 from recsys.serving.lists.list_ids import public_list_of
 from recsys.serving.lists.responses import chart_answer
@@ -77,7 +77,7 @@ def feedback(who: Listener, told: Annotated[Feedback, Depends(_feedback)], parts
     off deletes all of it.
     """
     if not parts.consents.allows(who.listener, Purpose.FEEDBACK, at=who.now):
-        raise not_allowed()  # before anything is said of lists and tracks
+        raise not_allowed(Purpose.FEEDBACK)  # before anything is said of lists and tracks
     published = parts.current.get()
     listed = _listed(told.list_, who=who, published=published, parts=parts)
     both = set(told.hidden) & set(told.shown)
