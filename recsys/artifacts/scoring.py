@@ -99,11 +99,12 @@ class Ranking:
         weightless = np.where(best > 0, np.finfo(np.float32).min, -np.inf)  # named where there is nothing better
         stated = np.where(terms > 0, distinct, weightless)
         own = stated[:, len(CHARTS) :]
-        otherwise = np.where(
+        found: NDArray[np.intp] = np.where(
             (terms[:, len(CHARTS) :] > 0).any(axis=1), len(CHARTS) + own.argmax(axis=1), stated.argmax(axis=1)
         )
-        sure = standings[positions]
-        return np.select([(sure & bit) > 0 for bit, _ in _STATED], [at for _, at in _STATED], otherwise)
+        for bit, at in reversed(_STATED):  # numpy.select took twice as long as all else here
+            found = np.where(standings[positions] & bit, at, found)
+        return found
 
     @property
     def _factors(self) -> FloatArray:
