@@ -71,7 +71,11 @@ class Common:
 
     def opened(self) -> tuple[Workspace, Settings]:
         """Return the workspace, prepared, and the settings."""
-        return Workspace(self.workspace).prepare(), load_settings(self.settings)
+        return Workspace(self.workspace).prepare(), self.read(self.settings)
+
+    def read(self, file: Path | None) -> Settings:
+        """Return the settings by a file, for this workspace."""
+        return load_settings(file, workspace=self.workspace)
 
 
 COMMON = Common()
@@ -184,8 +188,8 @@ def compare(left: str, right: str, *, common: Common = COMMON) -> dict[str, Any]
     from pipelines.experiments.paired_runs import Figures
     from pipelines.mlflow.model_registry import Registry
 
-    settings = load_settings(common.settings)
-    registry = Registry(settings.tracking.folder)
+    settings = common.read(common.settings)
+    registry = Registry(settings.tracking.store)
     figures = Figures(Workspace(common.workspace), settings, datetime.now(UTC))
     found = compare(registry, registry.find(left), registry.find(right), figures=figures)
     for table in (settings_table(found), metrics_table(found), regions_table(found)):
@@ -218,20 +222,20 @@ def promote(
     """
     from pipelines.experiments.promote import challenge, end_challenge, go_back, promote
 
-    folder = load_settings(common.settings).tracking.folder
+    store = common.read(common.settings).tracking.store
     if [run is not None, back, version is not None, challenger is False].count(True) != 1:
         wanted = "name a run, or --back, or --version, or --no-challenger, and one of them"
         raise UsageError(wanted, hint="hearabouts promote --help")
     if challenger and run is None:
         raise UsageError("--challenger needs a run", hint="hearabouts promote --help")
     if challenger is False:
-        return end_challenge(folder)
+        return end_challenge(store)
     if challenger and run:
-        return challenge(folder, run, workspace=common.workspace, settings_file=common.settings)
+        return challenge(store, run, workspace=common.workspace, settings_file=common.settings)
     if run is None:
-        return go_back(folder, version=version)
+        return go_back(store, version=version)
     now = datetime.now(UTC)
-    return promote(folder, run, workspace=common.workspace, now=now, settings_file=common.settings)
+    return promote(store, run, workspace=common.workspace, now=now, settings_file=common.settings)
 
 
 @app.command
@@ -261,7 +265,7 @@ def chart(
     answer = published_chart(
         place,
         workspace=Workspace(common.workspace),
-        settings=load_settings(common.settings),
+        settings=common.read(common.settings),
         chart=chart,
         limit=limit,
         told=progress_console.print,
@@ -316,7 +320,7 @@ def partner(
         consents=SAMPLE / "consents.parquet" if sample else consents,
     )
     file = _settings_file(common.settings, catalogue=catalogue)
-    job = JobContext(Workspace(common.workspace), load_settings(file), sources, datetime.now(UTC))
+    job = JobContext(Workspace(common.workspace), common.read(file), sources, datetime.now(UTC))
     return run_partner(job, period=Period(from_, to), out=out)
 
 
@@ -412,7 +416,7 @@ def sample(
     from pipelines.sample import write_world
     from recsys.geography.atlas import load_atlas
 
-    atlas = load_atlas(load_settings(common.settings).atlas)
+    atlas = load_atlas(common.read(common.settings).atlas)
     summary = write_world(to, atlas=atlas, size=size, seed=seed, nights=nights, tracks=tracks, last_night=last_night)
     return asdict(summary)
 
@@ -485,7 +489,7 @@ def doctor(*, common: Common = COMMON) -> dict[str, Any]:
     from pipelines.doctor import summary as told
 
     sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
-    found = examine(JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC)))
+    found = examine(JobContext(Workspace(common.workspace), common.read(common.settings), sources, datetime.now(UTC)))
     for finding in found:
         print_line(finding)
     return told(found)
@@ -518,7 +522,7 @@ def rotate(
     from pipelines.night.rotate_keys import rotate
 
     sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
-    job = JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC))
+    job = JobContext(Workspace(common.workspace), common.read(common.settings), sources, datetime.now(UTC))
     return rotate(job, which, new=new, everybody_anew=everybody_anew)
 
 
@@ -527,7 +531,7 @@ def report(*, common: Common = COMMON) -> dict[str, Any]:
     """Print what privacy was spent and may be spent, by purpose and two accountants, and what that means."""
     from pipelines.privacy.report import privacy_report, report_table
 
-    found = privacy_report(Workspace(common.workspace), settings=load_settings(common.settings))
+    found = privacy_report(Workspace(common.workspace), settings=common.read(common.settings))
     print_table(report_table(found))
     return found.as_json()
 
@@ -557,7 +561,7 @@ def settle(
     from pipelines.night.settle import settle
 
     sources = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet")
-    job = JobContext(Workspace(common.workspace), load_settings(common.settings), sources, datetime.now(UTC))
+    job = JobContext(Workspace(common.workspace), common.read(common.settings), sources, datetime.now(UTC))
     return settle(job, accept=accept)
 
 
@@ -574,7 +578,7 @@ def verify(folder: Path, *, common: Common = COMMON) -> dict[str, Any]:
     from recsys.releases.verify.verification import confirm
 
     workspace = Workspace(common.workspace)
-    checks = verified(folder, workspace=workspace, settings=load_settings(common.settings))
+    checks = verified(folder, workspace=workspace, settings=common.read(common.settings))
     print_table(checks_table(checks, folder=folder, workspace=workspace))
     confirm(checks)
     return {"status": "done", "folder": str(folder), "checks": len(checks), "broken": 0}

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import left_out
-from pipelines.mlflow import run_record, tracking_database
+from pipelines.mlflow import run_record, tracking, tracking_database
 from pipelines.night.schedule import check_records
 from pipelines.snapshots import listed
 from recsys.causes import not_ready
@@ -208,8 +208,11 @@ def _store(job: JobContext) -> Iterator[Finding]:
 
 
 def _mlflow(job: JobContext) -> Iterator[Finding]:
-    file = job.settings.tracking.folder / tracking_database.DATABASE
-    if file.exists():
+    store = job.settings.tracking.store
+    file = tracking.database_of(store)
+    if file is None:
+        tracking.client(store)  # asks the server
+    elif file.exists():
         tracking_database.check(file)
         if tracking_database.is_half_made(file):
             yield Finding("MLflow", f"{file} is half made, or of an earlier version", "The next night sees to it.")

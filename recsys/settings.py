@@ -89,6 +89,15 @@ _PICTURE = re.compile(r"/(?!/|v1/|assets/)[^\x00-\x20\x7f\s{}\"'<>\\?#]*\{track_
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 
+def _tracking_server(uri: str) -> str:
+    parts = urlsplit(uri)
+    if parts.scheme not in {"", "http", "https", "sqlite"} or (parts.scheme.startswith("http") and not parts.netloc):
+        raise ValueError("needs http://, https:// or sqlite:///FILE, the path of a folder, or nothing")
+    if parts.username or parts.password:
+        raise ValueError("holds a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
+    return uri
+
+
 def _path_or_none(value: object) -> object:
     return value or None
 
@@ -367,8 +376,21 @@ class TrackingSettings(_Section):
     """Where runs are logged."""
 
     folder: Path
+    uri: Annotated[str, AfterValidator(_tracking_server)] = ""
     experiment: str
     evaluations: str
+
+    @property
+    def store(self) -> Path | str:
+        """MLflow's store: a folder with a database of ours, or the address of another or of a server."""
+        if not self.uri:
+            return self.folder
+        return self.uri if "://" in self.uri else Path(self.uri)
+
+    def beside(self, workspace: Path) -> "TrackingSettings":
+        """Return the same with relative paths as those of the folder in which a workspace lies."""
+        uri = str(workspace.parent / self.uri) if self.uri and "://" not in self.uri else self.uri
+        return self.model_copy(update={"folder": workspace.parent / self.folder, "uri": uri})
 
 
 class Settings(BaseSettings):
@@ -435,8 +457,11 @@ def load_settings(
     *,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     champion: Mapping[str, Mapping[str, Any]] | None = None,
+    workspace: Path | None = None,
 ) -> Settings:
     """Read the defaults, then a champion's settings, then a settings file, then overrides, then the environment.
+
+    ``MLFLOW_TRACKING_URI``, which other programs follow, too, is asked after the defaults alone.
 
     Parameters
     ----------
@@ -446,13 +471,16 @@ def load_settings(
         Values that win over the file, as ``{"charts": {"size": 20}}``.
     champion : mapping of section to mapping, optional
         Values that win over the defaults alone.
+    workspace : Path, optional
+        Beside which runs are logged where ``[tracking]`` names a relative path; by default the working directory's.
 
     Raises
     ------
     SettingsError
         If the file is missing or not TOML, or a key is unknown, missing or out of range.
     """
-    layers = [read_toml(DEFAULTS), champion or {}, read_toml(file) if file else {}, overrides or {}]
+    elsewhere = {"tracking": {"uri": uri}} if (uri := os.environ.get("MLFLOW_TRACKING_URI")) else {}
+    layers = [read_toml(DEFAULTS), elsewhere, champion or {}, read_toml(file) if file else {}, overrides or {}]
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, keys in layer.items():
@@ -461,13 +489,14 @@ def load_settings(
             merged.setdefault(section, {}).update(keys)
     _check_environment(merged)
     try:
-        return Settings(**merged)  # type: ignore[arg-type]
+        found = Settings(**merged)  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         raise SettingsError(f"settings do not fit: {problems}", hint=_HINT) from None
+    return found.model_copy(update={"tracking": found.tracking.beside(workspace)}) if workspace else found
 
 
 def read_toml(file: Path, *, option: str = "--settings") -> dict[str, Any]:

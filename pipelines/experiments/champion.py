@@ -12,6 +12,7 @@ from pipelines.base.terminal import log, tell
 from pipelines.mlflow.handover import attempt
 from pipelines.mlflow.model_registry import Champion, LoggedRun, Registry
 from pipelines.mlflow.run_tags import NO_CHAMPION
+from pipelines.mlflow.tracking import Store
 from recsys.errors import SettingsError
 from recsys.settings import ModelsSettings, Settings, load_settings
 from recsys.workspace import Workspace, replace_file
@@ -39,11 +40,12 @@ def settings_of(
     SettingsError
         If settings do not fit, or the champion has some that this release does not know.
     """
-    plain = load_settings(file, overrides=overrides)
-    champion = _champion(plain.tracking.folder, workspace=workspace, keep=keep)
+    beside = workspace.root if workspace else None
+    plain = load_settings(file, overrides=overrides, workspace=beside)
+    champion = _champion(plain.tracking.store, workspace=workspace, keep=keep)
     if champion is None:
         return plain, NO_CHAMPION
-    settings = with_champion(champion, file, overrides=overrides)
+    settings = with_champion(champion, file, overrides=overrides, workspace=beside)
     asked = (overrides or {}).get("models", {})
     _tell_of_others(settings.models, champion, who="champion", asked=asked)
     tell("settings of the models", champion=champion.version, run=champion.run.label)
@@ -57,13 +59,13 @@ def challenger_of(settings: Settings, file: Path | None) -> Challenger | None:
     the keys. There is none where MLflow cannot be used now, or this release does not know its settings: no comparison
     is worth a night. And there is none that would make the same lists.
     """
-    folder = settings.tracking.folder
+    store = settings.tracking.store
 
     def read() -> tuple[Champion, ModelsSettings] | None:
-        found = Registry(folder).challenger()
+        found = Registry(store).challenger()
         return (found, with_champion(found, file).models) if found else None
 
-    read_now = attempt(read, "no challenger shares the lists of this night", folder=folder)
+    read_now = attempt(read, "no challenger shares the lists of this night", store=store)
     if read_now is None:
         return None
     found, models = read_now
@@ -82,11 +84,11 @@ def _tell_of_others(models: ModelsSettings, version: Champion, *, who: str, aske
         log.warning(f"settings win over the {who}'s", **{who: version.version, "keys": ",".join(changed)})
 
 
-def _champion(folder: Path, *, workspace: Workspace | None, keep: bool) -> Champion | None:
+def _champion(store: Store, *, workspace: Workspace | None, keep: bool) -> Champion | None:
     """Return the champion of the registry, or else the one that is kept; keep the registry's for the next time."""
     kept = _kept(workspace) if workspace else None
-    registry = Registry(folder)
-    found = attempt(lambda: (registry.champion(), registry.has_versions), _INSTEAD, folder=folder)
+    registry = Registry(store)
+    found = attempt(lambda: (registry.champion(), registry.has_versions), _INSTEAD, store=store)
     if found is None:
         return kept
     champion, is_known = found
@@ -127,11 +129,15 @@ def _keep(champion: Champion | None, workspace: Workspace) -> None:
 
 
 def with_champion(
-    champion: Champion, file: Path | None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    champion: Champion,
+    file: Path | None,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    workspace: Path | None = None,
 ) -> Settings:
     """Return the settings that a night would use if this version were champion; see :func:`settings_of`."""
     check_known(champion)
-    return load_settings(file, overrides=overrides, champion={"models": champion.run.models})
+    return load_settings(file, overrides=overrides, champion={"models": champion.run.models}, workspace=workspace)
 
 
 def check_known(champion: Champion) -> None:

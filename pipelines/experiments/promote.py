@@ -13,6 +13,7 @@ from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import CHALLENGER, CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
 from pipelines.mlflow.run_tags import DATA_DIGEST
+from pipelines.mlflow.tracking import Store
 from recsys.errors import InputError, NotBetterError, UnknownRunError, UsageError
 from recsys.models.evaluation.report_tables import MODELS, SERVED
 from recsys.settings import load_settings
@@ -24,7 +25,7 @@ _OTHERS = tuple(model for model in MODELS if model != SERVED)
 
 
 def promote(
-    folder: Path, wanted: str, *, workspace: Path, now: datetime, settings_file: Path | None = None
+    store: Store, wanted: str, *, workspace: Path, now: datetime, settings_file: Path | None = None
 ) -> dict[str, Any]:
     """Register a run's settings as a model, and make it the champion if it beats the present one.
 
@@ -38,8 +39,8 @@ def promote(
 
     Parameters
     ----------
-    folder : Path
-        Of the MLflow store.
+    store : Store
+        Of MLflow.
     wanted : str
         The run; see :meth:`pipelines.mlflow.model_registry.Registry.find`.
     workspace : Path
@@ -58,7 +59,7 @@ def promote(
     InputError
         If there is nothing to compare it with.
     """
-    registry = Registry(folder)
+    registry = Registry(store)
     challenger, champion = registry.find(wanted), registry.champion()
     if champion and challenger.models == champion.run.models:
         return _summary("nothing new", champion, None)
@@ -67,16 +68,16 @@ def promote(
         _check_first(challenger)
     used = _Now.of(champion, settings_file=settings_file)
     first = champion is None and challenger.models == used.models
-    figures = Figures(Workspace(workspace), load_settings(settings_file), now)
+    figures = Figures(Workspace(workspace), load_settings(settings_file, workspace=workspace), now)
     won = None if first else _beats(registry, challenger, used, figures=figures)
     version = registry.version_of(challenger) or _registered(
-        folder, challenger, workspace=workspace, settings_file=settings_file
+        store, challenger, workspace=workspace, settings_file=settings_file
     )
     registry.crown(version, tags={DATA_DIGEST: challenger.data, "won.by": str(won) if won else "first"})
     return _summary("done", registry.champion(), won)
 
 
-def challenge(folder: Path, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
+def challenge(store: Store, wanted: str, *, workspace: Path, settings_file: Path | None = None) -> dict[str, Any]:
     """Register a run's settings as a model, and let it share lists with the champion's from the next new night on.
 
     It needs no better figures: listeners who allow feedback are to say which of both they prefer.
@@ -88,32 +89,32 @@ def challenge(folder: Path, wanted: str, *, workspace: Path, settings_file: Path
     NotBetterError
         If it measured nothing.
     """
-    registry = Registry(folder)
+    registry = Registry(store)
     found, champion = registry.find(wanted), registry.champion()
     _check_measured(found)
     if champion and found.models == champion.run.models:
         raise UsageError(f"{found.label} has the champion's settings", hint="Name a run with others.")
-    version = registry.version_of(found) or _registered(folder, found, workspace=workspace, settings_file=settings_file)
+    version = registry.version_of(found) or _registered(store, found, workspace=workspace, settings_file=settings_file)
     registry.challenge(version)
     return {"status": "done", CHALLENGER: version, "run": found.id, "name": found.name}
 
 
-def end_challenge(folder: Path) -> dict[str, Any]:
+def end_challenge(store: Store) -> dict[str, Any]:
     """Let nobody share lists with the champion's from the next new night on."""
-    registry = Registry(folder)
+    registry = Registry(store)
     is_there = registry.challenger() is not None
     if is_there:
         registry.challenge(None)
     return {"status": "done" if is_there else "nothing new", CHALLENGER: None}
 
 
-def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
+def go_back(store: Store, *, version: int | None = None) -> dict[str, Any]:
     """Make an earlier version the champion again, without a test: it won once. Before the first came the defaults.
 
     Parameters
     ----------
-    folder : Path
-        Of the MLflow store.
+    store : Store
+        Of MLflow.
     version : int, optional
         By default the one that was champion before the present one, and the next time the one before that; where there
         was none, nobody is champion then.
@@ -123,7 +124,7 @@ def go_back(folder: Path, *, version: int | None = None) -> dict[str, Any]:
     UnknownRunError
         If there is no such version, or no champion.
     """
-    registry = Registry(folder)
+    registry = Registry(store)
     champion = registry.champion()
     if champion is None and version is None:
         raise UnknownRunError(
@@ -209,9 +210,9 @@ def _check_first(challenger: LoggedRun) -> None:
             )
 
 
-def _registered(folder: Path, run: LoggedRun, *, workspace: Path, settings_file: Path | None) -> int:
+def _registered(store: Store, run: LoggedRun, *, workspace: Path, settings_file: Path | None) -> int:
     return tracking.register(
-        folder,
+        store,
         run_id=run.id,
         model=MODEL,
         loader=LOADER,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pipelines.base.terminal import log, tell
 from pipelines.mlflow import tracking
 from pipelines.mlflow.run_record import Run, drop_oldest, recorded, remove, waiting
+from pipelines.mlflow.tracking import Store
 from pipelines.mlflow.tracking_database import quiet
 from recsys.causes import not_ready
 from recsys.errors import RecsysError
@@ -18,9 +19,15 @@ T = TypeVar("T")
 
 @contextmanager
 def run_of(
-    spool: Path, folder: Path, *, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    spool: Path,
+    store: Store,
+    *,
+    experiment: str,
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
 ) -> Iterator[Run]:
-    """Open a run: recorded in the spool while the block runs, and handed over to the MLflow of a folder at its end.
+    """Open a run: recorded in the spool while the block runs, and handed over to an MLflow store at its end.
 
     Yields
     ------
@@ -32,21 +39,21 @@ def run_of(
         with recorded(spool, experiment=experiment, name=name, params=params, tags=tags) as run:
             yield run
     finally:
-        logged = hand_over(spool, folder)
+        logged = hand_over(spool, store)
         if run is not None:
             run.logged = logged.get(run.id)
 
 
-def hand_over(spool: Path, folder: Path) -> dict[str, str]:
+def hand_over(spool: Path, store: Store) -> dict[str, str]:
     """Log all records that wait, the oldest first; return MLflow's ids by those of the records.
 
     What cannot be logged now stays for the next time, and a warning says why.
     """
     logged: dict[str, str] = {}
     records = waiting(spool)
-    if records and attempt(lambda: tracking.client(folder), _LATER, folder=folder) is not None:
+    if records and attempt(lambda: tracking.client(store), _LATER, store=store) is not None:
         for record in records:  # one that cannot be logged does not keep others
-            run = attempt(partial(tracking.log, folder, record), _LATER, folder=folder)
+            run = attempt(partial(tracking.log, store, record), _LATER, store=store)
             if run is not None:
                 logged[record.id] = run
                 remove(record.folder)
@@ -59,25 +66,25 @@ def hand_over(spool: Path, folder: Path) -> dict[str, str]:
 _LATER = "runs are kept in the workspace and logged by a later run"
 
 
-def clean_up(spool: Path, folder: Path) -> None:
+def clean_up(spool: Path, store: Store) -> None:
     """Begin a job: log what waits, end the runs that a kill left running, and take out lines by listener."""
-    hand_over(spool, folder)
-    if tracking.is_there(folder):
-        attempt(lambda: tracking.end_lost(folder), "runs that were killed are not ended now", folder=folder)
+    hand_over(spool, store)
+    if tracking.is_there(store):
+        attempt(lambda: tracking.end_lost(store), "runs that were killed are not ended now", store=store)
         removed = attempt(
-            lambda: tracking.remove_listeners(folder), "earlier runs' lines by listener are not removed", folder=folder
+            lambda: tracking.remove_listeners(store), "earlier runs' lines by listener are not removed", store=store
         )
         if removed:
             tell("listeners removed from earlier runs", runs=removed)
 
 
-def attempt(job: Callable[[], T], otherwise: str, *, folder: Path) -> T | None:
+def attempt(job: Callable[[], T], otherwise: str, *, store: Store) -> T | None:
     """Do something with MLflow; where it cannot be used, say why and what happens instead, and return None."""
     try:
         with quiet():
             return job()
     except Exception as error:  # whatever MLflow may raise: it is not what the job is for
-        refused = error if isinstance(error, RecsysError) else not_ready(error, f"MLflow in {folder}")
-        reason = refused.message if refused else f"MLflow in {folder} failed ({type(error).__name__})"
+        refused = error if isinstance(error, RecsysError) else not_ready(error, f"MLflow in {store}")
+        reason = refused.message if refused else f"MLflow in {store} failed ({type(error).__name__})"
         log.warning(f"MLflow cannot be used now: {otherwise}", reason=reason, hint=refused.hint if refused else "")
         return None

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+from mlflow.exceptions import MlflowException
 
 from pipelines.base.experiment_config import FIXED
 from pipelines.mlflow import tracking
@@ -116,24 +117,24 @@ class Champion:
 
 
 class Registry:
-    """The runs and versions in the MLflow store of a folder.
+    """The runs and versions in an MLflow store.
 
     Parameters
     ----------
-    folder : Path
-        ``tracking.folder`` of the settings.
+    place : Store
+        ``tracking.store`` of the settings.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, place: tracking.Store) -> None:
+        self._place = place
 
     @cached_property
     def _store(self) -> Any:
-        if not tracking.is_there(self._folder):
+        if not tracking.is_there(self._place):
             raise UnknownRunError(
-                f"there are no runs in {self._folder}", hint="Run `hearabouts nightly` or `hearabouts evaluate` first."
+                f"there are no runs in {self._place}", hint="Run `hearabouts nightly` or `hearabouts evaluate` first."
             )
-        return tracking.client(self._folder)
+        return tracking.client(self._place)
 
     def find(self, wanted: str) -> LoggedRun:
         """Return the newest run with this id, beginning of an id, or name; or the ``champion``'s; or the ``latest``.
@@ -181,7 +182,7 @@ class Registry:
         with TemporaryDirectory() as folder:
             try:
                 file = Path(self._store.download_artifacts(run.id, f"{name}.json", folder))
-            except OSError:
+            except (OSError, MlflowException):
                 raise InputError(
                     f"the run {run.label} has no table {name!r}",
                     hint="It measured nothing (see its note), or its artifacts were removed: evaluate again.",
@@ -202,14 +203,14 @@ class Registry:
         return self._called(CHALLENGER)
 
     def _called(self, alias: str) -> Champion | None:
-        named = self._named() if tracking.is_there(self._folder) else None
+        named = self._named() if tracking.is_there(self._place) else None
         version = named.aliases.get(alias) if named else None
         return self.version(int(version)) if version else None
 
     @property
     def has_versions(self) -> bool:
         """Whether anything was ever promoted here."""
-        return tracking.is_there(self._folder) and self._named() is not None
+        return tracking.is_there(self._place) and self._named() is not None
 
     def _named(self) -> Any:
         """Return the registered model; None where nothing was promoted yet."""

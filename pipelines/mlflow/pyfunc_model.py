@@ -132,7 +132,7 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
             hint='Name it: mlflow.pyfunc.load_model(uri, model_config={"workspace": "…"}).',
         )
     file = config.get("settings") or None
-    settings = load_settings(Path(file) if file else None)
+    settings = load_settings(Path(file) if file else None, workspace=workspace.root)
     models = _models(json.loads((Path(path) / SETTINGS_FILE).read_text(encoding="utf-8")), others=settings.models)
     nothing_read = Sources(listens=workspace.root, catalogue=workspace.root)
     job = JobContext(workspace, settings, nothing_read, datetime.now(UTC))

@@ -28,8 +28,8 @@ def tracked(
     job: JobContext, *, experiment: str, name: str, params: Mapping[str, Any], engine: str = "polars"
 ) -> AbstractContextManager[Run]:
     """Open a run of a job, with the tags that every run opens with."""
-    folder, tags = job.settings.tracking.folder, tags_of(job, engine=engine)
-    return run_of(job.workspace.unlogged, folder, experiment=experiment, name=name, params=params, tags=tags)
+    store, tags = job.settings.tracking.store, tags_of(job, engine=engine)
+    return run_of(job.workspace.unlogged, store, experiment=experiment, name=name, params=params, tags=tags)
 
 
 def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:

@@ -17,6 +17,9 @@ import polars as pl
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # where the summary is
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # of 7: a server that is gone would hold a night up
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds, of 120
 
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
@@ -29,22 +32,28 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from pipelines.mlflow.run_record import Record
 from pipelines.mlflow.tracking_database import DATABASE, address
+from recsys.errors import NotReadyError
 
 RECORD = "record.id"  # the tag with which the workspace finds what belongs to a run
 _OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
+_TRACKING_URI = "MLFLOW_TRACKING_URI"
+_SQLITE = "sqlite:///"
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
-def log(folder: Path, record: Record) -> str:
-    """Log a record as a run in the MLflow store of a folder, creating the store when missing; return MLflow's id.
+Store = Path | str
+"""A folder that holds ``mlflow.db`` and ``artifacts/``, the address of a database (``sqlite:///``), or a server's."""
+
+
+def log(place: Store, record: Record) -> str:
+    """Log a record as a run in an MLflow store, creating one of ours when missing; return MLflow's id.
 
     A record that was logged already is not logged again; one whose logging was cut off is begun anew.
 
     Parameters
     ----------
-    folder : Path
-        Holds ``mlflow.db`` and ``artifacts/``.
+    place : Store
     record : Record
 
     Raises
@@ -52,8 +61,8 @@ def log(folder: Path, record: Record) -> str:
     NotReadyError
         If the store cannot be used now.
     """
-    store = client(folder)
-    experiment = _experiment(store, record.experiment, folder / "artifacts")
+    store = client(place)
+    experiment = _experiment(store, record.experiment, artifacts_of(place))
     done = _logged_before(store, record, experiment=experiment)
     if done is not None:
         return done
@@ -72,9 +81,9 @@ def log(folder: Path, record: Record) -> str:
     return run
 
 
-def end_lost(folder: Path) -> int:
+def end_lost(place: Store) -> int:
     """End the runs that a kill left running when runs were still logged as they went; return how many there were."""
-    store = client(folder)
+    store = client(place)
     experiments = [experiment.experiment_id for experiment in store.search_experiments()]
     running = store.search_runs(experiments, filter_string="attributes.status = 'RUNNING'")
     lost = [run for run in running if _OURS in run.data.tags and RECORD not in run.data.tags]
@@ -83,39 +92,78 @@ def end_lost(folder: Path) -> int:
     return len(lost)
 
 
-def remove_listeners(folder: Path) -> int:
+def remove_listeners(place: Store) -> int:
     """Delete the lines by listener that runs of earlier releases logged; return how many runs had some.
 
-    The runs stay, with everything else that they hold.
+    The runs stay, with everything else that they hold. A server never had any: those releases knew folders alone.
     """
-    found = list((folder / "artifacts").glob(f"*/artifacts/{_LISTENERS}"))
+    artifacts = artifacts_of(place)
+    found = list(artifacts.glob(f"*/artifacts/{_LISTENERS}")) if artifacts else []
     for file in found:
         file.unlink()
         with suppress(MlflowException):  # a deleted run cannot be changed; its page is gone, too
-            _forget_table(client(folder), run_id=file.parents[1].name)
+            _forget_table(client(place), run_id=file.parents[1].name)
     return len(found)
 
 
-def is_there(folder: Path) -> bool:
-    """Tell whether a folder holds an MLflow store."""
-    return (folder / DATABASE).is_file()
+def is_there(place: Store) -> bool:
+    """Tell whether there is a store; of a server it is not asked."""
+    file = database_of(place)
+    return file is None or file.is_file()
 
 
-def client(folder: Path) -> MlflowClient:
-    """Return the client of a folder's store, which this makes the one that runs are logged to.
+def database_of(place: Store) -> Path | None:
+    """Return the file that holds a store; None of a server."""
+    if isinstance(place, Path):
+        return place / DATABASE
+    return Path(place.removeprefix(_SQLITE)) if place.startswith(_SQLITE) else None
+
+
+def artifacts_of(place: Store) -> Path | None:
+    """Return the folder of a store's artifacts; None of a server, which says where they go."""
+    file = database_of(place)
+    return file.parent / "artifacts" if file else None
+
+
+def client(place: Store) -> MlflowClient:
+    """Return the client of a store, which this makes the one that runs are logged to.
 
     Raises
     ------
     NotReadyError
         If the store cannot be used now.
     """
-    uri = address(folder)
+    file = database_of(place)
+    uri = address(file) if file else str(place)
+    asked = os.environ.get(_TRACKING_URI)
     mlflow.set_tracking_uri(uri)
-    return MlflowClient(uri)
+    _put_back(asked)
+    store = MlflowClient(uri)
+    if file is None:
+        _check_server(store, place)
+    return store
+
+
+def _put_back(asked: str | None) -> None:
+    """Leave the environment as the operator has set it: MLflow writes down there what it is told."""
+    if asked is None:
+        os.environ.pop(_TRACKING_URI, None)
+    else:
+        os.environ[_TRACKING_URI] = asked
+
+
+def _check_server(store: MlflowClient, place: Store) -> None:
+    try:
+        store.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise NotReadyError(
+            f"the MLflow server at {place} cannot be used now ({error.error_code})",
+            hint="Check tracking.uri (or MLFLOW_TRACKING_URI), and that the server runs and lets you in.",
+        ) from None
 
 
 def register(
-    folder: Path, *, run_id: str, model: str, loader: str, content: Mapping[str, str], config: Mapping[str, str]
+    place: Store, *, run_id: str, model: str, loader: str, content: Mapping[str, str], config: Mapping[str, str]
 ) -> int:
     """Register a model that a module of ours loads, and return its version.
 
@@ -123,8 +171,7 @@ def register(
 
     Parameters
     ----------
-    folder : Path
-        Of the store.
+    place : Store
     run_id : str
         The run that the model belongs to.
     model : str
@@ -136,7 +183,7 @@ def register(
     config : mapping of str to str
         What the model finds where it is loaded; whoever loads it may give other values.
     """
-    store = client(folder)
+    store = client(place)
     with TemporaryDirectory() as made, warnings.catch_warnings():
         data, saved = Path(made) / "data", Path(made) / model
         data.mkdir()
@@ -200,8 +247,8 @@ def _log_table(run: str, frame: pl.DataFrame, *, name: str) -> None:
     mlflow.log_table(frame.to_pandas().astype(texts), f"{name}.json", run_id=run)
 
 
-def _experiment(store: MlflowClient, name: str, artifacts: Path) -> str:
+def _experiment(store: MlflowClient, name: str, artifacts: Path | None) -> str:
     found = store.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    return str(store.create_experiment(name, artifact_location=artifacts.resolve().as_uri()))
+    return str(store.create_experiment(name, artifact_location=artifacts.resolve().as_uri() if artifacts else None))

@@ -23,22 +23,21 @@ _PATIENCE = 5  # seconds that one writer waits for another
 _MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations"
 
 
-def address(folder: Path) -> str:
-    """Return the address of a folder's database, once it is there, whole, and of this MLflow's version.
+def address(file: Path) -> str:
+    """Return the address of a database, once it is there, whole, and of this MLflow's version.
 
     One that is missing is made. So is one that a kill left half-made, before any run was logged: MLflow could neither
     go on with it nor begin again. One of an earlier version is migrated as a copy, which takes its place; what was
-    there before is kept as ``mlflow.db.before``.
+    there before is kept beside it, as ``mlflow.db.before``.
 
     Raises
     ------
     NotReadyError
         If it cannot be used now, with the cause.
     """
-    make_folder(folder)
-    folder.chmod(0o700)  # true counts, for those who operate the job
-    file = folder / DATABASE
-    with _alone(folder):
+    make_folder(file.parent)
+    file.parent.chmod(0o700)  # true counts, for those who operate the job
+    with _alone(file):
         if not file.exists() or _version(file) != _wanted():
             _replace(file, keep=file.exists() and _has_runs(file))
         file.chmod(0o600)
@@ -130,9 +129,9 @@ def _asked(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(file: Path) -> Iterator[None]:
     """Let one job at a time make the database."""
-    with (folder / f".{DATABASE}-lock").open("w") as lock:
+    with file.with_name(f".{file.name}-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

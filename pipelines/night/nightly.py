@@ -112,7 +112,7 @@ def run_nightly(
         job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
         _compact(job)
         _scrub(job)
-        clean_up(job.workspace.unlogged, job.settings.tracking.folder)
+        clean_up(job.workspace.unlogged, job.settings.tracking.store)
         if not plan.due and _is_published(job):
             publishing.link_public(job.workspace)
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}

@@ -10,6 +10,7 @@ from support.sealing import sealed_in
 from pipelines.experiments.paired_runs import Figures
 from pipelines.mlflow.handover import run_of
 from pipelines.mlflow.model_registry import LoggedRun, Registry
+from pipelines.mlflow.tracking import Store
 from recsys.cells import evaluations
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.models.evaluation.report_tables import LISTENER_SCHEMA, MODELS
@@ -43,17 +44,20 @@ def log_run(
     models: Mapping[str, object] | None = None,
     metrics: Mapping[str, float] | None = None,
     facts: Mapping[str, Mapping[str, object]] | None = None,
+    store: Store | None = None,
 ) -> LoggedRun:
     """Log a run of a region's means, with the served model's NDCG by listener; or one of too few nights, without any.
 
-    All listeners allow everything, and so few are enough, unless the models' settings say otherwise.
+    All listeners allow everything, and so few are enough, unless the models' settings say otherwise. The folder is
+    that of the workspace, and of the store unless there is another.
     """
+    store = store or folder
     asked = {"min_listeners_in_table": 1, **(models or {})}
     keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in asked.items()}
     digests = {"data.digest": data, "code.digest": code, "atlas.version": atlas}
     tags = {**digests, "night": LAST_NIGHT.isoformat(), "champion.version": "none"}
     spool = workspace_of(folder).unlogged
-    with run_of(spool, folder, experiment="evaluate", name=name, params=keys, tags=tags) as run:
+    with run_of(spool, store, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:
             listeners = figures(gains, parts)
             decide(folder, *range(len(gains)))
@@ -61,7 +65,7 @@ def log_run(
                 evaluations.write(sealed_in(workspace_of(folder).private), listeners, run=run.id, night=LAST_NIGHT)
             run.table(_regions(listeners, facts or {}), "regions")
             run.metrics({"blend.ndcg_at_10": sum(gains) / len(gains), **(metrics or {})})
-    return next(Registry(folder).runs())
+    return next(Registry(store).runs())
 
 
 def figures(gains: Sequence[float], parts: Sequence[str | None]) -> pl.DataFrame:

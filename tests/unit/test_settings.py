@@ -107,3 +107,41 @@ def test_a_track_is_played_where_the_operator_says_and_nowhere_by_default() -> N
     pictured = load_settings(overrides={"catalogue": {"image": "/covers/{track_id}.webp"}}).catalogue
     assert pictured.picture("../a b") == "/covers/..%2Fa%20b.webp"
     assert catalogue.play("a/b?c=d&e #é") == "https://play.example/track?id=a%2Fb%3Fc%3Dd%26e%20%23%C3%A9&x=1"
+
+
+@pytest.mark.parametrize("uri", ["https://runs.example/mlflow", "sqlite:////srv/runs.db", "elsewhere"])
+def test_runs_go_where_the_setting_or_mlflows_own_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    wanted = uri if "://" in uri else Path(uri)
+    assert load_settings().tracking.store == Path("mlruns")
+    assert load_settings(overrides={"tracking": {"uri": uri}}).tracking.store == wanted
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert load_settings().tracking.store == wanted
+    named = load_settings(written(tmp_path, '[tracking]\nuri = "http://other.example"\n'))
+    assert named.tracking.store == "http://other.example"
+    assert load_settings(written(tmp_path, "[charts]\nsize = 20\n")).tracking.store == wanted
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("http:/runs.example", "needs http://"),
+        ("ftp://runs.example", "needs http://"),
+        ("https://me:secret@runs.example", "MLFLOW_TRACKING_PASSWORD"),
+    ],
+)
+def test_a_store_that_is_none_or_holds_a_password_is_refused(uri: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named) as refused:
+        load_settings(overrides={"tracking": {"uri": uri}})
+    assert "secret" not in str(refused.value)
+
+
+def test_a_relative_store_lies_beside_the_workspace_wherever_a_command_is_run(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    assert load_settings(workspace=workspace).tracking.store == tmp_path / "mlruns"
+    assert load_settings(workspace=Path("workspace")).tracking.store == Path("mlruns")
+    elsewhere = load_settings(overrides={"tracking": {"uri": "runs"}}, workspace=workspace)
+    assert (elsewhere.tracking.store, elsewhere.tracking.folder) == (tmp_path / "runs", tmp_path / "mlruns")
+    absolute = load_settings(overrides={"tracking": {"folder": "/srv/runs"}}, workspace=workspace)
+    assert absolute.tracking.store == Path("/srv/runs")
