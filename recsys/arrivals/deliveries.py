@@ -6,7 +6,7 @@ coarsening. Of a large night, listeners and rows are sampled by hash, so that me
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 
@@ -118,14 +118,14 @@ def measure(
     InputError
         If a file turns out to be damaged.
     """
-    one_of = -(-max(rows, 1) // _SAMPLED)
+    one_of, by_source = -(-max(rows, 1) // _SAMPLED), _by_kind(files)
     with input_tables.reading(*checked.files):
         counted = _counted(checked.listens, night=checked.night, one_of=one_of, seed=seed)
         if placing:
             counted = _placed(counted, checked, placing, one_of=one_of, seed=seed)
-            swapped = tuple(_swapped(checked, placing, one_of=one_of, seed=seed, least=least))
-            counted = replace(counted, swapped=swapped)
-    return replace(counted, by_source=_by_kind(files))
+            swapped = _swapped(checked, placing, kinds=by_source, one_of=one_of, seed=seed, least=least)
+            counted = replace(counted, swapped=tuple(swapped))
+    return replace(counted, by_source=by_source)
 
 
 def kind_of(name: str) -> str:
@@ -183,31 +183,29 @@ def _placed(counted: Delivery, checked: CheckedNight, placing: Placing, *, one_o
     )
 
 
-def _swapped(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int, least: int) -> Iterator[str]:
+def _swapped(
+    checked: CheckedNight, placing: Placing, *, kinds: Collection[str], one_of: int, seed: int, least: int
+) -> Iterator[str]:
     """Yield the kinds of files that have far more listeners where people live if latitude and longitude are exchanged.
 
     Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
     """
-    kinds: dict[str, list[int]] = {}
-    for number, file in enumerate(checked.files):
-        kinds.setdefault(kind_of(file.path.name), []).append(number)
-    for kind, numbers in sorted(kinds.items()):
+    for kind in sorted(kinds):
+        numbers = [number for number, file in enumerate(checked.files) if kind_of(file.path.name) == kind]
         rows = checked.rows.filter(input_tables.of_files(numbers)) if len(kinds) > 1 else checked.rows
         allowed = _allowed(replace(checked, rows=rows), placing, one_of=one_of, seed=seed)
-        both = [_coarse(side, checked.night, placing) for side in (allowed.filter(_AS_POSITION), _exchanged(allowed))]
-        seen = pl.collect_all([side.select("listener", "cell").unique() for side in both], engine="streaming")
+        sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
+        seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")
         as_is, exchanged = (_in_regions(each, placing.atlas) for each in seen)
         if exchanged >= max(least, _FAR_BETTER * as_is):
             yield kind
 
 
-_AS_POSITION = pl.col("cell").is_null() & pl.col("latitude").is_not_null()
-
-
-def _exchanged(allowed: pl.LazyFrame) -> pl.LazyFrame:
-    """Exchange latitude and longitude where there can be a latitude of that size."""
-    possible = allowed.filter(_AS_POSITION, pl.col("longitude").abs() <= 90)
-    return possible.with_columns(latitude="longitude", longitude="latitude")
+def _both_ways(allowed: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Return the listens that came with a position, and those of them that can have the exchanged one."""
+    positioned = allowed.filter(pl.col("cell").is_null(), pl.col("latitude").is_not_null())
+    possible = positioned.filter(pl.col("longitude").abs() <= 90)
+    return positioned, possible.with_columns(latitude="longitude", longitude="latitude")
 
 
 def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
