@@ -40,7 +40,11 @@ _GONE = Cause("it is gone", "Something else removed or moved it meanwhile, or it
 _LARGE = Cause("a file may not grow so large", "Raise the limit (`ulimit -f`), then run the same command again.")
 _MEMORY = Cause("no memory is left", "Free memory, or give the machine more; then run the same command again.")
 _LOCKED = Cause("it is locked, another job is using it", "Wait until that has finished and try again.")
-_CLOSED = Cause("it cannot be opened", "Check that its folder is there, and may be read and written by this user.")
+_CLOSED = Cause(  # SQLite does not say why
+    "it cannot be opened",
+    "Check that its folder is there and may be read and written by this user, and how many files may be open "
+    "(`ulimit -n`).",
+)
 
 _BY_NUMBER = {
     errno.ENOSPC: _FULL,

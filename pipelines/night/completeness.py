@@ -29,6 +29,7 @@ from recsys.consents.log import ConsentLog
 from recsys.errors import IncompleteNightError, UsageError
 from recsys.geography.atlas import countries
 from recsys.releases.counts import release
+from recsys.settings import Settings
 from recsys.workspace import Workspace, make_folder, replace_file
 
 _DELIVERY, _ACCEPTED = ".delivery", ".accepted"
@@ -155,17 +156,23 @@ def _measured(job: JobContext, night: date, placing: Placing | None, *, seed: in
     checked = read_night(source, night, catalogue=job.catalogue, now=job.now)
     rows = check_share(checked.counts(), max_bad_share=job.settings.arrivals.max_bad_share)
     files = files_of_night(source, night, now=job.now)
-    return Counted(rows, checked.files), measure(checked, rows=rows.rows, files=files, placing=placing, seed=seed)
+    counted = Counted(rows, checked.files)
+    least = _least(job.settings)
+    return counted, measure(checked, rows=rows.rows, files=files, placing=placing, seed=seed, least=least)
 
 
 def _faults(job: JobContext, due: Mapping[date, Delivery]) -> dict[date, list[str]]:
-    settings, known = job.settings.completeness, _released(job.workspace)
-    least = max(settings.min_listeners, job.settings.models.min_listeners_in_table)
+    settings, known, least = job.settings.completeness, _released(job.workspace), _least(job.settings)
     found = {
         night: judge(night, nights={**known, **due}, released=known.keys(), settings=settings, least=least)
         for night in due
     }
     return {night: said for night, said in found.items() if said}
+
+
+def _least(settings: Settings) -> int:
+    """Return of how many listeners something may be said."""
+    return max(settings.completeness.min_listeners, settings.models.min_listeners_in_table)
 
 
 def _refuse(faults: Mapping[date, list[str]]) -> None:

@@ -1,9 +1,9 @@
 """Is a night whole? Judged by its own numbers, by other nights' rows, and by how many other nights of its weekday had.
 
 What a night tells by itself holds from the first one on: that none of its listeners allows anything, that its rows
-repeat each other. The second night tells whether it is the first one again. From the second night on all nights near
-tell what is usual, and from the fourth week on those of the same weekday. In a catch-up the nights that are due are
-each other's past.
+repeat each other, that its positions make sense the other way round only. The second night tells whether it is the
+first one again. From the second night on all nights near tell what is usual, and from the fourth week on those of the
+same weekday. In a catch-up the nights that are due are each other's past.
 
 What is usual is the median of the nights compared with. How far nights stray from it is learned from them too (their
 median absolute deviation), with the setting as a floor, which is all there is where they are too few to learn from, and
@@ -58,6 +58,10 @@ _NUMBERS = (
         "share of listeners who allow any use",
         lambda found: None if found.consenting is None else (found.consenting, found.listeners),
     ),
+    _Number(
+        "share of listeners in a country that is served",
+        lambda found: None if found.consenting is None else (sum(found.by_country.values()), found.consenting),
+    ),
     _Number("share of rows with a position", lambda found: (found.positioned, found.rows), in_rows=True),
 )
 
@@ -97,9 +101,15 @@ def judge(
         for other, numbers in nights.items()
         if other != night and abs((other - night).days) <= 7 * settings.weeks
     }
+    passed = {kind for other, numbers in near.items() if other in released for kind in numbers.swapped}
     lately = [other for other in near if other in released and 0 < (night - other).days <= _LATELY]
     strayed = _Strayed(night, near, max(lately, default=None), settings, least)
-    return [*_by_itself(found, near, settings), *_same_again(night, near, found), *strayed.said(found)]
+    return [
+        *_by_itself(found, near, settings),
+        *_exchanged(found, passed),
+        *_same_again(night, near, found),
+        *strayed.said(found),
+    ]
 
 
 def _by_itself(found: Delivery, near: Nights, settings: CompletenessSettings) -> Iterator[str]:
@@ -108,6 +118,15 @@ def _by_itself(found: Delivery, near: Nights, settings: CompletenessSettings) ->
         yield f"{_percent(found.repeated)} of its rows repeat another (the same user, track and time)"
     if found.listeners and found.consenting == 0:
         yield "none of its listeners allows any use (are user ids written alike in listens and consents?)"
+
+
+def _exchanged(found: Delivery, passed: Collection[str]) -> Iterator[str]:
+    """Say which files have positions the wrong way round, unless somebody let a night with such files pass."""
+    for kind in sorted(set(found.swapped).difference(passed)):
+        yield (
+            f"positions in files like '{kind}' are where people live if latitude and longitude are exchanged, "
+            "and hardly as they are (are the two swapped?)"
+        )
 
 
 def _same_again(night: date, near: Nights, found: Delivery) -> Iterator[str]:

@@ -6,7 +6,7 @@ coarsening. Of a large night, listeners and rows are sampled by hash, so that me
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 
@@ -16,13 +16,14 @@ from recsys.arrivals import input_tables
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import CheckedNight
 from recsys.arrivals.permission import Permissions, keep_allowed
-from recsys.geography.atlas import Atlas
+from recsys.geography.atlas import REMAINDER, Atlas
 
 BUCKETS = 64  # of a sketch
 
 _SAMPLED = 250_000  # rows at most, about, of which listeners, places and repetitions are counted
 _HOURS = 4  # of a block of the day: in longer ones half a night hides, in shorter ones summer time does
 _NAMED = 30  # kinds of files at most
+_FAR_BETTER = 2  # times as many in regions: real listens of no country have more than 1.6 by being exchanged
 _VARYING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]*[0-9][0-9a-f]*")  # UUIDs, dates, numbers
 
 
@@ -52,6 +53,8 @@ class Delivery:
         Those of them who may be placed.
     by_source : mapping of str to int
         Rows by kind of file.
+    swapped : sequence of str
+        Kinds of files whose positions would lie far better with latitude and longitude exchanged.
 
     References
     ----------
@@ -68,6 +71,7 @@ class Delivery:
     consenting: int | None = None
     by_country: Mapping[str, int] = field(default_factory=dict)
     by_source: Mapping[str, int] = field(default_factory=dict)
+    swapped: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ class Placing:
 
 
 def measure(
-    checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int
+    checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int, least: int
 ) -> Delivery:
-    """Count what came for a night; its good rows are read twice, as a stream.
+    """Count what came for a night; its good rows are read three times, as a stream, and more for more kinds of files.
 
     Parameters
     ----------
@@ -106,17 +110,22 @@ def measure(
         None where consents are not to be looked at.
     seed : int
         Secret, 64 bits: keys every hash.
+    least : int
+        Of the places of fewer listeners nothing is told.
 
     Raises
     ------
     InputError
         If a file turns out to be damaged.
     """
-    one_of = -(-max(rows, 1) // _SAMPLED)
+    one_of, by_source = -(-max(rows, 1) // _SAMPLED), _by_kind(files)
     with input_tables.reading(*checked.files):
         counted = _counted(checked.listens, night=checked.night, one_of=one_of, seed=seed)
-        consenting, by_country = _placed(checked, placing, one_of=one_of, seed=seed) if placing else (None, {})
-    return replace(counted, consenting=consenting, by_country=by_country, by_source=_by_kind(files))
+        if placing:
+            counted = _placed(counted, checked, placing, one_of=one_of, seed=seed)
+            swapped = _swapped(checked, placing, kinds=by_source, one_of=one_of, seed=seed, least=least)
+            counted = replace(counted, swapped=tuple(swapped))
+    return replace(counted, by_source=by_source)
 
 
 def kind_of(name: str) -> str:
@@ -159,17 +168,61 @@ def _counted(listens: pl.LazyFrame, *, night: date, one_of: int, seed: int) -> D
     )
 
 
-def _placed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> tuple[int, dict[str, int]]:
+def _placed(counted: Delivery, checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> Delivery:
     """Count the listeners who allow any use, and by country those who may be placed."""
-    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0)
-    allowed = keep_allowed(some, permissions=placing.permissions, key=placing.key)
-    coarse = coarsen(allowed, night=checked.night, resolution=placing.atlas.settings.finest_resolution)
+    coarse = _coarse(_allowed(checked, placing, one_of=one_of, seed=seed), checked.night, placing)
     seen = coarse.select("listener", "cell").unique().collect(engine="streaming")
     located = placing.atlas.locate(seen.drop_nulls("cell").lazy()).collect()
     country = pl.col("part").replace_strict(placing.countries, default=None, return_dtype=pl.String)
     by_country = located.with_columns(country=country).drop_nulls("country").group_by("country")
     found = by_country.agg(pl.col("listener").n_unique()).sort("country")
-    return seen["listener"].n_unique() * one_of, {name: count * one_of for name, count in found.iter_rows()}
+    return replace(
+        counted,
+        consenting=seen["listener"].n_unique() * one_of,
+        by_country={name: count * one_of for name, count in found.iter_rows()},
+    )
+
+
+def _swapped(
+    checked: CheckedNight, placing: Placing, *, kinds: Collection[str], one_of: int, seed: int, least: int
+) -> Iterator[str]:
+    """Yield the kinds of files that have far more listeners where people live if latitude and longitude are exchanged.
+
+    Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
+    """
+    for kind in sorted(kinds):
+        numbers = [number for number, file in enumerate(checked.files) if kind_of(file.path.name) == kind]
+        rows = checked.rows.filter(input_tables.of_files(numbers)) if len(kinds) > 1 else checked.rows
+        allowed = _allowed(replace(checked, rows=rows), placing, one_of=one_of, seed=seed)
+        sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
+        seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")
+        as_is, exchanged = (_in_regions(each, placing.atlas) for each in seen)
+        if exchanged >= max(least, _FAR_BETTER * as_is):
+            yield kind
+
+
+def _both_ways(allowed: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Return the listens that came with a position, and those of them that can have the exchanged one."""
+    positioned = allowed.filter(pl.col("cell").is_null(), pl.col("latitude").is_not_null())
+    possible = positioned.filter(pl.col("longitude").abs() <= 90)
+    return positioned, possible.with_columns(latitude="longitude", longitude="latitude")
+
+
+def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
+    """Count listeners, once a cell, in regions of the service area; where charts end at countries, in countries."""
+    located = atlas.locate(seen.drop_nulls("cell").lazy()).drop_nulls("part")
+    if atlas.settings.finest == "region":
+        located = located.filter(~pl.col("part").str.ends_with(REMAINDER))
+    return int(located.select(pl.len()).collect().item())
+
+
+def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.LazyFrame:
+    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0)
+    return keep_allowed(some, permissions=placing.permissions, key=placing.key)
+
+
+def _coarse(allowed: pl.LazyFrame, night: date, placing: Placing) -> pl.LazyFrame:
+    return coarsen(allowed, night=night, resolution=placing.atlas.settings.finest_resolution)
 
 
 def _by_kind(files: Mapping[str, int]) -> dict[str, int]:

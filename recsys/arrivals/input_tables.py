@@ -1,6 +1,6 @@
 """Read any table of section 3.1 lazily: find its files, scan each format, parse each column, count misfits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -224,6 +224,11 @@ def read(files: Sequence[TableFile], *, table: Table) -> pl.LazyFrame:
 def located(rows: pl.LazyFrame, *, number: int) -> pl.LazyFrame:
     """Replace ``row``, which counts in the file of this number, by ``at_row``, which counts in all files of a table."""
     return rows.with_columns((pl.col(ROW) + number * _FILE).alias(AT)).drop(ROW)
+
+
+def of_files(numbers: Collection[int]) -> pl.Expr:
+    """Tell whether a row stands in one of the files of these numbers, by its ``at_row``."""
+    return (pl.col(AT) // _FILE).is_in(list(numbers))
 
 
 def empty(table: Table) -> pl.LazyFrame:

@@ -69,10 +69,18 @@ PLAYED = sa.Table(
 
 
 def prepare(database: Database) -> None:
-    """Create what is missing, and bring a log of an earlier version up to this one; changes nothing a second time."""
+    """Create what is missing, and bring a log of an earlier version up to this one; changes nothing a second time.
+
+    Raises
+    ------
+    InputError
+        If a later release wrote it.
+    """
+    version, what = _version(database), f"the {database.name}"
+    check_version(what, version, known=range(_VERSION + 1))
     if not database.is_postgresql:
-        check_current(f"the {database.name}", lambda query: database.read(query, {}))
-    if not _is_current(database):
+        check_current(what, lambda query: database.read(query, {}))
+    if version != _VERSION:
         with database.deciding("schema") as connection:
             _METADATA.create_all(connection)
             for statement in _postgresql() if database.is_postgresql else _sqlite(connection):
@@ -95,10 +103,10 @@ def instant_of(at: int) -> datetime:
     return _EPOCH + at * _MICROSECOND
 
 
-def _is_current(database: Database) -> bool:
-    if database.is_postgresql:
-        return database.read(_POSTGRESQL_CURRENT, {}) == [(True,)]
-    return database.read("PRAGMA user_version", {}) == [(_VERSION,)]
+def _version(database: Database) -> int:
+    """Return the version of a log; 0 where there is none, or none that says so."""
+    found = database.read(_POSTGRESQL_VERSION if database.is_postgresql else "PRAGMA user_version", {})
+    return int(found[0][0] or 0) if found else 0
 
 
 def check_current(what: str, read: Callable[[str], Sequence[Any]]) -> None:
@@ -146,14 +154,16 @@ _SQLITE_KEPT = (
     f"CREATE TRIGGER kept BEFORE DELETE ON entries WHEN NOT {_MAY_GO} BEGIN SELECT RAISE(ABORT, 'append only'); END",
 )
 
-_POSTGRESQL_CURRENT = """
-    SELECT position('OLD.at' IN prosrc) > 0 AND to_regclass('played') IS NOT NULL
+# In PostgreSQL the function that keeps entries says of which version it is; earlier ones say nothing.
+_POSTGRESQL_VERSION = r"""
+    SELECT CAST(substring(prosrc FROM '-- version (\d+)') AS integer)
     FROM pg_proc WHERE proname = 'entries_kept' AND pg_function_is_visible(oid)
 """
 
 _POSTGRESQL_KEPT = (
     f"""
-    CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ -- version {_VERSION}
+    BEGIN
         IF TG_OP = 'DELETE' THEN IF {_MAY_GO} THEN RETURN OLD; END IF; END IF;
         RAISE EXCEPTION 'append only' USING ERRCODE = 'integrity_constraint_violation';
     END $$

@@ -24,7 +24,7 @@ def crashing(tmp_path_factory: pytest.TempPathFactory, mlruns_template: Path) ->
     """A tiny world, and what runs jobs on it."""
     folder = tmp_path_factory.mktemp("crashing")
     with forge(folder) as opened:
-        yield World(folder / "world", opened, nights=1, store=mlruns_template), opened
+        yield World(folder / "world", opened, store=mlruns_template), opened
 
 
 @pytest.mark.parametrize("before", [450, 1000])
@@ -36,7 +36,16 @@ def test_a_night_that_is_killed_goes_on(crashing: Tried, tmp_path: Path, before:
 
 @pytest.mark.parametrize(
     ("job", "before"),
-    [("forget", 20), ("forget", 40), ("forget", 90), ("partner", 120), ("consents copy", 30), ("consents copy", 60)],
+    [
+        ("forget", 20),
+        ("forget", 40),
+        ("forget", 90),
+        ("partner", 120),
+        ("consents copy", 30),
+        ("consents copy", 60),
+        ("evaluate", 500),
+        ("promote", 100),
+    ],
 )
 def test_another_job_that_is_killed_goes_on(crashing: Tried, tmp_path: Path, job: str, before: int) -> None:
     trial = tried(*crashing, job, Fault("kill", first=before), into=tmp_path)

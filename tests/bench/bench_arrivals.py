@@ -94,7 +94,7 @@ def gate(folder: Path, source: Path) -> None:
     night = listens.read_night(source, FIRST, catalogue=CATALOGUE, now=NOW)
     files = listens.files_of_night(source, FIRST, now=NOW)
     placing = deliveries.Placing(consented(folder / "consents.db"), KEY, Halves(), {"part-0": "PT", "part-1": "ES"})
-    deliveries.measure(night, rows=sum(files.values()), files=files, placing=placing, seed=1)
+    deliveries.measure(night, rows=sum(files.values()), files=files, placing=placing, seed=1, least=20)
 
 
 def peer(folder: Path, source: Path) -> None:

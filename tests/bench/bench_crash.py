@@ -7,7 +7,7 @@ at a random moment; or their files fail, from some operation on: no space, a fai
 files, a slow disk; everywhere or in one place; or all that they do to files is written down, and replayed up to some
 operation as a power loss would leave the disk (``tests/support/power.py``). After each the workspace is looked at, the
 job is run again, and it is looked at again (``tests/support/crashing.py``). It prints a line for each job and each
-trial that went wrong, and exits with 1 if one did.
+trial that went wrong, and exits with 1 if one did. Interrupted (Ctrl-C), it tells of what was tried until then.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -97,14 +98,15 @@ def main(number: int, faults: int, lost: int, seed: int) -> int:
             jobs = {name: made(partial(recorded, world, opened, name), Path(folder)) for name in (*JOBS, RARE)}
             for job, after, how in losses(lost, drawn=drawn, jobs=jobs):
                 plans.append(partial(lost_power, world, opened, job, after=after, how=how, drawn=drawn))
-        for plan in plans:
-            trials.append(made(plan, Path(folder)))
-            if len(trials) % 20 == 0:
-                print(f"{len(trials)} of {len(plans)} tried", flush=True)
-            if trials[-1].wrong:
-                ran = trials[-1]
-                print(f"WRONG {ran.job}, {ran.fault}, struck {ran.ran.struck}: {dict(ran.wrong)}", flush=True)
-    print(f"\nseed {seed}")
+        with suppress(KeyboardInterrupt):
+            for plan in plans:
+                trials.append(made(plan, Path(folder)))
+                if len(trials) % 20 == 0:
+                    print(f"{len(trials)} of {len(plans)} tried", flush=True)
+                if trials[-1].wrong:
+                    ran = trials[-1]
+                    print(f"WRONG {ran.job}, {ran.fault}, struck {ran.ran.struck}: {dict(ran.wrong)}", flush=True)
+    print(f"\nseed {seed}, {len(trials)} of {len(plans)} tried")
     for title, actions in KINDS.items():
         table(title, [trial for trial in trials if trial.fault.action in actions])
     return int(any(trial.wrong for trial in trials))

@@ -115,6 +115,10 @@ def no_positions(job: JobContext) -> None:
     spoilt(job, lambda rows: rows.with_columns(latitude=nothing, longitude=nothing))
 
 
+def exchanged(job: JobContext) -> None:
+    spoilt(job, lambda rows: rows.with_columns(latitude="longitude", longitude="latitude"))
+
+
 def yesterday(job: JobContext) -> None:
     before = pl.read_parquet(job.sources.listens / f"date={night_of(NIGHTS - 2)}" / "listens.parquet")
     spoilt(job, lambda _: before.with_columns(pl.col("played_at") + timedelta(days=1)))
@@ -135,6 +139,7 @@ FAULTS = {
     twice: f"{LAST}: 50 % of its rows repeat another",
     three_formats: f"{LAST}: 70 % of its rows repeat another",
     no_positions: f"{LAST}: share of rows with a position: almost nothing of what is usual",
+    exchanged: f"{LAST}: positions in files like 'listens.parquet' are where people live if latitude and longitude are",
     yesterday: f"{LAST}: its rows are those of {night_of(NIGHTS - 2)} again, but for the date",
     other_ids: f"{LAST}: none of its listeners allows any use (are user ids written alike",
     no_consents: f"{LAST}: none of its listeners allows any use",
@@ -159,6 +164,15 @@ def test_a_faulty_night_stops_with_65_before_anything_is_spent(
         rehearse_complete(opened(tmp_path), plan)
     assert rehearsed.value.message == refused.value.message
     assert not job.workspace.root.exists()
+
+
+def test_positions_that_were_always_exchanged_stop_the_first_nights(job: JobContext) -> None:
+    """No night that could be compared with is any better."""
+    for file in job.sources.listens.glob("*/*"):
+        pl.read_parquet(file).with_columns(latitude="longitude", longitude="latitude").write_parquet(file)
+    with pytest.raises(IncompleteNightError) as refused:
+        check_complete(job, begun(job))
+    assert refused.value.message.count("(are the two swapped?)") == NIGHTS
 
 
 def test_nights_that_are_whole_pass(job: JobContext) -> None:

@@ -10,6 +10,13 @@ from support.year import FAULTS, FIRST, NIGHTS, Deliveries, said_of, stops, year
 from recsys.arrivals.completeness import judge
 from recsys.settings import CompletenessSettings, Settings
 
+FROM_THE_FIRST_NIGHT = (
+    "the same rows twice",
+    "in three formats",
+    "nobody allows anything",
+    "one source with latitude and longitude exchanged",
+)
+
 
 @pytest.fixture(scope="module")
 def nights() -> Deliveries:
@@ -39,7 +46,7 @@ def test_every_planted_fault_is_caught(nights: Deliveries, completeness: Complet
         assert said_of(night, nights, settings=completeness, faulty=faulty), day
 
 
-@pytest.mark.parametrize("fault", ["the same rows twice", "in three formats", "nobody allows anything"])
+@pytest.mark.parametrize("fault", FROM_THE_FIRST_NIGHT)
 def test_what_a_night_tells_by_itself_needs_no_other(
     nights: Deliveries, completeness: CompletenessSettings, fault: str
 ) -> None:
@@ -56,6 +63,14 @@ def test_what_a_night_tells_by_itself_needs_no_other(
         ("cut at 16 h", "share of rows from 16-20 h UTC: almost nothing of what is usual on Fridays"),
         ("one source cut to 70 rows", "share of rows in files like 'ios.parquet': almost nothing of"),
         ("all positions null", "share of rows with a position: almost nothing of what is usual on Fridays"),
+        (
+            "no position in any country",
+            "share of listeners in a country that is served: almost nothing of what is usual",
+        ),
+        (
+            "one source with latitude and longitude exchanged",
+            "positions in files like 'ios.parquet' are where people live if latitude and longitude are exchanged",
+        ),
         ("the same rows twice", "50 % of its rows repeat another"),
         ("yesterday again", "its rows are those of 2025-07-10 again, but for the date"),
     ],
@@ -85,6 +100,26 @@ def test_what_was_accepted_is_not_stopped_on_the_next_night(
     assert said_of(first, {**nights, **left}, settings=completeness)
     assert said_of(second, {**nights, **left}, settings=completeness) == []
     assert said_of(second, {**nights, second: left[second]}, settings=completeness)
+
+
+def test_files_that_were_let_pass_with_exchanged_positions_are_not_stopped_again(
+    nights: Deliveries, completeness: CompletenessSettings
+) -> None:
+    first, second = list(nights)[:2]
+    swapped = {night: replace(nights[night], swapped=("ios.parquet",)) for night in (first, second)}
+    assert said_of(second, swapped, settings=completeness) == []
+    also = replace(swapped[second], swapped=("ios.parquet", "web.csv"))
+    assert "'web.csv'" in "; ".join(said_of(second, swapped, settings=completeness, faulty=also))
+    due = judge(second, nights=swapped, released=(), settings=completeness, least=20)  # a catch-up: nobody let it pass
+    assert "'ios.parquet'" in "; ".join(due)
+
+
+def test_where_there_is_one_country_it_is_noticed_that_nobody_is_in_it(completeness: CompletenessSettings) -> None:
+    """The one country's share is all or nothing of nothing."""
+    alone = year(np.random.default_rng(8), countries=1)
+    night = FIRST + timedelta(days=60)
+    faulty = FAULTS["no position in any country"](alone[night], alone[night])
+    assert said_of(night, alone, settings=completeness, faulty=faulty)
 
 
 def test_of_few_listeners_nothing_is_judged_or_said(nights: Deliveries, completeness: CompletenessSettings) -> None:

@@ -266,6 +266,43 @@ def test_a_log_of_the_version_before_is_brought_up(tmp_path: Path) -> None:
     assert log.entries(ANA) == []
 
 
+_POSTGRESQL_2 = """
+CREATE TABLE entries (
+    listener TEXT COLLATE "C" NOT NULL, purpose TEXT COLLATE "C" NOT NULL, at BIGINT NOT NULL,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN ('given', 'withdrawn')), notice_version TEXT COLLATE "C" NOT NULL,
+    channel TEXT COLLATE "C" DEFAULT 'import' NOT NULL, PRIMARY KEY (listener, purpose, at, state, notice_version)
+);
+CREATE TABLE erasures (
+    receipt TEXT COLLATE "C" NOT NULL PRIMARY KEY, listener TEXT COLLATE "C" UNIQUE, asked_at BIGINT,
+    done BOOLEAN NOT NULL
+);
+CREATE TABLE imported (digest TEXT COLLATE "C" NOT NULL PRIMARY KEY);
+CREATE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'DELETE' THEN IF EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener) THEN
+        RETURN OLD; END IF; END IF;
+    RAISE EXCEPTION 'append only' USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON entries FOR EACH ROW EXECUTE FUNCTION entries_kept();
+CREATE TRIGGER whole BEFORE TRUNCATE ON entries EXECUTE FUNCTION entries_kept();
+INSERT INTO entries VALUES
+    ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'local_trends', 1772326800000000, 'given', '1', 'page'),
+    ('bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'local_trends', 1772326800000000, 'given', '1', 'page');
+INSERT INTO erasures VALUES ('receipt', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 1772330400000000, FALSE);
+INSERT INTO imported VALUES ('a file');
+"""
+_POSTGRESQL_3 = 'CREATE TABLE claimed (key TEXT COLLATE "C" NOT NULL PRIMARY KEY);'
+_POSTGRESQL_4 = (
+    _POSTGRESQL_3
+    + """
+CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'DELETE' THEN IF EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener) OR (
+        EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at < OLD.at)
+        AND EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at > OLD.at)
+    ) THEN RETURN OLD; END IF; END IF;
+    RAISE EXCEPTION 'append only' USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+"""
+)
 _BEFORE = """
 CREATE TABLE IF NOT EXISTS entries (
     listener TEXT NOT NULL, purpose TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('given', 'withdrawn')),
@@ -276,6 +313,45 @@ CREATE TRIGGER IF NOT EXISTS unchanged BEFORE UPDATE ON entries BEGIN SELECT RAI
 CREATE TRIGGER IF NOT EXISTS kept BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'append only'); END;
 INSERT INTO entries VALUES ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'local_trends', 'given', 1772326800000000, '1');
 """
+
+
+@pytest.mark.parametrize("since", [_POSTGRESQL_2, _POSTGRESQL_2 + _POSTGRESQL_3, _POSTGRESQL_2 + _POSTGRESQL_4])
+def test_a_log_of_an_earlier_version_in_postgresql_is_brought_up(postgresql: Any, since: str) -> None:
+    url = postgresql.new_database()
+    with opened(url) as before:
+        before.execute(since)
+    log = ConsentLog(url)
+    assert log.entries(ANA) == [entry(1, GIVEN, channel=Channel.PAGE)]
+    assert log.entries(BO) == []  # who asked for erasure, which was not done yet
+    assert log.append([entry(1, GIVEN)], digest="a file") == 0  # it was imported already
+    assert log.append([entry(hours, (GIVEN, WITHDRAWN)[hours % 2]) for hours in range(2, 9)]) == 7
+    # The first one stays, and the one that stands at that moment: what is between would not have gone before.
+    assert log.compact(before=T0 + 7 * HOUR, kept=1) == 4
+    log.claim("a key")  # the table of version 3, and in the next line those of version 5
+    assert log.choices(ANA, at=T0 + 9 * HOUR).hidden == frozenset()
+    with opened(url) as connection, pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append only"):
+        connection.execute("DELETE FROM entries WHERE listener = %s", [ANA])
+    log.erasures.finish("receipt")
+    with opened(url) as connection:
+        assert connection.execute("SELECT DISTINCT listener FROM entries").fetchall() == [(ANA,)]
+    assert _kept_in(url).count("-- version 5") == 1
+
+
+def test_a_log_of_a_later_release_in_postgresql_is_left_as_it_is(postgresql: Any) -> None:
+    url = postgresql.new_database()
+    ConsentLog(url)
+    later = _kept_in(url).replace("-- version 5", "-- version 99")
+    with opened(url) as connection:
+        connection.execute(f"CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $${later}$$")
+    with pytest.raises(InputError, match="in PostgreSQL is of version 99, this release reads 5 and before"):
+        ConsentLog(url)
+    assert _kept_in(url) == later
+
+
+def _kept_in(url: str) -> str:
+    """Return the text of what keeps entries, which says of which version it is."""
+    with opened(url) as connection:
+        return str(connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'entries_kept'").fetchone()[0])
 
 
 def test_many_open_it_for_the_first_time_at_once(place: Path | str) -> None:

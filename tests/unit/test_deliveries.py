@@ -1,10 +1,12 @@
 """What came for a night, counted: whatever its order, format and files, and however large it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import h3
+import polars as pl
 import pytest
 from support.arriving import (
     ALL_PURPOSES,
@@ -25,6 +27,8 @@ from recsys.arrivals.deliveries import Delivery, Placing, kind_of, measure
 from recsys.arrivals.listens import files_of_night, read_night
 from recsys.arrivals.permission import permissions
 from recsys.consents.log import ConsentLog
+from recsys.geography.atlas import Atlas
+from recsys.geography.places import WORLD, Place
 from recsys.settings import Settings
 
 USERS = [f"user-{number}" for number in range(40)]
@@ -54,11 +58,13 @@ def rows(days: int = 0, *, shift: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-def measured(source: Path, placing: Placing | None = None, *, days: int = 0, seed: int = 1) -> Delivery:
+def measured(
+    source: Path, placing: Placing | None = None, *, days: int = 0, seed: int = 1, least: int = 20
+) -> Delivery:
     night, now = NIGHT + days * DAY, NOW + days * DAY
     checked = read_night(source, night, catalogue=CATALOGUE, now=now)
     files = files_of_night(source, night, now=now)
-    return measure(checked, rows=sum(files.values()), files=files, placing=placing, seed=seed)
+    return measure(checked, rows=sum(files.values()), files=files, placing=placing, seed=seed, least=least)
 
 
 def test_it_counts_rows_listeners_consents_positions_countries_files_and_hours(
@@ -105,6 +111,62 @@ def test_a_large_night_is_sampled(tmp_path: Path, settings: Settings, monkeypatc
     assert found.consenting == found.listeners  # the same ones are looked at
 
 
+SINGAPORE = (1.2897, 103.8501)
+
+
+def _exchanged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "latitude": row["longitude"], "longitude": row["latitude"]} for row in rows]
+
+
+def _in_cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    nowhere = {"latitude": None, "longitude": None, "cell": h3.latlng_to_cell(*LISBON[::-1], 5)}
+    return [{**row, **nowhere} for row in rows]
+
+
+def _at(rows: list[dict[str, Any]], position: tuple[float, float]) -> list[dict[str, Any]]:
+    return [{**row, "latitude": position[0], "longitude": position[1]} for row in rows]
+
+
+HOME = _at(rows(), LISBON)
+
+
+def _towns(settings: Settings, *positions: tuple[float, float]) -> Atlas:
+    """Regions of one country, and nothing else in the world."""
+    cells = [h3.latlng_to_cell(*position, 5) for position in positions]
+    named = [(WORLD, "world", None), ("AA", "country", WORLD), *((cell, "region", "AA") for cell in cells)]
+    places = {name: Place(name, name, None, level, above, 0.0, 0.0, 1) for name, level, above in named}  # type: ignore[arg-type]
+    return Atlas(settings.atlas, places, {}, "towns", pl.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("files", "allowing", "swapped"),
+    [
+        ({"ios-1.csv": rows()}, USERS, ()),
+        ({"ios-1.csv": _exchanged(rows())}, USERS, ("ios.csv",)),
+        ({"ios-1.csv": _exchanged(rows()), "web.parquet": rows()}, USERS, ("ios.csv",)),
+        ({"a-1.csv": _exchanged(HOME[:150]), "a-2.csv": HOME[150:]}, USERS, ("a.csv",)),  # of three in four
+        ({"a-1.csv": _exchanged(HOME[:100]), "a-2.csv": HOME[100:]}, USERS, ()),  # of half: nobody can tell
+        ({"ios-1.csv": _exchanged(rows())}, USERS[:30], ()),  # 15 with a position: too few to tell of
+        ({"ios-1.csv": _exchanged(rows())}, (), ()),  # of whom nothing may be known
+        ({"ios-1.csv": _in_cells(rows())}, USERS, ()),  # a cell has no other way round
+        ({"ios-1.csv": _at(rows(), (SINGAPORE[1] - 180, 180 - SINGAPORE[0]))}, USERS, ()),  # H3 would wrap it there
+    ],
+)
+def test_files_with_latitude_and_longitude_exchanged_are_noticed_in_bulk(
+    tmp_path: Path,
+    settings: Settings,
+    files: Mapping[str, list[dict[str, Any]]],
+    allowing: Sequence[str],
+    swapped: tuple[str, ...],
+) -> None:
+    log = ConsentLog(tmp_path / "consents.db")
+    log.append(entry for user in allowing for entry in given(user, *ALL_PURPOSES))
+    placing = Placing(permissions(log, now=NOW), KEY, _towns(settings, LISBON, SINGAPORE), {})
+    for name, listens in files.items():
+        write_listens(tmp_path / "listens" / name, listens)
+    assert measured(tmp_path / "listens", placing, least=20).swapped == swapped
+
+
 def test_it_holds_no_position_and_no_id(tmp_path: Path) -> None:
     told = repr(measured(write_listens(tmp_path / "listens.parquet", rows())))
     assert [text for text in (*USERS, str(LISBON[0])[:5], str(LISBON[1])[:5], "t1") if text in told] == []
@@ -131,5 +193,6 @@ def test_an_empty_night_has_nothing(tmp_path: Path) -> None:
         files={},
         placing=None,
         seed=1,
+        least=20,
     )
     assert (found.rows, found.listeners, found.repeated, set(found.sketch)) == (0, 0, 0.0, {-1})
