@@ -32,7 +32,7 @@ from recsys.artifacts.list_candidates import (
 from recsys.artifacts.standings import standings_near, standings_of
 from recsys.errors import InputError
 from recsys.geography.names import Name
-from recsys.geography.places import chain
+from recsys.geography.places import Level, chain
 
 DATABASE = "charts.db"
 FORMAT = "9"  # of a snapshot: what its manifest and its database hold
@@ -61,8 +61,7 @@ class PlaceRow(NamedTuple):
     name : str
     country : str or None
         Name of the country; None for the world.
-    level : str
-        ``region``, ``country`` or ``world``.
+    level : {"region", "country", "world"}
     parent : str or None
         The id of the next larger place.
     latitude, longitude : float
@@ -78,7 +77,7 @@ class PlaceRow(NamedTuple):
     id: str
     name: str
     country: str | None
-    level: str
+    level: Level
     parent: str | None
     latitude: float
     longitude: float

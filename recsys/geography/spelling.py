@@ -1,6 +1,7 @@
 """How names are compared: one spelling for the atlas, the snapshot's index of names and what people ask for."""
 
 import unicodedata
+from itertools import filterfalse
 
 
 def searchable(name: str) -> str:
@@ -8,7 +9,7 @@ def searchable(name: str) -> str:
     folded = name.casefold()
     if not folded.isascii():
         decomposed = unicodedata.normalize("NFKD", folded)
-        folded = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+        folded = "".join(filterfalse(unicodedata.combining, decomposed))
     return " ".join(folded.translate(_LETTERS).split())
 
 

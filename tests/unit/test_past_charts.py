@@ -1,5 +1,6 @@
 """Past charts: drawn once a night, kept for ever, and what a line says over all nights."""
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -101,7 +102,7 @@ class Remembering:
     def __call__(self, nights: Sequence[date]) -> Charts:
         earlier = [night for night in nights if night <= nights[-1] - timedelta(days=3)]
         assert not earlier or (self.folder / f"{earlier[-1]}").exists()
-        (self.folder / f"{nights[-1]}").touch()
+        (self.folder / f"{nights[-1]}").write_text(str(os.getpid()))
         if nights[-1] == NIGHTS[5]:
             raise NotReadyError("another atlas")
         return Drawing()(nights)
@@ -112,6 +113,7 @@ def test_a_backlog_drawn_side_by_side_is_the_same(tmp_path: Path, nights: list[d
     """Also where nights are missing: what a night remembers is there before it is drawn."""
     alone, together = (replace(past(tmp_path, Remembering(tmp_path)), file=tmp_path / name) for name in "ab")
     found = replace(together, window_nights=3, workers=2).charts(nights)
+    assert str(os.getpid()) not in {(tmp_path / f"{night}").read_text() for night in nights}  # the last neither
     assert found.lines.equals(alone.charts(nights).lines)
     assert nights_of(tmp_path / "b") == nights_of(tmp_path / "a")
 

@@ -1,6 +1,7 @@
 """Processes that share work: the same answers in the same order, and none is left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,16 @@ def test_workers_answer_in_order_again_and_again() -> None:
 def test_a_worker_that_is_killed_is_an_error_that_says_so() -> None:
     with pytest.raises(NotReadyError, match="was killed"), mapping(_die, workers=2) as dying:
         list(dying([1]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP, which libraries for Linux bring along")
+@pytest.mark.parametrize(("told", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_that_wait_sleep_unless_someone_said_otherwise(told: dict[str, str], policy: str) -> None:
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    environment = {**others, **told, "OMP_DISPLAY_ENV": "TRUE", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", "import recsys.models.ranker, recsys.models.als"]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    assert set(re.findall(r"OMP_WAIT_POLICY = '(\w+)'", shown)) == {policy}
 
 
 _STARTS = """

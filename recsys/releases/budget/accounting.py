@@ -13,7 +13,11 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
-import opendp.prelude as dp
+from opendp.combinators import make_zCDP_to_approxDP
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import l2_distance
+from opendp.mod import enable_features
 
 from recsys.releases.budget.ledger import CHARTS, Entry, Spend
 from recsys.settings import PartnerSettings, PrivacySettings
@@ -25,7 +29,7 @@ _DAY = timedelta(days=1)
 _GRID = 1e-4  # of privacy losses in dp-accounting, rounded up: a finer one gives at most 2 % less, and takes longer
 _COARSER = 3.0  # rho from which on the grid grows with it: losses are larger, too
 
-dp.enable_features("contrib")
+enable_features("contrib")
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,9 @@ def guarantee(rho: float, *, delta: float) -> float:
     M. Bun, T. Steinke, "Concentrated Differential Privacy" (TCC 2016); the tighter conversion is that of C. Canonne,
     G. Kamath, T. Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020).
     """
-    space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
-    gaussian = dp.m.make_gaussian(*space, scale=1.0)  # of unit scale: a distance d costs rho = d²/2
-    return float(dp.c.make_zCDP_to_approxDP(gaussian).map(math.sqrt(2 * rho)).epsilon(delta))  # type: ignore[no-untyped-call]
+    space = vector_domain(atom_domain(T="i64")), l2_distance(T=float)
+    gaussian = make_gaussian(*space, scale=1.0)  # of unit scale: a distance d costs rho = d²/2
+    return float(make_zCDP_to_approxDP(gaussian).map(math.sqrt(2 * rho)).epsilon(delta))  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=256)

@@ -74,12 +74,12 @@ class PastCharts:
         known = max((night.night for night in nights_of(self.file)), default=date.min)
         missing = [night for night in nights[:-1] if night > known][-self.settings.catch_up_nights :]
         workers = self.workers if len(missing) > self.window_nights else 1
+        found: Charts | None = None
         with mapping(partial(_if_possible, self.draw), workers=workers) as drawn:
-            for near in _apart(missing, window_nights=self.window_nights):
+            for near in _apart([*missing, nights[-1]], window_nights=self.window_nights, workers=workers):
                 for charts in drawn([night for night in nights if night <= last] for last in near):
-                    if charts is not None:
-                        self._kept(charts)
-        return self._kept(self.draw(nights))
+                    found = charts and self._kept(charts)
+        return found or self._kept(self.draw(nights))  # which says why the last night has none
 
     def lists(self, nights: Sequence[date]) -> pl.DataFrame:
         """Return which tracks were on the charts of the last night: as they were kept, else as they are drawn again.
@@ -139,12 +139,13 @@ def _if_possible(draw: Draw, nights: Sequence[date]) -> Charts | None:
         return None
 
 
-def _apart(nights: Sequence[date], *, window_nights: int) -> Iterator[Sequence[date]]:
-    """Yield nights in order, those together of which none remembers another."""
+def _apart(nights: Sequence[date], *, window_nights: int, workers: int) -> Iterator[Sequence[date]]:
+    """Yield nights in order, those together of which none remembers another: as many as workers share evenly."""
     while nights:
         near = bisect_left(nights, nights[0] + timedelta(days=window_nights))
-        yield nights[:near]
-        nights = nights[near:]
+        even = near - near % workers or near
+        yield nights[:even]
+        nights = nights[even:]
 
 
 def _rows(lines: pl.DataFrame, known: Mapping[tuple[str, str], Standing], *, night: date) -> Iterator[tuple[Any, ...]]:

@@ -243,6 +243,4 @@ def _found(published: Published, query: str, *, catalogue: CatalogueSettings) ->
 def _nearby(place: Place, *, published: Published) -> list[PublishedPlace]:
     """Return the places with charts within a place, or beside a region."""
     within = place.parent if place.level == "region" else place.id
-    return [each for each in published.places.values() if each.served and each.parent == within and each != place][
-        :_NEARBY
-    ]
+    return [each for each in published.served if each.parent == within and each.id != place.id][:_NEARBY]

@@ -96,6 +96,11 @@ class Published:
         """The position of each track in ``tracks``."""
         return {track: number for number, track in enumerate(self.tracks)}
 
+    @cached_property
+    def served(self) -> tuple[PublishedPlace, ...]:
+        """The places with charts of their own, the largest population first."""
+        return tuple(place for place in self.places.values() if place.served)
+
     @property
     def history(self) -> ChartHistory:
         """The charts of all nights.
@@ -180,9 +185,8 @@ class Published:
     @cached_property
     def likeness(self) -> Likeness:
         """What the lists of regions, or where there are none of countries, say of all tracks; largest places first."""
-        served = [place for place in self.places.values() if place.served]
-        level = "region" if any(place.level == "region" for place in served) else "country"
-        return self._database.likeness([place.id for place in served if place.level == level])
+        level = "region" if any(place.level == "region" for place in self.served) else "country"
+        return self._database.likeness([place.id for place in self.served if place.level == level])
 
     def country_of(self, cell: str) -> str | None:
         """Return the id of the country that a cell belongs to by public geography, or None."""
@@ -320,8 +324,7 @@ def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder 
 
 
 def _places(database: ChartDatabase) -> dict[str, PublishedPlace]:
-    rows = (row._asdict() for row in database.places())
-    places = {row["id"]: PublishedPlace(**row | {"served": bool(row["served"])}) for row in rows}
+    places = {row.id: PublishedPlace(*row[:-1], served=bool(row.served)) for row in database.places()}
     if WORLD not in places:
         raise ValueError
     return places
