@@ -301,7 +301,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         COUNTS,
         "    order = drawing_order(budget, atlas=atlas)\n    true = true_counts(",
         "    order = drawing_order(budget, atlas=atlas)\n"
-        '    played = contributions.select("track_id").unique().collect()["track_id"]\n'
+        '    played = pl.concat(contributions).select("track_id").unique().collect()["track_id"]\n'
         "    everywhere = [i for i, track in enumerate(candidates.tracks) if track in played]\n"
         "    everywhere = np.union1d(candidates.everywhere, everywhere).astype(np.int32)\n"
         "    candidates = replace(candidates, everywhere=everywhere)\n"
