@@ -57,7 +57,8 @@ def _protected(source: str) -> str:
 
 
 def _connect(remote: SecretStr) -> SecretStr:
-    if not _REMOTE.fullmatch(remote.get_secret_value()):
+    found = _REMOTE.fullmatch(remote.get_secret_value())
+    if not found or int(found["port"] or 0) > 65_535:
         raise ValueError("needs the address of a Spark Connect server, as sc://HOST:15002, or nothing")
     return remote
 
@@ -92,7 +93,7 @@ def _picture(path: str) -> str:
 
 TRACK_ID = "{track_id}"  # what stands for a track's id in addresses of the catalogue
 _PICTURE = re.compile(r"/(?!/|v1/|assets/)[^\x00-\x20\x7f\s{}\"'<>\\?#]*\{track_id\}[^\x00-\x20\x7f\s{}\"'<>\\?#]*")
-_REMOTE = re.compile(r"(sc://[\w.-]+(:\d{1,5})?(/[^\s]*)?)?")
+_REMOTE = re.compile(r"(sc://[\w.-]+(:(?P<port>\d{1,5}))?(/\S*)?)?")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 

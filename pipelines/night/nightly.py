@@ -175,7 +175,8 @@ def run_night(job: JobContext, night: date, *, judged: Judged | None = None, eng
     with arrived.unchanged(), make(arrived.parts, store=store, after=after) as bounded:
         store.write_night(night, bounded, after=after)
     remember_rows(job.workspace, night, tally)
-    candidates, permissions = _candidates(job, night), job.permissions  # of the moment in which the noise is drawn
+    candidates = _candidates(job, night)
+    permissions = job.permissions  # of the moment in which the noise is drawn
     release.release(
         (still_allowed(some, permissions=permissions) for some in store.batches(night)),
         night=night,

@@ -6,13 +6,14 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from support.commands import Run
-from support.engines import end_it_all, need, on, sail
+from support.engines import end_it_all, end_once, need, on, sail, spark
 from support.night import (
     FARO,
     FIRST,
@@ -32,9 +33,13 @@ from support.night import (
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.night import nightly
 from pipelines.night.engines.engine import Engine
-from pipelines.night.engines.one_machine import OneMachine
 from pipelines.privacy import nightly_audit
 from pipelines.privacy.import_consents import import_consents
+from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.listens import read_night
+from recsys.arrivals.permission import keep_allowed, still_allowed
+from recsys.cells.contributions import bound
+from recsys.cells.earnings import BALANCES
 from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, PrivacyBudgetError
 from recsys.releases.counts import release
@@ -51,18 +56,25 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["polars", "sail"])
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with spark(tmp_path_factory.mktemp("spark")) as address:
+        yield address
+
+
+@pytest.fixture(params=["polars", "sail", "spark"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with on(request.getfixturevalue("remote") if request.param == "sail" else "") as found:
+    address = {"sail": "remote", "spark": "cluster"}.get(request.param)
+    with on(request.getfixturevalue(address) if address else "") as found:
         yield found
 
 
-def test_a_night_is_what_it_is_on_one_machine(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_is_what_it_is_in_one_piece(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
-    expected = counted(OneMachine(), tmp_path / "expected", monkeypatch, seed=seed)
+    expected = in_one_piece(tmp_path / "expected", seed=seed)
+    assert [bool(night["true"]) for night in expected] == [True] * NIGHTS
     assert counted(engine, tmp_path / "found", monkeypatch, seed=seed) == expected
-    assert len(expected) == NIGHTS
 
 
 def test_counts_are_those_of_the_world_by_construction(engine: Engine, tmp_path: Path) -> None:
@@ -103,6 +115,7 @@ def test_a_server_that_dies_in_the_middle_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies in the first stage; the same night is then run on one machine, as if nothing had been."""
+    need("pysail", "pyspark")
     job = job_in(tmp_path, seed=1)
     monkeypatch.setattr("pipelines.night.engines.spark._RETRIES", 1)
     with sail(tmp_path) as (address, server), on(address) as engine:
@@ -116,6 +129,17 @@ def test_a_server_that_dies_in_the_middle_leaves_nothing_behind(
     assert [path.name for path in (job.workspace.private / "contributions").rglob("*")] == ["store.json"]
     nightly.run_night(job, FIRST)
     assert [entry.spend.night for entry in job.ledger.entries()] == [FIRST]
+
+
+def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = in_one_piece(tmp_path / "expected", seed=4)
+    coarse, mark = nightly._coarse, tmp_path / "killed"
+    with on(cluster) as engine, monkeypatch.context() as dying:
+        dying.setattr(nightly, "_coarse", lambda *night: partial(end_once, mark=mark, coarse=coarse(*night)))
+        assert counted(engine, tmp_path / "found", monkeypatch, seed=4) == expected
+    assert mark.exists()
 
 
 @pytest.mark.parametrize(
@@ -192,9 +216,7 @@ def counted(engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, *, se
         true = true_counts(*values, **named)
         night = named["night"]
         balances = job.store.balances(tuple(range(job.store.buckets)), after=night)
-        found.append(
-            {"stored": job.store.scan([night]).collect().rows(), "saved": balances.rows(), "true": true.rows()}
-        )
+        found.append(tables(job.store.scan([night]).collect(), balances, true))
         return true
 
     with monkeypatch.context() as watching:
@@ -202,6 +224,31 @@ def counted(engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, *, se
         for number in range(NIGHTS):
             nightly.run_night(job, night_of(number), engine=engine)
     return found
+
+
+def in_one_piece(folder: Path, *, seed: int) -> list[dict[str, Any]]:
+    """Return what the nights of the same world are by the domain alone, without files, buckets and a store."""
+    job, found = job_in(folder, seed=seed), []
+    of, permissions, key = job.settings.privacy, job.permissions, job.listener_key
+    balances = pl.DataFrame(schema=BALANCES)
+    tiers = release.drawing_order(release.tiers(job.atlas, settings=of), atlas=job.atlas)
+    for night in map(night_of, range(NIGHTS)):
+        listens = read_night(job.sources.listens, night, catalogue=job.catalogue, now=job.now).listens
+        coarse = coarsen(keep_allowed(listens, permissions=permissions, key=key), night=night, resolution=5)
+        made = bound(coarse, night=night, atlas=job.atlas, balances=balances, settings=of, key=key)
+        allowed, balances = still_allowed(made.contributions.lazy(), permissions=permissions), made.balances
+        true = release.true_counts([allowed], night=night, tracks=TRACKS, tiers=tiers, atlas=job.atlas, settings=of)
+        found.append(tables(made.contributions, balances, true))
+    return found
+
+
+def tables(stored: pl.DataFrame, saved: pl.DataFrame, true: pl.DataFrame) -> dict[str, Any]:
+    """Return tables as rows; those of the store come by bucket."""
+    return {
+        "stored": stored.sort("listener", "track_id").rows(),
+        "saved": saved.sort("listener").rows(),
+        "true": true.rows(),
+    }
 
 
 def job_in(folder: Path, *, seed: int) -> JobContext:

@@ -798,8 +798,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "noise is drawn over who withdrew while the night was read",
         "pipelines/night/nightly.py",
-        "still_allowed(store.scan([night]), permissions=job.permissions),",
-        "store.scan([night]),",
+        "(still_allowed(some, permissions=permissions) for some in store.batches(night)),",
+        "store.batches(night),",
         ("attack/test_fresh_consent.py::test_who_says_no_at_a_step_is_in_nothing_after_it",),
     ),
     Mutation(

@@ -8,7 +8,7 @@ import secrets
 import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
 from itertools import islice
@@ -36,6 +36,7 @@ _PATIENCE = 10  # seconds until a server that does not answer is none
 _RETRIES = 6  # of a request, over about a minute: as long may a server be away
 _KNOWN = "4."  # versions of Spark Connect that this release was tried with
 _AT_ONCE = 8  # frames that one job counts: a server takes 128 MiB in a message
+_DIED = "failed in the middle of the work"
 _STATUS = re.compile(r"StatusCode\.(\w+)")
 
 
@@ -86,11 +87,11 @@ class Spark:
         NotReadyError
             If the server, or what is installed for its workers, is of another version.
         """
-        with self._refusing():
+        with self._refusing("does not speak Spark Connect"):
             spoken = self._session.version
         if not spoken.startswith(_KNOWN):
             self._refuse(f"speaks Spark Connect {spoken}, expected {_KNOWN}x", hint="Use a server of Spark 4, or Sail.")
-        (there,) = self._called(tasks.versions, [None])
+        (there,) = self._called(tasks.versions, [None], failing="cannot call Hearabouts on a worker")
         here = tasks.versions()
         other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
         if other:
@@ -99,10 +100,10 @@ class Spark:
                 hint="Install the same release of Hearabouts, from the same lock, for the workers as here.",
             )
 
-    def _called(self, function: Callable[[Any], Any], things: Sequence[Any]) -> Iterator[Any]:
+    def _called(self, function: Callable[[Any], Any], things: Sequence[Any], *, failing: str = _DIED) -> Iterator[Any]:
         key = secrets.token_bytes(KEY_BYTES)
         call = partial(tasks.call_each, work=tasks.seal(function, key=key), key=key)
-        with self._refusing():
+        with self._refusing(failing):
             rows = self._frame(enumerate(things), key=key).repartition(len(things))
             yield from self._things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
 
@@ -118,13 +119,13 @@ class Spark:
             yield thing
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _refusing(self, failing: str = _DIED) -> Iterator[None]:
         """Turn what the server's client raises into a NotReadyError, without its words, which are not ours."""
         try:
             yield
         except (PySparkException, InvalidTag) as error:
             status = _STATUS.search(str(error))
-            self._refuse(f"failed in the middle of the work ({status[1] if status else type(error).__name__})")
+            self._refuse(f"{failing} ({status[1] if status else type(error).__name__})")
 
     def _refuse(self, how: str, *, hint: str = "") -> NoReturn:
         raise NotReadyError(
@@ -167,5 +168,7 @@ def connected(settings: SparkSettings) -> Iterator[Spark]:
         engine = Spark(session, where=where)
         engine.check()
         yield engine
+        with suppress(PySparkException):
+            session.client.release_session()  # what it was sent is not kept until it would be forgotten
     finally:
         session.client.close()

@@ -11,7 +11,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from platform import python_version_tuple
 from typing import Any
@@ -68,7 +68,7 @@ def split_parts(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -
         Sealed: what makes coarse listens of some parts, and the number of buckets.
     key : bytes
     """
-    coarse, buckets = opened(work, key=key)
+    coarse, buckets = _work(work, key=key)
     for part in _things(batches, key=key):
         for bucket, rows in _split(partial(coarse, [part]), buckets=buckets):
             yield _row(bucket, rows, key=key)
@@ -87,14 +87,14 @@ def bound_bucket(table: pa.Table, *, work: bytes, key: bytes) -> pa.Table:
         return pa.Table.from_batches([_row(bucket, wrong[0], key=key)])
     if not listens:
         return SCHEMA.empty_table()
-    bound = opened(work, key=key)
+    bound = _work(work, key=key)
     done = _attempted(lambda: ((bucket,), bound(pl.concat(listens).lazy(), balances=saved.balances)))
     return pa.Table.from_batches([_row(bucket, done, key=key)])
 
 
 def call_each(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -> Iterator[pa.RecordBatch]:
     """Call a function with each of some things."""
-    function = opened(work, key=key)
+    function = _work(work, key=key)
     for thing in _things(batches, key=key):
         yield _row(0, _attempted(partial(function, thing)), key=key)
 
@@ -103,6 +103,12 @@ def versions(_: object = None) -> dict[str, str]:
     """Return what must be the same on every machine, for the same code to give the same answers."""
     python = ".".join(python_version_tuple()[:2])
     return {"Python": python, "Polars": version("polars"), "code": code_digest()}
+
+
+@lru_cache(maxsize=2)
+def _work(work: bytes, *, key: bytes) -> Any:
+    """Open what all tasks of a stage do once, and not for each of them."""
+    return opened(work, key=key)
 
 
 def table_of(rows: Iterable[tuple[int, object]], *, key: bytes) -> pa.Table:
