@@ -88,7 +88,7 @@ def nightly(
     listens: Path | None = None,
     consents: Path | None = None,
     catalogue: Path | None = None,
-    engine: Literal["polars"] = "polars",
+    engine: Literal["polars", "spark"] = "polars",
     skip: Annotated[tuple[date, ...], Parameter(negative="")] = (),
     accept: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     dry_run: Annotated[bool, Parameter(negative="")] = False,
@@ -109,7 +109,7 @@ def nightly(
     catalogue
         The catalogue file; needed with --listens.
     engine
-        What computes: Polars on one machine.
+        What counts: Polars on this machine, or the cluster that spark.remote names, which gives the same.
     skip
         A night to leave out for good, as YYYY-MM-DD: one that cannot be finished. May be given several times.
     accept

@@ -56,6 +56,13 @@ def _protected(source: str) -> str:
     return source
 
 
+def _connect(remote: SecretStr) -> SecretStr:
+    found = _REMOTE.fullmatch(remote.get_secret_value())
+    if not found or int(found["port"] or 0) > 65_535:
+        raise ValueError("needs the address of a Spark Connect server, as sc://HOST:15002, or nothing")
+    return remote
+
+
 def _address(text: str) -> str:
     try:
         written = str(ipaddress.ip_address(text))
@@ -86,6 +93,7 @@ def _picture(path: str) -> str:
 
 TRACK_ID = "{track_id}"  # what stands for a track's id in addresses of the catalogue
 _PICTURE = re.compile(r"/(?!/|v1/|assets/)[^\x00-\x20\x7f\s{}\"'<>\\?#]*\{track_id\}[^\x00-\x20\x7f\s{}\"'<>\\?#]*")
+_REMOTE = re.compile(r"(sc://[\w.-]+(:(?P<port>\d{1,5}))?(/\S*)?)?")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 
@@ -209,6 +217,13 @@ class PrivacySettings(_Section):
                 "bounds, leave something to add to a night"
             )
         return self
+
+
+class SparkSettings(_Section):
+    """Where nights are counted that are too large for one machine."""
+
+    # It may hold a token, and decides nothing of what is published: in no dump, and so in no file and no digest.
+    remote: Annotated[SecretStr, AfterValidator(_connect), Field(exclude=True)] = SecretStr("")
 
 
 class CandidatesSettings(_Section):
@@ -415,6 +430,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings
     candidates: CandidatesSettings
     store: StoreSettings
+    spark: SparkSettings
     partner: PartnerSettings
     charts: ChartsSettings
     catalogue: CatalogueSettings

@@ -3,13 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipelines.base.code_digest import code_digest
 from pipelines.base.job_context import JobContext
 from pipelines.mlflow.handover import run_of
 from pipelines.mlflow.run_record import Run
@@ -21,7 +20,6 @@ ATLAS_VERSION = "atlas.version"
 NO_CHAMPION = "none"
 
 _DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
-_CODE = (".py", ".toml", ".j2")
 
 
 def tracked(
@@ -73,15 +71,4 @@ def data_digest(rows: pl.DataFrame) -> str:
 
     columns = ["listener", "night", "part", "track_id", "plays"]
     rows.select(columns).sort(columns).write_csv(_Digest())  # type: ignore[call-overload]
-    return told.hexdigest()[:_DIGITS]
-
-
-@cache
-def code_digest() -> str:
-    """Return a digest of the program's own files, so that a run tells which code made it, committed or not."""
-    told = hashlib.sha256()
-    top = Path(__file__).parents[2]
-    for file in sorted(path for folder in ("pipelines", "recsys") for path in (top / folder).rglob("*")):
-        if file.suffix in _CODE:
-            told.update(f"{file.relative_to(top)}\0".encode() + file.read_bytes())
     return told.hexdigest()[:_DIGITS]

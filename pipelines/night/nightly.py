@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from os import cpu_count
@@ -21,7 +21,11 @@ from pipelines.mlflow import logbook
 from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
 from pipelines.mlflow.run_tags import allowed_rows, tracked
+from pipelines.night.coarse_listens import coarse_listens
 from pipelines.night.completeness import Acceptance, Judged, check_complete, rehearse_complete
+from pipelines.night.engines.engine import Bound, Coarse, Engine
+from pipelines.night.engines.one_machine import OneMachine
+from pipelines.night.engines.opening import opened
 from pipelines.night.forecasts import forecast_next_week
 from pipelines.night.interleaving import compare_lists, of_those_who_tell, with_challenger
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
@@ -31,15 +35,13 @@ from pipelines.privacy.forget import forgetting
 from pipelines.privacy.import_consents import import_consents, read_consents
 from pipelines.privacy.nightly_audit import audit_release
 from pipelines.privacy.write_privacy_account import write_account
-from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.input_tables import Counts
 from recsys.arrivals.listens import CheckedNight, check_share, read_night, reasons
-from recsys.arrivals.permission import keep_allowed, still_allowed
+from recsys.arrivals.permission import still_allowed
 from recsys.artifacts.chart_history import nights_of
 from recsys.artifacts.public_files import rendering
 from recsys.cells import evaluations
-from recsys.cells.contributions import Bounded, bound
-from recsys.cells.store import Buckets
+from recsys.cells.contributions import bound
 from recsys.cells.takeover import take_over
 from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
@@ -52,6 +54,8 @@ from recsys.releases.snapshot import publishing
 from recsys.releases.snapshot.open_data import write_open_data
 from recsys.releases.snapshot.past_charts import Draw, PastCharts
 from recsys.releases.verify.audit import Finding
+
+_HERE = OneMachine()
 
 
 def run_nightly(
@@ -74,7 +78,7 @@ def run_nightly(
     accept : sequence of Acceptance
         Nights that are right as they are, though they do not look whole, or are missing.
     engine : str
-        Named in the run's tags.
+        What counts: ``polars``, or ``spark`` for the cluster that the settings name.
 
     Returns
     -------
@@ -89,14 +93,15 @@ def run_nightly(
     IncompleteNightError
         If a night is missing or does not look whole, and nobody accepted that: nothing is drawn, spent or published.
     NotReadyError
-        If another job holds the workspace, or no night is over yet: then nothing is done.
+        If another job holds the workspace, the engine cannot be reached, or no night is over yet: then nothing is
+        done. If the engine fails later, nights before stay released, the snapshot unchanged.
     PrivacyBudgetError
         If the audit of the release code fails: then nothing is drawn, spent or published.
     ConsentError, SettingsError
         As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
     started = time.monotonic()
-    with job.begun(without=skip), _forgetting(job) as forget_all:
+    with opened(engine, settings=job.settings.spark) as at, job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
         leave_out(job.workspace, skip)
@@ -118,11 +123,11 @@ def run_nightly(
             return {"status": "nothing new", "nights": 0, "late_rows": plan.late_rows, "consents": imported}
         judged = check_complete(job, plan, accept=accept)
         accepted = judged.accepted
-        with _tracked(job, engine) as run:
+        with _tracked(job, at.name) as run:
             run.tags({f"accepted.{night}": reason for night, reason in accepted.items()})
             audited = _audit(job, run)
             with logbook.spending(run, job):
-                rows = [run_night(job, night, judged=judged) for night in followed(plan.due, "nights")]
+                rows = [run_night(job, night, judged=judged, engine=at) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, job.sources, nights=plan.due)
             write_account(job)  # before the snapshot, which tells of it in its public files
             published = publish(job)
@@ -158,24 +163,22 @@ def rehearse(
     }
 
 
-def run_night(job: JobContext, night: date, *, judged: Judged | None = None) -> Counts:
+def run_night(job: JobContext, night: date, *, judged: Judged | None = None, engine: Engine = _HERE) -> Counts:
     """Run one night, from precise listens to its noisy release; return its rows by what became of them.
 
     Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
     the same outcome; the release itself is done once.
     """
-    settings, store, key = job.settings, job.store, job.listener_key
+    settings, store, after = job.settings, job.store, _last_released(job)
     arrived, tally = _checked(job, night, judged)
-    allowed = keep_allowed(arrived.listens, permissions=job.permissions, key=key)
-    coarse = coarsen(allowed, night=night, resolution=settings.atlas.finest_resolution)
-    with arrived.unchanged(), store.bucketed(coarse) as buckets:
-        after = _last_released(job)
-        bounded = ((some, _bounded(job, night, some, rows, after=after)) for some, rows in buckets)
+    make = partial(engine.bounded, coarse=_coarse(job, arrived), bound=_bound(job, night))
+    with arrived.unchanged(), make(arrived.parts, store=store, after=after) as bounded:
         store.write_night(night, bounded, after=after)
     remember_rows(job.workspace, night, tally)
     candidates = _candidates(job, night)
+    permissions = job.permissions  # of the moment in which the noise is drawn
     release.release(
-        still_allowed(store.scan([night]), permissions=job.permissions),  # of the moment in which the noise is drawn
+        (still_allowed(some, permissions=permissions) for some in store.batches(night)),
         night=night,
         candidates=candidates,
         atlas=job.atlas,
@@ -183,6 +186,7 @@ def run_night(job: JobContext, night: date, *, judged: Judged | None = None) -> 
         ledger=job.ledger,
         releases=job.workspace.releases,
         now=job.now,
+        mapped=engine.map,
     )
     store.expire(night)
     evaluations.expire(store.sealed, night, nights=settings.store.nights)
@@ -315,15 +319,21 @@ def _candidates(job: JobContext, night: date) -> Candidates:
     )
 
 
-def _bounded(job: JobContext, night: date, buckets: Buckets, rows: pl.LazyFrame, *, after: date | None) -> Bounded:
-    return bound(
-        rows,
-        night=night,
-        atlas=job.atlas,
-        balances=job.store.balances(buckets, after=after),
-        settings=job.settings.privacy,
+def _coarse(job: JobContext, arrived: CheckedNight) -> Coarse:
+    """Return what makes coarse listens of parts of a night; whoever calls it may be on another machine."""
+    return partial(
+        coarse_listens,
+        arrived=replace(arrived, parts=()),
+        permissions=job.permissions.during(arrived.night),
         key=job.listener_key,
+        resolution=job.settings.atlas.finest_resolution,
     )
+
+
+def _bound(job: JobContext, night: date) -> Bound:
+    """Return what makes contributions of coarse listens and balances; whoever calls it may be on another machine."""
+    atlas, settings, key = job.atlas.without_cities, job.settings.privacy, job.listener_key
+    return partial(bound, night=night, atlas=atlas, settings=settings, key=key)
 
 
 def _last_released(job: JobContext) -> date | None:

@@ -325,10 +325,14 @@ def _types(file: TableFile) -> Mapping[str, pl.DataType]:
 
 
 def _open(file: TableFile, *, columns: tuple[str, ...]) -> pl.LazyFrame:
-    """Scan with the types of a Parquet file, and everything as text where the format has no types."""
+    """Scan with the types of a Parquet file, and everything as text where the format has no types.
+
+    By its absolute path: what comes of it may be read by a worker of an engine, in another folder.
+    """
+    path = file.path.absolute()
     if file.is_text:
-        return text_files.scan(file.path, columns=columns)
-    rows = pl.scan_parquet(file.path, hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
+        return text_files.scan(path, columns=columns)
+    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
     return rows.with_columns(pl.col(ROW).cast(pl.UInt64), pl.lit(value=False).alias(MALFORMED))
 
 

@@ -9,11 +9,11 @@ nights, they are judged as a share of all rows of the input.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,8 +69,10 @@ class CheckedNight:
         The UTC day.
     source : Path
         Where the rows come from, for messages.
-    rows : polars.LazyFrame
-        The columns of :class:`recsys.schemas.Listens`, ``reason`` and ``at_row``.
+    parts : sequence of polars.LazyFrame
+        The parsed rows, file by file.
+    check : callable
+        Gives parsed rows their ``reason``.
     files : sequence of TableFile
         Where they stand.
     rows_of_input : int or None
@@ -79,9 +81,15 @@ class CheckedNight:
 
     night: date
     source: Path
-    rows: pl.LazyFrame
+    parts: Sequence[pl.LazyFrame]
+    check: Callable[[pl.LazyFrame], pl.LazyFrame]
     files: Sequence[TableFile] = ()
     rows_of_input: int | None = None
+
+    @property
+    def rows(self) -> pl.LazyFrame:
+        """All rows: the columns of :class:`recsys.schemas.Listens`, ``reason`` and ``at_row``."""
+        return self.check(_together(self.parts))
 
     @property
     def listens(self) -> pl.LazyFrame:
@@ -179,15 +187,13 @@ def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datet
     partitions = _partitions(source)
     if partitions:
         files = input_tables.files_of(partitions[night]) if night in partitions else ()
-        rows, begin, of_input = _partition(files), EARLIEST.date(), None
+        parts, begin, of_input = _partition(files), EARLIEST.date(), None
     else:
         files = _flat_files(source)
         days = _days(source, files, now=now)
-        rows, begin, of_input = _flat(files, night, days=days, now=now), days.begin, sum(days.rows.values())
-    known = catalogue.lazy().select("track_id", known=True)
-    checked = rows.join(known, on="track_id", how="left", build_side="force_right")
-    checked = checked.with_columns(_reason(night, now=now, begin=begin).alias("reason")).drop("known", FAULT)
-    return CheckedNight(night, source, checked, files, of_input)
+        parts, begin, of_input = _flat(files, night, days=days, now=now), days.begin, sum(days.rows.values())
+    check = partial(_checked, known=catalogue.select("track_id", known=True), night=night, now=now, begin=begin)
+    return CheckedNight(night, source, parts, check, files, of_input)
 
 
 def check_share(counts: Counts, *, max_bad_share: float) -> Counts:
@@ -241,15 +247,20 @@ def reasons() -> tuple[str, ...]:
     return (*FAULTS, *_checks(date.min, now=datetime.min, begin=date.min))  # not at import: it starts Polars' threads
 
 
-def _partition(files: Sequence[TableFile]) -> pl.LazyFrame:
+def _checked(rows: pl.LazyFrame, *, known: pl.DataFrame, night: date, now: datetime, begin: date) -> pl.LazyFrame:
+    found = rows.join(known.lazy(), on="track_id", how="left", build_side="force_right")
+    return found.with_columns(_reason(night, now=now, begin=begin).alias("reason")).drop("known", FAULT)
+
+
+def _partition(files: Sequence[TableFile]) -> list[pl.LazyFrame]:
     parsed = (parse(_scan(file), kinds=_TABLE.columns) for file in files)
-    return _together([input_tables.located(rows, number=number) for number, rows in enumerate(parsed)])
+    return [input_tables.located(rows, number=number) for number, rows in enumerate(parsed)]
 
 
-def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> pl.LazyFrame:
+def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> list[pl.LazyFrame]:
     held = [(number, file) for number, file in enumerate(files) if _holds(_tally(file, now=now), night, days=days)]
     parts = ((number, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
-    return _together([input_tables.located(rows, number=number) for number, rows in parts])
+    return [input_tables.located(rows, number=number) for number, rows in parts]
 
 
 def _holds(tally: Mapping[date | None, int], night: date, *, days: _Days) -> bool:
@@ -308,7 +319,7 @@ def _begin(days: Mapping[date, int], *, rows: int) -> date:
 
 
 def _no_day(source: Path, files: Sequence[TableFile], *, now: datetime) -> InputError:
-    rows = _partition(files).with_columns(known=True)
+    rows = _together(_partition(files)).with_columns(known=True)
     reason = _reason(EARLIEST.date(), now=now, begin=EARLIEST.date()).alias("reason")
     counts = input_tables.count(rows.with_columns(reason), what=f"{given(source)}", files=files)
     hint = f"Deliver the listens with their times and run again. {counts.hint}"
@@ -336,7 +347,7 @@ def _scan(file: TableFile) -> pl.LazyFrame:
     return rows
 
 
-def _together(parts: list[pl.LazyFrame]) -> pl.LazyFrame:
+def _together(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
     return pl.concat(parts) if parts else input_tables.empty(_TABLE)
 
 

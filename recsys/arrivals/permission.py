@@ -1,8 +1,8 @@
 """PRECISE: keep of each listen what its listener allowed, then and now; the default is no."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -83,6 +83,13 @@ class Permissions:
     now: datetime
     spans: pl.DataFrame
     today: pl.DataFrame
+
+    def during(self, night: date) -> "Permissions":
+        """Return what may concern a listen of one night: all that :func:`keep_allowed` needs there."""
+        begin = datetime.combine(night, time(), UTC)
+        until = pl.col("until").is_null() | (pl.col("until") > begin)
+        spans = self.spans.filter(until, pl.col("since") < begin + timedelta(days=1))
+        return replace(self, spans=spans, today=self.today.clear())
 
 
 def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConsents:

@@ -20,10 +20,11 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -40,6 +41,7 @@ from recsys.settings import StoreSettings
 from recsys.workspace import KEY_BYTES, fsync, make_folder, replace_file, staged, sweep
 
 Buckets = tuple[int, ...]
+Part = TypeVar("Part")
 
 _PREFIX_DIGITS = 8
 _BATCH_BYTES = 8 << 20  # of compressed coarse listens: small buckets are worked on together
@@ -73,6 +75,11 @@ class Store:
         self._settings = settings
         self.sealed = SealedFiles(root, settings)
         self._check_buckets()
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets there are."""
+        return self._settings.buckets
 
     def check(self) -> None:
         """Look at every file before anything is spent: whether it opens, and its columns.
@@ -131,7 +138,7 @@ class Store:
         """
         self._prepare()
         sweep(self._root)
-        bucket = {"bucket": self._bucket_of(pl.col("listener"))}
+        bucket = {"bucket": _bucket_of(pl.col("listener"), buckets=self.buckets)}
         key = secrets.token_bytes(KEY_BYTES)  # in memory alone: nobody ever reads the stage of a night that was cut off
         with _stage(self._root) as stage:
             try:
@@ -148,7 +155,7 @@ class Store:
                     "the night's listens cannot be read to their end",
                     hint="Check the input files: one of them is cut off or damaged.",
                 ) from None
-            yield _batches(stage, key=key)
+            yield _staged(stage, key=key)
 
     def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]], *, after: date | None = None) -> None:
         """Write a night's contributions and the balances after it, all or nothing; an existing night is replaced.
@@ -183,15 +190,13 @@ class Store:
 
         The files are opened here, and kept in memory as they are on the disk, a small part of what is in them.
         """
-        if (self._root.parent / COUNTED).exists():
-            raise NotReadyError(
-                "the private store is from before weights were earned",
-                hint="Run `hearabouts nightly` first: it takes the store over.",
-            )
         wanted = self.nights() if nights is None else tuple(nights)
-        files = [self.sealed.read(path) for night in wanted for path in self._files(night)]
-        stored = pl.scan_parquet(files, hive_partitioning=False) if files else pl.LazyFrame(schema=_SCHEMA)
-        return at_border(stored, Contributions)
+        return self._scan([path for night in wanted for path in self._files(night)])
+
+    def batches(self, night: date) -> Iterator[pl.LazyFrame]:
+        """Yield the contributions of a night, lazy, some buckets at a time: no listener is in two of them."""
+        sizes = {path: path.stat().st_size for path in self._files(night)}
+        return map(self._scan, _batched(sizes))
 
     def nights(self) -> tuple[date, ...]:
         """Return the nights that are in the store, in order."""
@@ -251,6 +256,16 @@ class Store:
         for path in files:
             sweep(path.parent)  # what an erasure that was cut off left there
         return sum(self._erase(path, listener) for path in files)
+
+    def _scan(self, paths: Iterable[Path]) -> pl.LazyFrame:
+        if (self._root.parent / COUNTED).exists():
+            raise NotReadyError(
+                "the private store is from before weights were earned",
+                hint="Run `hearabouts nightly` first: it takes the store over.",
+            )
+        files = [self.sealed.read(path) for path in paths]
+        stored = pl.scan_parquet(files, hive_partitioning=False) if files else pl.LazyFrame(schema=_SCHEMA)
+        return at_border(stored, Contributions)
 
     def _rows(self, path: Path) -> pl.DataFrame:
         return pl.read_parquet(self.sealed.read(path), hive_partitioning=False)
@@ -336,13 +351,19 @@ class Store:
     def _is_empty(self) -> bool:
         return not self.nights()
 
-    def _bucket_of(self, listener: pl.Expr) -> pl.Expr:
-        """Return the bucket of a listener (hex digits, evenly spread): its first digits, by the number of buckets."""
-        return listener.str.head(_PREFIX_DIGITS).str.to_integer(base=16) % self._settings.buckets
-
     def _split(self, frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
-        parts = frame.group_by(self._bucket_of(pl.col("listener")).alias("bucket"), maintain_order=True)
-        return sorted(((bucket, rows) for (bucket,), rows in parts), key=lambda part: part[0])
+        return split(frame, buckets=self.buckets)
+
+
+def split(frame: pl.DataFrame, *, buckets: int) -> list[tuple[int, pl.DataFrame]]:
+    """Split the rows of listeners by bucket; buckets without rows are left out."""
+    parts = frame.group_by(_bucket_of(pl.col("listener"), buckets=buckets).alias("bucket"), maintain_order=True)
+    return sorted(((bucket, rows) for (bucket,), rows in parts), key=lambda part: part[0])
+
+
+def _bucket_of(listener: pl.Expr, *, buckets: int) -> pl.Expr:
+    """Return the bucket of a listener (hex digits, evenly spread): its first digits, by the number of buckets."""
+    return listener.str.head(_PREFIX_DIGITS).str.to_integer(base=16) % buckets
 
 
 @contextmanager
@@ -355,17 +376,22 @@ def _stage(root: Path) -> Iterator[Path]:
         shutil.rmtree(stage)
 
 
-def _batches(stage: Path, *, key: bytes) -> Iterator[tuple[Buckets, pl.LazyFrame]]:
+def _staged(stage: Path, *, key: bytes) -> Iterator[tuple[Buckets, pl.LazyFrame]]:
     """Yield whole buckets, as many small ones together as fit a batch."""
     sizes = {int(folder.name.removeprefix("bucket=")): _size(folder) for folder in stage.iterdir()}
-    batch: list[int] = []
-    for bucket in sorted(sizes):
-        if batch and sum(sizes[b] for b in (*batch, bucket)) > _BATCH_BYTES:
-            yield tuple(batch), _staged_rows(stage, batch, key=key)
+    return ((buckets, _staged_rows(stage, buckets, key=key)) for buckets in _batched(dict(sorted(sizes.items()))))
+
+
+def _batched(sizes: Mapping[Part, int]) -> Iterator[tuple[Part, ...]]:
+    """Yield what has a size (bytes), as many small ones together as fit a batch."""
+    batch: list[Part] = []
+    for part in sizes:
+        if batch and sum(sizes[each] for each in (*batch, part)) > _BATCH_BYTES:
+            yield tuple(batch)
             batch = []
-        batch.append(bucket)
+        batch.append(part)
     if batch:
-        yield tuple(batch), _staged_rows(stage, batch, key=key)
+        yield tuple(batch)
 
 
 def _size(folder: Path) -> int:

@@ -31,7 +31,7 @@ class Run:
         for number, name in ((0, "before reading"), (1, "between nights")):
             self._on(monkeypatch, nightly, "read_night", self._no_at(name, night=night_of(number)))
         self._on(monkeypatch, nightly, "_candidates", self._no_at("before drawing", night=night_of(1)))
-        self._on(monkeypatch, nightly.release, "release", self._see_drawn)
+        self._on(monkeypatch, nightly.release, "_counted", self._see_drawn)
         self._on(monkeypatch, nightly, "allowed_rows", self._no_at("before training"))
         self._on(monkeypatch, nightly, "measure", lambda rows, **_: self._see("trained", rows))
         self._on(monkeypatch, nightly, "_past", self._no_at("before lists"))

@@ -301,7 +301,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         COUNTS,
         "    order = drawing_order(budget, atlas=atlas)\n    true = true_counts(",
         "    order = drawing_order(budget, atlas=atlas)\n"
-        '    played = contributions.select("track_id").unique().collect()["track_id"]\n'
+        '    played = pl.concat(contributions).select("track_id").unique().collect()["track_id"]\n'
         "    everywhere = [i for i, track in enumerate(candidates.tracks) if track in played]\n"
         "    everywhere = np.union1d(candidates.everywhere, everywhere).astype(np.int32)\n"
         "    candidates = replace(candidates, everywhere=everywhere)\n"
@@ -798,8 +798,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "noise is drawn over who withdrew while the night was read",
         "pipelines/night/nightly.py",
-        "still_allowed(store.scan([night]), permissions=job.permissions),",
-        "store.scan([night]),",
+        "(still_allowed(some, permissions=permissions) for some in store.batches(night)),",
+        "store.batches(night),",
         ("attack/test_fresh_consent.py::test_who_says_no_at_a_step_is_in_nothing_after_it",),
     ),
     Mutation(

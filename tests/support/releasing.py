@@ -75,7 +75,7 @@ def released(
 ) -> Path:
     """Release a night into a workspace's folder, every track being a candidate unless told otherwise."""
     return release.release(
-        contributions,
+        [contributions],
         night=night,
         candidates=candidates if isinstance(candidates, Candidates) else everywhere(candidates),
         atlas=atlas or small_atlas(),

@@ -1,13 +1,15 @@
 """Permission: which entries a consents file holds, and what of a listen its listener allowed, then and now."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 import pytest
 from support.arriving import ALL_PURPOSES, KEY, LISBON, NOON, NOW, given, listen, write_listens
 
-from recsys.arrivals.permission import keep_allowed, permissions, read_entries, still_allowed
+from recsys.arrivals.permission import Permissions, keep_allowed, permissions, read_entries, still_allowed
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.errors import InputError
 from recsys.schemas import Contributions, Listens
@@ -30,7 +32,16 @@ def listens(*rows: dict[str, object]) -> pl.LazyFrame:
 
 
 def kept(log: ConsentLog, *rows: dict[str, object]) -> list[tuple[object, ...]]:
-    found = keep_allowed(listens(*rows), permissions=permissions(log, now=NOW), key=KEY).collect()
+    """Return what is kept of some plays; what may concern a night is enough to know it of that night's."""
+    allowing = permissions(log, now=NOW)
+    whole = kept_of(rows, allowing)
+    nightly = [kept_of([row], allowing.during(row["played_at"].date())) for row in rows]
+    assert sorted(map(str, whole)) == sorted(map(str, chain.from_iterable(nightly)))
+    return whole
+
+
+def kept_of(rows: Iterable[dict[str, object]], allowing: Permissions) -> list[tuple[object, ...]]:
+    found = keep_allowed(listens(*rows), permissions=allowing, key=KEY).collect()
     return found.select("listener", "latitude", "longitude", "for_charts", "for_models", "for_partner").rows()
 
 
@@ -53,6 +64,18 @@ def test_what_is_kept_follows_from_the_purposes(
 ) -> None:
     log.append(given("ana", *purposes))
     assert kept(log, listen()) == expected
+
+
+def test_what_concerns_a_night_is_what_was_so_at_some_instant_of_it(log: ConsentLog) -> None:
+    begun, ended = datetime(2026, 3, 5, tzinfo=UTC), datetime(2026, 3, 8, tzinfo=UTC)  # each at midnight
+    for user, last in (("ana", GIVEN), ("bea", WITHDRAWN)):
+        who = listener_of(user, key=KEY)
+        log.append([Entry(who, CHARTS, GIVEN, begun, "1"), Entry(who, CHARTS, WITHDRAWN, ended, "1")])
+        log.append([Entry(who, CHARTS, last, NOW - timedelta(hours=1), "1")])
+    of = permissions(log, now=NOW)
+    assert [of.during(date(2026, 3, day)).spans["listener"].to_list() for day in range(4, 12)] == [
+        *([], [ANA], [ANA], [ANA], [], [], [], [ANA]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_who_adds_nothing_is_no_listener() -> None:
     order = release.drawing_order(release.tiers(small_atlas(), settings=PRIVACY), atlas=small_atlas())
     both = pl.concat([contributed(ROWS[:2]), contributed([("x", "aa1", "t00")], weight=0)])
     true = release.true_counts(
-        both, night=NIGHT, tracks=TRACKS, tiers=order, atlas=small_atlas(), settings=PRIVACY
+        [both], night=NIGHT, tracks=TRACKS, tiers=order, atlas=small_atlas(), settings=PRIVACY
     ).filter(track=0)
     assert true.select("weight", "listeners").rows() == [(2 * FULL, 2)]
 

@@ -64,6 +64,10 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
                 "/v1/{track_id}",
             )
         ),
+        *(
+            (f'[spark]\nremote = "{remote}"\n', "spark.remote: needs the address of a Spark Connect server")
+            for remote in ("local", "http://host:15002", "sc://", "sc://host:65536", "sc://host:x", "sc://host/a b")
+        ),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
         ("[store]\nnights = 27\n", "store.nights"),
         ("[weather]\nrain = true\n", "weather"),

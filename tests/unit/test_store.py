@@ -131,6 +131,20 @@ def test_listens_come_back_in_whole_buckets(store: Store, batch_bytes: int, monk
     )
 
 
+@pytest.mark.parametrize(("batch_bytes", "batches"), [(1, 8), (1 << 30, 1)])
+def test_a_night_is_read_some_buckets_at_a_time(
+    store: Store, batch_bytes: int, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_BYTES", batch_bytes)
+    write(store, *LISTENERS)
+    found = [frame.collect() for frame in store.batches(NIGHT)]
+    assert len(found) == batches
+    assert sum(frame["listener"].n_unique() for frame in found) == len(set(LISTENERS))  # nobody is in two
+    assert (
+        pl.concat(found).sort("listener", "track_id").equals(store.scan([NIGHT]).sort("listener", "track_id").collect())
+    )
+
+
 def test_a_night_without_listens_has_no_buckets(store: Store) -> None:
     with store.bucketed(coarse([]).lazy()) as batches:
         assert list(batches) == []

@@ -1,9 +1,10 @@
 """The one noisy release of a night: with what weight each part of the world listened to each track."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,16 @@ __all__ = [
     "true_counts",
 ]
 
+Mapped = Callable[[Callable[[pl.DataFrame], pl.DataFrame], Iterable[pl.DataFrame]], Iterable[pl.DataFrame]]
+
 PURPOSE = CHARTS
 
+_NONE = pl.DataFrame(schema={"part": pl.UInt32, "track": pl.UInt32, "weight": pl.Int32, "listeners": pl.Int32})
 _BLOCK = 1 << 21  # counts at a time: memory of a release does not grow with its number of parts
 
 
 def release(
-    contributions: pl.LazyFrame,
+    contributions: Iterable[pl.LazyFrame],
     *,
     night: date,
     candidates: Candidates,
@@ -49,6 +53,7 @@ def release(
     ledger: Ledger,
     releases: Path,
     now: datetime,
+    mapped: Mapped = map,
 ) -> Path:
     """Release a night: the weights of listeners by place and track plus discrete Gaussian noise, ledger first.
 
@@ -66,9 +71,9 @@ def release(
 
     Parameters
     ----------
-    contributions : polars.LazyFrame
-        Contributions of the night, bounded; rows that are not counted, of other nights, of tracks outside the
-        catalogue or of parts outside the release are ignored.
+    contributions : iterable of polars.LazyFrame
+        Contributions of the night, bounded, no listener in two of the frames; rows that are not counted, of other
+        nights, of tracks outside the catalogue or of parts outside the release are ignored.
     night : date
     candidates : Candidates
         The tracks, and which of them to count where; from public knowledge and past releases only.
@@ -79,6 +84,8 @@ def release(
         The folder of all releases.
     now : datetime
         For the ledger.
+    mapped : callable
+        What counts: see :func:`true_counts`.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def release(
     budget = tiers(atlas, settings=settings)
     order = drawing_order(budget, atlas=atlas)
     true = true_counts(
-        contributions, night=night, tracks=candidates.tracks, tiers=order, atlas=atlas, settings=settings
+        contributions, night=night, tracks=candidates.tracks, tiers=order, atlas=atlas, settings=settings, mapped=mapped
     )
     sweep(releases)  # no noise that a crash left half-written outlives it
     entry = ledger.commit(
@@ -208,15 +215,23 @@ def drawing_order(tiers: Sequence[Tier], *, atlas: Atlas) -> tuple[Tier, ...]:
 
 
 def true_counts(
-    contributions: pl.LazyFrame,
+    contributions: Iterable[pl.LazyFrame],
     *,
     night: date,
     tracks: Sequence[str],
     tiers: Sequence[Tier],
     atlas: Atlas,
     settings: PrivacySettings,
+    mapped: Mapped = map,
 ) -> pl.DataFrame:
     """Add up the weights of a night by row and track: what noise is added to.
+
+    Parameters
+    ----------
+    contributions : iterable of polars.LazyFrame
+        No listener is in two of the frames, which are read one after the other: a night is never in memory as a whole.
+    mapped : callable
+        Applies a function, which can be pickled, to each of some frames, in whatever order and wherever.
 
     Returns
     -------
@@ -232,8 +247,9 @@ def true_counts(
     PrivacyBudgetError
         If a listener adds more than the settings allow.
     """
-    counted = at_border(contributions, Contributions).filter(pl.col("weight") > 0, pl.col("night") == night)
-    true = _weights(counted, night=night, parts=atlas.parts, tracks=tracks, settings=settings)
+    weights = partial(_weights, night=night, parts=atlas.parts, tracks=tracks, settings=settings)
+    found = pl.concat([_NONE, *mapped(weights, (_counted(some, night=night) for some in contributions))])
+    true = found.group_by("part", "track").agg(pl.col("weight", "listeners").sum())
     return _in_larger_places(true, atlas=atlas, tiers=tiers)
 
 
@@ -334,12 +350,18 @@ def _described(tier: Tier, *, newcomers: int) -> dict[str, Any]:
     return {**vars(tier), "rows": len(tier.rows), "places": places, "newcomers_written": newcomers}
 
 
+def _counted(contributions: pl.LazyFrame, *, night: date) -> pl.DataFrame:
+    counted = at_border(contributions, Contributions).filter(pl.col("weight") > 0, pl.col("night") == night)
+    return counted.select("listener", "part", "track_id", "weight").collect(engine="streaming")
+
+
 def _weights(
-    counted: pl.LazyFrame, *, night: date, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
+    counted: pl.DataFrame, *, night: date, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
 ) -> pl.DataFrame:
     """Add up weights by ``part`` and ``track`` (positions in the given sequences, then in the totals)."""
     added = (
-        counted.join(_positions(parts, "part"), left_on="part", right_on="name")
+        counted.lazy()
+        .join(_positions(parts, "part"), left_on="part", right_on="name")
         .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
         .select("listener", "track", "weight", part="part_right")
         .unique()

@@ -112,7 +112,7 @@ def release_partner_file(
     tiers = release.tiers(atlas, settings=privacy)
     order, tracks = release.drawing_order(tiers, atlas=atlas), catalogue["track_id"].to_list()
     true = release.true_counts(
-        contributions, night=period.last, tracks=tracks, tiers=order, atlas=atlas, settings=privacy
+        [contributions], night=period.last, tracks=tracks, tiers=order, atlas=atlas, settings=privacy
     )
     sweep(files)
     known = _known(period, tracks=tracks, tiers=tiers, atlas=atlas, settings=settings)

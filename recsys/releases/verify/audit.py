@@ -283,5 +283,5 @@ def _counted(
 ) -> _World:
     """Count a world exactly as a release does, up to the noise."""
     order = release.drawing_order(release.tiers(atlas, settings=settings), atlas=atlas)
-    true = release.true_counts(world, night=night, tracks=tracks, tiers=order, atlas=atlas, settings=settings)
+    true = release.true_counts([world], night=night, tracks=tracks, tiers=order, atlas=atlas, settings=settings)
     return _World(true, order, len(tracks) + len(TOTALS))

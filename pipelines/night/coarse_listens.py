@@ -1,0 +1,36 @@
+"""PRECISE in, COARSE out: what came becomes what may be used of it, in one stream, here or on a worker of an engine."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from recsys.arrivals.coarsening import coarsen
+from recsys.arrivals.listens import CheckedNight
+from recsys.arrivals.permission import Permissions, keep_allowed
+
+
+def coarse_listens(
+    parts: Sequence[pl.LazyFrame], *, arrived: CheckedNight, permissions: Permissions, key: bytes, resolution: int
+) -> pl.LazyFrame:
+    """Check, permit and coarsen some parts of a night.
+
+    Parameters
+    ----------
+    parts : sequence of polars.LazyFrame
+        Of those that the night has.
+    arrived : CheckedNight
+        Says how they are checked.
+    permissions : Permissions
+    key : bytes
+        Turns user ids into listeners.
+    resolution : int
+        ``atlas.finest_resolution``.
+
+    Returns
+    -------
+    polars.LazyFrame
+        Schema :class:`recsys.schemas.CoarseListens`.
+    """
+    allowed = keep_allowed(replace(arrived, parts=parts).listens, permissions=permissions, key=key)
+    return coarsen(allowed, night=arrived.night, resolution=resolution)

@@ -1,0 +1,174 @@
+"""The engine of many machines: a server that speaks Spark Connect, asked through its DataFrame API alone.
+
+What the workers do is :mod:`pipelines.night.engines.spark_tasks`; here is where their rows come from and go to.
+"""
+
+import re
+import secrets
+import socket
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date
+from functools import partial
+from itertools import islice
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import polars as pl
+import pyarrow as pa
+from cryptography.exceptions import InvalidTag
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.session import SparkSession
+
+from pipelines.night.engines import spark_tasks as tasks
+from pipelines.night.engines.engine import Bound, Coarse, Count
+from recsys.cells.contributions import Bounded
+from recsys.cells.store import Buckets, Store
+from recsys.errors import NotReadyError, RecsysError, SettingsError
+from recsys.settings import SparkSettings
+from recsys.workspace import KEY_BYTES
+
+_PORT = 15_002  # of Spark Connect, where an address names none
+_PATIENCE = 10  # seconds until a server that does not answer is none
+_RETRIES = 6  # of a request, over about a minute: as long may a server be away
+_KNOWN = "4."  # versions of Spark Connect that this release was tried with
+_AT_ONCE = 8  # frames that one job counts: a server takes 128 MiB in a message
+_DIED = "failed in the middle of the work"
+_STATUS = re.compile(r"StatusCode\.(\w+)")
+
+
+class Spark:
+    """A session with a server: see :class:`pipelines.night.engines.engine.Engine`.
+
+    Parameters
+    ----------
+    session : pyspark.sql.connect.session.SparkSession
+    where : str
+        Host and port, for messages.
+    """
+
+    name = "spark"
+
+    def __init__(self, session: SparkSession, *, where: str) -> None:
+        self._session, self._where = session, where
+
+    @contextmanager
+    def bounded(
+        self, parts: Sequence[pl.LazyFrame], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
+    ) -> Iterator[Iterator[tuple[Buckets, Bounded]]]:
+        """Let every file be a task that makes its coarse listens, then every bucket one that bounds them."""
+        key = secrets.token_bytes(KEY_BYTES)
+        split = partial(tasks.split_parts, work=tasks.seal((coarse, store.buckets), key=key), key=key)
+        work = tasks.seal(bound, key=key)
+
+        def join(bucket: pa.Table) -> pa.Table:  # a function by its type hints: of others the client is not sure
+            return tasks.bound_bucket(bucket, work=work, key=key)
+
+        saved = ((bucket, tasks.Saved(store.balances((bucket,), after=after))) for bucket in range(store.buckets))
+        with self._refusing():
+            listens = self._frame(enumerate(parts), key=key).repartition(max(1, len(parts)))
+            rows = listens.mapInArrow(split, tasks.COLUMNS).unionByName(self._frame(saved, key=key))
+            yield self._things(rows.groupBy("bucket").applyInArrow(join, tasks.COLUMNS), key=key)
+
+    def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Apply the function to some frames at a time, each of them a task."""
+        rest = iter(frames)
+        while some := list(islice(rest, _AT_ONCE)):
+            yield from self._called(function, some)
+
+    def check(self) -> None:
+        """Refuse a server whose workers would not compute what this machine computes.
+
+        Raises
+        ------
+        NotReadyError
+            If the server, or what is installed for its workers, is of another version.
+        """
+        with self._refusing("does not speak Spark Connect"):
+            spoken = self._session.version
+        if not spoken.startswith(_KNOWN):
+            self._refuse(f"speaks Spark Connect {spoken}, expected {_KNOWN}x", hint="Use a server of Spark 4, or Sail.")
+        (there,) = self._called(tasks.versions, [None], failing="cannot call Hearabouts on a worker")
+        here = tasks.versions()
+        other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
+        if other:
+            self._refuse(
+                f"has workers of other versions ({'; '.join(other)})",
+                hint="Install the same release of Hearabouts, from the same lock, for the workers as here.",
+            )
+
+    def _called(self, function: Callable[[Any], Any], things: Sequence[Any], *, failing: str = _DIED) -> Iterator[Any]:
+        key = secrets.token_bytes(KEY_BYTES)
+        call = partial(tasks.call_each, work=tasks.seal(function, key=key), key=key)
+        with self._refusing(failing):
+            rows = self._frame(enumerate(things), key=key).repartition(len(things))
+            yield from self._things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
+
+    def _frame(self, rows: Iterable[tuple[int, object]], *, key: bytes) -> DataFrame:
+        return self._session.createDataFrame(tasks.table_of(rows, key=key))
+
+    def _things(self, frame: DataFrame, *, key: bytes) -> Iterator[Any]:
+        """Yield what the workers made, as it comes; what one of them refused is refused here."""
+        for row in frame.toLocalIterator():
+            thing = tasks.opened(bytes(row["sealed"]), key=key)
+            if isinstance(thing, RecsysError):
+                raise thing
+            yield thing
+
+    @contextmanager
+    def _refusing(self, failing: str = _DIED) -> Iterator[None]:
+        """Turn what the server's client raises into a NotReadyError, without its words, which are not ours."""
+        try:
+            yield
+        except (PySparkException, InvalidTag) as error:
+            status = _STATUS.search(str(error))
+            self._refuse(f"{failing} ({status[1] if status else type(error).__name__})")
+
+    def _refuse(self, how: str, *, hint: str = "") -> NoReturn:
+        raise NotReadyError(
+            f"the engine at {self._where} {how}",
+            hint=hint or "Look at its log, then run again: nothing was spent on this night or is half-written.",
+        ) from None
+
+
+@contextmanager
+def connected(settings: SparkSettings) -> Iterator[Spark]:
+    """Yield a session with the server of the settings, once it is sure that it computes what this machine would.
+
+    Raises
+    ------
+    SettingsError
+        If the settings name no server.
+    NotReadyError
+        If it cannot be reached, or is of another version.
+    """
+    remote = settings.remote.get_secret_value()
+    if not remote:
+        raise SettingsError(
+            "--engine spark needs a server, and spark.remote names none",
+            hint="Set it as HEARABOUTS__SPARK__REMOTE=sc://HOST:15002.",
+        )
+    address = urlsplit(remote)
+    host, port = address.hostname or "", address.port or _PORT
+    where = f"{host}:{port}"
+    try:
+        socket.create_connection((host, port), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise NotReadyError(
+            f"the engine at {where} cannot be reached ({error.strerror or type(error).__name__})",
+            hint="Start the server, or correct spark.remote; `--engine polars` needs none. Nothing was begun.",
+        ) from None
+    warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # an error follows, and says so
+    session = SparkSession(connection=remote)
+    session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
+    try:
+        engine = Spark(session, where=where)
+        engine.check()
+        yield engine
+        with suppress(PySparkException):
+            session.client.release_session()  # what it was sent is not kept until it would be forgotten
+    finally:
+        session.client.close()
