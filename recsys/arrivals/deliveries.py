@@ -192,8 +192,8 @@ def _swapped(
     """
     for kind in sorted(kinds):
         numbers = [number for number, file in enumerate(checked.files) if kind_of(file.path.name) == kind]
-        rows = checked.rows.filter(input_tables.of_files(numbers)) if len(kinds) > 1 else checked.rows
-        allowed = _allowed(replace(checked, rows=rows), placing, one_of=one_of, seed=seed)
+        parts = [rows.filter(input_tables.of_files(numbers)) for rows in checked.parts]
+        allowed = _allowed(replace(checked, parts=parts), placing, one_of=one_of, seed=seed)
         sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
         seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")
         as_is, exchanged = (_in_regions(each, placing.atlas) for each in seen)
