@@ -21,6 +21,7 @@ from recsys.settings import Settings, load_settings
 
 UPRIGHT = ["red", "green", "blue", "yellow"]
 COVER = "covers/trending"
+IDS = ("zip", "html", "pdf", "begun")
 
 
 def made(content: bytes, *, kind: str = PROFILE, **chosen: Any) -> bytes:
@@ -152,7 +153,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(format_: str) -> None:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@pytest.mark.parametrize("behind", [b"PK\3\4", b"<html><script>alert(1)</script>", b"%PDF-1.7", b"\xff\xd8"])
+@pytest.mark.parametrize("behind", [b"PK\3\4", b"<html><script>alert(1)</script>", b"%PDF-1.7", b"\xff\xd8"], ids=IDS)
 def test_what_is_a_picture_and_something_else_is_refused(format_: str, behind: bytes) -> None:
     assert type(refused(file_of(drawn(), format_) + behind)) is InputError
 
@@ -243,7 +244,7 @@ for tried in (lambda: open("/etc/passwd"), lambda: open("/tmp/canary", "w"), soc
         continue
     sys.exit("opened")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env={"PYTHONPATH": making._ROOT})
     assert (done.returncode, done.stderr) == (0, b"")
 
 
