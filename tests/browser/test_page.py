@@ -435,7 +435,7 @@ def width(found: Locator) -> float:
 def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "switcher")
     switches = page.get_by_role("switch")
-    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 5
+    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 6
     one = page.get_by_role("switch", name="Count my plays in my area’s charts")
     box = one.bounding_box()
     for key, state, checked in (("Space", "given", "true"), ("Enter", "withdrawn", "false")):
