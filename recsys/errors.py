@@ -15,6 +15,9 @@
     │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
     │   ├── UnknownReceiptError     65   404  whoever holds the receipt
     │   ├── UnknownListError        65   404  the client, which asks for the list again
+    │   ├── UnknownPictureError     65   404  the client, which asks for the pictures again
+    │   ├── NoPictureError          65   415  whoever chose the file
+    │   ├── LargePictureError       65   413  whoever chose the picture
     │   └── PositionError           65   400  whoever wrote the client that sends positions
     ├── IdentityError               77   401  the listener, who must sign in
     ├── NotReadyError               75   503  nobody yet: try again later
@@ -142,6 +145,27 @@ class UnknownListError(InputError):
 
     status = 404
     problem = "unknown-list"
+
+
+class UnknownPictureError(InputError):
+    """A picture that is not there, not the asker's to see, or not any more."""
+
+    status = 404
+    problem = "unknown-picture"
+
+
+class NoPictureError(InputError):
+    """A file that is no picture of a kind that is taken."""
+
+    status = 415
+    problem = "no-picture"
+
+
+class LargePictureError(InputError):
+    """A picture of more bytes or pixels, or more work, than one may have."""
+
+    status = 413
+    problem = "large-picture"
 
 
 class PositionError(InputError):

@@ -361,6 +361,20 @@ class FeedbackSettings(_Section):
     most_played: Count
 
 
+class ImagesSettings(_Section):
+    """What a picture may be that a listener chose, what it may cost, and for how long its address shows it."""
+
+    most_bytes: Annotated[int, Field(ge=1, le=10**9)]
+    most_pixels: Count
+    megabytes: Annotated[int, Field(ge=100)]  # less is not enough to begin with
+    seconds: Count
+    at_once: Count
+    body_seconds: Count
+    profile_side: Annotated[int, Field(ge=64, le=2_048)]
+    cover_side: Annotated[int, Field(ge=64, le=2_048)]
+    address_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
+
+
 class ServingSettings(_Section):
     """Whose tokens the endpoint accepts, how long its lists are, and what it grants to whom."""
 
@@ -439,6 +453,7 @@ class Settings(BaseSettings):
     models: ModelsSettings
     lists: ListsSettings
     feedback: FeedbackSettings
+    images: ImagesSettings
     serving: ServingSettings
     tracking: TrackingSettings
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, HIDDEN, PLAYED, not_erased
+from recsys.consents.consent_tables import ENTRIES, HIDDEN, PICTURES, PLAYED, not_erased
 from recsys.consents.database import Database
 from recsys.consents.marks import NEVER
 
 After = Callable[[str, str], int]
 
-BELONGINGS: Mapping[str, tuple[sa.Table, ...]] = {"feedback": (HIDDEN, PLAYED)}
+BELONGINGS: Mapping[str, tuple[sa.Table, ...]] = {"feedback": (HIDDEN, PLAYED), "images": (PICTURES,)}
 """What goes with a purpose's switch; every table has a column ``listener``."""
 
 BELONGING_TABLES = tuple(chain.from_iterable(BELONGINGS.values()))

@@ -1,7 +1,7 @@
 """The tables of the consent log, in SQLite and PostgreSQL, which keep entries themselves.
 
 But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what one
-switch brings with it: the feedback of whom it is on for.
+switch brings with it: the feedback of whom it is on for, and the pictures.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,6 +65,15 @@ PLAYED = sa.Table(
     sa.Column("team", _text()),  # whose ranker put it there, where two of them shared the list
     sa.Column("rivals", _text(), nullable=False),  # which two; empty where there were none
     sqlite_with_rowid=False,
+)
+
+PICTURES = sa.Table(
+    "pictures",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("kind", _text(), primary_key=True),  # what it is the picture of
+    sa.Column("digest", _text(), nullable=False),  # of the content
+    sa.Column("content", sa.LargeBinary, nullable=False),  # JPEG, as it was made anew here
 )
 
 
@@ -141,7 +150,7 @@ def _postgresql() -> tuple[str, ...]:
     return _POSTGRESQL_KEPT
 
 
-_VERSION = 5
+_VERSION = 6
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
 _ALIKE = "EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at {} OLD.at)"
 _BETWEEN = f"({_ALIKE.format('<')} AND {_ALIKE.format('>')})"

@@ -31,6 +31,7 @@ from recsys.consents.erasure import Erasures
 from recsys.consents.feedback import Feedback, Told
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
+from recsys.consents.pictures import Pictures
 from recsys.consents.witness import place_of
 from recsys.errors import ConsentError
 from recsys.messages import Message, said
@@ -49,6 +50,7 @@ class Purpose(StrEnum):
     PERSONALISATION = "personalisation"
     PARTNER_STATISTICS = "partner_statistics"
     FEEDBACK = "feedback"
+    IMAGES = "images"
 
     @property
     def explained(self) -> Message:
@@ -167,6 +169,8 @@ class ConsentLog:
         What came with a switch, and goes with it.
     feedback : Feedback
         What was told about lists.
+    pictures : Pictures
+        What was chosen to be shown.
 
     Raises
     ------
@@ -183,6 +187,7 @@ class ConsentLog:
         prepare(self._database)
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
         self.belongings, self.feedback = Belongings(self._database), Feedback(self._database)
+        self.pictures = Pictures(self._database)
         self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
@@ -286,15 +291,40 @@ class ConsentLog:
                 raise not_allowed(purpose)
             yield connection
 
+    def show(self, listener: str, kind: str, content: bytes, *, at: datetime) -> None:
+        """Keep a picture that a listener chose, if that is allowed when it is written; on disk when this returns.
+
+        Raises
+        ------
+        ConsentError
+            As :meth:`allowing` does.
+        """
+        with self.allowing(listener, Purpose.IMAGES, at=at) as connection:
+            self.pictures.keep(connection, listener, kind, content)
+
     def told(self, listener: str) -> list[tuple[str, date, str, str | None]]:
         """Return what a listener told that is not forgotten; see :meth:`recsys.consents.feedback.Feedback.told`.
 
         Nothing where the switch is off: a log that was restored may still hold what went with it.
         """
         told = list(self.feedback.told(listener))  # read in any case: its time tells nothing
+        return told if self._is_on(listener, Purpose.FEEDBACK) else []
+
+    def picture(self, listener: str, kind: str, *, at: datetime) -> bytes | None:
+        """Return a picture that may be shown at this instant; None where there is none, or it may not."""
+        content = self.pictures.content(listener, kind)  # read in any case: its time tells nothing
+        return content if self.allows(listener, Purpose.IMAGES, at=at) else None
+
+    def chosen(self, listener: str) -> list[tuple[str, bytes]]:
+        """Return the pictures that are kept of a listener, each with its kind; nothing where the switch is off."""
+        chosen = self.pictures.every(listener)
+        return chosen if self._is_on(listener, Purpose.IMAGES) else []
+
+    def _is_on(self, listener: str, purpose: Purpose) -> bool:
+        """Tell whether a switch is on, under whichever notice."""
         held = _unmarked(self.entries(listener), self._marks_of(listener))
-        answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == Purpose.FEEDBACK]
-        return told if on_since(answers) is not None else []
+        answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == purpose]
+        return on_since(answers) is not None
 
     def forget_where_off(self) -> int:
         """Delete what belongs to switches that are off; return how many of them there were.
@@ -732,5 +762,9 @@ _EXPLAINED = {
     Purpose.FEEDBACK: said(
         "What you hide stays away from your lists. What you play from them tells which of two ways to make lists "
         "suits people better; only sums over many people are looked at. Turning it off forgets all of it at once."
+    ),
+    Purpose.IMAGES: said(
+        "The pictures that you choose, one by one, are kept for your profile and as covers of your lists; no others "
+        "are ever asked for. Each is drawn anew, without the place and time in its file. Turning it off deletes them."
     ),
 }

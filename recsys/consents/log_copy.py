@@ -57,8 +57,8 @@ def copy_log(source: Database, *, to: Database) -> Copied:
             raise InputError(
                 f"the log to copy to holds {table.name} that this log does not",
                 hint="Copy to an empty database. If it holds an earlier copy, something was deleted here since (by an "
-                "erasure or a compaction; or feedback, as a hidden track was shown again, a play expired, or somebody "
-                "turned the switch off): empty it first.",
+                "erasure or a compaction; or feedback, as a hidden track was shown again or a play expired; or a "
+                "picture, as it was removed; or what somebody had who turned a switch off): empty it first.",
             )
     before = sum(_count(to, table) for table in _TABLES)
     for table in _TABLES:
@@ -85,7 +85,7 @@ def _told(database: Database) -> tuple[dict[str, int], str]:
         counts[table.name] = 0
         for row in _rows(database, table):
             counts[table.name] += 1
-            told.update(json.dumps([table.name, row]).encode())
+            told.update(json.dumps([table.name, row], default=bytes.hex).encode())
     return counts, told.hexdigest()
 
 

@@ -31,6 +31,8 @@ from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
 from recsys.serving.pages import song_pages
+from recsys.serving.pictures.addresses import PictureAddresses
+from recsys.serving.pictures.making import Maker
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.requests.problems import Log, answer_problems
 from recsys.serving.requests.rate_limit import Limits
@@ -40,6 +42,7 @@ from recsys.serving.routes import (
     data_rights,
     feedback,
     health,
+    images,
     releases,
     songs,
     transparency,
@@ -121,6 +124,8 @@ def _endpoint(
         sources=NewestSources(SealedFiles(workspace.private, settings.store), log=log),
         list_ids=ListIds(listener_key, hours=settings.feedback.list_hours),
         consents=consent_log(workspace, settings=settings),
+        pictures=Maker(settings.images),
+        addresses=PictureAddresses(listener_key, minutes=settings.images.address_minutes),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
         metrics=metrics,
@@ -176,12 +181,12 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
     cors = [Middleware(Cors, origins=serving.cors_origins)] if serving.cors_origins else []
     return [
         Middleware(AccessLog, endpoint=endpoint, journal=Journal(metrics, sys.stderr), log=log),
-        Middleware(Timeouts, settings=serving, metrics=metrics),
+        Middleware(Timeouts, settings=serving, metrics=metrics, picture_seconds=endpoint.settings.images.body_seconds),
         *cors,  # around all that refuses: a page may read why
         Middleware(Deprecation),  # around what is answered from memory
         Middleware(Head),
         Middleware(ErrorPages),
-        Middleware(PositionFilter),  # before anything that looks at a request
+        Middleware(PositionFilter, most_of_picture=endpoint.settings.images.most_bytes),  # before anything looks at it
         Middleware(Authentication, endpoint=endpoint, limits=Limits(serving), log=log),
         Middleware(PublicFiles, responses=endpoint.responses, current=current, made_by=rendering(endpoint.settings)),
     ]
@@ -193,6 +198,7 @@ _ROUTES = {  # in the order in which a request is tried: what no cache in front 
     "songs": (songs,),
     "open data": (releases,),
     "consents": (consents,),
+    "pictures": (images,),
     "my data": (data_rights,),
     "transparency": (transparency, song_pages, pages),
     "operation": (health,),
@@ -203,6 +209,7 @@ _TAGS = {
     "open data": "Released nights as files.",
     "near me": "The list of the signed-in listener.",
     "consents": "The listener's switches.",
+    "pictures": "The pictures that the listener chose.",
     "my data": "Export and erasure.",
     "transparency": "What is collected, why, and how much privacy was spent.",
     "operation": "Probes and metrics, for whoever runs it.",

@@ -1119,6 +1119,63 @@ MUTATIONS: tuple[Mutation, ...] = (
         '                run.text(file.read_text(), f"{file.stem}.json")\n',
         ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
     ),
+    # Pictures
+    Mutation(
+        "a picture keeps what its file said",
+        "recsys/serving/pictures/remaking.py",
+        "return _small(anew, limits.bytes_)",
+        "return content",
+        ("unit/test_pictures.py::test_of_a_file_nothing_is_left_but_what_is_to_be_seen[JPEG]",),
+    ),
+    Mutation(
+        "whatever stands behind a picture is let in",
+        "recsys/serving/pictures/ends.py",
+        "return _ENDS[format_](content) == len(content)",
+        "return _ENDS[format_](content) <= len(content)",
+        ("unit/test_pictures.py::test_what_is_a_picture_and_something_else_is_refused[zip-PNG]",),
+    ),
+    Mutation(
+        "the process that draws can open files",
+        "recsys/serving/pictures/remaking.py",
+        "(resource.RLIMIT_NOFILE, _STANDARD),",
+        "(resource.RLIMIT_NOFILE, 64),",
+        ("unit/test_pictures.py::test_whoever_takes_over_the_process_can_open_nothing",),
+    ),
+    Mutation(
+        "a picture is seen without the switch",
+        "recsys/consents/log.py",
+        "return content if self.allows(listener, Purpose.IMAGES, at=at) else None",
+        "return content",
+        ("unit/test_kept_pictures.py::test_under_a_notice_that_is_not_in_force_a_picture_waits_unseen[sqlite]",),
+    ),
+    Mutation(
+        "a withdrawal leaves pictures",
+        "recsys/consents/belongings.py",
+        '"images": (PICTURES,)',
+        '"images": (HIDDEN,)',
+        ("unit/test_kept_pictures.py::test_a_withdrawal_takes_pictures_along_whichever_way_it_comes[sqlite-decided]",),
+    ),
+    Mutation(
+        "everybody sees a profile picture",
+        "recsys/serving/pictures/kinds.py",
+        "return viewer == owner",
+        "return bool(viewer and owner)",
+        ("attack/test_pictures.py::test_nobody_but_the_listener_sees_a_profile_picture",),
+    ),
+    Mutation(
+        "an address never ends",
+        "recsys/serving/pictures/addresses.py",
+        'if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= now.timestamp():',
+        'if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= 0:',
+        ("attack/test_pictures.py::test_an_address_ends_soon_and_is_good_for_nothing_else",),
+    ),
+    Mutation(
+        "an address shows whatever picture is there now",
+        "recsys/serving/routes/images.py",
+        "found and visible and digest_of(found) == asked.digest",
+        "found and visible",
+        ("attack/test_pictures.py::test_a_chosen_picture_is_shown_until_it_is_replaced_or_removed",),
+    ),
     # Feedback
     Mutation(
         "feedback is kept of who withdrew meanwhile",

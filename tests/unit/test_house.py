@@ -31,7 +31,7 @@ def test_the_layers_hold() -> None:
 @pytest.mark.parametrize("error", all_errors())
 def test_every_error_has_an_exit_code_a_status_and_a_problem(error: type[errors.RecsysError]) -> None:
     assert error.exit_code in {1, 2, 65, 75, 77, 78}
-    assert error.status in {400, 401, 403, 404, 409, 429, 500, 503}
+    assert error.status in {400, 401, 403, 404, 409, 413, 415, 429, 500, 503}
     assert re.fullmatch(r"[a-z-]+", error.problem)
 
 

@@ -14,7 +14,8 @@ from recsys.serving.middleware.timeouts import ClientNotReadingError, Timeouts
 from recsys.serving.requests.metrics import Metrics
 from recsys.settings import ServingSettings, load_settings
 
-HTTP: dict[str, Any] = {"type": "http", "headers": [(b"content-length", b"9")]}
+PICTURE = "/v1/me/images/profile"
+HTTP: dict[str, Any] = {"type": "http", "method": "PUT", "path": "/", "headers": [(b"content-length", b"9")]}
 
 
 class Jumping(selectors.DefaultSelector):
@@ -137,6 +138,14 @@ def test_an_answer_that_takes_long_is_whole(headers: list[tuple[bytes, bytes]]) 
     assert run(Timeouts(export, settings=chosen(), metrics=metrics)(asked, client.receive, client.send)) == 3_600
     assert b"".join(message.get("body", b"") for message in client.got) == b"row"
     assert dropped(metrics) == set()
+
+
+@pytest.mark.parametrize(("method", "path", "seconds"), [("PUT", PICTURE, 60), ("POST", PICTURE, 5), ("PUT", "/", 5)])
+def test_a_picture_has_a_time_of_its_own(method: str, path: str, seconds: int) -> None:
+    client, metrics = Client(body=1_000, sends=0.9), Metrics()
+    layer = Timeouts(App(b"a"), settings=chosen(), metrics=metrics, picture_seconds=60)
+    assert run(layer(HTTP | {"method": method, "path": path}, client.receive, client.send)) == seconds
+    assert dropped(metrics) == {"body"}
 
 
 @pytest.mark.parametrize("announced", [(b"content-length", b"1"), (b"transfer-encoding", b"chunked")])

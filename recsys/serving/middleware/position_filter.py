@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsys.errors import InputError, PositionError, RecsysError
+from recsys.errors import InputError, LargePictureError, PositionError, RecsysError
 from recsys.geography.positions import FINEST, holds_position, mentions_position, names_position
-from recsys.serving.requests.headers import announces_body, body_lengths
+from recsys.serving.requests.headers import announces_body, body_lengths, brings_picture
 from recsys.serving.requests.problems import problem_of
 
 _SHORT = 1024  # bytes of a body, or of what is remembered
@@ -25,23 +25,25 @@ class PositionFilter:
     ----------
     app : ASGI application
         What the other requests go to.
+    most_of_picture : int
+        Bytes of a picture that is sent.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, most_of_picture: int = 0) -> None:
+        self._app, self._most_of_picture = app, most_of_picture
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with a problem, or pass it on."""
-        refusal = refusal_of(scope) if scope["type"] == "http" else None
+        refusal = refusal_of(scope, most_of_picture=self._most_of_picture) if scope["type"] == "http" else None
         await (problem_of(refusal) if refusal else self._app)(scope, receive, send)
 
 
-def refusal_of(scope: Scope) -> RecsysError | None:
+def refusal_of(scope: Scope, *, most_of_picture: int = 0) -> RecsysError | None:
     """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
-    Two requests of this endpoint have a body, which is looked at where it is read: `PUT` of a switch, a few words long,
-    and `POST` of feedback. Any other body is refused unread; where no request has such a method the routes say so, and
-    read no body either.
+    Three requests of this endpoint have a body, which is looked at where it is read: `PUT` of a switch, a few words
+    long, `POST` of feedback, and `PUT` of a picture, of which no more is kept than is to be seen. Any other body is
+    refused unread; where no request has such a method the routes say so, and read no body either.
     """
     headers = scope["headers"]
     if too_long(headers):
@@ -52,7 +54,7 @@ def refusal_of(scope: Scope) -> RecsysError | None:
             _check_header(*header)
     except PositionError as refusal:
         return refusal
-    return _refusal_of_body(scope) if announces_body(headers) else None
+    return _refusal_of_body(scope, most_of_picture) if announces_body(headers) else None
 
 
 def too_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -108,15 +110,17 @@ def _remembered_name(name: bytes) -> bool:
     return names_position(name.decode("latin-1"))
 
 
-def _refusal_of_body(scope: Scope) -> RecsysError | None:
-    most = _most_of_body(scope["method"], scope["path"])
+def _refusal_of_body(scope: Scope, most_of_picture: int) -> RecsysError | None:
+    is_picture = brings_picture(scope["method"], scope["path"])
+    most = most_of_picture if is_picture else _most_of_body(scope["method"], scope["path"])
     if not most:
         if scope["method"] not in _BODILESS and (scope["method"], scope["path"]) != _ERASURE:
             return None  # there is no such request, as its answer will say
         return InputError("the request has a body", hint="Send the request without a body.")
     lengths = body_lengths(scope["headers"])
     if not all(each.isascii() and each.isdigit() and len(each) <= 10 and int(each) <= most for each in lengths):
-        return InputError(f"the body is longer than {most} bytes, or of unknown length", hint="Send a shorter body.")
+        kind = LargePictureError if is_picture else InputError
+        return kind(f"the body is longer than {most} bytes, or of unknown length", hint="Send a shorter body.")
     return None
 
 
@@ -132,7 +136,7 @@ _SECRET = (b"authorization", b"cookie", b"x-request-id", b"x-api-key", *_ADDRESS
 _PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
 _OURS = frozenset(
-    {"/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data", "/v1/me/feedback"}
+    {"/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data", "/v1/me/feedback", "/v1/me/images"}
 )  # paths that hold nothing of the caller's
 _SWITCHES = "/v1/me/consents/"
 _FEEDBACK = ("POST", "/v1/me/feedback")

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recsys.serving.requests.headers import announces_body
+from recsys.serving.requests.headers import announces_body, brings_picture
 from recsys.serving.requests.metrics import Metrics
 from recsys.settings import ServingSettings
 
@@ -28,10 +28,15 @@ class Timeouts:
     settings : ServingSettings
     metrics : Metrics
         Told of every client that was given up.
+    picture_seconds : int, optional
+        Of a picture's body, which is a thousand times as long as any other.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: ServingSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, settings: ServingSettings, metrics: Metrics, picture_seconds: int | None = None
+    ) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._of_picture = picture_seconds or settings.body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -46,17 +51,19 @@ class Timeouts:
                 await send(message)
 
         # Without a body, who receives waits for the client to go away, however long the answer takes.
-        await self._app(scope, self._timed(receive) if announces_body(scope["headers"]) else receive, sent)
+        await self._app(scope, self._timed(receive, scope) if announces_body(scope["headers"]) else receive, sent)
 
-    def _timed(self, receive: Receive) -> Receive:
+    def _timed(self, receive: Receive, scope: Scope) -> Receive:
         """Return what waits for the body until its time is over; then the client is as good as gone."""
+        is_picture = brings_picture(scope["method"], scope["path"])
+        seconds = self._of_picture if is_picture else self._settings.body_seconds
         due, is_whole = 0.0, False
 
         async def received() -> Message:
             nonlocal due, is_whole
             if is_whole:
                 return await receive()
-            due = due or asyncio.get_running_loop().time() + self._settings.body_seconds
+            due = due or asyncio.get_running_loop().time() + seconds
             try:
                 async with asyncio.timeout_at(due):
                     message = await receive()

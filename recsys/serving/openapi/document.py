@@ -88,7 +88,7 @@ _VARYING = (
     *_SONGS,
 )
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
-_UNKEPT = ("/v1/me/", "/metrics")
+_UNKEPT = ("/v1/me/", "/v1/images/", "/metrics")
 _PAGE = "/transparency"
 _TAGGED = (*_VARYING, "/v1/transparency", _PAGE)
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}

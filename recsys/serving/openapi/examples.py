@@ -232,8 +232,10 @@ _WHEN = {
     400: "A parameter does not fit, or the request carries a position.",
     401: "No valid token; whatever is wrong with it, the answer is the same.",
     403: "The listener does not allow this.",
-    404: "There is no such place, chart, night, song, list, purpose or receipt.",
+    404: "There is no such place, chart, night, song, list, picture, purpose or receipt.",
     409: "The notice has changed since it was shown, or the browser's own signal says no.",
+    413: "The picture is too large, in bytes or pixels, or takes too much work.",
+    415: "The body is no picture of a kind that is taken.",
     429: "Too many requests: wait as long as `Retry-After` says.",
     503: "Nothing was published yet, what was published is not whole, or a database is away.",
 }

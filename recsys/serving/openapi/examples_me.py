@@ -76,6 +76,7 @@ EXPORT = """\
 "notice_version": "2026-09", "channel": "api"}
 {"kind": "hidden", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000789"}
 {"kind": "played", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000123", "put_there_by": "champion"}
+{"kind": "picture", "used_for": ["images"], "image": "profile", "jpeg_base64": "/9j/4AAQSkZJRg"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
 {"kind": "balance", "night": "2026-10-02", "used_for": ["contribute_trends"], "earned_of_28_nights": 1.8203, \
@@ -84,10 +85,18 @@ EXPORT = """\
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 8}
+{"kind": "end", "lines": 9}
 """
 
 FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
+
+IMAGE: dict[str, Any] = {
+    "image": "profile",
+    "address": "/v1/images/kgafdnfgbhofdbafkgafdnfgbhofdbaf",
+    "until": "2026-11-01T07:00:00+00:00",
+}
+
+IMAGES = {"images": [IMAGE, *(IMAGE | {"image": f"covers/{name}"} for name in ("trending", "twin"))]}
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 

@@ -88,8 +88,8 @@ function forget() {
   compared++;
   shownCell = "";
   consents = Promise.resolve([]);
-  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
-  for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
+  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure", "pictures"]) find(id).replaceChildren();
+  for (const id of ["near-first", "my-place", "erasure", "pictures"]) find(id).hidden = true;
   find("my-room").removeAttribute("hidden");
   tell("place-shown", { id: "world" });
 }
@@ -255,6 +255,16 @@ async function showSwitches() {
   const here = all.find((/** @type {any} */ each) => each.purpose === "local_trends");
   find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
+  attempt(showPictures);
+}
+
+/** Show the pictures that were chosen where the switch for them is on; what does so is loaded only then. */
+async function showPictures() {
+  const box = find("pictures");
+  box.hidden = !(await allows("images"));
+  if (box.hidden) return box.replaceChildren();
+  const pictures = await import("./pictures.js");
+  await pictures.showPictures(box, { attempt, say });
 }
 
 /** @param {any} consent @param {string} notice */

@@ -184,6 +184,7 @@ _OURS = (
     "session.js",
     "search.js",
     "me.js",
+    "pictures.js",
     "list.js",
     "covers.js",
     "share.js",

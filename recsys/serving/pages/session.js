@@ -57,14 +57,15 @@ export class Refused extends Error {
 export class SignedOut extends Error {}
 
 /**
- * Ask the endpoint for something of the listener's own.
+ * Ask the endpoint for something of the listener's own; what is sent goes as JSON, but for a picture.
  * @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<string>}
  */
 export async function askForText(path, { method = "GET", body } = {}) {
   const token = sessionStorage.getItem(KEPT);
   if (token === null) throw new SignedOut();
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
-  const answer = await fetch(path, { method, headers, cache: "no-store", body: body && JSON.stringify(body) });
+  const is = body instanceof Blob;
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": is ? body.type : "application/json" };
+  const answer = await fetch(path, { method, headers, cache: "no-store", body: is ? body : body && JSON.stringify(body) });
   const text = await answer.text();
   if (sessionStorage.getItem(KEPT) !== token) throw new SignedOut();
   if (!answer.ok) throw new Refused(answer.status, parsed(text) ?? {});

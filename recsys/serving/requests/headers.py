@@ -1,8 +1,9 @@
-"""What the headers of a request announce: a body, and the form of the answer that is wanted."""
+"""What the head of a request announces: a body, and the form of the answer that is wanted."""
 
 from collections.abc import Iterable
 
 _LENGTHS = (b"content-length", b"transfer-encoding")
+_PICTURES = "/v1/me/images/"
 _GEOJSON = b"application/geo+json"
 
 
@@ -23,6 +24,11 @@ def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a request says that a body follows its head."""
     lengths = body_lengths(headers)
     return bool(lengths) and any(length != "0" for length in lengths)
+
+
+def brings_picture(method: str, path: str) -> bool:
+    """Tell whether the body of a request is a picture."""
+    return method == "PUT" and path.startswith(_PICTURES)
 
 
 def accepts_geojson(headers: Iterable[tuple[bytes, bytes]]) -> bool:

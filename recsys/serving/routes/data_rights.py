@@ -1,6 +1,7 @@
 """Data rights, export and erasure: everything held about me, and the end of it; the same for someone never seen."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import chain, islice
@@ -56,6 +57,7 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     the last nights up to its own (NDCG at 10, from 0 to 1), after so many listens in `history`.
     `hidden` and `played` are what the listener told of lists, by the night of the list; what was played is kept where
     two ways to make lists shared one, and `put_there_by` is the one whose track it was.
+    `picture` is one that the listener chose, as it is kept.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     lines = _lines(who, parts)
@@ -116,7 +118,7 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     # Now, as a failure can be answered only before the first line.
     entries, first = log.entries(who.listener), list(islice(stored, 1))
-    told = log.told(who.listener)
+    told, chosen = log.told(who.listener), log.chosen(who.listener)
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in entries:
@@ -125,6 +127,9 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     for kind, night, track, team in told:
         lines += 1
         yield _told(kind, night, track, team, allowed)
+    for kind, picture in chosen:
+        lines += 1
+        yield _chosen(kind, picture, allowed)
     for record in chain(first, stored):
         if not erased:
             lines += 1
@@ -147,6 +152,11 @@ def _told(kind: str, night: date, track: str, team: str | None, allowed: set[Pur
     used_for = [Purpose.FEEDBACK.value] if Purpose.FEEDBACK in allowed else []
     line = {"kind": kind, "night": night.isoformat(), "used_for": used_for, "track_id": track}
     return line | {"put_there_by": team} if team else line
+
+
+def _chosen(kind: str, picture: bytes, allowed: set[Purpose]) -> dict[str, Any]:
+    used_for = [Purpose.IMAGES.value] if Purpose.IMAGES in allowed else []
+    return {"kind": "picture", "used_for": used_for, "image": kind, "jpeg_base64": b64encode(picture).decode()}
 
 
 def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:

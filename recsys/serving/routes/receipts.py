@@ -135,6 +135,8 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
     if purpose == Purpose.FEEDBACK:
         shared = "tracks played from the listener's own lists, where two ways to make lists shared them"
         return ["tracks hidden, by the night of the list", f"{shared}, by the night of the list"]
+    if purpose == Purpose.IMAGES:
+        return ["pictures that the listener chose, made anew without what their files said"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
     if purpose == Purpose.PERSONALISATION:
@@ -147,6 +149,8 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
     nights = f"{settings.store.nights} nights"
     if purpose == Purpose.FEEDBACK:
         return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
+    if purpose == Purpose.IMAGES:
+        return "until removed, replaced or withdrawn"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
     if purpose == Purpose.PERSONALISATION:
@@ -156,6 +160,7 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
 
 _RECIPIENTS = {
     Purpose.CONTRIBUTE_TRENDS: ["everybody, as differentially private counts of many listeners"],
+    Purpose.IMAGES: ["whoever the listener gives the address of a cover, while it is good"],
     Purpose.PARTNER_STATISTICS: ["partners, as differentially private counts of many listeners"],
 }
 

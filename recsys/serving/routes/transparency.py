@@ -140,7 +140,7 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 
 
 def _collected(settings: Settings) -> list[Collected]:
-    return [*_of_plays(settings), *_of_feedback(settings), *_of_choices(settings)]
+    return [*_of_plays(settings), *_of_feedback(settings), *_of_pictures(settings), *_of_choices(settings)]
 
 
 def _of_plays(settings: Settings) -> list[Collected]:
@@ -213,6 +213,30 @@ def _of_feedback(settings: Settings) -> list[Collected]:
             ),
             "seen_by": said("{operator}; others see sums over many listeners", operator=_OPERATOR),
         },
+    ]
+
+
+def _of_pictures(settings: Settings) -> list[Collected]:
+    """Say what is kept of pictures that listeners choose."""
+    images = settings.images
+    return [
+        {
+            "what": said("pictures that you chose, for your profile and as covers of your lists"),
+            "purposes": [Purpose.IMAGES.value],
+            "how_coarse": said(
+                "{profile} and {cover} pixels wide, under a keyed hash of the user id; nothing else that is in the "
+                "file, as place, time and camera",
+                profile=images.profile_side,
+                cover=images.cover_side,
+            ),
+            "kept": said("until you remove or replace them, or turn the switch off"),
+            "seen_by": counted(
+                "{operator}; and of a cover whoever has its address, for {n} minute",
+                "{operator}; and of a cover whoever has its address, for {n} minutes",
+                images.address_minutes,
+                operator=_OPERATOR,
+            ),
+        }
     ]
 
 
@@ -315,6 +339,10 @@ def _not_private(settings: Settings) -> list[str]:
             "The tracks you play are kept for {n} nights where you allow it; whoever runs this endpoint could read "
             "them there, and with the key of the listeners tell that they are yours.",
             settings.store.nights,
+        ),
+        said(
+            "A picture shows what is on it: who sees a cover can keep it, and whoever runs this endpoint could look at "
+            "the pictures that are kept."
         ),
         said("What your app knows about you, and what the network sees of your requests, is not ours to protect."),
         said("Published charts stay published after you withdraw; the noise in them protects you even so."),

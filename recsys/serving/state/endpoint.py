@@ -12,6 +12,8 @@ from recsys.consents.log import ConsentLog
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.list_ids import ListIds
 from recsys.serving.lists.trending import NewestSources
+from recsys.serving.pictures.addresses import PictureAddresses
+from recsys.serving.pictures.making import Maker
 from recsys.serving.requests.metrics import Metrics
 from recsys.serving.snapshot.reload import HotReload
 from recsys.serving.snapshot.response_cache import ResponseCache
@@ -37,6 +39,10 @@ class Endpoint:
         What these lists are called.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
+    pictures : Maker
+        What makes chosen pictures anew.
+    addresses : PictureAddresses
+        Where they are shown.
     identity : Identity
         Turns tokens into listeners.
     listener_key : bytes
@@ -56,6 +62,8 @@ class Endpoint:
     sources: NewestSources
     list_ids: ListIds
     consents: ConsentLog
+    pictures: Maker
+    addresses: PictureAddresses
     identity: Identity
     listener_key: bytes
     metrics: Metrics

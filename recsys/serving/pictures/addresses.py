@@ -1,0 +1,86 @@
+"""Addresses of pictures: sealed, good for a while, and for this picture alone; nothing is kept for them.
+
+An address is a token (AES-256-GCM) under a key for this alone: whose picture it is, of which kind and content, who
+asked for it, and until when. Nobody can read or make one, and two of the same picture have nothing in common. It is
+written in letters without digits, so that it cannot read like a place.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from recsys.serving.pictures.kinds import KINDS
+
+_NONCE = 12  # bytes, at random
+_EXPIRES = 4  # bytes: minutes since 1970
+_WHO = 32  # hex digits of a listener, and as many of a picture's digest
+_PATH = "/v1/images/"
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+_DIGITS = str.maketrans("abcdefghijklmnop", "0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an address shows.
+
+    Parameters
+    ----------
+    owner : str
+        Whose picture it is, as a listener.
+    kind : str
+        One of :data:`recsys.serving.pictures.kinds.KINDS`.
+    digest : str
+        Of the picture; of a newer one there is another address.
+    viewer : str
+        Who asked for the address.
+    """
+
+    owner: str = field(repr=False)
+    kind: str
+    digest: str = field(repr=False)
+    viewer: str = field(repr=False)
+
+
+class PictureAddresses:
+    """The addresses of one endpoint, or of several with one listener key.
+
+    Parameters
+    ----------
+    key : bytes
+        The listener key; another one is derived from it for this alone.
+    minutes : int
+        For how long an address is good.
+    """
+
+    def __init__(self, key: bytes, *, minutes: int) -> None:
+        self._cipher = AESGCM(hashlib.blake2b(key=key, person=b"pictures", digest_size=32).digest())
+        self._good_for = timedelta(minutes=minutes)
+
+    def address_of(self, shown: Shown, *, now: datetime) -> tuple[str, datetime]:
+        """Return the address of a picture, and until when it shows it."""
+        until = int((now + self._good_for).timestamp()) // 60
+        names = bytes.fromhex(shown.owner + shown.viewer + shown.digest)
+        plain = until.to_bytes(_EXPIRES, "big") + bytes([KINDS.index(shown.kind)]) + names
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = nonce + self._cipher.encrypt(nonce, plain, None)
+        return _PATH + sealed.hex().translate(_LETTERS), datetime.fromtimestamp(until * 60, UTC)
+
+    def shown(self, name: str, *, now: datetime) -> Shown | None:
+        """Return what the last part of an address shows; None where it is none of ours, or not any more."""
+        try:
+            sealed = bytes.fromhex(name.translate(_DIGITS)) if _is_ours(name) else b""
+            plain = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        except (InvalidTag, ValueError):
+            return None
+        if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= now.timestamp():
+            return None
+        kind, names = KINDS[plain[_EXPIRES]], plain[_EXPIRES + 1 :].hex()
+        return Shown(names[:_WHO], kind, names[2 * _WHO :], names[_WHO : 2 * _WHO])
+
+
+def _is_ours(name: str) -> bool:
+    return all("a" <= letter <= "p" for letter in name)
