@@ -15,6 +15,7 @@ import pytest
 from support.databases import psycopg
 
 from recsys.consents import database
+from recsys.consents.consent_tables import _VERSION
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State, consent_log
 from recsys.consents.marks import Marks
 from recsys.errors import InputError, NotReadyError, SettingsError
@@ -334,16 +335,16 @@ def test_a_log_of_an_earlier_version_in_postgresql_is_brought_up(postgresql: Any
     log.erasures.finish("receipt")
     with opened(url) as connection:
         assert connection.execute("SELECT DISTINCT listener FROM entries").fetchall() == [(ANA,)]
-    assert _kept_in(url).count("-- version 5") == 1
+    assert _kept_in(url).count(f"-- version {_VERSION}") == 1
 
 
 def test_a_log_of_a_later_release_in_postgresql_is_left_as_it_is(postgresql: Any) -> None:
     url = postgresql.new_database()
     ConsentLog(url)
-    later = _kept_in(url).replace("-- version 5", "-- version 99")
+    later = _kept_in(url).replace(f"-- version {_VERSION}", "-- version 99")
     with opened(url) as connection:
         connection.execute(f"CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $${later}$$")
-    with pytest.raises(InputError, match="in PostgreSQL is of version 99, this release reads 5 and before"):
+    with pytest.raises(InputError, match=f"in PostgreSQL is of version 99, this release reads {_VERSION} and before"):
         ConsentLog(url)
     assert _kept_in(url) == later
 
@@ -428,7 +429,7 @@ def test_a_log_of_a_later_release_is_left_as_it_is(tmp_path: Path) -> None:
     ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="is of version 99, this release reads 6 and before"):
+    with pytest.raises(InputError, match=f"is of version 99, this release reads {_VERSION} and before"):
         ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (99,)
