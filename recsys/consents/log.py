@@ -48,6 +48,7 @@ class Purpose(StrEnum):
     PERSONALISATION = "personalisation"
     PARTNER_STATISTICS = "partner_statistics"
     FEEDBACK = "feedback"
+    VOICE = "voice"
 
     @property
     def explained(self) -> Message:
@@ -764,5 +765,9 @@ _EXPLAINED = {
     Purpose.FEEDBACK: said(
         "What you hide stays away from your lists. What you play from them tells which of two ways to make lists "
         "suits people better; only sums over many people are looked at. Turning it off forgets all of it at once."
+    ),
+    Purpose.VOICE: said(
+        "What you say is turned into text on your device, and the text alone is sent here to find the place, the song "
+        "or the switch that you mean. Your voice never leaves the device, and the text is forgotten with the answer."
     ),
 }

@@ -10,7 +10,7 @@ from support.edge import LISBON
 def signed_in(site: Site, browser: Browser, user_id: str) -> Page:
     page = site.visitor(browser).new_page()
     page.goto(f"/me#token={site.token(user_id)}")
-    expect(page.get_by_role("switch")).to_have_count(5)
+    expect(page.get_by_role("switch")).to_have_count(6)
     expect(page.locator("#my-list > li")).to_have_count(50)
     return page
 

@@ -2,7 +2,7 @@
 // sign in; whatever is declined leaves everything else as it is.
 import { linesOf } from "./list.js";
 import { label, whyOf, whyTwin } from "./reasons.js";
-import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
+import { ask, askForText, isSignedIn, Refused, showVoice, SignedOut, signIn, signOut } from "./session.js";
 import { _, day, number } from "./words.js";
 
 const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
@@ -252,6 +252,7 @@ async function showSwitches() {
   const { notice_version, consents: all } = await readConsents();
   find("notice").textContent = notice_version;
   find("my-list").toggleAttribute("data-hides", await allows("feedback"));
+  showVoice(await allows("voice"));
   const here = all.find((/** @type {any} */ each) => each.purpose === "local_trends");
   find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
@@ -265,6 +266,7 @@ function switchOf(consent, notice) {
   const about = find(`about-${consent.purpose}`);
   made.querySelector("p").textContent = `${noticeOf(consent, notice)} ${since(consent, on)}`;
   made.querySelector("li").append(about?.content.cloneNode(true) ?? "");
+  if (on && consent.purpose === "voice") made.querySelector("div").append(speaking());
   button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
@@ -275,6 +277,11 @@ function switchOf(consent, notice) {
   return made;
 }
 
+/** What starts voice control beside its switch, as the button beside the search does. */
+function speaking() {
+  return button(_("Say something"), async () => find("speak").click());
+}
+
 /**
  * Return what is agreed to: in the page's language, unless the page is of before the notice of which a switch is told.
  * @param {any} consent @param {string} version @returns {string}
@@ -283,6 +290,15 @@ function noticeOf(consent, version) {
   const page = find(`about-${consent.purpose}`)?.dataset;
   return page?.version === version ? page.notice : consent.text;
 }
+
+/** Ask before a switch is turned that was spoken of. @param {{purpose: string, state: string, question: string}} spoken */
+export const askBack = ({ purpose, state, question }) => attempt(async () => {
+  const { notice_version, consents: all } = await readConsents();
+  const consent = all.find((/** @type {any} */ each) => each.purpose === purpose);
+  const yes = button(_("Yes"), () => decide(purpose, state, notice_version));
+  find("said").replaceChildren(`${question} ${state === "given" ? noticeOf(consent, notice_version) : ""} `, yes, " ", button(_("No"), async () => say("")));
+  yes.focus();
+});
 
 /** @param {any} consent @param {boolean} on */
 function since(consent, on) {

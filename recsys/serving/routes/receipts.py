@@ -137,6 +137,8 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
         return ["tracks hidden, by the night of the list", f"{shared}, by the night of the list"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
+    if purpose == Purpose.VOICE:
+        return ["what was said to the app, as text that the device made of it"]
     if purpose == Purpose.PERSONALISATION:
         return [tracks, "how close tracks are to those played, worked out from them"]
     return [tracks, f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"]
@@ -149,6 +151,8 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
         return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
+    if purpose == Purpose.VOICE:
+        return "not kept: it finds what one request means and is forgotten"
     if purpose == Purpose.PERSONALISATION:
         return f"{nights}; what is worked out from it, until the next night works it out anew"
     return nights
