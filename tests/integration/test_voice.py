@@ -1,7 +1,7 @@
 """Voice control on the sample world: how many of its places and songs are found as recognisers write them."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -37,11 +37,11 @@ def atlas() -> Atlas:
 
 
 @pytest.fixture(scope="module")
-def published(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+def published(atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder: Path = tmp_path_factory.mktemp("sample")
     workspace = Workspace(folder / "workspace").prepare()
     publish_sample(workspace, atlas=atlas)
-    yield open_published(workspace)
+    return open_published(workspace)
 
 
 def share_found(said: Iterable[Said], published: Published) -> float:
