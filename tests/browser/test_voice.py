@@ -118,6 +118,8 @@ def test_what_is_not_understood_or_not_heard_is_said(served: Site, browser: Brow
     page = signed_in(served, browser, "mumbler")
     say(page, "blah blah blah")
     expect(page.locator("#heard")).to_contain_text("That was not understood.")
+    page.get_by_role("heading", level=1).click()
+    expect(page.locator("#heard")).to_be_hidden()
     say(page, "")
     expect(page.locator("#heard")).to_have_text("Nothing was heard.")
     page.context.close()

@@ -107,5 +107,13 @@ function button(textContent, what) {
 
 /** @param {(string | Node)[]} parts */
 function say(...parts) {
-  document.getElementById("heard")?.replaceChildren(...parts);
+  const heard = document.getElementById("heard");
+  heard?.replaceChildren(...parts);
+  if (heard?.textContent) heard.scrollIntoView({ block: "nearest" }); // it may have been asked for farther down
 }
+
+/** What was said lies over the page: it goes with the next thing that is done. @param {Event} event */
+function putAway(event) {
+  if (!running && !(/** @type {Element} */ (event.target).closest?.("#heard, #speak"))) say("");
+}
+for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, putAway);

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +13,8 @@ T = TypeVar("T")
 
 _PAIRS = 1 << 16  # kinds of pairs of letters: of other scripts some share one
 _SOME = 500  # names that share most pairs, of which some may not be wanted
-_CLOSE = 24  # names that are compared letter by letter
+_CLOSE = 24  # names that are compared letter by letter at most
+_NEARLY = 0.6  # of the pairs that the first of them shares
 
 
 class Match(NamedTuple, Generic[T]):
@@ -53,12 +53,17 @@ class Names(Generic[T]):
         by_letters, by_sound = likeness_to(text.replace(" ", "")), likeness_to(sound)
         found = [
             Match((by_letters(self.letters[at]) + by_sound(self.sounds[at])) / 2, self.owners[at])
-            for at in islice((at for at in self._sharing(sound) if is_wanted(self.owners[at])), _CLOSE)
+            for at in self._closest(sound, is_wanted)
         ]
         return sorted(found, key=lambda each: -each.likeness)
 
-    def _sharing(self, sound: str) -> list[int]:
-        """Return the names that share most pairs with a sound, by Dice's coefficient, the most first."""
+    def _closest(self, sound: str, is_wanted: Callable[[T], bool]) -> list[int]:
+        """Return the names that are worth a closer look: those that share nearly as many pairs as any."""
+        shared = [(at, share) for at, share in self._sharing(sound) if is_wanted(self.owners[at])][:_CLOSE]
+        return [at for at, share in shared if share >= _NEARLY * shared[0][1]]
+
+    def _sharing(self, sound: str) -> list[tuple[int, float]]:
+        """Return the names that share most pairs with a sound, the most first, by Dice's coefficient, which is told."""
         if not sound or not self.owners:
             return []
         pairs, _ = _pairs_of([sound])
@@ -66,7 +71,8 @@ class Names(Generic[T]):
         shared = np.bincount(np.concatenate(having), minlength=len(self.letters))
         share = 2 * shared / (self.lengths + len(pairs))
         some = np.argpartition(-share, min(_SOME, len(share)) - 1)[:_SOME]
-        return [int(at) for at in some[np.argsort(-share[some], kind="stable")] if share[at] > 0]
+        ordered = some[np.argsort(-share[some], kind="stable")]
+        return [(int(at), float(share[at])) for at in ordered if share[at] > 0]
 
 
 def names_of(owned: Iterable[tuple[str, T]], *, languages: Iterable[str] = ()) -> Names[T]:
