@@ -266,7 +266,6 @@ function switchOf(consent, notice) {
   const about = find(`about-${consent.purpose}`);
   made.querySelector("p").textContent = `${noticeOf(consent, notice)} ${since(consent, on)}`;
   made.querySelector("li").append(about?.content.cloneNode(true) ?? "");
-  if (on && consent.purpose === "voice") made.querySelector("div").append(speaking());
   button.id = `switch-${consent.purpose}`;
   button.setAttribute("aria-label", name);
   button.setAttribute("aria-checked", String(on));
@@ -275,11 +274,6 @@ function switchOf(consent, notice) {
     () => find("switches").querySelector(`[data-purpose=${consent.purpose}]`)?.focus(), // another one than that of before
   ));
   return made;
-}
-
-/** What starts voice control beside its switch, as the button beside the search does. */
-function speaking() {
-  return button(_("Say something"), async () => find("speak").click());
 }
 
 /**
@@ -291,7 +285,7 @@ function noticeOf(consent, version) {
   return page?.version === version ? page.notice : consent.text;
 }
 
-/** Ask before a switch is turned that was spoken of. @param {{purpose: string, state: string, question: string}} spoken */
+/** Ask before a spoken switch is turned. @param {{purpose: string, state: string, question: string}} spoken */
 export const askBack = ({ purpose, state, question }) => attempt(async () => {
   const { notice_version, consents: all } = await readConsents();
   const consent = all.find((/** @type {any} */ each) => each.purpose === purpose);
