@@ -211,6 +211,10 @@ class ChartDatabase:
         """Return everything that the index of names calls so."""
         return self._names("name = ?", search)
 
+    def own_names(self) -> list[Name]:
+        """Return the own names of towns, and the English ones of countries and of the world."""
+        return self._names("own")
+
     def named_like(self, search: str) -> list[Name]:
         """Return what the index of names calls something that begins so, the most people first; some at most."""
         return self._names("name >= ? AND name < ? ORDER BY people DESC LIMIT 200", search, f"{search}\U0010ffff")

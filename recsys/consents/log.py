@@ -51,6 +51,7 @@ class Purpose(StrEnum):
     PARTNER_STATISTICS = "partner_statistics"
     FEEDBACK = "feedback"
     IMAGES = "images"
+    VOICE = "voice"
 
     @property
     def explained(self) -> Message:
@@ -766,5 +767,9 @@ _EXPLAINED = {
     Purpose.IMAGES: said(
         "The pictures that you choose, one by one, are kept for your profile and as covers of your lists; no others "
         "are ever asked for. Each is drawn anew, without the place and time in its file. Turning it off deletes them."
+    ),
+    Purpose.VOICE: said(
+        "What you say is turned into text on your device, and the text alone is sent here to find the place, the song "
+        "or the switch that you mean. Your voice never leaves the device, and the text is forgotten with the answer."
     ),
 }

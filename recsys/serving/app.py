@@ -30,7 +30,7 @@ from recsys.serving.middleware.public_files import PublicFiles
 from recsys.serving.middleware.timeouts import Timeouts
 from recsys.serving.openapi.document import completed
 from recsys.serving.pages import routes as pages
-from recsys.serving.pages import song_pages
+from recsys.serving.pages import song_pages, voice
 from recsys.serving.pictures.addresses import PictureAddresses
 from recsys.serving.pictures.making import Maker
 from recsys.serving.requests.metrics import Metrics
@@ -193,7 +193,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
 
 
 _ROUTES = {  # in the order in which a request is tried: what no cache in front of the endpoint answers comes first
-    "near me": (trending, twin, feedback),
+    "near me": (trending, twin, feedback, voice),
     "charts": (charts,),
     "songs": (songs,),
     "open data": (releases,),

@@ -73,7 +73,7 @@ def six_in_a_hundred_bad_rows(folder: Path) -> None:
 def unknown_purposes(folder: Path) -> None:
     lines = (folder / "consents.csv").read_text().splitlines()
     (folder / "consents.csv").write_text(
-        "\n".join([*lines, *[lines[1].replace("contribute_trends", "voice")] * 9]) + "\n"
+        "\n".join([*lines, *[lines[1].replace("contribute_trends", "newsletter")] * 9]) + "\n"
     )
 
 

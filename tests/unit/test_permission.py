@@ -201,7 +201,7 @@ def consent(**changes: object) -> dict[str, object]:
 def test_entries_are_read_from_every_format_and_bad_rows_counted_by_reason(name: str, tmp_path: Path) -> None:
     bad = [
         consent(user_id=None),
-        consent(purpose="voice"),
+        consent(purpose="newsletter"),
         consent(purpose=None),
         consent(state="maybe"),
         consent(at="soon"),

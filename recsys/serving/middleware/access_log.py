@@ -145,7 +145,7 @@ class _Answer:
 
     def __init__(self, scope: Scope, send: Send, endpoint: Endpoint) -> None:
         self._state = scope.setdefault("state", {})
-        self._personal = scope["path"].startswith(("/v1/me", "/v1/images"))
+        self._personal = scope["path"].startswith(("/v1/me", "/v1/images", "/v1/voice"))
         self._send, self._endpoint = send, endpoint
         self._name = request_id(scope["headers"])
         # Who sends a token may have named the request after its listener, which shows only once the token is verified.

@@ -16,7 +16,7 @@ from recsys.serving.requests.rate_limit import UNLIMITED, Allowance, Limits
 if TYPE_CHECKING:
     from recsys.serving.state.endpoint import Endpoint
 
-_PERSONAL = "/v1/me/"
+_PERSONAL = ("/v1/me/", "/v1/voice/")
 _ANONYMOUS = "/v1/me/data/erasures/"
 
 

@@ -73,7 +73,7 @@ def _headers(path: str, status: str) -> list[str]:
 
 
 def _is_personal(path: str) -> bool:
-    return path.startswith("/v1/me/") and not path.startswith("/v1/me/data/erasures/")
+    return path.startswith(("/v1/me/", "/v1/voice/")) and not path.startswith("/v1/me/data/erasures/")
 
 
 _REGIONS = "/v1/regions"
@@ -88,7 +88,7 @@ _VARYING = (
     *_SONGS,
 )
 _SHARED = (*_VARYING, "/v1/transparency", "/.well-known/gpc.json")
-_UNKEPT = ("/v1/me/", "/v1/images/", "/metrics")
+_UNKEPT = ("/v1/me/", "/v1/images/", "/v1/voice/", "/metrics")
 _PAGE = "/transparency"
 _TAGGED = (*_VARYING, "/v1/transparency", _PAGE)
 _OF_STATUS = {"202": ["Location"], "401": ["WWW-Authenticate"], "429": ["Retry-After"], "default": ["Allow"]}

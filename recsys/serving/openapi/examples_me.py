@@ -98,6 +98,27 @@ IMAGE: dict[str, Any] = {
 
 IMAGES = {"images": [IMAGE, *(IMAGE | {"image": f"covers/{name}"} for name in ("trending", "twin"))]}
 
+SPOKEN = {"text": "what is rising in lisbon", "language": "en"}
+
+INTENT = {
+    "as_of": "2025-06-30",
+    "intent": "chart",
+    "chart": "rising",
+    "place": {
+        "id": "8539336bfffffff",
+        "name": "Lisbon",
+        "country": "Portugal",
+        "level": "region",
+        "parent": "PT",
+        "centre": {"latitude": 38.73, "longitude": -9.17},
+        "population": 517802,
+    },
+    "track": None,
+    "artist": None,
+    "switch": None,
+    "page": "/places/lisbon-8539336bfffffff/rising/",
+}
+
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 
 ERASURE_DONE = ERASURE | {"state": "done"}

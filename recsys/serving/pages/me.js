@@ -2,7 +2,7 @@
 // sign in; whatever is declined leaves everything else as it is.
 import { linesOf } from "./list.js";
 import { label, whyOf, whyTwin } from "./reasons.js";
-import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
+import { ask, askForText, isSignedIn, Refused, showVoice, SignedOut, signIn, signOut } from "./session.js";
 import { _, day, number } from "./words.js";
 
 const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
@@ -252,6 +252,7 @@ async function showSwitches() {
   const { notice_version, consents: all } = await readConsents();
   find("notice").textContent = notice_version;
   find("my-list").toggleAttribute("data-hides", await allows("feedback"));
+  showVoice(await allows("voice"));
   const here = all.find((/** @type {any} */ each) => each.purpose === "local_trends");
   find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
@@ -293,6 +294,15 @@ function noticeOf(consent, version) {
   const page = find(`about-${consent.purpose}`)?.dataset;
   return page?.version === version ? page.notice : consent.text;
 }
+
+/** Ask before a spoken switch is turned. @param {{purpose: string, state: string, question: string}} spoken */
+export const askBack = ({ purpose, state, question }) => attempt(async () => {
+  const { notice_version, consents: all } = await readConsents();
+  const consent = all.find((/** @type {any} */ each) => each.purpose === purpose);
+  const yes = button(_("Yes"), () => decide(purpose, state, notice_version));
+  find("said").replaceChildren(`${question} ${state === "given" ? noticeOf(consent, notice_version) : ""} `, yes, " ", button(_("No"), async () => say("")));
+  yes.focus();
+});
 
 /** @param {any} consent @param {boolean} on */
 function since(consent, on) {

@@ -6,6 +6,7 @@ import { listenForShares } from "./share.js";
 import { choose } from "./words.js";
 
 const MAP = "/assets/map.js";
+const VOICE = "/assets/voice.js";
 const BESIDE = matchMedia("(min-width: 1000px)"); // where the map stands beside the text, and not behind a button
 const OURS = /^\/(me|transparency|licences|(places|songs|artists|data)\/.*)?$/;
 let shown = ""; // path and query: a link within the page changes neither
@@ -30,6 +31,7 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
 document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("[data-shows=map]") && showMap());
+document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("#speak") && import(VOICE).then(({ speak }) => speak(go)));
 BESIDE.addEventListener("change", loadBeside);
 if (document.readyState === "complete") loadBeside();
 else addEventListener("load", loadBeside);

@@ -189,6 +189,7 @@ _OURS = (
     "covers.js",
     "share.js",
     "reasons.js",
+    "voice.js",
     "words.js",
     "icon.svg",
 )  # served as they are

@@ -4,6 +4,7 @@ import { _ } from "./words.js";
 // In sessionStorage, so that a reload or a link of this page keeps the listener signed in. It belongs to one tab, is gone
 // with it and is never sent by itself; localStorage would stay on a shared computer, and a cookie goes with every request.
 const KEPT = "hearabouts-token";
+const VOICE = "hearabouts-voice"; // kept while that switch is known to be on
 const OTHER = _("Somebody else is signed in here. Do you want to sign in with the token of this link instead?");
 
 /**
@@ -22,12 +23,21 @@ export function takeTokenFromAddress() {
 export function signIn(text) {
   const token = text.replace(/\s/g, "");
   const is = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+  if (is && sessionStorage.getItem(KEPT) !== token) showVoice(false);
   if (is) sessionStorage.setItem(KEPT, token);
   return is;
 }
 
 export function signOut() {
   sessionStorage.removeItem(KEPT);
+  showVoice(false);
+}
+
+/** Show the button for voice control, or do not. @param {boolean} is */
+export function showVoice(is) {
+  if (is) sessionStorage.setItem(VOICE, "on");
+  else sessionStorage.removeItem(VOICE);
+  document.documentElement.classList.toggle("speaks", is);
 }
 
 export function isSignedIn() {

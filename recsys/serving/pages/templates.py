@@ -46,6 +46,7 @@ SWITCHES = {
     Purpose.PARTNER_STATISTICS.value: said("Count my plays in partners’ statistics"),
     Purpose.FEEDBACK.value: said("Hear what I hide and play"),
     Purpose.IMAGES.value: said("Keep pictures that I choose"),
+    Purpose.VOICE.value: said("Voice control"),
 }
 """What the pages call the purposes."""
 
@@ -64,7 +65,7 @@ _HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
         "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "permissions-policy": "geolocation=(self), camera=(), microphone=()",
+    "permissions-policy": "geolocation=(self), camera=(), microphone=(self)",
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }

@@ -139,6 +139,8 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
         return ["pictures that the listener chose, made anew without what their files said"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
+    if purpose == Purpose.VOICE:
+        return ["what was said to the app, as text that the device made of it"]
     if purpose == Purpose.PERSONALISATION:
         return [tracks, "how close tracks are to those played, worked out from them"]
     return [tracks, f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"]
@@ -153,6 +155,8 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
         return "until removed, replaced or withdrawn"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
+    if purpose == Purpose.VOICE:
+        return "not kept: it finds what one request means and is forgotten"
     if purpose == Purpose.PERSONALISATION:
         return f"{nights}; what is worked out from it, until the next night works it out anew"
     return nights

@@ -251,6 +251,13 @@ def _of_choices(settings: Settings) -> list[Collected]:
             "seen_by": said("nobody"),
         },
         {
+            "what": said("what you say to the page or the app"),
+            "purposes": [Purpose.VOICE.value],
+            "how_coarse": said("the text that your device makes of it; the sound never leaves the device"),
+            "kept": said("not at all; it finds what you mean and is in no log"),
+            "seen_by": said("nobody"),
+        },
+        {
             "what": said("what you allowed and withdrew, when, by which notice and which way"),
             "purposes": [],
             "how_coarse": said("exact, under a keyed hash of the user id"),
@@ -343,6 +350,10 @@ def _not_private(settings: Settings) -> list[str]:
         said(
             "A picture shows what is on it: who sees a cover can keep it, and whoever runs this endpoint could look at "
             "the pictures that are kept."
+        ),
+        said(
+            "What your browser or your phone does with your voice is not ours to see: the page asks it to turn speech "
+            "into text on the device, and starts nothing where it says that it cannot."
         ),
         said("What your app knows about you, and what the network sees of your requests, is not ours to protect."),
         said("Published charts stay published after you withdraw; the noise in them protects you even so."),

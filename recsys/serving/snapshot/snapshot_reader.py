@@ -120,6 +120,11 @@ class Published:
         """Return what has a name that begins so, the most people first."""
         return self._database.named_like(search)
 
+    def own_names(self) -> list[Name]:
+        """Return the own names of all places and of towns, and the English ones of countries and of the world."""
+        own = (name for names in self._own_names.values() for name in names)
+        return [*(each for each in own if each.search != each.place.casefold()), *self._database.own_names()]
+
     def _named(self, search: str) -> list[Name]:
         return [*self._own_names.get(search, ()), *self._database.named(search)]
 
