@@ -337,6 +337,21 @@ class FeedbackSettings(_Section):
     most_played: Count
 
 
+class ContactsSettings(_Section):
+    """How much of an address book one listener may tell, and how long it waits for the other side."""
+
+    most: Annotated[int, Field(ge=1, le=100_000)]
+    a_day: Annotated[int, Field(ge=1, le=100_000)]
+    at_once: Annotated[int, Field(ge=1, le=500)]
+    waiting_days: Annotated[int, Field(ge=1, le=36_500)]
+
+    @model_validator(mode="after")
+    def _enough_at_once(self) -> "ContactsSettings":
+        if self.at_once > self.most:
+            raise ValueError("contacts.at_once is more than contacts.most: nobody could tell so many")
+        return self
+
+
 class ServingSettings(_Section):
     """Whose tokens the endpoint accepts, how long its lists are, and what it grants to whom."""
 
@@ -401,6 +416,7 @@ class Settings(BaseSettings):
     models: ModelsSettings
     lists: ListsSettings
     feedback: FeedbackSettings
+    contacts: ContactsSettings
     serving: ServingSettings
     tracking: TrackingSettings
 

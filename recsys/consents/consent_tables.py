@@ -1,7 +1,7 @@
 """The tables of the consent log, in SQLite and PostgreSQL, which keep entries themselves.
 
-But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what one
-switch brings with it: the feedback of whom it is on for.
+But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what some
+switches bring with them: the feedback and the contacts of whom they are on for.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,6 +64,36 @@ PLAYED = sa.Table(
     sa.Column("track", _text(), primary_key=True),
     sa.Column("team", _text()),  # whose ranker put it there, where two of them shared the list
     sa.Column("rivals", _text(), nullable=False),  # which two; empty where there were none
+    sqlite_with_rowid=False,
+)
+
+IDENTIFIERS = sa.Table(
+    "identifiers",
+    _METADATA,
+    sa.Column("token", _text(), primary_key=True),  # of a verified number or address, whose it was said to be last
+    sa.Column("listener", _text(), nullable=False, index=True),
+    sa.Column("key", _text(), nullable=False),  # fingerprint of the key that made the token
+    sqlite_with_rowid=False,
+)
+
+CONTACTS = sa.Table(
+    "contacts",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("token", _text(), primary_key=True),  # of a number or address in the listener's book
+    sa.Column("key", _text(), nullable=False),
+    sa.Column("told", _text(), nullable=False),  # on which day, as an ISO date
+    sa.Column("blocked", sa.Boolean, nullable=False),
+    sa.Column("shares", sa.Boolean, nullable=False),  # whether whoever it is may see what the listener plays
+    sqlite_with_rowid=False,
+)
+
+ALLOWANCES = sa.Table(
+    "allowances",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("of", _text(), primary_key=True),
+    sa.Column("used_until", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC: when all of it is back
     sqlite_with_rowid=False,
 )
 
@@ -133,7 +163,7 @@ def _postgresql() -> tuple[str, ...]:
     return _POSTGRESQL_KEPT
 
 
-_VERSION = 5
+_VERSION = 6
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
 _ALIKE = "EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at {} OLD.at)"
 _BETWEEN = f"({_ALIKE.format('<')} AND {_ALIKE.format('>')})"
@@ -148,6 +178,7 @@ _SQLITE_KEPT = (
 
 _POSTGRESQL_CURRENT = """
     SELECT position('OLD.at' IN prosrc) > 0 AND to_regclass('played') IS NOT NULL
+        AND to_regclass('allowances') IS NOT NULL
     FROM pg_proc WHERE proname = 'entries_kept' AND pg_function_is_visible(oid)
 """
 

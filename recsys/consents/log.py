@@ -26,6 +26,7 @@ from recsys.consents.consent_tables import (
     not_erased,
     prepare,
 )
+from recsys.consents.contacts import Contacts, Friend
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
 from recsys.consents.feedback import Feedback, Told
@@ -49,6 +50,7 @@ class Purpose(StrEnum):
     PERSONALISATION = "personalisation"
     PARTNER_STATISTICS = "partner_statistics"
     FEEDBACK = "feedback"
+    CONTACTS = "contacts"
 
     @property
     def explained(self) -> Message:
@@ -167,6 +169,8 @@ class ConsentLog:
         What came with a switch, and goes with it.
     feedback : Feedback
         What was told about lists.
+    contacts : Contacts
+        What was told of address books, as tokens.
 
     Raises
     ------
@@ -183,6 +187,7 @@ class ConsentLog:
         prepare(self._database)
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
         self.belongings, self.feedback = Belongings(self._database), Feedback(self._database)
+        self.contacts = Contacts(self._database, erased=marks.of if marks else never)
         self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
@@ -292,9 +297,36 @@ class ConsentLog:
         Nothing where the switch is off: a log that was restored may still hold what went with it.
         """
         told = list(self.feedback.told(listener))  # read in any case: its time tells nothing
+        return told if self._is_on(listener, Purpose.FEEDBACK) else []
+
+    def friends(self, listener: str, *, key: str, at: datetime) -> list[Friend]:
+        """Return the friends of a listener who allows it: each of both told of the other, and both allow it.
+
+        It is found out at each question: nothing has to be brought up to date when somebody withdraws or is erased.
+
+        Parameters
+        ----------
+        listener : str
+        key : str
+            The fingerprint of the key under which tokens count.
+        at : datetime
+        """
+        mutual = self.contacts.mutual(listener, key=key)
+        return [friend for friend in mutual if self.allows(friend.listener, Purpose.CONTACTS, at=at)]
+
+    def told_of_contacts(self, listener: str) -> list[dict[str, Any]]:
+        """Return what is held of a listener's contacts; nothing where the switch is off, as of :meth:`told`.
+
+        But what the listener used up of the allowances, which outlives the switch.
+        """
+        told, used = self.contacts.told(listener), self.contacts.used(listener)
+        return [*(told if self._is_on(listener, Purpose.CONTACTS) else []), *used]
+
+    def _is_on(self, listener: str, purpose: Purpose) -> bool:
+        """Tell whether a switch is on, under whichever notice."""
         held = _unmarked(self.entries(listener), self._marks_of(listener))
-        answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == Purpose.FEEDBACK]
-        return told if on_since(answers) is not None else []
+        answers = [(microseconds(e.at), e.state == State.GIVEN) for e in held if e.purpose == purpose]
+        return on_since(answers) is not None
 
     def forget_where_off(self) -> int:
         """Delete what belongs to switches that are off; return how many of them there were.
@@ -732,5 +764,9 @@ _EXPLAINED = {
     Purpose.FEEDBACK: said(
         "What you hide stays away from your lists. What you play from them tells which of two ways to make lists "
         "suits people better; only sums over many people are looked at. Turning it off forgets all of it at once."
+    ),
+    Purpose.CONTACTS: said(
+        "Who is in your address book, has you in theirs and turned this on, too, becomes your friend here. Your book "
+        "never arrives here, only what your app made unreadable. Turning it off forgets all of it at once."
     ),
 }

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.artifacts.public_files import rendering
+from recsys.consents.blinding import Blinding
 from recsys.consents.log import consent_log
 from recsys.sealed_files import SealedFiles
 from recsys.serving.auth.jwks import keys_of
@@ -37,6 +38,7 @@ from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import (
     charts,
     consents,
+    contacts,
     data_rights,
     feedback,
     health,
@@ -121,6 +123,7 @@ def _endpoint(
         sources=NewestSources(SealedFiles(workspace.private, settings.store), log=log),
         list_ids=ListIds(listener_key, hours=settings.feedback.list_hours),
         consents=consent_log(workspace, settings=settings),
+        blinding=Blinding(workspace.contacts_key()),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
         metrics=metrics,
@@ -189,6 +192,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
 
 _ROUTES = {  # in the order in which a request is tried: what no cache in front of the endpoint answers comes first
     "near me": (trending, twin, feedback),
+    "friends": (contacts,),
     "charts": (charts,),
     "songs": (songs,),
     "open data": (releases,),
@@ -202,6 +206,7 @@ _TAGS = {
     "songs": "Songs and artists, from the published charts of all nights.",
     "open data": "Released nights as files.",
     "near me": "The list of the signed-in listener.",
+    "friends": "Friends by mutual choice, from address books that stay on the device.",
     "consents": "The listener's switches.",
     "my data": "Export and erasure.",
     "transparency": "What is collected, why, and how much privacy was spent.",

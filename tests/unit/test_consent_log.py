@@ -352,7 +352,7 @@ def test_a_log_of_a_later_release_is_left_as_it_is(tmp_path: Path) -> None:
     ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="is of version 99, this release reads 5 and before"):
+    with pytest.raises(InputError, match="is of version 99, this release reads 6 and before"):
         ConsentLog(tmp_path / "consents.db")
     with closing(sqlite3.connect(tmp_path / "consents.db")) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (99,)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from recsys.consents.belongings import Belongings
+from recsys.consents.belongings import BELONGINGS, Belongings
 from recsys.consents.consent_tables import ENTRIES, PLAYED, microseconds
 from recsys.consents.database import Database
 from recsys.consents.feedback import Told
@@ -214,7 +214,7 @@ def test_the_night_asks_once_for_everybody(log: ConsentLog) -> None:
         real = getattr(log._database, name)
         setattr(log._database, name, lambda *given, real=real: (asked.append(given[0]), real(*given))[1])
     assert log.forget_where_off() == 0
-    assert len(asked) == 2
+    assert len(asked) == 1 + len(BELONGINGS)
 
 
 def test_under_a_notice_that_is_not_in_force_it_waits_unused(log: ConsentLog, place: Path | str) -> None:

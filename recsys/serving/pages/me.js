@@ -5,6 +5,7 @@ import { label, whyOf, whyTwin } from "./reasons.js";
 import { ask, askForText, isSignedIn, Refused, SignedOut, signIn, signOut } from "./session.js";
 import { _, day, number } from "./words.js";
 
+const FRIENDS = "./friends.js"; // for those who have the switch on
 const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
@@ -88,8 +89,8 @@ function forget() {
   compared++;
   shownCell = "";
   consents = Promise.resolve([]);
-  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure"]) find(id).replaceChildren();
-  for (const id of ["near-first", "my-place", "erasure"]) find(id).hidden = true;
+  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure", "friends"]) find(id).replaceChildren();
+  for (const id of ["near-first", "my-place", "erasure", "friends"]) find(id).hidden = true;
   find("my-room").removeAttribute("hidden");
   tell("place-shown", { id: "world" });
 }
@@ -255,6 +256,15 @@ async function showSwitches() {
   const here = all.find((/** @type {any} */ each) => each.purpose === "local_trends");
   find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
+  attempt(showFriends);
+}
+
+/** Show the listener's friends where the switch for it is on; what looks for them is loaded for nobody else. */
+async function showFriends() {
+  const on = await allows("contacts"), place = find("friends");
+  place.hidden = !on;
+  if (on) await (await import(FRIENDS)).showFriends(place, attempt);
+  else place.replaceChildren();
 }
 
 /** @param {any} consent @param {string} notice */

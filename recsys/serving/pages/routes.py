@@ -187,6 +187,7 @@ _OURS = (
     "list.js",
     "covers.js",
     "share.js",
+    "friends.js",
     "reasons.js",
     "words.js",
     "icon.svg",

@@ -45,6 +45,7 @@ SWITCHES = {
     Purpose.PERSONALISATION.value: said("Learn from my plays for me"),
     Purpose.PARTNER_STATISTICS.value: said("Count my plays in partners’ statistics"),
     Purpose.FEEDBACK.value: said("Hear what I hide and play"),
+    Purpose.CONTACTS.value: said("Find friends in my address book"),
 }
 """What the pages call the purposes."""
 

@@ -135,6 +135,9 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
     if purpose == Purpose.FEEDBACK:
         shared = "tracks played from the listener's own lists, where two ways to make lists shared them"
         return ["tracks hidden, by the night of the list", f"{shared}, by the night of the list"]
+    if purpose == Purpose.CONTACTS:
+        own = "tokens of the listener's verified numbers and addresses"
+        return [own, "tokens of those in the listener's address book, by the day on which they were told"]
     if purpose == Purpose.LOCAL_TRENDS:
         return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
     if purpose == Purpose.PERSONALISATION:
@@ -147,6 +150,9 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
     nights = f"{settings.store.nights} nights"
     if purpose == Purpose.FEEDBACK:
         return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
+    if purpose == Purpose.CONTACTS:
+        waiting = f"{settings.contacts.waiting_days} days for the other side, from when it was told"
+        return f"{waiting}; until removed where it makes a friend, or is blocked"
     if purpose == Purpose.LOCAL_TRENDS:
         return "not kept: it chooses the list of one request and is forgotten"
     if purpose == Purpose.PERSONALISATION:

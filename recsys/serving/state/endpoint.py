@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from recsys.artifacts.privacy_account import Accounted
+from recsys.consents.blinding import Blinding
 from recsys.consents.log import ConsentLog
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.list_ids import ListIds
@@ -37,6 +38,8 @@ class Endpoint:
         What these lists are called.
     consents : ConsentLog
         Read at every request of a listener, never remembered.
+    blinding : Blinding
+        Makes tokens of numbers and addresses.
     identity : Identity
         Turns tokens into listeners.
     listener_key : bytes
@@ -56,6 +59,7 @@ class Endpoint:
     sources: NewestSources
     list_ids: ListIds
     consents: ConsentLog
+    blinding: Blinding
     identity: Identity
     listener_key: bytes
     metrics: Metrics
