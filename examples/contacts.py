@@ -49,7 +49,7 @@ class Contacts:
         return {entry: token for piece in pieces for entry, token in self._evaluated(piece, key)}
 
     def tell(self, **changes: Sequence[str]) -> None:
-        """Tell which tokens are `added`, `removed`, `blocked`, `shared` or `unshared`."""
+        """Tell which tokens are `added`, `removed` or `blocked`."""
         at_once = self.told()["at_once"]
         for which, tokens in changes.items():
             for piece in _pieces(tokens, size=at_once):

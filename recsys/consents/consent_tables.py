@@ -84,7 +84,6 @@ CONTACTS = sa.Table(
     sa.Column("key", _text(), nullable=False),
     sa.Column("told", _text(), nullable=False),  # on which day, as an ISO date
     sa.Column("blocked", sa.Boolean, nullable=False),
-    sa.Column("shares", sa.Boolean, nullable=False),  # whether whoever it is may see what the listener plays
     sqlite_with_rowid=False,
 )
 

@@ -32,16 +32,12 @@ class Book:
         Tokens of all the listener's own numbers and addresses, as they were verified.
     added, removed, blocked : collection of str
         Tokens of entries: what is removed is forgotten, and what is blocked makes no friend until it is removed.
-    shared, unshared : collection of str
-        Tokens of entries of the book, to whom the listener is shown by what the listener plays from now on, or no more.
     """
 
     own: Collection[str] = field(repr=False)
     added: Collection[str] = field(default=(), repr=False)
     removed: Collection[str] = field(default=(), repr=False)
     blocked: Collection[str] = field(default=(), repr=False)
-    shared: Collection[str] = field(default=(), repr=False)
-    unshared: Collection[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -54,16 +50,10 @@ class Friend:
         Of the entry in the listener's book.
     listener : str
         Who it is.
-    shared : bool
-        Whether the listener shares what is played with the friend.
-    shares : bool
-        Whether the friend does with the listener.
     """
 
     token: str = field(repr=False)
     listener: str = field(repr=False)
-    shared: bool = False
-    shares: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +91,7 @@ class Contacts:
         self._database, self._erased = database, erased
         self._own = database.insert_new(IDENTIFIERS, changing=["listener", "key"])
         self._tell = database.insert_new(CONTACTS, changing=["key", "told"])
-        self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked", "shares"])
+        self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked"])
         self._use = database.insert_new(ALLOWANCES, changing=["used_until"])
         of_one: sa.BindParameter[str] = sa.bindparam("listener")
         self._mutual = database.compiled(_mutual(_MINE.c.listener == of_one))
@@ -124,12 +114,9 @@ class Contacts:
         of_one = CONTACTS.c.listener == listener
         connection.execute(sa.delete(CONTACTS).where(of_one, CONTACTS.c.token.in_(list(book.removed))))
         before = _count(connection, listener)
-        row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False, "shares": False}
+        row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False}
         _each(connection, self._tell, [row | {"token": token} for token in book.added])
         _each(connection, self._block, [row | {"token": token, "blocked": True} for token in book.blocked])
-        for tokens, shares in ((book.shared, True), (book.unshared, False)):
-            here = (of_one, CONTACTS.c.token.in_(list(tokens)), sa.not_(CONTACTS.c.blocked))
-            connection.execute(sa.update(CONTACTS).where(*here).values(shares=shares))
         self._keep_own(connection, listener, book.own, key=key)
         after = _count(connection, listener)
         if after > most:
@@ -178,8 +165,8 @@ class Contacts:
         return [
             *({"kind": "identifier", "token": token} for token, *_ in own),
             *(
-                {"kind": "contact", "token": token, "told": day, "blocked": bool(blocked), "shared": bool(shares)}
-                for _, token, _, day, blocked, shares in book
+                {"kind": "contact", "token": token, "told": day, "blocked": bool(blocked)}
+                for _, token, _, day, blocked in book
             ),
         ]
 
@@ -220,7 +207,7 @@ _ME, _THEM = IDENTIFIERS.alias("me"), IDENTIFIERS.alias("them")
 
 
 def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select listeners with the entry of the book, who that is, and whether either shares with the other."""
+    """Select listeners with the entry of the book, and who that is."""
     key: sa.BindParameter[str] = sa.bindparam("key")
     met = (
         _THEM.c.token == _MINE.c.token,
@@ -231,18 +218,13 @@ def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )
     open_ = (sa.not_(_MINE.c.blocked), sa.not_(_THEIRS.c.blocked))
     counted = (table.c.key == key for table in (_MINE, _THEIRS, _ME, _THEM))
-    shares = (
-        sa.func.max(sa.case((each.c.shares, sa.literal_column("1")), else_=sa.literal_column("0")))
-        for each in (_MINE, _THEIRS)
-    )
-    found = sa.select(_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"), *shares)
-    by = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener)
-    return found.where(*which, *met, *open_, *counted).group_by(*by).order_by(*by[:2])
+    columns = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"))
+    return sa.select(*columns).distinct().where(*which, *met, *open_, *counted).order_by(*columns)
 
 
 def _friend(row: tuple[Any, ...]) -> Friend:
-    _, token, other, shared, shares = row
-    return Friend(token, other, bool(shared), bool(shares))
+    _, token, other = row
+    return Friend(token, other)
 
 
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:

@@ -170,15 +170,6 @@ def test_what_waits_too_long_goes_and_friends_and_blocks_stay(log: ConsentLog) -
     assert log.contacts.expire(before=NOW.date() + DAY, key=KEY, at=NOW) == 0
 
 
-def test_who_shares_is_known_to_both(log: ConsentLog) -> None:
-    befriend(log)
-    tell(log, ANA, shared=["of b"])
-    (of_ana,), (of_bo,) = (log.friends(who, key=KEY, at=NOW) for who in (ANA, BO))
-    assert ((of_ana.shared, of_ana.shares), (of_bo.shared, of_bo.shares)) == ((True, False), (False, True))
-    tell(log, ANA, unshared=["of b"])
-    assert not any(each.shared or each.shares for who in (ANA, BO) for each in log.friends(who, key=KEY, at=NOW))
-
-
 def use(log: ConsentLog, entries: int, *, at: datetime = NOW, who: str = ANA) -> float:
     with log.allowing(who, CONTACTS, at=at) as connection:
         return log.contacts.use(connection, who, "told", entries, bounds=BOUNDS, at=at)

@@ -78,7 +78,7 @@ EXPORT = """\
 {"kind": "played", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000123", "put_there_by": "champion"}
 {"kind": "identifier", "used_for": ["contacts"], "token": "p3Jc8qXnE0uVd6sYb1tGzA"}
 {"kind": "contact", "used_for": ["contacts"], "token": "Zl0mW3n9kTq2yB7cX5vR1w", "told": "2026-10-03", \
-"blocked": false, "shared": false}
+"blocked": false}
 {"kind": "allowance", "used_for": ["contacts"], "of": "told", "used_until": "2026-10-03T12:28:48+00:00"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
@@ -94,7 +94,7 @@ EXPORT = """\
 FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
 
 CONTACTS = {
-    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w", "shared": False, "shares": False}],
+    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w"}],
     "key": {
         "id": "8d0e6f2b7a914c35b1d7f0a2c4e69385",
         "public": "e6d0f1c2b3a4958677685940312213040516273849506172839405162738495a",

@@ -23,7 +23,8 @@ export async function showFriends(place, attempt) {
     again();
   });
   const label = made("label", { htmlFor: "book", textContent: _("Numbers and addresses in your book, one a line, as +351 21 123 4567 or name@example.org") });
-  const buttons = made("p", { className: "buttons" });
+  const asking = made("p", {}), buttons = made("p", { className: "buttons" });
+  asking.append(label, book);
   buttons.append(look);
   place.replaceChildren(
     made("h2", { id: "friends-title", textContent: _("My friends") }),
@@ -32,7 +33,7 @@ export async function showFriends(place, attempt) {
       await tell(told);
       again();
     })),
-    label, book, buttons, said,
+    asking, buttons, said,
   );
   place.hidden = false;
 }
@@ -40,7 +41,7 @@ export async function showFriends(place, attempt) {
 /** @param {{token: string}[]} friends @param {(told: object) => void} tell */
 function listOf(friends, tell) {
   if (!friends.length) return made("p", { textContent: _("No friends yet.") });
-  const list = made("ul", { className: "friends" }), kept = keptBook();
+  const list = made("ul", { className: "found" }), kept = keptBook();
   list.append(...friends.map(({ token }) => {
     const name = kept[token] ?? _("A friend whose entry this tab does not know"), line = made("li", { textContent: `${name} ` });
     line.append(button(_("Unfriend"), name, () => tell({ removed: [token] })), " ", button(_("Block"), name, () => tell({ blocked: [token] })));

@@ -44,21 +44,17 @@ class Told(BaseModel):
     added: Tokens
     removed: Tokens
     blocked: Tokens
-    shared: Tokens
-    unshared: Tokens
 
     @property
     def entries(self) -> int:
         """How many tokens there are."""
-        return sum(map(len, (self.added, self.removed, self.blocked, self.shared, self.unshared)))
+        return sum(map(len, (self.added, self.removed, self.blocked)))
 
 
 class Befriended(TypedDict):
-    """A friend: the entry of the listener's book, and who of both shares with the other what is played."""
+    """A friend, by the entry of the listener's book: a list shows no more of anybody."""
 
     token: str
-    shared: bool
-    shares: bool
 
 
 class Key(TypedDict):
@@ -149,14 +145,13 @@ _BODY = 'Send {"added": [...], "removed": [...], "blocked": [...]} as applicatio
     },
 )
 async def tell(request: Request, *, who: Listener, told: Annotated[Told, Depends(_told)], parts: Parts) -> Response:
-    """Keep, forget or block entries of the listener's book by their tokens, and share with friends what is played.
+    """Keep, forget or block entries of the listener's book by their tokens.
 
     The listener's own numbers and addresses are those that the signed token of this request says were verified, as its
     claim `identifiers`; without any the answer is 400. What is `added` waits for the other side, some months from when
     it was told last; an entry that is told anew counts against a leaky allowance (429). What is `removed` is forgotten:
     it ends a friendship, or a block, at once. What is `blocked` makes no friend although it is added again. Neither is
-    told to anybody. `shared` shows a friend, under the name in that friend's own book, what the listener plays, and
-    `unshared` ends it; who is no friend is passed over. The answer is the same whoever the entries are.
+    told to anybody. The answer is the same whoever the entries are.
     """
     return await on_the_beat(partial(_kept, told, request, who, parts))
 
@@ -167,7 +162,7 @@ def _friends(who: SignedIn, parts: Endpoint) -> Response:
         raise not_allowed(Purpose.CONTACTS)
     found = log.friends(who.listener, key=parts.blinding.id, at=who.now)
     answer = {
-        "friends": [{"token": each.token, "shared": each.shared, "shares": each.shares} for each in found],
+        "friends": [{"token": each.token} for each in found],
         "key": {"id": parts.blinding.id, "public": parts.blinding.public_key.hex()},
         "left": log.contacts.left(who.listener, bounds=_bounds(of), at=who.now),
         "at_once": of.at_once,
@@ -204,9 +199,7 @@ def _kept(told: Told, request: Request, who: SignedIn, parts: Endpoint) -> Respo
     _check_at_once(told.entries, parts)
     if {*told.added, *told.blocked} & {*told.removed}:
         raise InputError("an entry is to be kept and removed", hint="Name it once.")
-    friends = {friend.token for friend in log.friends(who.listener, key=key, at=who.now)}
-    shared = friends.intersection(told.shared)
-    book = Book(own, set(told.added), set(told.removed), set(told.blocked), shared, set(told.unshared))
+    book = Book(own, set(told.added), set(told.removed), set(told.blocked))
     with log.allowing(who.listener, Purpose.CONTACTS, at=who.now) as connection:
         new = log.contacts.keep(connection, who.listener, book, key=key, day=who.now.date(), most=of.most)
         wait = log.contacts.use(connection, who.listener, "told", new, bounds=_bounds(of), at=who.now)
