@@ -95,7 +95,6 @@ class Contacts:
         self._use = database.insert_new(ALLOWANCES, changing=["used_until"])
         of_one: sa.BindParameter[str] = sa.bindparam("listener")
         self._mutual = database.compiled(_mutual(_MINE.c.listener == of_one))
-        self._everybody = database.compiled(_mutual())
         self._identifiers, self._contacts, self._used = (
             database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(*table.primary_key))
             for table in (IDENTIFIERS, CONTACTS, ALLOWANCES)
@@ -151,12 +150,7 @@ class Contacts:
     def mutual(self, listener: str, *, key: str) -> list[Friend]:
         """Return who and the listener have each other in the book, whether they still allow it or not."""
         rows = self._database.read(self._mutual, {"listener": listener, "key": key})
-        return [_friend(row) for row in rows]
-
-    def everybody(self, *, key: str) -> list[tuple[str, Friend]]:
-        """Return everybody's, each with whose it is."""
-        rows = self._database.read(self._everybody, {"key": key})
-        return [(row[0], _friend(row)) for row in rows]
+        return [Friend(token, other) for _, token, other in rows]
 
     def told(self, listener: str) -> list[dict[str, Any]]:
         """Return what is kept of a listener, as an export tells it."""
@@ -181,7 +175,7 @@ class Contacts:
         What makes somebody a friend, and what is blocked, does not wait.
         """
         waits = sa.and_(CONTACTS.c.told < before.isoformat(), sa.not_(CONTACTS.c.blocked))
-        of_friends = _mutual().with_only_columns(_MINE.c.listener, _MINE.c.token)
+        of_friends = _mutual().with_only_columns(_MINE.c.listener, _MINE.c.token).order_by(None)
         alone = sa.tuple_(CONTACTS.c.listener, CONTACTS.c.token).not_in(of_friends.params(key=key))
         gone = (
             sa.delete(CONTACTS).where(sa.or_(CONTACTS.c.key != key, sa.and_(waits, alone))),
@@ -220,11 +214,6 @@ def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     counted = (table.c.key == key for table in (_MINE, _THEIRS, _ME, _THEM))
     columns = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"))
     return sa.select(*columns).distinct().where(*which, *met, *open_, *counted).order_by(*columns)
-
-
-def _friend(row: tuple[Any, ...]) -> Friend:
-    _, token, other = row
-    return Friend(token, other)
 
 
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:

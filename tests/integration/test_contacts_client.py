@@ -12,10 +12,10 @@ from support.edge import decide, publish
 from support.serving import Server
 from voprf import ristretto
 
-from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.consents.log import Purpose, State
 from recsys.serving.auth.tokens import mint
 from recsys.settings import Settings
-from recsys.workspace import Workspace, fingerprint
+from recsys.workspace import Workspace
 
 CLIENT = Path(__file__).parents[2] / "examples" / "contacts.py"
 
@@ -43,8 +43,6 @@ def test_two_address_books_make_two_friends(workspace: Workspace, settings: Sett
         assert looked_for(server, "cho", NUMBERS["ben"], settings=settings) == []
     finally:
         server.stop()
-    pairs = ConsentLog(workspace.consents).contacts.everybody(key=fingerprint(workspace.contacts_key()))
-    assert len(pairs) == 2
 
 
 def test_a_client_does_not_believe_a_server_with_another_key(
@@ -67,7 +65,7 @@ def test_a_client_does_not_believe_a_server_with_another_key(
     try:
         with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
             assert len(Contacts(client).tokens([NUMBERS["ben"]])) == 1
-            with pytest.raises(ValueError, match=r"\w"):
+            with pytest.raises(ValueError, match="not of the key"):
                 Pinned(client).tokens([NUMBERS["ben"]])
     finally:
         server.stop()

@@ -54,12 +54,11 @@ def befriend(log: ConsentLog) -> None:
 def test_friends_are_who_told_of_each_other_in_whichever_order(log: ConsentLog) -> None:
     assert tell(log, ANA, "of b", "of c", "of nobody") == 3
     assert (friends(log, ANA), friends(log, BO)) == ([], [])
-    tell(log, BO)  # who is here, and has nobody in the book
+    tell(log, BO, "of c")  # who is here, and has somebody else in the book
     assert (friends(log, ANA), friends(log, BO)) == ([], [])
     tell(log, BO, "of a")
     assert (friends(log, ANA), friends(log, BO), friends(log, CHO)) == (["of b"], ["of a"], [])
-    everybody = [(who, friend.token, friend.listener) for who, friend in log.contacts.everybody(key=KEY)]
-    assert everybody == [(ANA, "of b", BO), (BO, "of a", ANA)]
+    assert [friend.listener for friend in log.friends(ANA, key=KEY, at=NOW)] == [BO]
 
 
 def test_nobody_is_a_friend_of_oneself(log: ConsentLog) -> None:
