@@ -35,6 +35,7 @@ class Contacts:
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
+        self._terms: dict[str, Any] = {}
 
     def told(self) -> dict[str, Any]:
         """Return the friends by their tokens, the key, and what is left of the allowances."""
@@ -43,14 +44,14 @@ class Contacts:
 
     def tokens(self, book: Iterable[str]) -> dict[str, str]:
         """Return the tokens of numbers and addresses, by these; the server sees neither."""
-        told = self.told()
-        key = ristretto.PublicKey.deserialize(bytes.fromhex(told["key"]["public"]))
-        pieces = _pieces(sorted(set(book)), size=told["at_once"])
+        terms = self._agreed()
+        key = ristretto.PublicKey.deserialize(bytes.fromhex(terms["key"]["public"]))
+        pieces = _pieces(sorted(set(book)), size=terms["at_once"])
         return {entry: token for piece in pieces for entry, token in self._evaluated(piece, key)}
 
     def tell(self, **changes: Sequence[str]) -> None:
         """Tell which tokens are `added`, `removed` or `blocked`."""
-        at_once = self.told()["at_once"]
+        at_once = self._agreed()["at_once"]
         for which, tokens in changes.items():
             for piece in _pieces(tokens, size=at_once):
                 self._client.post("/v1/me/contacts", json={which: piece}).raise_for_status()
@@ -59,6 +60,11 @@ class Contacts:
         """Return who of the book is a friend."""
         found = {friend["token"] for friend in self.told()["friends"]}
         return [entry for entry, token in tokens.items() if token in found]
+
+    def _agreed(self) -> dict[str, Any]:
+        """Return the key and how many entries go into one request, asked for once."""
+        self._terms = self._terms or self.told()
+        return self._terms
 
     def _evaluated(self, book: list[str], key: ristretto.PublicKey) -> Iterator[tuple[str, str]]:
         blinds, blinded = zip(*(ristretto.Client.blind(entry.encode()) for entry in book), strict=True)

@@ -89,8 +89,8 @@ def matching(contacts: int) -> tuple[float, int, int]:
         headers = {"Authorization": f"Bearer {token}"}
         try:
             with httpx.Client(base_url=server.url, headers=headers, event_hooks={"response": [measure]}) as client:
+                Contacts(client).told()  # the first request opens the snapshot
                 book = Contacts(client)
-                book.told()  # the first request opens the snapshot
                 sizes[:] = 0, 0
                 before = _cpu_seconds(server.process.pid)
                 tokens = book.tokens(f"+35192{n:07}" for n in range(contacts))
@@ -131,11 +131,11 @@ def main(seed: int) -> int:
     print(f"matching 1,000 contacts, 5 times: {np.median(seconds):.2f} s of server CPU (most {max(seconds):.2f}),")
     print(f"{sent[0]:,} bytes of bodies sent and {received[0]:,} received")
     held = [
-        _held([shares[30]], MOST_FOUND),
+        _held(shares.values(), MOST_FOUND),
         _held(seconds, MOST_SECONDS),
         _held([sent[0] + received[0]], MOST_BYTES),
     ]
-    print(f"1 in 1,000 found at most within 30 days: {held[0]}; 1 s: {held[1]}; 100 kB both ways: {held[2]}")
+    print(f"1 in 1,000 found at most within a year: {held[0]}; 1 s: {held[1]}; 100 kB both ways: {held[2]}")
     return int("broken" in held)
 
 

@@ -30,8 +30,6 @@ router = APIRouter(dependencies=[Depends(without_parameters)])
 
 OCTETS = "application/octet-stream"
 
-_STEP = 16_384  # bytes: some two hundred friends
-
 Token = Annotated[str, Field(pattern=rf"^[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}$")]
 Tokens = Annotated[list[Token], Field(default_factory=list, description="Tokens of entries of the book.")]
 
@@ -172,7 +170,7 @@ def _friends(who: SignedIn, parts: Endpoint) -> Response:
 
 class _Padded(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return padded(super().render(content), to=_STEP)
+        return padded(super().render(content))
 
 
 def _evaluated(blinded: bytes, request: Request, who: SignedIn, parts: Endpoint) -> Response:
