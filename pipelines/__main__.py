@@ -349,20 +349,30 @@ def serve(
 
 
 @app.command
-def token(user_id: str, *, common: Common = COMMON) -> None:
+def token(
+    user_id: str, *, identifier: Annotated[tuple[str, ...], Parameter(negative="")] = (), common: Common = COMMON
+) -> None:
     """Print a short-lived token for trying the endpoint, signed with the workspace's own development key.
 
     Parameters
     ----------
     user_id
         The listener to sign in as.
+    identifier
+        A number (E.164: +351...) or an address, in small letters, that the token says is the listener's; several times
+        for several.
     """
-    from recsys.serving.auth.tokens import mint
+    from recsys.serving.auth.tokens import is_identifier, mint
 
     if not user_id:
         raise UsageError("the user id is empty", hint="Name the listener to sign in as.")
+    if not all(map(is_identifier, identifier)):
+        raise UsageError(
+            "an identifier is neither a number nor an address",
+            hint="Write numbers as E.164 (+351211234567), and addresses in small letters.",
+        )
     workspace, settings = common.opened()
-    print(mint(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC)))
+    print(mint(user_id, workspace=workspace, settings=settings, now=datetime.now(UTC), identifiers=identifier))
 
 
 @app.command
@@ -497,7 +507,7 @@ def doctor(*, common: Common = COMMON) -> dict[str, Any]:
 
 @keys_app.command
 def rotate(
-    which: Literal["store", "token", "listener"],
+    which: Literal["store", "token", "contacts", "listener"],
     *,
     new: Path | None = None,
     everybody_anew: Annotated[bool, Parameter(negative="")] = False,
@@ -506,7 +516,8 @@ def rotate(
     """Put another key in the place of one, and say what to do next.
 
     store: the keys of the days go under the new one; no file is written anew. token: tokens of `hearabouts token` of
-    before are refused, once the endpoint was restarted. listener: nobody is known any more, so it takes
+    before are refused, once the endpoint was restarted. contacts: what was told of address books is forgotten, and told
+    anew once the endpoint was restarted. listener: nobody is known any more, so it takes
     --everybody-anew.
 
     Parameters

@@ -375,6 +375,21 @@ class ImagesSettings(_Section):
     address_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
 
 
+class ContactsSettings(_Section):
+    """How much of an address book one listener may tell, and how long it waits for the other side."""
+
+    most: Annotated[int, Field(ge=1, le=100_000)]
+    a_day: Annotated[int, Field(ge=1, le=100_000)]
+    at_once: Annotated[int, Field(ge=1, le=500)]
+    waiting_days: Annotated[int, Field(ge=1, le=36_500)]
+
+    @model_validator(mode="after")
+    def _enough_at_once(self) -> "ContactsSettings":
+        if self.at_once > self.most:
+            raise ValueError("contacts.at_once is more than contacts.most: nobody could tell so many")
+        return self
+
+
 class ServingSettings(_Section):
     """Whose tokens the endpoint accepts, how long its lists are, and what it grants to whom."""
 
@@ -454,6 +469,7 @@ class Settings(BaseSettings):
     lists: ListsSettings
     feedback: FeedbackSettings
     images: ImagesSettings
+    contacts: ContactsSettings
     serving: ServingSettings
     tracking: TrackingSettings
 

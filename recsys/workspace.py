@@ -162,6 +162,16 @@ class Workspace:
         """Return the secret (32 bytes, mode 0600) under which a no leaves its mark; made on first use."""
         return secret(self.root / "marks.key")
 
+    def contacts_key(self) -> bytes:
+        """Return the secret (32 bytes, mode 0600) that makes tokens of numbers and addresses; made on first use.
+
+        Raises
+        ------
+        SettingsError
+            If it is not whole.
+        """
+        return secret(self.root / "contacts.key")
+
     def token_key(self) -> bytes:
         """Return the development key (32 bytes, mode 0600) that signs tokens of ``hearabouts token``.
 
@@ -408,6 +418,7 @@ def secret(path: Path) -> bytes:
 _LOST = {
     "listener.key": accepting("key"),
     "store.key": accepting("store"),
+    "contacts.key": "Or remove it: a new one is made, and all that was told of contacts has to be told again.",
     "token.key": "Or remove it: a new one is made, and tokens of before are not accepted any more.",
 }
 

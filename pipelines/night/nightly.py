@@ -54,6 +54,7 @@ from recsys.releases.snapshot import publishing
 from recsys.releases.snapshot.open_data import write_open_data
 from recsys.releases.snapshot.past_charts import Draw, PastCharts
 from recsys.releases.verify.audit import Finding
+from recsys.workspace import fingerprint
 
 _HERE = OneMachine()
 
@@ -115,6 +116,7 @@ def run_nightly(
         job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
         job.consents.forget_where_off()
         job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
+        _expire_contacts(job)
         _compact(job)
         _scrub(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.store)
@@ -353,6 +355,12 @@ def _compact(job: JobContext) -> None:
         gone = job.consents.compact(before=first, kept=kept)
         if gone:
             log.info("decisions were compacted: nobody asks for them any more", decisions=gone)
+
+
+def _expire_contacts(job: JobContext) -> None:
+    waiting = timedelta(days=job.settings.contacts.waiting_days)
+    key = fingerprint(job.workspace.contacts_key())
+    job.consents.contacts.expire(before=job.now.date() - waiting, key=key, at=job.now)
 
 
 def _scrub(job: JobContext) -> None:

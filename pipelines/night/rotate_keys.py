@@ -1,4 +1,4 @@
-"""The job that puts another key in the place of one: that of the store, of tokens, or of listeners."""
+"""The job that puts another key in the place of one: that of the store, of tokens, of contacts, or of listeners."""
 
 import secrets
 from pathlib import Path
@@ -9,9 +9,9 @@ from pipelines.night.settle import begin_anew
 from recsys.consents.witness import ACCEPTED
 from recsys.errors import ConsentError, UsageError
 from recsys.store_key import is_in_workspace, read_key
-from recsys.workspace import KEY_BYTES, replace_file
+from recsys.workspace import KEY_BYTES, fingerprint, replace_file
 
-Which = Literal["store", "token", "listener"]
+Which = Literal["store", "token", "contacts", "listener"]
 
 
 def rotate(job: JobContext, which: Which, *, new: Path | None = None, everybody_anew: bool = False) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def rotate(job: JobContext, which: Which, *, new: Path | None = None, everybody_
     Parameters
     ----------
     job : JobContext
-    which : {"store", "token", "listener"}
+    which : {"store", "token", "contacts", "listener"}
     new : Path, optional
         The file of the new store key, where that is not, or not to be, in the workspace.
     everybody_anew : bool
@@ -42,6 +42,8 @@ def rotate(job: JobContext, which: Which, *, new: Path | None = None, everybody_
             told = _store(job, new)
         elif which == "token":
             told = _token(job)
+        elif which == "contacts":
+            told = _contacts(job)
         else:
             told = _listener(job, everybody_anew=everybody_anew)
     return {"status": "done", "key": which, **told}
@@ -62,6 +64,15 @@ def _store(job: JobContext, new: Path | None) -> dict[str, Any]:
 def _token(job: JobContext) -> dict[str, Any]:
     replace_file(job.workspace.root / "token.key", secrets.token_bytes(KEY_BYTES), mode=0o600)
     return {"next": "Restart the endpoint: tokens of before are refused from then on."}
+
+
+def _contacts(job: JobContext) -> dict[str, Any]:
+    """Put another key in its place, and forget what was told under the one before: it fits nothing any more."""
+    replace_file(job.workspace.root / "contacts.key", secrets.token_bytes(KEY_BYTES), mode=0o600)
+    key = fingerprint(job.workspace.contacts_key())
+    gone = job.consents.contacts.expire(before=job.now.date(), key=key, at=job.now)
+    job.consents.scrub()
+    return {"rows": gone, "next": "Restart the endpoint: apps find another key, and tell of address books anew."}
 
 
 def _listener(job: JobContext, *, everybody_anew: bool) -> dict[str, Any]:

@@ -12,16 +12,32 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from recsys.consents.consent_tables import ENTRIES, HIDDEN, PICTURES, PLAYED, not_erased
+from recsys.consents.consent_tables import (
+    ALLOWANCES,
+    CONTACTS,
+    ENTRIES,
+    HIDDEN,
+    IDENTIFIERS,
+    PICTURES,
+    PLAYED,
+    not_erased,
+)
 from recsys.consents.database import Database
 from recsys.consents.marks import NEVER
 
 After = Callable[[str, str], int]
 
-BELONGINGS: Mapping[str, tuple[sa.Table, ...]] = {"feedback": (HIDDEN, PLAYED), "images": (PICTURES,)}
+BELONGINGS: Mapping[str, tuple[sa.Table, ...]] = {
+    "feedback": (HIDDEN, PLAYED),
+    "images": (PICTURES,),
+    "contacts": (IDENTIFIERS, CONTACTS),
+}
 """What goes with a purpose's switch; every table has a column ``listener``."""
 
-BELONGING_TABLES = tuple(chain.from_iterable(BELONGINGS.values()))
+OUTLIVING = (ALLOWANCES,)
+"""What stays when a switch is turned off, and goes with the listener: turning it off and on again wins nothing."""
+
+BELONGING_TABLES = (*chain.from_iterable(BELONGINGS.values()), *OUTLIVING)
 
 
 class Belongings:
@@ -108,9 +124,9 @@ class Belongings:
 
 def forget_belongings(connection: sa.Connection, listener: str, *purposes: str) -> None:
     """Delete everything that belongs to a listener, or what does under some purposes, in a transaction."""
-    for purpose in purposes or BELONGINGS:
-        for table in BELONGINGS[purpose]:
-            connection.execute(sa.delete(table).where(table.c.listener == listener))
+    tables = chain.from_iterable(BELONGINGS[purpose] for purpose in purposes) if purposes else BELONGING_TABLES
+    for table in tables:
+        connection.execute(sa.delete(table).where(table.c.listener == listener))
 
 
 def on_since(answers: Iterable[tuple[int, bool]]) -> int | None:

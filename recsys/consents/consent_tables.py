@@ -1,7 +1,7 @@
 """The tables of the consent log, in SQLite and PostgreSQL, which keep entries themselves.
 
-But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what one
-switch brings with it: the feedback of whom it is on for, and the pictures.
+But for those of who asked for erasure, and those that lie between two others about the same. Beside them is what some
+switches bring with them: the feedback, the pictures and the contacts of whom they are on for.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,6 +74,35 @@ PICTURES = sa.Table(
     sa.Column("kind", _text(), primary_key=True),  # what it is the picture of
     sa.Column("digest", _text(), nullable=False),  # of the content
     sa.Column("content", sa.LargeBinary, nullable=False),  # JPEG, as it was made anew here
+)
+
+IDENTIFIERS = sa.Table(
+    "identifiers",
+    _METADATA,
+    sa.Column("token", _text(), primary_key=True),  # of a verified number or address, whose it was said to be last
+    sa.Column("listener", _text(), nullable=False, index=True),
+    sa.Column("key", _text(), nullable=False),  # fingerprint of the key that made the token
+    sqlite_with_rowid=False,
+)
+
+CONTACTS = sa.Table(
+    "contacts",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("token", _text(), primary_key=True),  # of a number or address in the listener's book
+    sa.Column("key", _text(), nullable=False),
+    sa.Column("told", _text(), nullable=False),  # on which day, as an ISO date
+    sa.Column("blocked", sa.Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+ALLOWANCES = sa.Table(
+    "allowances",
+    _METADATA,
+    sa.Column("listener", _text(), primary_key=True),
+    sa.Column("of", _text(), primary_key=True),
+    sa.Column("used_until", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC: when all of it is back
+    sqlite_with_rowid=False,
 )
 
 

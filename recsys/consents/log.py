@@ -26,6 +26,7 @@ from recsys.consents.consent_tables import (
     not_erased,
     prepare,
 )
+from recsys.consents.contacts import Contacts, Friend
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
 from recsys.consents.feedback import Feedback, Told
@@ -52,6 +53,7 @@ class Purpose(StrEnum):
     FEEDBACK = "feedback"
     IMAGES = "images"
     VOICE = "voice"
+    CONTACTS = "contacts"
 
     @property
     def explained(self) -> Message:
@@ -172,6 +174,8 @@ class ConsentLog:
         What was told about lists.
     pictures : Pictures
         What was chosen to be shown.
+    contacts : Contacts
+        What was told of address books, as tokens.
 
     Raises
     ------
@@ -189,6 +193,7 @@ class ConsentLog:
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
         self.belongings, self.feedback = Belongings(self._database), Feedback(self._database)
         self.pictures = Pictures(self._database)
+        self.contacts = Contacts(self._database, erased=marks.of if marks else never)
         self._notices, self._marks = notices, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
@@ -320,6 +325,29 @@ class ConsentLog:
         """Return the pictures that are kept of a listener, each with its kind; nothing where the switch is off."""
         chosen = self.pictures.every(listener)
         return chosen if self._is_on(listener, Purpose.IMAGES) else []
+
+    def friends(self, listener: str, *, key: str, at: datetime) -> list[Friend]:
+        """Return the friends of a listener who allows it: each of both told of the other, and both allow it.
+
+        It is found out at each question: nothing has to be brought up to date when somebody withdraws or is erased.
+
+        Parameters
+        ----------
+        listener : str
+        key : str
+            The fingerprint of the key under which tokens count.
+        at : datetime
+        """
+        mutual = self.contacts.mutual(listener, key=key)
+        return [friend for friend in mutual if self.allows(friend.listener, Purpose.CONTACTS, at=at)]
+
+    def told_of_contacts(self, listener: str) -> list[dict[str, Any]]:
+        """Return what is held of a listener's contacts; nothing where the switch is off, as of :meth:`told`.
+
+        But what the listener used up of the allowances, which outlives the switch.
+        """
+        told, used = self.contacts.told(listener), self.contacts.used(listener)
+        return [*(told if self._is_on(listener, Purpose.CONTACTS) else []), *used]
 
     def _is_on(self, listener: str, purpose: Purpose) -> bool:
         """Tell whether a switch is on, under whichever notice."""
@@ -771,5 +799,9 @@ _EXPLAINED = {
     Purpose.VOICE: said(
         "What you say is turned into text on your device, and the text alone is sent here to find the place, the song "
         "or the switch that you mean. Your voice never leaves the device, and the text is forgotten with the answer."
+    ),
+    Purpose.CONTACTS: said(
+        "Who is in your address book, has you in theirs and turned this on, too, becomes your friend here. Your book "
+        "never arrives here, only what your app made unreadable. Turning it off forgets all of it at once."
     ),
 }

@@ -57,8 +57,9 @@ def copy_log(source: Database, *, to: Database) -> Copied:
             raise InputError(
                 f"the log to copy to holds {table.name} that this log does not",
                 hint="Copy to an empty database. If it holds an earlier copy, something was deleted here since (by an "
-                "erasure or a compaction; or feedback, as a hidden track was shown again or a play expired; or a "
-                "picture, as it was removed; or what somebody had who turned a switch off): empty it first.",
+                "erasure or a compaction; or feedback or contacts, as a hidden track was shown again, a play or a "
+                "contact expired; or a picture, as it was removed; or what somebody had who turned a switch off): "
+                "empty it first.",
             )
     before = sum(_count(to, table) for table in _TABLES)
     for table in _TABLES:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
 from recsys.artifacts.public_files import rendering
+from recsys.consents.blinding import Blinding
 from recsys.consents.log import consent_log
 from recsys.sealed_files import SealedFiles
 from recsys.serving.auth.jwks import keys_of
@@ -39,6 +40,7 @@ from recsys.serving.requests.rate_limit import Limits
 from recsys.serving.routes import (
     charts,
     consents,
+    contacts,
     data_rights,
     feedback,
     health,
@@ -126,6 +128,7 @@ def _endpoint(
         consents=consent_log(workspace, settings=settings),
         pictures=Maker(settings.images),
         addresses=PictureAddresses(listener_key, minutes=settings.images.address_minutes),
+        blinding=Blinding(workspace.contacts_key()),
         identity=Identity(keys, settings=settings.serving, listener_key=listener_key),
         listener_key=listener_key,
         metrics=metrics,
@@ -194,6 +197,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
 
 _ROUTES = {  # in the order in which a request is tried: what no cache in front of the endpoint answers comes first
     "near me": (trending, twin, feedback, voice),
+    "friends": (contacts,),
     "charts": (charts,),
     "songs": (songs,),
     "open data": (releases,),
@@ -208,6 +212,7 @@ _TAGS = {
     "songs": "Songs and artists, from the published charts of all nights.",
     "open data": "Released nights as files.",
     "near me": "The list of the signed-in listener.",
+    "friends": "Friends by mutual choice, from address books that stay on the device.",
     "consents": "The listener's switches.",
     "pictures": "The pictures that the listener chose.",
     "my data": "Export and erasure.",

@@ -205,11 +205,13 @@ def test_without_the_store_key_nothing_is_spent_until_it_is_accepted(deployment:
     assert run_due(deployment) == ["2026-10-03"]
 
 
-@pytest.mark.parametrize("which", ["store", "token"])
+@pytest.mark.parametrize("which", ["store", "token", "contacts"])
 def test_the_night_after_a_rotation(deployment: Path, which: Which) -> None:
     workspace = Workspace(deployment / "workspace")
     workspace.token_key()
-    before = {name: (workspace.root / name).read_bytes() for name in ("store.key", "token.key", "listener.key")}
+    workspace.contacts_key()
+    names = ("store.key", "token.key", "contacts.key", "listener.key")
+    before = {name: (workspace.root / name).read_bytes() for name in names}
     rows = job_in(deployment).store.scan().collect()
     rotate(job_in(deployment), which)
     changed = {name for name, key in before.items() if (workspace.root / name).read_bytes() != key}

@@ -76,7 +76,7 @@ def test_another_key_is_another_listener(log: ConsentLog, source: Path) -> None:
     assert arrived(source, log).is_empty()
 
 
-@pytest.mark.parametrize("purpose", ["contacts", "images", "LOCAL_TRENDS", " local_trends", "all", "*", ""])
+@pytest.mark.parametrize("purpose", ["image", "contact", "LOCAL_TRENDS", " local_trends", "all", "*", ""])
 def test_what_is_not_a_purpose_word_for_word_gives_nothing(purpose: str, tmp_path: Path) -> None:
     row = {"user_id": "ana", "purpose": purpose, "state": "given", "at": "2026-01-01T00:00:00Z", "notice_version": "1"}
     file = write_listens(tmp_path / "consents.csv", [row])

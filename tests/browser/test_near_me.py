@@ -6,11 +6,14 @@ from playwright.sync_api import Browser, Page, expect
 from support.browsing import HERE, Site, traces, until
 from support.edge import LISBON
 
+from recsys.consents.log import Purpose
+
 
 def signed_in(site: Site, browser: Browser, user_id: str) -> Page:
     page = site.visitor(browser).new_page()
     page.goto(f"/me#token={site.token(user_id)}")
-    expect(page.get_by_role("switch")).to_have_count(6)
+    expect(page.get_by_role("switch")).to_have_count(len(Purpose))
+    expect(page.get_by_role("switch")).to_have_count(len(Purpose))
     expect(page.locator("#my-list > li")).to_have_count(50)
     return page
 

@@ -125,6 +125,6 @@ def test_without_the_switch_nothing_is_asked_for(visitor: BrowserContext, plain:
     urls: list[str] = []
     page.on("request", lambda request: urls.append(request.url))
     page.goto(f"/me#token={plain.token('other')}")
-    expect(page.get_by_role("switch")).to_have_count(6)
+    expect(page.get_by_role("switch")).to_have_count(len(Purpose))
     expect(page.get_by_role("list", name="My pictures")).to_be_hidden()
     assert not any("images" in url or "pictures" in url for url in urls)

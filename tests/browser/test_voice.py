@@ -59,7 +59,7 @@ def test_without_the_switch_there_is_no_button_and_nothing_of_it_is_loaded(serve
     page.goto("/")
     expect(page.locator("#speak")).to_be_hidden()
     page.goto(f"/me#token={served.token('silent')}")
-    expect(page.get_by_role("switch")).to_have_count(6)
+    expect(page.get_by_role("switch")).to_have_count(len(Purpose))
     expect(page.locator("#speak")).to_be_hidden()
     page.get_by_role("switch", name="Voice control").click()
     expect(page.locator("#speak")).to_be_visible()

@@ -216,6 +216,7 @@ def test_every_console_command_is_tried_by_one_of_these_tests() -> None:
 def test_every_quoted_file_is_the_one_in_examples() -> None:
     quoted = re.findall(r"```(ini|text|python|dockerfile|yaml)\n(.*?)```", PAGE, re.S)
     files = [path for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix not in {".toml", ".conf", ".ipynb"}]
+    files = [path for path in files if path.name != "contacts.py"]  # which is for who writes an app
     assert len(files) == 8
     assert [path.name for path in files if path.read_text() not in {text for _, text in quoted}] == []
     others = [text for _, text in quoted if text not in {path.read_text() for path in files}]

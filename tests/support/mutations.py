@@ -1212,6 +1212,42 @@ MUTATIONS: tuple[Mutation, ...] = (
         "known and is_known",
         ("attack/test_feedback.py::test_two_rankers_share_the_list_of_who_allows_feedback_and_of_nobody_else",),
     ),
+    # Contacts
+    Mutation(
+        "somebody is a friend who does not allow it any more",
+        "recsys/consents/log.py",
+        "return [friend for friend in mutual if self.allows(friend.listener, Purpose.CONTACTS, at=at)]",
+        "return mutual",
+        ("unit/test_contacts.py::test_a_lapsed_notice_ends_it_until_it_is_given_again[sqlite]",),
+    ),
+    Mutation(
+        "one side is enough for a friend",
+        "recsys/consents/contacts.py",
+        "        _THEIRS.c.token == _ME.c.token,\n",
+        "",
+        ("unit/test_contacts.py::test_friends_are_who_told_of_each_other_in_whichever_order[sqlite]",),
+    ),
+    Mutation(
+        "who is blocked is not heeded",
+        "recsys/consents/contacts.py",
+        "(sa.not_(_MINE.c.blocked), sa.not_(_THEIRS.c.blocked))",
+        "(sa.not_(_MINE.c.blocked),)",
+        ("unit/test_contacts.py::test_a_block_holds_until_it_is_removed[sqlite]",),
+    ),
+    Mutation(
+        "an erasure gives an allowance back",
+        "recsys/consents/contacts.py",
+        "max(microseconds(at), erased, held or 0)",
+        "max(microseconds(at), held or 0)",
+        ("unit/test_contacts.py::test_an_erasure_wins_nothing",),
+    ),
+    Mutation(
+        "what is told of contacts costs nothing",
+        "recsys/serving/routes/contacts.py",
+        '"told", new, bounds',
+        '"told", 0, bounds',
+        ("attack/test_contacts.py::test_a_token_of_another_listener_makes_nobody_a_friend_and_costs_as_much",),
+    ),
     # The audit
     Mutation(
         "nobody heeds the audit",

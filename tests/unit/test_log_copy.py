@@ -9,6 +9,7 @@ import pytest
 from support.commands import Run
 
 from recsys.consents import log_copy
+from recsys.consents.contacts import Book, Bounds
 from recsys.consents.database import Database
 from recsys.consents.feedback import Told
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
@@ -25,12 +26,20 @@ def log(tmp_path: Path) -> ConsentLog:
     log.append([given(hours, who) for who in (ANA, BO) for hours in range(9)], digest="one")
     log.decide(Entry(ANA, Purpose.LOCAL_TRENDS, State.WITHDRAWN, T0 + 9 * HOUR, "2é", Channel.PAGE))
     log.erasures.finish(log.erasures.ask(CLEO, at=T0))
-    log.append([replace(given(0), purpose=purpose) for purpose in (Purpose.FEEDBACK, Purpose.IMAGES)])
+    bringing = (Purpose.FEEDBACK, Purpose.IMAGES, Purpose.CONTACTS)
+    log.append([replace(given(0), purpose=purpose) for purpose in bringing])
+    with log.allowing(ANA, Purpose.CONTACTS, at=T0) as connection:
+        book = Book(["a"], added=["x"], blocked=["y"])
+        log.contacts.keep(connection, ANA, book, key="k", day=T0.date(), most=9)
+        log.contacts.use(connection, ANA, "told", 2, bounds=Bounds(9, 1), at=T0)
     told = Told(T0.date(), played={"é": "challenger", "b": "champion"}, hidden=["c"], rivals="r")
     log.tell(ANA, told, at=T0, most_hidden=9, most_played=9)
     log.show(ANA, "profile", b"\xff\0picture", at=T0)
     log.erasures.ask(BO, at=T0 + HOUR)
     return log
+
+
+_BELONGINGS = {"hidden": 1, "played": 2, "pictures": 1, "identifiers": 1, "contacts": 2, "allowances": 1}
 
 
 def given(hours: int, who: str = ANA) -> Entry:
@@ -40,10 +49,11 @@ def given(hours: int, who: str = ANA) -> Entry:
 def test_a_copy_says_the_same_and_a_second_one_changes_nothing(log: ConsentLog, place: Path | str) -> None:
     other = ConsentLog(place)
     first, second = log.copy_to(other), log.copy_to(other)
-    assert first.rows == {"entries": 12, "erasures": 2, "imported": 1, "hidden": 1, "played": 2, "pictures": 1}
-    assert (first.new, second.new, first.digest) == (19, 0, second.digest)
-    assert list(other.feedback.told(ANA)) == list(log.feedback.told(ANA))
     assert other.pictures.every(ANA) == [("profile", b"\xff\0picture")]
+    assert first.rows == {"entries": 13, "erasures": 2, "imported": 1, **_BELONGINGS}
+    assert (first.new, second.new, first.digest) == (24, 0, second.digest)
+    assert list(other.feedback.told(ANA)) == list(log.feedback.told(ANA))
+    assert other.told_of_contacts(ANA) == log.told_of_contacts(ANA)
     assert other.entries(ANA) == log.entries(ANA)
     assert other.erasures.pending() == log.erasures.pending()
     assert other.append([given(70)], digest="one") == 0
@@ -102,7 +112,7 @@ def test_a_copy_that_breaks_off_is_finished_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             log.copy_to(other)
     assert 0 < len(other.entries(ANA)) < 10
-    assert log.copy_to(other).new == 19 - 9
+    assert log.copy_to(other).new == 24 - 9
 
 
 def test_two_logs_are_not_mixed(log: ConsentLog, place: Path | str) -> None:
@@ -126,7 +136,7 @@ def test_a_log_that_is_written_to_meanwhile_is_not_said_to_be_copied(
     monkeypatch.setattr(log_copy, "_copy", copy_and_write)
     with pytest.raises(NotReadyError, match="written to"):
         log.copy_to(other)
-    assert log.copy_to(other).rows["entries"] == 13
+    assert log.copy_to(other).rows["entries"] == 14
 
 
 def test_the_command_copies_the_log_of_a_workspace(hearabouts: Run, tmp_path: Path, place: Path | str) -> None:

@@ -177,7 +177,7 @@ def test_the_site_says_that_it_honours_the_signal(ana: Ana) -> None:
     assert answer.json()["lastUpdate"]
 
 
-@pytest.mark.parametrize("purpose", ["contacts", "newsletter", "LOCAL_TRENDS", "canary"])
+@pytest.mark.parametrize("purpose", ["newsletter", "LOCAL_TRENDS", "canary"])
 def test_an_unknown_purpose_is_404_and_not_repeated(ana: Ana, purpose: str) -> None:
     answer = ana.put(purpose, GIVE)
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-purpose")
@@ -274,6 +274,7 @@ def test_a_receipt_says_what_is_kept_as_the_account_of_what_is_collected_does(
         "feedback": "35 days where it was played",
         "images": "until removed, replaced or withdrawn",
         "voice": "not kept",
+        "contacts": "90 days for the other side, from when it was told",
     }
     assert found["local_trends"]["pii_information"] == ["place, as an H3 cell of resolution 5 or coarser"]
     assert "resolution 4" in found["contribute_trends"]["pii_information"][1]

@@ -89,6 +89,7 @@ def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client
     assert {path for path, names in taken.items() if "Sec-GPC" in names} == {
         "/v1/me/trending",
         "/v1/me/twin",
+        "/v1/me/contacts",
         "/v1/me/consents",
         "/v1/me/consents/receipts",
         "/v1/me/data",

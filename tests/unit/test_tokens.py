@@ -390,3 +390,22 @@ def test_the_metrics_count_looks_at_the_key_set(workspace: Workspace, tmp_path: 
     text = client.get("/metrics").text
     for outcome in ("used", "refused", "unreadable"):
         assert f'hearabouts_key_sets_total{{outcome="{outcome}"}} 1.0' in text
+
+
+@pytest.mark.parametrize(
+    ("claim", "identifiers"),
+    [
+        (None, ()),
+        ("+351910000001", ()),
+        ({"+351910000001": 1}, ()),
+        (["+351910000001", "ana@example.org", "+351910000001"], ("+351910000001", "ana@example.org")),
+        (["+351910000001", "910000002", "Ana@example.org", 7, None, "+0351910000001"], ("+351910000001",)),
+        ([f"+35191000000{n}" for n in range(9)], tuple(f"+35191000000{n}" for n in range(5))),
+    ],
+)
+def test_identifiers_are_what_is_written_as_everybody_writes_it(
+    settings: Settings, claim: object, identifiers: tuple[str, ...]
+) -> None:
+    text = secret(GOOD | {"identifiers": claim}, key=KEY)
+    found = verify(text, keys=KEYED, settings=settings.serving, now=SECONDS)
+    assert (found.user_id, found.identifiers) == ("someone", identifiers)

@@ -6,8 +6,9 @@ import math
 import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from recsys.workspace import Workspace, listener_of
 
 _LONGEST = 4096  # characters of a token
 _LONGEST_NAME = 256  # characters of a user id
+_MOST_IDENTIFIERS = 5
 _SKEW = 60  # seconds that an issuer's clock may be ahead in "iat", which proves nothing
 _REMEMBERED = 20_000  # tokens: some megabytes
 
@@ -37,11 +39,14 @@ class Verified:
     user_id : str
     not_before, expires : float
         Seconds since 1970: within them the token is good, for as long as its key is.
+    identifiers : tuple of str
+        The numbers and addresses that whoever signed the token has verified to be the listener's.
     """
 
     user_id: str
     not_before: float
     expires: float
+    identifiers: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,23 @@ class Identity:
         generation = self._keys.generation  # of before: keys that go meanwhile take what they verified with them
         verified = verify(token, keys=self._keys, settings=self._settings, now=now)
         listener = listener_of(verified.user_id, key=self._listener_key)
-        self._good[self._digest(str(token))] = _Remembered(generation, replace(verified, user_id=""), listener)
+        self._good[self._digest(str(token))] = _Remembered(
+            generation, replace(verified, user_id="", identifiers=()), listener
+        )
         if len(self._good) > _REMEMBERED:
             with suppress(KeyError):  # another thread may have made room
                 self._good.popitem(last=False)
         return listener
+
+    def identifiers(self, token: str | None, *, now: float) -> tuple[str, ...]:
+        """Return the numbers and addresses of a token, which is looked at once more: they are not remembered.
+
+        Raises
+        ------
+        IdentityError, PositionError
+            As :func:`verify` does.
+        """
+        return verify(token, keys=self._keys, settings=self._settings, now=now).identifiers
 
     def names(self, text: str, *, listener: str) -> bool:
         """Tell whether a text is a listener, or the user id of one."""
@@ -140,10 +157,12 @@ def refusal() -> IdentityError:
     return IdentityError("the request has no valid token", hint=_HINT)
 
 
-def mint(user_id: str, *, workspace: Workspace, settings: Settings, now: datetime) -> str:
+def mint(
+    user_id: str, *, workspace: Workspace, settings: Settings, now: datetime, identifiers: Sequence[str] = ()
+) -> str:
     """Return a token for trying the endpoint, signed with the workspace's own development key.
 
-    It is valid for ``serving.token_minutes`` from ``now``.
+    It is valid for ``serving.token_minutes`` from ``now``, and says of the identifiers that they are the listener's.
 
     Raises
     ------
@@ -162,6 +181,7 @@ def mint(user_id: str, *, workspace: Workspace, settings: Settings, now: datetim
         "sub": user_id,
         "iat": int(now.timestamp()),
         "exp": int(expires.timestamp()),
+        **({"identifiers": list(identifiers)} if identifiers else {}),
     }
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(workspace.token_key()))
 
@@ -218,7 +238,24 @@ def _checked(claims: dict[str, Any], *, settings: ServingSettings, now: float) -
         exp={"essential": True},
     )
     expected.validate(claims)
-    return Verified(claims["sub"], float(claims.get("nbf", 0)), float(claims["exp"]))
+    times = float(claims.get("nbf", 0)), float(claims["exp"])
+    return Verified(claims["sub"], *times, identifiers=_identifiers(claims.get("identifiers")))
+
+
+def _identifiers(claim: object) -> tuple[str, ...]:
+    """Return the numbers and addresses of a claim as far as they are written in the one way that all write them in."""
+    given = claim if isinstance(claim, list) else []
+    known = [each for each in given if isinstance(each, str) and is_identifier(each)]
+    return tuple(dict.fromkeys(known))[:_MOST_IDENTIFIERS]
+
+
+def is_identifier(text: str) -> bool:
+    """Tell whether a text is a number or an address as it is blinded: E.164, or with small letters and no spaces."""
+    return bool(_NUMBER.fullmatch(text) or (_ADDRESS.fullmatch(text) and text == text.lower()))
+
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_ADDRESS = re.compile(r"[^\s@]{1,64}@[^\s@]{1,189}")
 
 
 class _Strict(json.JSONDecoder):

@@ -15,7 +15,7 @@ from recsys.serving.requests.problems import problem_of
 _SHORT = 1024  # bytes of a body, or of what is remembered
 _REMEMBERED = 2048
 _WORD = 24  # letters
-_MOST = 16_384  # bytes of all headers, every one of which is looked at, and of feedback about a list
+_MOST = 16_384  # bytes of all headers, every one of which is looked at, and of what is told of lists and of contacts
 
 
 class PositionFilter:
@@ -41,10 +41,10 @@ class PositionFilter:
 def refusal_of(scope: Scope, *, most_of_picture: int = 0) -> RecsysError | None:
     """Return why a request is refused, or None: a position in its path, query or headers, or a body.
 
-    Four requests of this endpoint have a body, which is looked at where it is read: `PUT` of a switch and `POST` of
-    what was said, a few words long, `POST` of feedback, and `PUT` of a picture, of which no more is kept than is to be
-    seen. Any other body is refused unread; where no request has such a method the routes say so, and read no body
-    either.
+    Few requests of this endpoint have a body, which is looked at where it is read: `PUT` of a switch and `POST` of what
+    was said, a few words long, `POST` of feedback and of contacts, and `PUT` of a picture, of which no more is kept
+    than is to be seen. Any other body is refused unread; where no request has such a method the routes say so, and read
+    no body either.
     """
     headers = scope["headers"]
     if too_long(headers):
@@ -129,7 +129,7 @@ def _most_of_body(method: str, path: str) -> int:
     """Return how many bytes the body of a request may have; 0 where it may have none."""
     if (method == "PUT" and path.startswith(_SWITCHES)) or (method, path) == _VOICE:
         return _SHORT
-    return _MOST if (method, path) == _FEEDBACK else 0
+    return _MOST if (method, path) in _TOLD else 0
 
 
 _ADDRESSES = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
@@ -138,18 +138,13 @@ _PLAIN_HEADER = re.compile(rb"[a-z-]{1,40}")
 _PUBLIC = "/v1/regions"
 _OURS = frozenset(
     {
-        "/v1/me/trending",
-        "/v1/me/twin",
-        "/v1/me/consents",
-        "/v1/me/data",
-        "/v1/me/feedback",
-        "/v1/me/images",
-        "/v1/voice/intent",
+        *("/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data", "/v1/me/feedback", "/v1/me/images"),
+        *("/v1/me/contacts", "/v1/me/contacts/blinded", "/v1/voice/intent"),
     }
 )  # paths that hold nothing of the caller's
 _SWITCHES = "/v1/me/consents/"
-_FEEDBACK = ("POST", "/v1/me/feedback")
 _VOICE = ("POST", "/v1/voice/intent")
+_TOLD = frozenset(("POST", path) for path in ("/v1/me/feedback", "/v1/me/contacts", "/v1/me/contacts/blinded"))
 _BODILESS = ("GET", "HEAD", "OPTIONS")
 _ERASURE = ("DELETE", "/v1/me/data")
 _HINT = f"Send no position at all, or an H3 cell of resolution {FINEST} or coarser as the parameter `cell`."

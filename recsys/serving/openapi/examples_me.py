@@ -77,6 +77,10 @@ EXPORT = """\
 {"kind": "hidden", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000789"}
 {"kind": "played", "night": "2026-10-04", "used_for": ["feedback"], "track_id": "t000123", "put_there_by": "champion"}
 {"kind": "picture", "used_for": ["images"], "image": "profile", "jpeg_base64": "/9j/4AAQSkZJRg"}
+{"kind": "identifier", "used_for": ["contacts"], "token": "p3Jc8qXnE0uVd6sYb1tGzA"}
+{"kind": "contact", "used_for": ["contacts"], "token": "Zl0mW3n9kTq2yB7cX5vR1w", "told": "2026-10-03", \
+"blocked": false}
+{"kind": "allowance", "used_for": ["contacts"], "of": "told", "used_until": "2026-10-03T12:28:48+00:00"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
 {"kind": "balance", "night": "2026-10-02", "used_for": ["contribute_trends"], "earned_of_28_nights": 1.8203, \
@@ -85,7 +89,7 @@ EXPORT = """\
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 9}
+{"kind": "end", "lines": 12}
 """
 
 FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
@@ -118,6 +122,18 @@ INTENT = {
     "switch": None,
     "page": "/places/lisbon-8539336bfffffff/rising/",
 }
+
+CONTACTS = {
+    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w"}],
+    "key": {
+        "id": "8d0e6f2b7a914c35b1d7f0a2c4e69385",
+        "public": "e6d0f1c2b3a4958677685940312213040516273849506172839405162738495a",
+    },
+    "left": {"evaluated": 4750, "told": 4999},
+    "at_once": 250,
+}
+
+TOLD = {"added": ["Zl0mW3n9kTq2yB7cX5vR1w"], "removed": [], "blocked": []}
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 

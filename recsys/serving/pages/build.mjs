@@ -68,7 +68,7 @@ function licences(inputs) {
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT);
 const { metafile } = await build({
-  entryPoints: ["map.js", "cells.js", "font.css"],
+  entryPoints: ["map.js", "cells.js", "blind.js", "font.css"],
   bundle: true,
   minify: true,
   format: "esm",

@@ -5,6 +5,7 @@ import { label, whyOf, whyTwin } from "./reasons.js";
 import { ask, askForText, isSignedIn, Refused, showVoice, SignedOut, signIn, signOut } from "./session.js";
 import { _, day, number } from "./words.js";
 
+const FRIENDS = "./friends.js"; // for those who have the switch on
 const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
 
 let asked = 0; // lists: an answer that comes after a later question is not shown
@@ -88,8 +89,8 @@ function forget() {
   compared++;
   shownCell = "";
   consents = Promise.resolve([]);
-  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure", "pictures"]) find(id).replaceChildren();
-  for (const id of ["near-first", "my-place", "erasure", "pictures"]) find(id).hidden = true;
+  for (const id of ["my-list", "list-why", "twin", "twin-why", "my-place", "switches", "notice", "erasure", "pictures", "friends"]) find(id).replaceChildren();
+  for (const id of ["near-first", "my-place", "erasure", "pictures", "friends"]) find(id).hidden = true;
   find("my-room").removeAttribute("hidden");
   tell("place-shown", { id: "world" });
 }
@@ -257,6 +258,7 @@ async function showSwitches() {
   find("near-notice").textContent = noticeOf(here, notice_version);
   find("switches").replaceChildren(...all.map((/** @type {any} */ each) => switchOf(each, notice_version)));
   attempt(showPictures);
+  attempt(showFriends);
 }
 
 /** Show the pictures that were chosen where the switch for them is on; what does so is loaded only then. */
@@ -266,6 +268,14 @@ async function showPictures() {
   if (box.hidden) return box.replaceChildren();
   const pictures = await import("./pictures.js");
   await pictures.showPictures(box, { attempt, say });
+}
+
+/** Show the listener's friends where the switch for it is on; what looks for them is loaded for nobody else. */
+async function showFriends() {
+  const on = await allows("contacts"), place = find("friends");
+  place.hidden = !on;
+  if (on) await (await import(FRIENDS)).showFriends(place, attempt);
+  else place.replaceChildren();
 }
 
 /** @param {any} consent @param {string} notice */

@@ -188,6 +188,7 @@ _OURS = (
     "list.js",
     "covers.js",
     "share.js",
+    "friends.js",
     "reasons.js",
     "voice.js",
     "words.js",

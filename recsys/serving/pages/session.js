@@ -24,12 +24,13 @@ export function signIn(text) {
   const token = text.replace(/\s/g, "");
   const is = /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
   if (is && sessionStorage.getItem(KEPT) !== token) showVoice(false);
+  if (is && ownerOf(sessionStorage.getItem(KEPT) ?? "") !== ownerOf(token)) sessionStorage.clear();
   if (is) sessionStorage.setItem(KEPT, token);
   return is;
 }
 
 export function signOut() {
-  sessionStorage.removeItem(KEPT);
+  sessionStorage.clear(); // with the book, if there is one (friends.js): whoever is next in this tab is somebody else
   showVoice(false);
 }
 
@@ -71,15 +72,26 @@ export class SignedOut extends Error {}
  * @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<string>}
  */
 export async function askForText(path, { method = "GET", body } = {}) {
+  const sent = body instanceof Blob ? { type: body.type, body } : { type: "application/json", body: body && JSON.stringify(body) };
+  const answer = await answered(path, { method, ...sent });
+  return new TextDecoder().decode(answer);
+}
+
+/** Send bytes, and return those of the answer. @param {string} path @param {Uint8Array} body */
+export async function askForBytes(path, body) {
+  return new Uint8Array(await answered(path, { method: "POST", type: "application/octet-stream", body }));
+}
+
+/** @param {string} path @param {{method: string, type: string, body: any}} options */
+async function answered(path, { method, type, body }) {
   const token = sessionStorage.getItem(KEPT);
   if (token === null) throw new SignedOut();
-  const is = body instanceof Blob;
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": is ? body.type : "application/json" };
-  const answer = await fetch(path, { method, headers, cache: "no-store", body: is ? body : body && JSON.stringify(body) });
-  const text = await answer.text();
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": type };
+  const answer = await fetch(path, { method, headers, cache: "no-store", body });
+  const content = await answer.arrayBuffer();
   if (sessionStorage.getItem(KEPT) !== token) throw new SignedOut();
-  if (!answer.ok) throw new Refused(answer.status, parsed(text) ?? {});
-  return text;
+  if (!answer.ok) throw new Refused(answer.status, parsed(new TextDecoder().decode(content)) ?? {});
+  return content;
 }
 
 /** The same, of what is JSON. @param {string} path @param {{method?: string, body?: object}} options @returns {Promise<any>} */

@@ -47,6 +47,7 @@ SWITCHES = {
     Purpose.FEEDBACK.value: said("Hear what I hide and play"),
     Purpose.IMAGES.value: said("Keep pictures that I choose"),
     Purpose.VOICE.value: said("Voice control"),
+    Purpose.CONTACTS.value: said("Find friends in my address book"),
 }
 """What the pages call the purposes."""
 

@@ -58,6 +58,8 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     `hidden` and `played` are what the listener told of lists, by the night of the list; what was played is kept where
     two ways to make lists shared one, and `put_there_by` is the one whose track it was.
     `picture` is one that the listener chose, as it is kept.
+    `identifier` and `contact` are tokens of the listener's own numbers and addresses and of the entries of the book,
+    and `allowance` is what was used of the two that bound them; that stays until it is back, whatever the switch is.
     `used_for` names what a row may be used for at this moment. A stream without its last line is not whole.
     """
     lines = _lines(who, parts)
@@ -118,7 +120,7 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     stored = parts.records(who.listener)  # read also where it is erased: the time tells nothing
     # Now, as a failure can be answered only before the first line.
     entries, first = log.entries(who.listener), list(islice(stored, 1))
-    told, chosen = log.told(who.listener), log.chosen(who.listener)
+    told, chosen, contacts = log.told(who.listener), log.chosen(who.listener), log.told_of_contacts(who.listener)
     lines = 1
     yield {"kind": "export", "schema": "hearabouts-export-1", "as_of": who.now.isoformat()}
     for entry in entries:
@@ -130,6 +132,9 @@ def _lines(who: SignedIn, parts: Endpoint) -> Iterator[dict[str, Any]]:
     for kind, picture in chosen:
         lines += 1
         yield _chosen(kind, picture, allowed)
+    for contact in contacts:
+        lines += 1
+        yield {"kind": contact["kind"], "used_for": _used_for(Purpose.CONTACTS, allowed), **contact}
     for record in chain(first, stored):
         if not erased:
             lines += 1
@@ -149,14 +154,18 @@ def _consent(entry: Entry) -> dict[str, Any]:
 
 
 def _told(kind: str, night: date, track: str, team: str | None, allowed: set[Purpose]) -> dict[str, Any]:
-    used_for = [Purpose.FEEDBACK.value] if Purpose.FEEDBACK in allowed else []
+    used_for = _used_for(Purpose.FEEDBACK, allowed)
     line = {"kind": kind, "night": night.isoformat(), "used_for": used_for, "track_id": track}
     return line | {"put_there_by": team} if team else line
 
 
 def _chosen(kind: str, picture: bytes, allowed: set[Purpose]) -> dict[str, Any]:
-    used_for = [Purpose.IMAGES.value] if Purpose.IMAGES in allowed else []
-    return {"kind": "picture", "used_for": used_for, "image": kind, "jpeg_base64": b64encode(picture).decode()}
+    content = b64encode(picture).decode()
+    return {"kind": "picture", "used_for": _used_for(Purpose.IMAGES, allowed), "image": kind, "jpeg_base64": content}
+
+
+def _used_for(purpose: Purpose, allowed: set[Purpose]) -> list[str]:
+    return [purpose.value] if purpose in allowed else []
 
 
 def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:

@@ -131,35 +131,41 @@ def _processing(purpose: Purpose, settings: Settings) -> Processing:
 
 
 def _information(purpose: Purpose, settings: Settings) -> list[str]:
-    tracks = "tracks played, by night"
-    if purpose == Purpose.FEEDBACK:
-        shared = "tracks played from the listener's own lists, where two ways to make lists shared them"
-        return ["tracks hidden, by the night of the list", f"{shared}, by the night of the list"]
-    if purpose == Purpose.IMAGES:
-        return ["pictures that the listener chose, made anew without what their files said"]
-    if purpose == Purpose.LOCAL_TRENDS:
-        return [f"place, as an H3 cell of resolution {FINEST} or coarser"]
-    if purpose == Purpose.VOICE:
-        return ["what was said to the app, as text that the device made of it"]
-    if purpose == Purpose.PERSONALISATION:
-        return [tracks, "how close tracks are to those played, worked out from them"]
-    return [tracks, f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"]
+    """Say what it is, in the field's words."""
+    tracks, listed = "tracks played, by night", "by the night of the list"
+    place = f"place, as an H3 cell of resolution {settings.atlas.finest_resolution} or coarser"
+    return {
+        Purpose.LOCAL_TRENDS: [f"place, as an H3 cell of resolution {FINEST} or coarser"],
+        Purpose.CONTRIBUTE_TRENDS: [tracks, place],
+        Purpose.PERSONALISATION: [tracks, "how close tracks are to those played, worked out from them"],
+        Purpose.PARTNER_STATISTICS: [tracks, place],
+        Purpose.FEEDBACK: [
+            f"tracks hidden, {listed}",
+            f"tracks played from the listener's own lists, where two ways to make lists shared them, {listed}",
+        ],
+        Purpose.CONTACTS: [
+            "tokens of the listener's verified numbers and addresses",
+            "tokens of those in the listener's address book, by the day on which they were told",
+        ],
+        Purpose.IMAGES: ["pictures that the listener chose, made anew without what their files said"],
+        Purpose.VOICE: ["what was said to the app, as text that the device made of it"],
+    }[purpose]
 
 
 def _retention(purpose: Purpose, settings: Settings) -> str:
     """Say how long it is kept, as the account of what is collected does."""
-    nights = f"{settings.store.nights} nights"
-    if purpose == Purpose.FEEDBACK:
-        return f"{settings.feedback.kept_days} days where it was played; until shown again where it was hidden"
-    if purpose == Purpose.IMAGES:
-        return "until removed, replaced or withdrawn"
-    if purpose == Purpose.LOCAL_TRENDS:
-        return "not kept: it chooses the list of one request and is forgotten"
-    if purpose == Purpose.VOICE:
-        return "not kept: it finds what one request means and is forgotten"
-    if purpose == Purpose.PERSONALISATION:
-        return f"{nights}; what is worked out from it, until the next night works it out anew"
-    return nights
+    nights, waiting = f"{settings.store.nights} nights", f"{settings.contacts.waiting_days} days for the other side"
+    return {
+        Purpose.LOCAL_TRENDS: "not kept: it chooses the list of one request and is forgotten",
+        Purpose.CONTRIBUTE_TRENDS: nights,
+        Purpose.PERSONALISATION: f"{nights}; what is worked out from it, until the next night works it out anew",
+        Purpose.PARTNER_STATISTICS: nights,
+        Purpose.FEEDBACK: f"{settings.feedback.kept_days} days where it was played; until shown again where it was "
+        "hidden",
+        Purpose.CONTACTS: f"{waiting}, from when it was told; until removed where it makes a friend, or is blocked",
+        Purpose.IMAGES: "until removed, replaced or withdrawn",
+        Purpose.VOICE: "not kept: it finds what one request means and is forgotten",
+    }[purpose]
 
 
 _RECIPIENTS = {

@@ -140,7 +140,8 @@ def transparency_of(settings: Settings, *, published: Published | None, account:
 
 
 def _collected(settings: Settings) -> list[Collected]:
-    return [*_of_plays(settings), *_of_feedback(settings), *_of_pictures(settings), *_of_choices(settings)]
+    chosen = [*_of_feedback(settings), *_of_pictures(settings), *_of_contacts(settings)]
+    return [*_of_plays(settings), *chosen, *_of_choices(settings)]
 
 
 def _of_plays(settings: Settings) -> list[Collected]:
@@ -237,6 +238,44 @@ def _of_pictures(settings: Settings) -> list[Collected]:
                 operator=_OPERATOR,
             ),
         }
+    ]
+
+
+def _of_contacts(settings: Settings) -> list[Collected]:
+    """Say what is kept of address books."""
+    return [
+        {
+            "what": said("your own numbers and addresses, as your app has verified them"),
+            "purposes": [Purpose.CONTACTS.value],
+            "how_coarse": said("unreadable without a key of the server, under a keyed hash of the user id"),
+            "kept": said("until you turn the switch off"),
+            "seen_by": said("{operator}; friends see that you are one", operator=_OPERATOR),
+        },
+        {
+            "what": said("the numbers and addresses in your book that your app tells of"),
+            "purposes": [Purpose.CONTACTS.value],
+            "how_coarse": said(
+                "unreadable without a key of the server, which never saw them; under a keyed hash of the user id, with "
+                "the day"
+            ),
+            "kept": counted(
+                "{n} day, longer where you are friends or block somebody, or until you turn the switch off",
+                "{n} days, longer where you are friends or block somebody, or until you turn the switch off",
+                settings.contacts.waiting_days,
+            ),
+            "seen_by": said("{operator}; friends see that you are one", operator=_OPERATOR),
+        },
+        {
+            "what": said("how much of your book your app has told of lately, so that nobody tries all numbers"),
+            "purposes": [Purpose.CONTACTS.value],
+            "how_coarse": said("a moment each for two counts, under a keyed hash of the user id"),
+            "kept": counted(
+                "{n} day at most, also after you turn the switch off",
+                "{n} days at most, also after you turn the switch off",
+                -(-settings.contacts.most // settings.contacts.a_day),
+            ),
+            "seen_by": said("nobody"),
+        },
     ]
 
 
@@ -356,5 +395,9 @@ def _not_private(settings: Settings) -> list[str]:
             "into text on the device, and starts nothing where it says that it cannot."
         ),
         said("What your app knows about you, and what the network sees of your requests, is not ours to protect."),
+        said(
+            "Who has your number in their book and whose number you have learns, if both of you turn that on, that you "
+            "are here. Whoever runs this endpoint has the key, and could find out by trying whose number a token is."
+        ),
         said("Published charts stay published after you withdraw; the noise in them protects you even so."),
     ]

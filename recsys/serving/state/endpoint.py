@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from recsys.artifacts.privacy_account import Accounted
+from recsys.consents.blinding import Blinding
 from recsys.consents.log import ConsentLog
 from recsys.serving.auth.tokens import Identity
 from recsys.serving.lists.list_ids import ListIds
@@ -43,6 +44,8 @@ class Endpoint:
         What makes chosen pictures anew.
     addresses : PictureAddresses
         Where they are shown.
+    blinding : Blinding
+        Makes tokens of numbers and addresses.
     identity : Identity
         Turns tokens into listeners.
     listener_key : bytes
@@ -64,6 +67,7 @@ class Endpoint:
     consents: ConsentLog
     pictures: Maker
     addresses: PictureAddresses
+    blinding: Blinding
     identity: Identity
     listener_key: bytes
     metrics: Metrics

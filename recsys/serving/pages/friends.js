@@ -1,0 +1,93 @@
+// Friends by mutual choice, where the switch for it is on: the book stays in this tab, and what is sent is unreadable.
+import { ask, askForBytes, askForText } from "./session.js";
+import { _ } from "./words.js";
+
+const BLIND = "/assets/blind.js"; // which is large, and is not there where it was not built
+const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens are
+const AT_ONCE = 25; // entries: some tenths of a second
+
+/** Show who is a friend, and where to look for more. @param {HTMLElement} place @param {(what: () => Promise<void>) => void} attempt */
+export async function showFriends(place, attempt) {
+  const found = await ask("/v1/me/contacts"), again = () => attempt(() => showFriends(place, attempt));
+  const book = made("textarea", { id: "book", rows: 4, autocomplete: "off", spellcheck: false });
+  const said = made("p", { className: "small" });
+  said.setAttribute("role", "status");
+  const look = made("button", { type: "button", textContent: _("Look for friends") });
+  look.onclick = () => attempt(async () => {
+    look.disabled = true;
+    try {
+      await tellOf(entriesIn(book.value), found.key, said);
+    } finally {
+      look.disabled = false;
+    }
+    again();
+  });
+  const label = made("label", { htmlFor: "book", textContent: _("Numbers and addresses in your book, one a line, as +351 21 123 4567 or name@example.org") });
+  const asking = made("p", {}), buttons = made("p", { className: "buttons" });
+  asking.append(label, book);
+  buttons.append(look);
+  place.replaceChildren(
+    made("h2", { id: "friends-title", textContent: _("My friends") }),
+    made("p", { className: "why", textContent: _("Who is in your book and has you in theirs is your friend here, if you both turned this on. Your book is made unreadable in this page before anything is sent. Nobody learns whom you look for, and you do not learn who else is here.") }),
+    listOf(found.friends, (told) => attempt(async () => {
+      await tell(told);
+      again();
+    })),
+    asking, buttons, said,
+  );
+  place.hidden = false;
+}
+
+/** @param {{token: string}[]} friends @param {(told: object) => void} tell */
+function listOf(friends, tell) {
+  if (!friends.length) return made("p", { textContent: _("No friends yet.") });
+  const list = made("ul", { className: "found" }), kept = keptBook();
+  list.append(...friends.map(({ token }) => {
+    const name = kept[token] ?? _("A friend whose entry this tab does not know"), line = made("li", { textContent: `${name} ` });
+    line.append(button(_("Unfriend"), name, () => tell({ removed: [token] })), " ", button(_("Block"), name, () => tell({ blocked: [token] })));
+    return line;
+  }));
+  return list;
+}
+
+/** Make tokens of entries with the server's help, and tell of them. @param {string[]} entries @param {{public: string}} key @param {HTMLElement} said */
+async function tellOf(entries, key, said) {
+  const kept = keptBook(), known = new Set(Object.values(kept)), left = entries.filter((each) => !known.has(each));
+  const { blinded } = await import(BLIND);
+  for (let at = 0; at < left.length; at += AT_ONCE) {
+    said.textContent = _("{n} of {all} entries", { n: at, all: left.length });
+    const piece = left.slice(at, at + AT_ONCE), { body, tokens } = await blinded(piece, key.public);
+    const added = await tokens(await askForBytes("/v1/me/contacts/blinded", body));
+    await tell({ added });
+    added.forEach((/** @type {string} */ token, /** @type {number} */ number) => { kept[token] = piece[number]; });
+    sessionStorage.setItem(KEPT, JSON.stringify(kept));
+  }
+}
+
+/** @param {object} body */
+const tell = (body) => askForText("/v1/me/contacts", { method: "POST", body });
+
+/** The entries of a text, each written as everybody writes it. @param {string} text */
+function entriesIn(text) {
+  const lines = text.split("\n").map((line) => line.trim());
+  const entries = lines.map((line) => (line.includes("@") ? line.toLowerCase() : line.replace(/[\s().\/-]/g, "")));
+  return [...new Set(entries.filter(Boolean))];
+}
+
+/** @returns {Record<string, string>} */
+function keptBook() {
+  return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+}
+
+/** @param {string} text @param {string} name @param {() => void} what */
+function button(text, name, what) {
+  const found = made("button", { type: "button", textContent: text });
+  found.setAttribute("aria-label", `${text}: ${name}`);
+  found.onclick = what;
+  return found;
+}
+
+/** @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {object} properties */
+function made(tag, properties) {
+  return Object.assign(document.createElement(tag), properties);
+}

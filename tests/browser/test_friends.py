@@ -1,0 +1,85 @@
+"""Friends by mutual choice, in two real browsers: the book is blinded in the page, and no number leaves it."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from support.browsing import Site
+from support.contacts import NUMBERS
+from support.edge import NOW
+
+from recsys.consents.log import Purpose
+from recsys.serving.auth.tokens import mint
+from recsys.serving.pages import templates
+from recsys.settings import Settings
+
+PATIENCE = 60_000  # milliseconds: arithmetic of the group, on a busy machine
+
+
+@pytest.fixture
+def blinding() -> None:
+    if not (templates.BUILT / "blind.js").is_file():
+        pytest.skip("the page was not built: `make page`, which needs node")
+
+
+@pytest.fixture
+def pages(served: Site, browser: Browser, settings: Settings, blinding: None) -> Iterator[dict[str, Page]]:
+    """Ana and Ben, each signed in by an app that has verified the number."""
+    opened = {}
+    for who in ("ana", "ben"):
+        token = mint(who, workspace=served.workspace, settings=settings, now=NOW, identifiers=[NUMBERS[who]])
+        opened[who] = served.visitor(browser).new_page()
+        opened[who].goto(f"/me#token={token}")
+        expect(opened[who].get_by_role("switch")).to_have_count(len(Purpose))
+    yield opened
+    for page in opened.values():
+        page.context.close()
+
+
+def turn_on(page: Page) -> None:
+    page.get_by_role("switch", name="Find friends in my address book").click()
+    expect(page.get_by_label("Numbers and addresses in your book")).to_be_visible()
+
+
+def look_for(page: Page, *book: str) -> None:
+    page.get_by_label("Numbers and addresses in your book").fill("\n".join(book))
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/contacts") and answer.status == 204, timeout=PATIENCE
+    ):
+        page.get_by_role("button", name="Look for friends").click()
+
+
+def test_two_become_friends_and_no_number_leaves_the_page(served: Site, pages: dict[str, Page]) -> None:
+    ana, ben = pages["ana"], pages["ben"]
+    expect(ana.get_by_role("heading", name="My friends")).to_have_count(0)  # nothing of it where it is off
+    turn_on(ana)
+    look_for(ana, "+351 91 000-0001", "Nobody@Example.org")
+    expect(ana.locator("#friends")).to_contain_text("No friends yet.")
+    turn_on(ben)
+    look_for(ben, NUMBERS["ana"])
+    expect(ben.get_by_role("button", name=f"Unfriend: {NUMBERS['ana']}")).to_be_visible()
+    ana.reload()
+    expect(ana.get_by_role("button", name=f"Unfriend: {NUMBERS['ben']}")).to_be_visible()
+    ana.get_by_role("button", name=f"Block: {NUMBERS['ben']}").click()
+    expect(ana.locator("#friends")).to_contain_text("No friends yet.")
+    ben.reload()
+    expect(ben.locator("#friends")).to_contain_text("No friends yet.")
+    for page in pages.values():
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.locator("#friends")).to_be_hidden()
+        assert page.evaluate("sessionStorage.length") == 0  # whoever is next in this tab finds no book
+    sent = b"".join(served.sent)
+    assert b"/v1/me/contacts/blinded" in sent
+    written = ["91 000-0001", "nobody@example.org", "Nobody@Example.org", *NUMBERS.values()]
+    assert [each for each in written if each.encode() in sent or each.strip("+").encode() in sent] == []
+
+
+def test_the_arithmetic_is_loaded_by_who_looks_for_friends_alone(pages: dict[str, Page]) -> None:
+    loaded: list[str] = []
+    ana = pages["ana"]
+    ana.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+    ana.reload()
+    expect(ana.get_by_role("switch")).to_have_count(len(Purpose))
+    assert not {"friends.js", "blind.js"} & set(loaded)
+    turn_on(ana)
+    assert ("friends.js" in loaded, "blind.js" in loaded) == (True, False)
