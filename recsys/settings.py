@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from recsys.errors import SettingsError
 
+SQLITE = "sqlite:///"  # before the file of a database
 DEFAULTS = Path(__file__).with_name("hearabouts.toml")
 
 _PREFIX = "HEARABOUTS__"
@@ -97,10 +98,17 @@ _REMOTE = re.compile(r"(sc://[\w.-]+(:(?P<port>\d{1,5}))?(/\S*)?)?")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 
+_NOT_HERE = {"databricks", "databricks-uc", "uc"}  # what MLflow takes, and is no folder
+
+
 def _tracking_server(uri: str) -> str:
     parts = urlsplit(uri)
-    if parts.scheme not in {"", "http", "https", "sqlite"} or (parts.scheme.startswith("http") and not parts.netloc):
-        raise ValueError("needs http://, https:// or sqlite:///FILE, the path of a folder, or nothing")
+    is_server = parts.scheme in {"http", "https"} and bool(parts.netloc)
+    if not (is_server or uri.removeprefix(SQLITE) != uri or (not parts.scheme and uri not in _NOT_HERE)):
+        raise ValueError(
+            "needs http://, https:// or sqlite:///FILE, the path of a folder, or nothing; where the settings say "
+            "nothing, MLFLOW_TRACKING_URI is asked"
+        )
     if parts.username or parts.password:
         raise ValueError("holds a password; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead")
     return uri
@@ -433,8 +441,12 @@ class TrackingSettings(_Section):
 
     def beside(self, workspace: Path) -> "TrackingSettings":
         """Return the same with relative paths as those of the folder in which a workspace lies."""
-        uri = str(workspace.parent / self.uri) if self.uri and "://" not in self.uri else self.uri
-        return self.model_copy(update={"folder": workspace.parent / self.folder, "uri": uri})
+        beside = workspace.parent
+        if self.uri.startswith(SQLITE):
+            uri = f"{SQLITE}{beside / self.uri.removeprefix(SQLITE)}"
+        else:
+            uri = str(beside / self.uri) if self.uri and "://" not in self.uri else self.uri
+        return self.model_copy(update={"folder": beside / self.folder, "uri": uri})
 
 
 class Settings(BaseSettings):
@@ -508,7 +520,7 @@ def load_settings(
 ) -> Settings:
     """Read the defaults, then a champion's settings, then a settings file, then overrides, then the environment.
 
-    ``MLFLOW_TRACKING_URI``, which other programs follow, too, is asked after the defaults alone.
+    ``MLFLOW_TRACKING_URI``, which other programs follow, too, is asked where none of them names a store of runs.
 
     Parameters
     ----------
@@ -526,8 +538,7 @@ def load_settings(
     SettingsError
         If the file is missing or not TOML, or a key is unknown, missing or out of range.
     """
-    elsewhere = {"tracking": {"uri": uri}} if (uri := os.environ.get("MLFLOW_TRACKING_URI")) else {}
-    layers = [read_toml(DEFAULTS), elsewhere, champion or {}, read_toml(file) if file else {}, overrides or {}]
+    layers = [read_toml(DEFAULTS), champion or {}, read_toml(file) if file else {}, overrides or {}]
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, keys in layer.items():
@@ -535,6 +546,8 @@ def load_settings(
                 raise SettingsError(f"{section!r} stands outside a [section]", hint=_HINT)
             merged.setdefault(section, {}).update(keys)
     _check_environment(merged)
+    tracking = merged["tracking"]
+    tracking["uri"] = tracking["uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
     try:
         found = Settings(**merged)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -57,6 +57,8 @@ def hand_over(spool: Path, store: Store) -> dict[str, str]:
             if run is not None:
                 logged[record.id] = run
                 remove(record.folder)
+            elif attempt(lambda: tracking.client(store), _LATER, store=store) is None:
+                break  # a server that is gone meanwhile is not waited for again and again
     dropped = drop_oldest(spool)
     if dropped:
         log.warning("the oldest runs that MLflow never had are gone: too many wait", runs=dropped)

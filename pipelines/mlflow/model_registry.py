@@ -214,7 +214,8 @@ class Registry:
 
     def _named(self) -> Any:
         """Return the registered model; None where nothing was promoted yet."""
-        return next((model for model in self._store.search_registered_models() if model.name == MODEL), None)
+        found = self._store.search_registered_models(filter_string=f"name = '{MODEL}'")  # a server has many others
+        return found[0] if found else None
 
     def version(self, number: int) -> Champion:
         """Return a registered version.

@@ -33,12 +33,12 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from pipelines.mlflow.run_record import Record
 from pipelines.mlflow.tracking_database import DATABASE, address
 from recsys.errors import NotReadyError
+from recsys.settings import SQLITE
 
 RECORD = "record.id"  # the tag with which the workspace finds what belongs to a run
 _OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
 _TRACKING_URI = "MLFLOW_TRACKING_URI"
-_SQLITE = "sqlite:///"
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
@@ -116,7 +116,7 @@ def database_of(place: Store) -> Path | None:
     """Return the file that holds a store; None of a server."""
     if isinstance(place, Path):
         return place / DATABASE
-    return Path(place.removeprefix(_SQLITE)) if place.startswith(_SQLITE) else None
+    return Path(place.removeprefix(SQLITE)) if place.startswith(SQLITE) else None
 
 
 def artifacts_of(place: Store) -> Path | None:

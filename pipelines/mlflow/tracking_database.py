@@ -35,8 +35,9 @@ def address(file: Path) -> str:
     NotReadyError
         If it cannot be used now, with the cause.
     """
-    make_folder(file.parent)
-    file.parent.chmod(0o700)  # true counts, for those who operate the job
+    if file.name == DATABASE or not file.parent.exists():  # a folder of runs alone
+        make_folder(file.parent)
+        file.parent.chmod(0o700)  # true counts, for those who operate the job
     with _alone(file):
         if not file.exists() or _version(file) != _wanted():
             _replace(file, keep=file.exists() and _has_runs(file))

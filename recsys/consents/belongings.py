@@ -69,7 +69,7 @@ class Belongings:
         after : callable
             Returns up to when nothing that a listener said of a purpose counts, by the marks.
         """
-        owners = {purpose: self._among(some, purpose, connection) for purpose, some in listeners.items()}
+        owners = {purpose: _among(some, purpose, connection) for purpose, some in listeners.items()}
         before = {purpose: _on(some, purpose, connection, after=after) for purpose, some in owners.items()}
         yield
         for purpose, some in owners.items():
@@ -116,17 +116,20 @@ class Belongings:
                 forget_belongings(connection, listener, purpose)
         return is_off
 
-    def _among(self, listeners: Collection[str], purpose: str, connection: sa.Connection) -> Collection[str]:
-        if len(listeners) < 2:
-            return listeners
-        return sorted(set(listeners).intersection(connection.exec_driver_sql(self._owners[purpose]).scalars()))
-
 
 def forget_belongings(connection: sa.Connection, listener: str, *purposes: str) -> None:
     """Delete everything that belongs to a listener, or what does under some purposes, in a transaction."""
     tables = chain.from_iterable(BELONGINGS[purpose] for purpose in purposes) if purposes else BELONGING_TABLES
     for table in tables:
         connection.execute(sa.delete(table).where(table.c.listener == listener))
+
+
+def _among(listeners: Collection[str], purpose: str, connection: sa.Connection) -> Collection[str]:
+    """Return to which of many listeners anything belongs; one alone is taken to have something."""
+    if len(listeners) < 2:
+        return listeners
+    every = _owners(BELONGINGS[purpose]).subquery()
+    return sorted(connection.execute(sa.select(every.c.listener).where(every.c.listener.in_(listeners))).scalars())
 
 
 def on_since(answers: Iterable[tuple[int, bool]]) -> int | None:
@@ -152,10 +155,10 @@ def _on(listeners: Collection[str], purpose: str, connection: sa.Connection, *, 
 
 def _on_since(rows: Iterable[Any], purpose: str, *, after: After) -> dict[str, int]:
     """Return the same by answers in the order of listener and time."""
-    found = {
-        listener: on_since((at, bool(given)) for _, at, given in answers if at > after(listener, purpose))
-        for listener, answers in groupby(rows, key=itemgetter(0))
-    }
+    found = {}
+    for listener, answers in groupby(rows, key=itemgetter(0)):
+        last = after(listener, purpose)
+        found[listener] = on_since((at, bool(given)) for _, at, given in answers if at > last)
     return {listener: since for listener, since in found.items() if since is not None}
 
 

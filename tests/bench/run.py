@@ -10,8 +10,9 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from pipelines.mlflow import tracking
+from pipelines.mlflow.handover import run_of
 from recsys.settings import Settings, load_settings
+from recsys.workspace import Workspace
 
 HERE = Path(__file__).parent
 
@@ -32,9 +33,8 @@ def keep(bench: Path, *, settings: Settings) -> int:
     name, started = bench.stem.removeprefix("bench_"), time.monotonic()
     tags = {"hearabouts.version": version("hearabouts"), "bench": name}
     print(f"== {bench.name}", flush=True)
-    with tracking.run(
-        settings.tracking.folder, experiment="bench", name=name, params=settings.flat(), tags=tags
-    ) as run:
+    spool, store = Workspace(Path("workspace")).prepare().unlogged, settings.tracking.store
+    with run_of(spool, store, experiment="bench", name=name, params=settings.flat(), tags=tags) as run:
         tables, code = printed(bench)
         run.text(tables, "tables.txt")
         run.metrics({"seconds": time.monotonic() - started, "exit_code": code})

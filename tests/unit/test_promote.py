@@ -8,6 +8,7 @@ from support.runs import NOW, log_run, workspace_of
 
 from pipelines.experiments.champion import challenger_of, settings_of
 from pipelines.experiments.promote import challenge, end_challenge, go_back, promote
+from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import LoggedRun, Registry
 from recsys.errors import InputError, NotBetterError, SettingsError, UnknownRunError, UsageError
 from recsys.settings import load_settings
@@ -47,6 +48,16 @@ def test_a_run_that_beats_the_champion_takes_its_place(mlruns: Path, champion: L
     now = Registry(mlruns).champion()
     assert now is not None
     assert (now.run.id, now.before) == (better.id, 1)
+
+
+def test_the_champion_is_found_among_many_models_of_others(mlruns: Path, champion: LoggedRun) -> None:
+    """A server has other people's models, too: what it lists at once is a hundred of them."""
+    store = tracking.client(mlruns)
+    for number in range(100):
+        store.create_registered_model(f"a model of others {number}")
+    found = Registry(mlruns).champion()
+    assert found is not None
+    assert found.run.id == champion.id
 
 
 def test_a_difference_that_may_be_chance_is_refused_and_moves_nothing(mlruns: Path, champion: LoggedRun) -> None:

@@ -132,6 +132,9 @@ def test_runs_go_where_the_setting_or_mlflows_own_variable_says(
     [
         ("http:/runs.example", "needs http://"),
         ("ftp://runs.example", "needs http://"),
+        ("sqlite:runs.db", "needs http://"),
+        ("sqlite://host/runs.db", "needs http://"),
+        ("databricks", "MLFLOW_TRACKING_URI is asked"),
         ("https://me:secret@runs.example", "MLFLOW_TRACKING_PASSWORD"),
     ],
 )
@@ -147,5 +150,7 @@ def test_a_relative_store_lies_beside_the_workspace_wherever_a_command_is_run(tm
     assert load_settings(workspace=Path("workspace")).tracking.store == Path("mlruns")
     elsewhere = load_settings(overrides={"tracking": {"uri": "runs"}}, workspace=workspace)
     assert (elsewhere.tracking.store, elsewhere.tracking.folder) == (tmp_path / "runs", tmp_path / "mlruns")
+    database = load_settings(overrides={"tracking": {"uri": "sqlite:///runs.db"}}, workspace=workspace)
+    assert database.tracking.store == f"sqlite:///{tmp_path}/runs.db"
     absolute = load_settings(overrides={"tracking": {"folder": "/srv/runs"}}, workspace=workspace)
     assert absolute.tracking.store == Path("/srv/runs")
