@@ -96,7 +96,7 @@ function forget() {
 }
 
 /** Do something, and say in words where it fails. @param {() => Promise<void>} what */
-async function attempt(what) {
+export async function attempt(what) {
   const me = find("me");
   try {
     await what();
@@ -110,7 +110,7 @@ async function attempt(what) {
 }
 
 /** @param {string} text */
-function say(text) {
+export function say(text) {
   find("said").textContent = text;
 }
 
@@ -188,7 +188,7 @@ async function tellOf(list, told) {
 }
 
 /** @param {string} textContent @param {() => Promise<void>} what */
-function button(textContent, what) {
+export function button(textContent, what) {
   return Object.assign(document.createElement("button"), { type: "button", textContent, onclick: () => attempt(what) });
 }
 
@@ -238,7 +238,7 @@ async function found({ cell, refused }) {
 }
 
 /** Read what is allowed; what is shown meanwhile waits for it. @returns {Promise<any>} */
-function readConsents() {
+export function readConsents() {
   const answer = ask("/v1/me/consents");
   consents = answer.then((read) => read.consents, () => []); // who cannot be asked has allowed nothing
   return answer;
@@ -300,19 +300,10 @@ function switchOf(consent, notice) {
  * Return what is agreed to: in the page's language, unless the page is of before the notice of which a switch is told.
  * @param {any} consent @param {string} version @returns {string}
  */
-function noticeOf(consent, version) {
+export function noticeOf(consent, version) {
   const page = find(`about-${consent.purpose}`)?.dataset;
   return page?.version === version ? page.notice : consent.text;
 }
-
-/** Ask before a spoken switch is turned. @param {{purpose: string, state: string, question: string}} spoken */
-export const askBack = ({ purpose, state, question }) => attempt(async () => {
-  const { notice_version, consents: all } = await readConsents();
-  const consent = all.find((/** @type {any} */ each) => each.purpose === purpose);
-  const yes = button(_("Yes"), () => decide(purpose, state, notice_version));
-  find("said").replaceChildren(`${question} ${state === "given" ? noticeOf(consent, notice_version) : ""} `, yes, " ", button(_("No"), async () => say("")));
-  yes.focus();
-});
 
 /** @param {any} consent @param {boolean} on */
 function since(consent, on) {
@@ -323,7 +314,7 @@ function since(consent, on) {
 }
 
 /** @param {string} purpose @param {string} state @param {string} notice_version */
-async function decide(purpose, state, notice_version) {
+export async function decide(purpose, state, notice_version) {
   const here = purpose === "local_trends";
   if (here) {
     asked++;

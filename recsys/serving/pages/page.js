@@ -2,11 +2,10 @@
 import { showMe } from "./me.js";
 import { suggestPlaces } from "./search.js";
 import { takeTokenFromAddress } from "./session.js";
-import { listenForShares } from "./share.js";
 import { choose } from "./words.js";
 
 const MAP = "/assets/map.js";
-const VOICE = "/assets/voice.js";
+const SHARE = "/assets/share.js", VOICE = "/assets/voice.js"; // for those who press their buttons
 const BESIDE = matchMedia("(min-width: 1000px)"); // where the map stands beside the text, and not behind a button
 const OURS = /^\/(me|transparency|licences|(places|songs|artists|data)\/.*)?$/;
 let shown = ""; // path and query: a link within the page changes neither
@@ -19,7 +18,6 @@ document.addEventListener("cell-shown", loadMap);
 document.addEventListener("map-ready", () => told && document.dispatchEvent(new CustomEvent(told.type, { detail: told.detail })));
 takeTokenFromAddress();
 suggestPlaces(go);
-listenForShares();
 arrived();
 document.addEventListener("click", (event) => {
   const link = /** @type {Element} */ (event.target).closest?.("a[href]");
@@ -31,6 +29,10 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("place-chosen", (event) => go(`/?place=${/** @type {CustomEvent} */ (event).detail}`));
 document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("[data-shows=map]") && showMap());
+document.addEventListener("click", (event) => {
+  const button = /** @type {Element} */ (event.target).closest?.("[data-share]");
+  if (button) import(SHARE).then(({ share }) => share(button));
+});
 document.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest?.("#speak") && import(VOICE).then(({ speak }) => speak(go)));
 BESIDE.addEventListener("change", loadBeside);
 if (document.readyState === "complete") loadBeside();

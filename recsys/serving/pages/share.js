@@ -4,15 +4,8 @@ import { _ } from "./words.js";
 
 const COPIED = 2_000; // milliseconds for which a button says so
 
-export function listenForShares() {
-  document.addEventListener("click", (event) => {
-    const button = /** @type {Element} */ (event.target).closest?.("[data-share]");
-    if (button instanceof HTMLElement) share(button);
-  });
-}
-
 /** @param {HTMLElement} button */
-async function share(button) {
+export async function share(button) {
   const url = new URL(button.dataset.share ?? "", location.href).href;
   const title = button.closest(".row")?.querySelector("[data-title]")?.textContent ?? document.title;
   if (await isShared({ title, url })) return;

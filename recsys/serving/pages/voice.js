@@ -1,6 +1,6 @@
 // Voice control: what is said becomes text on this device, by the browser's own recogniser, and the text alone is sent.
 // A recogniser that would send the sound anywhere is never started: where there is none on the device, that is said.
-import { askBack } from "./me.js";
+import * as me from "./me.js";
 import { ask, Refused, showVoice, SignedOut } from "./session.js";
 import { _ } from "./words.js";
 
@@ -83,6 +83,17 @@ async function follow(found, go) {
   if (found.intent === "near_me") /** @type {HTMLElement | null} */ (document.querySelector("#me [data-do=near]"))?.click();
   if (found.switch) await askBack(found.switch);
 }
+
+/** Ask before a spoken switch is turned. @param {{purpose: string, state: string, question: string}} spoken */
+const askBack = ({ purpose, state, question }) => me.attempt(async () => {
+  const { notice_version, consents: all } = await me.readConsents();
+  const consent = all.find((/** @type {any} */ each) => each.purpose === purpose);
+  const notice = state === "given" ? me.noticeOf(consent, notice_version) : "";
+  const yes = me.button(_("Yes"), () => me.decide(purpose, state, notice_version));
+  const no = me.button(_("No"), async () => me.say(""));
+  document.getElementById("said")?.replaceChildren(`${question} ${notice} `, yes, " ", no);
+  yes.focus();
+});
 
 /** Do something, and say in words where it fails. @param {() => Promise<void>} what */
 async function attempt(what) {
