@@ -119,7 +119,7 @@ def _modes(job: JobContext) -> Iterator[Finding]:
 
 
 def _keys(job: JobContext) -> Iterator[Finding]:
-    for name in ("listener.key", "token.key"):
+    for name in ("listener.key", "token.key", "contacts.key"):
         path = job.workspace.root / name
         if path.exists() and (size := path.stat().st_size) != KEY_BYTES:
             found = f"{path} has {size} bytes, expected {KEY_BYTES}"
@@ -266,7 +266,7 @@ def _reading(file: Path, what: str) -> closing[sqlite3.Connection]:
 
 
 _SECRETS = (
-    *("listener.key", "token.key", "marks.key", "store.key"),
+    *("listener.key", "token.key", "contacts.key", "marks.key", "store.key"),
     *("consents.db", "marks.db", "ledger.db", "private/keys.json"),
 )
 

@@ -101,9 +101,11 @@ class Contacts:
         )
 
     def keep(self, connection: sa.Connection, listener: str, book: Book, *, key: str, day: date, most: int) -> int:
-        """Keep what a listener tells, in a transaction in which it is allowed; return how many entries are new.
+        """Keep what a listener tells, in a transaction in which it is allowed; return what an allowance is charged for.
 
-        What is told again waits as long again. Numbers and addresses that are another listener's by now are that one's.
+        That is every pair of an entry and one of the listener's own numbers and addresses that is new: with twice as
+        many of their own somebody can find twice as many. What is told again waits as long again. Numbers and addresses
+        that are another listener's by now are that one's.
 
         Raises
         ------
@@ -112,7 +114,7 @@ class Contacts:
         """
         of_one = CONTACTS.c.listener == listener
         connection.execute(sa.delete(CONTACTS).where(of_one, CONTACTS.c.token.in_(list(book.removed))))
-        before = _count(connection, listener)
+        before, own_before = _count(connection, listener), _own_tokens(connection, listener)
         row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False}
         _each(connection, self._tell, [row | {"token": token} for token in book.added])
         _each(connection, self._block, [row | {"token": token, "blocked": True} for token in book.blocked])
@@ -120,7 +122,7 @@ class Contacts:
         after = _count(connection, listener)
         if after > most:
             raise InputError(f"more than {most} contacts would be kept", hint="Remove some first.")
-        return after - before
+        return (after - before) * len(set(book.own)) + before * len(set(book.own) - own_before)
 
     def use(
         self, connection: sa.Connection, listener: str, of: Of, entries: int, *, bounds: Bounds, at: datetime
@@ -210,15 +212,26 @@ def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
         _THEIRS.c.listener == _THEM.c.listener,
         _THEIRS.c.token == _ME.c.token,
     )
-    open_ = (sa.not_(_MINE.c.blocked), sa.not_(_THEIRS.c.blocked))
+    open_ = (sa.not_(_blocks(_MINE, _THEM, key=key)), sa.not_(_blocks(_THEM, _MINE, key=key)))
     counted = (table.c.key == key for table in (_MINE, _THEIRS, _ME, _THEM))
     columns = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"))
     return sa.select(*columns).distinct().where(*which, *met, *open_, *counted).order_by(*columns)
 
 
+def _blocks(who: sa.FromClause, whom: sa.FromClause, *, key: sa.BindParameter[str]) -> sa.Exists:
+    """Tell whether somebody has blocked somebody, by whichever number or address of theirs."""
+    entry, theirs = CONTACTS.alias(), IDENTIFIERS.alias()
+    of_both = (entry.c.listener == who.c.listener, theirs.c.listener == whom.c.listener)
+    return sa.exists().where(*of_both, entry.c.token == theirs.c.token, entry.c.blocked, entry.c.key == key)
+
+
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.exec_driver_sql(statement, rows)
+
+
+def _own_tokens(connection: sa.Connection, listener: str) -> set[str]:
+    return set(connection.execute(sa.select(IDENTIFIERS.c.token).where(IDENTIFIERS.c.listener == listener)).scalars())
 
 
 def _count(connection: sa.Connection, listener: str) -> int:

@@ -70,8 +70,24 @@ def test_one_of_several_numbers_is_enough_and_each_entry_is_by_itself(log: Conse
     tell(log, ANA, "b1", "b2", own=["a1", "a2"])
     tell(log, BO, "a2", own=["b1", "b2", "b3"])
     assert (friends(log, ANA), friends(log, BO)) == (["b1", "b2"], ["a2"])
+
+
+def test_whoever_is_blocked_by_one_number_is_by_all_of_them(log: ConsentLog) -> None:
+    tell(log, ANA, "b1", "b2", own=["a1", "a2"])
+    tell(log, BO, "a1", "a2", own=["b1"])
     tell(log, ANA, own=["a1", "a2"], blocked=["b1"])
-    assert (friends(log, ANA), friends(log, BO)) == (["b2"], ["a2"])
+    assert (friends(log, ANA), friends(log, BO)) == ([], [])
+    tell(log, BO, own=["b1", "b2"])  # which the app verified later
+    assert (friends(log, ANA), friends(log, BO)) == ([], [])
+    tell(log, ANA, own=["a1", "a2"], removed=["b1"])
+    assert (friends(log, ANA), friends(log, BO)) == (["b2"], ["a1", "a2"])
+
+
+def test_whoever_has_more_numbers_pays_for_each_entry_as_often(log: ConsentLog) -> None:
+    assert tell(log, ANA, "x", "y", own=["a1", "a2"]) == 4
+    assert tell(log, ANA, "x", "y", "z", own=["a1", "a2"]) == 2
+    assert tell(log, ANA, own=["a1", "a3"]) == 3  # three entries, looked for under another number
+    assert tell(log, ANA, own=["a1"]) == 0
 
 
 @pytest.mark.parametrize("which", ["removed", "blocked"])

@@ -3,7 +3,7 @@ import { ask, askForBytes, askForText } from "./session.js";
 import { _ } from "./words.js";
 
 const BLIND = "/assets/blind.js"; // which is large, and is not there where it was not built
-const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens are
+const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens are, and of which key; me.js drops it
 const AT_ONCE = 25; // entries: some tenths of a second
 
 /** Show who is a friend, and where to look for more. @param {HTMLElement} place @param {(what: () => Promise<void>) => void} attempt */
@@ -29,8 +29,9 @@ export async function showFriends(place, attempt) {
   place.replaceChildren(
     made("h2", { id: "friends-title", textContent: _("My friends") }),
     made("p", { className: "why", textContent: _("Who is in your book and has you in theirs is your friend here, if you both turned this on. Your book is made unreadable in this page before anything is sent. Nobody learns whom you look for, and you do not learn who else is here.") }),
-    listOf(found.friends, (told) => attempt(async () => {
+    listOf(found.friends, found.key, (told) => attempt(async () => {
       await tell(told);
+      forget(told.removed ?? [], found.key);
       again();
     })),
     asking, buttons, said,
@@ -38,10 +39,10 @@ export async function showFriends(place, attempt) {
   place.hidden = false;
 }
 
-/** @param {{token: string}[]} friends @param {(told: object) => void} tell */
-function listOf(friends, tell) {
+/** @param {{token: string}[]} friends @param {{id: string}} key @param {(told: {removed?: string[], blocked?: string[]}) => void} tell */
+function listOf(friends, key, tell) {
   if (!friends.length) return made("p", { textContent: _("No friends yet.") });
-  const list = made("ul", { className: "found" }), kept = keptBook();
+  const list = made("ul", { className: "found" }), kept = keptBook(key);
   list.append(...friends.map(({ token }) => {
     const name = kept[token] ?? _("A friend whose entry this tab does not know"), line = made("li", { textContent: `${name} ` });
     line.append(button(_("Unfriend"), name, () => tell({ removed: [token] })), " ", button(_("Block"), name, () => tell({ blocked: [token] })));
@@ -50,9 +51,9 @@ function listOf(friends, tell) {
   return list;
 }
 
-/** Make tokens of entries with the server's help, and tell of them. @param {string[]} entries @param {{public: string}} key @param {HTMLElement} said */
+/** Make tokens of entries with the server's help, and tell of them. @param {string[]} entries @param {{id: string, public: string}} key @param {HTMLElement} said */
 async function tellOf(entries, key, said) {
-  const kept = keptBook(), known = new Set(Object.values(kept)), left = entries.filter((each) => !known.has(each));
+  const kept = keptBook(key), known = new Set(Object.values(kept)), left = entries.filter((each) => !known.has(each));
   const { blinded } = await import(BLIND);
   for (let at = 0; at < left.length; at += AT_ONCE) {
     said.textContent = _("{n} of {all} entries", { n: at, all: left.length });
@@ -60,7 +61,7 @@ async function tellOf(entries, key, said) {
     const added = await tokens(await askForBytes("/v1/me/contacts/blinded", body));
     await tell({ added });
     added.forEach((/** @type {string} */ token, /** @type {number} */ number) => { kept[token] = piece[number]; });
-    sessionStorage.setItem(KEPT, JSON.stringify(kept));
+    keep(kept, key);
   }
 }
 
@@ -74,9 +75,19 @@ function entriesIn(text) {
   return [...new Set(entries.filter(Boolean))];
 }
 
-/** @returns {Record<string, string>} */
-function keptBook() {
-  return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+/** What is known of the entries: nothing under another key, whose tokens are others. @param {{id: string}} key @returns {Record<string, string>} */
+function keptBook(key) {
+  const { id, book } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  return id === key.id ? book : {};
+}
+
+/** @param {Record<string, string>} book @param {{id: string}} key */
+const keep = (book, key) => sessionStorage.setItem(KEPT, JSON.stringify({ id: key.id, book }));
+
+/** Let entries go, so that they are told anew when they are looked for again. @param {string[]} tokens @param {{id: string}} key */
+function forget(tokens, key) {
+  const gone = new Set(tokens);
+  keep(Object.fromEntries(Object.entries(keptBook(key)).filter(([token]) => !gone.has(token))), key);
 }
 
 /** @param {string} text @param {string} name @param {() => void} what */

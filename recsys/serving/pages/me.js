@@ -275,7 +275,10 @@ async function showFriends() {
   const on = await allows("contacts"), place = find("friends");
   place.hidden = !on;
   if (on) await (await import(FRIENDS)).showFriends(place, attempt);
-  else place.replaceChildren();
+  else {
+    place.replaceChildren();
+    sessionStorage.removeItem("hearabouts-book");
+  }
 }
 
 /** @param {any} consent @param {string} notice */

@@ -6,6 +6,7 @@ import { _ } from "./words.js";
 
 /** @type {Record<string, string>} */
 const MOST_SPOKEN = { en: "en-US", de: "de-DE", es: "es-ES", fr: "fr-FR", ja: "ja-JP", pt: "pt-BR" };
+const UNCLEAR = _("That was not understood. Say “what is popular in” and a place, “open” and a song, or “near me”.");
 const LANGUAGE = document.documentElement.lang;
 
 /** @typedef {{lang: string, processLocally: boolean, start(): void, abort(): void, onresult: any, onerror: any, onend: any}} Recogniser */
@@ -77,7 +78,7 @@ async function listen(Recognition, lang, go) {
 
 /** @param {any} found @param {(address: string) => Promise<void>} go */
 async function follow(found, go) {
-  if (!found.intent) return say(_("That was not understood. Say “what is popular in” and a place, “open” and a song, or “near me”."));
+  if (!found.intent) return say(UNCLEAR);
   say("");
   await go(found.page);
   if (found.intent === "near_me") /** @type {HTMLElement | null} */ (document.querySelector("#me [data-do=near]"))?.click();
@@ -102,6 +103,7 @@ async function attempt(what) {
   } catch (error) {
     if (error instanceof SignedOut) return showVoice(false);
     if (error instanceof Refused && error.status === 403) showVoice(false); // withdrawn meanwhile
+    if (error instanceof Refused && error.status === 400) return say(UNCLEAR); // as two numbers, which may be a position
     say(error instanceof Refused ? error.message : _("That did not work. Please try again."));
   }
 }

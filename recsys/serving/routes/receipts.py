@@ -146,6 +146,7 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
         Purpose.CONTACTS: [
             "tokens of the listener's verified numbers and addresses",
             "tokens of those in the listener's address book, by the day on which they were told",
+            "how much of two allowances is used up, which outlives a withdrawal until it is back",
         ],
         Purpose.IMAGES: ["pictures that the listener chose, made anew without what their files said"],
         Purpose.VOICE: ["what was said to the app, as text that the device made of it"],
@@ -170,6 +171,7 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
 
 _RECIPIENTS = {
     Purpose.CONTRIBUTE_TRENDS: ["everybody, as differentially private counts of many listeners"],
+    Purpose.CONTACTS: ["friends, that the listener is one"],
     Purpose.IMAGES: ["whoever the listener gives the address of a cover, while it is good"],
     Purpose.PARTNER_STATISTICS: ["partners, as differentially private counts of many listeners"],
 }
