@@ -129,7 +129,8 @@ def _split(coarse: Callable[[], pl.LazyFrame], *, buckets: int) -> Iterator[tupl
         for rows in coarse().collect_batches(chunk_size=_ROWS, maintain_order=False, engine="streaming"):
             yield from split(rows, buckets=buckets)
     except _FAILURES as error:
-        yield 0, _refusal(error)
+        refusal = _refusal(error)
+        yield from ((bucket, refusal) for bucket in range(buckets))  # or those that come first are bounded without it
 
 
 def _attempted(task: Callable[[], object]) -> object:
