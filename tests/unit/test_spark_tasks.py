@@ -4,6 +4,7 @@ import pickle
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,25 @@ def test_a_file_that_a_worker_cannot_see_is_told(tmp_path: Path) -> None:
     (_, refused), *_ = opened(tasks.split_parts(iter([row(0, part)]), work=work, key=KEY))
     assert isinstance(refused, NotReadyError)
     assert refused.message == "what a worker of the engine reads cannot be used now: it is gone"
+
+
+def test_a_worker_keeps_what_one_stage_does_and_nothing_of_those_before() -> None:
+    for number in range(3):
+        work = tasks.seal(partial(add, number), key=KEY)
+        assert opened(tasks.call_each(iter([row(0, 1)]), work=work, key=KEY)) == [(0, number + 1)]
+    assert tasks._work.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("package", ["polars", "polars-h3", "pyarrow"])
+def test_what_decides_what_comes_of_a_row_is_compared(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    here = tasks.versions()
+    monkeypatch.setattr(tasks, "version", lambda name: "another" if name == package else metadata.version(name))
+    assert tasks.versions() == {**here, package: "another"}
+    assert here.keys() >= {"Python", "code"}
+
+
+def add(number: int, other: int) -> int:
+    return number + other
 
 
 def first_of(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
