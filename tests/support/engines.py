@@ -123,12 +123,10 @@ def wait_for(port: int, server: subprocess.Popen[bytes], *, log: Path) -> None:
     raise TimeoutError(log.read_text()[-4_000:])
 
 
-@contextmanager
-def on(remote: str) -> Iterator[Engine]:
-    """Yield the engine at an address; this machine where there is none."""
+def on(remote: str) -> Engine:
+    """Return the engine at an address; this machine where there is none."""
     settings = load_settings(overrides={"spark": {"remote": remote}}).spark
-    with opened("spark" if remote else "polars", settings=settings) as engine:
-        yield engine
+    return opened("spark" if remote else "polars", settings=settings)
 
 
 def end_it_all(_: object) -> None:
