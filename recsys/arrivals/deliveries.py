@@ -97,7 +97,7 @@ class Placing:
 def measure(
     checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int, least: int
 ) -> Delivery:
-    """Count what came for a night; its good rows are read three times, as a stream, and more for more kinds of files.
+    """Count what came for a night; its rows are read three times, as a stream.
 
     Parameters
     ----------
@@ -191,8 +191,7 @@ def _swapped(
     Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
     """
     for kind in sorted(kinds):
-        numbers = [number for number, file in enumerate(checked.files) if kind_of(file.path.name) == kind]
-        parts = [rows.filter(input_tables.of_files(numbers)) for rows in checked.parts]
+        parts = [part for part in checked.parts if kind_of(part.file.path.name) == kind]
         allowed = _allowed(replace(checked, parts=parts), placing, one_of=one_of, seed=seed)
         sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
         seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")

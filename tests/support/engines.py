@@ -19,6 +19,7 @@ import pytest
 
 from pipelines.night.engines.engine import Coarse, Engine
 from pipelines.night.engines.opening import opened
+from recsys.arrivals.listens import Part
 from recsys.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +135,7 @@ def end_it_all(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def end_once(parts: Sequence[pl.LazyFrame], *, mark: Path, coarse: Coarse) -> pl.LazyFrame:
+def end_once(parts: Sequence[Part], *, mark: Path, coarse: Coarse) -> pl.LazyFrame:
     """Kill the worker of a cluster that this is called in, Python's and Java's process, unless it was done before."""
     if not mark.exists():
         mark.touch()

@@ -1,8 +1,10 @@
 """What the workers of a cluster do, without a cluster: what leaves a task is sealed, coarse, and quotes nothing."""
 
+import os
 import pickle
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from support.arriving import CATALOGUE, KEY, NIGHT, NOW, Quarters, coarse, given, listen, write_listens
 
+from pipelines.night.coarse_listens import coarse_listens
 from pipelines.night.engines import spark_tasks as tasks
 from recsys.arrivals.coarsening import coarsen
-from recsys.arrivals.listens import read_night
+from recsys.arrivals.listens import CheckedNight, read_night
 from recsys.arrivals.permission import keep_allowed, permissions
 from recsys.cells.contributions import bound
 from recsys.cells.earnings import BALANCES
@@ -106,6 +109,34 @@ def test_a_file_that_a_worker_cannot_see_is_told(tmp_path: Path) -> None:
     (_, refused), *_ = opened(tasks.split_parts(iter([row(0, part)]), work=work, key=KEY))
     assert isinstance(refused, NotReadyError)
     assert refused.message == "what a worker of the engine reads cannot be used now: it is gone"
+
+
+@pytest.mark.parametrize("rows", [0, 2, None])
+def test_another_copy_of_a_file_is_told_and_not_taken(tmp_path: Path, rows: int | None) -> None:
+    """Whatever its time: a worker on another machine may have the same file of another time."""
+    source = write_listens(tmp_path / "listens.csv", [listen()])
+    arrived = read_night(source, NIGHT, catalogue=CATALOGUE, now=NOW)
+    os.utime(source, (0, 0))
+    assert [type(thing) for thing in split_of(arrived, log=tmp_path / "consents.db")] == []
+    if rows is None:
+        source.unlink()
+    else:
+        write_listens(source, [listen()] * rows)
+    found = split_of(arrived, log=tmp_path / "consents.db")
+    assert {type(thing) for thing in found} == {NotReadyError}
+    assert "is not what it is where the job runs" in found[0].message
+
+
+def split_of(arrived: CheckedNight, *, log: Path) -> list[Any]:
+    making = partial(
+        coarse_listens,
+        arrived=replace(arrived, parts=()),
+        permissions=permissions(ConsentLog(log), now=NOW),
+        key=KEY,
+        resolution=5,
+    )
+    work = tasks.seal((making, BUCKETS), key=KEY)
+    return [thing for _, thing in opened(tasks.split_parts(iter([row(0, *arrived.parts)]), work=work, key=KEY))]
 
 
 def test_a_worker_keeps_what_one_stage_does_and_nothing_of_those_before() -> None:

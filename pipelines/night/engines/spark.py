@@ -26,6 +26,7 @@ from pyspark.sql.connect.session import SparkSession
 
 from pipelines.night.engines import spark_tasks as tasks
 from pipelines.night.engines.engine import Bound, Coarse, Count
+from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
 from recsys.errors import NotReadyError, RecsysError, SettingsError
@@ -61,7 +62,7 @@ class Spark:
 
     @contextmanager
     def bounded(
-        self, parts: Sequence[pl.LazyFrame], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
+        self, parts: Sequence[Part], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
     ) -> Iterator[Iterator[tuple[Buckets, Bounded]]]:
         """Let every file be a task that makes its coarse listens, then every bucket one that bounds them."""
         key = secrets.token_bytes(KEY_BYTES)

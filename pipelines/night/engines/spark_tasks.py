@@ -64,7 +64,7 @@ def split_parts(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -
     Parameters
     ----------
     batches : iterator of pyarrow.RecordBatch
-        Lazy frames.
+        Parts of a night.
     work : bytes
         Sealed: what makes coarse listens of some parts, and the number of buckets.
     key : bytes
