@@ -208,11 +208,14 @@ def _both_ways(allowed: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
 
 
 def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
-    """Count listeners, once a cell, in regions of the service area; where charts end at countries, in countries."""
+    """Count listeners in regions of the service area; where charts end at countries, in countries.
+
+    Each once, however many cells they played in: one traveller is no sign of what a kind of file does.
+    """
     located = atlas.locate(seen.drop_nulls("cell").lazy()).drop_nulls("part")
     if atlas.settings.finest == "region":
         located = located.filter(~pl.col("part").str.ends_with(REMAINDER))
-    return int(located.select(pl.len()).collect().item())
+    return int(located.select(pl.col("listener").n_unique()).collect().item())
 
 
 def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.LazyFrame:
