@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -75,6 +75,11 @@ class TableFile:
     def is_text(self) -> bool:
         """Whether its rows are lines."""
         return self.path.name.lower().endswith(text_files.SUFFIXES)
+
+    @property
+    def absolute(self) -> "TableFile":
+        """The same by its absolute path, which another process finds from another folder, too."""
+        return replace(self, path=self.path.absolute(), source=self.source.absolute())
 
     def confirm_unchanged(self) -> None:
         """Raise a NotReadyError (exit 75) where the file is not as it was when it was found."""

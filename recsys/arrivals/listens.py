@@ -66,6 +66,7 @@ class Part:
     Parameters
     ----------
     file : TableFile
+        By its absolute path.
     rows : polars.LazyFrame
         Parsed, not checked; nothing is read yet.
     """
@@ -269,13 +270,15 @@ def _checked(rows: pl.LazyFrame, *, known: pl.DataFrame, night: date, now: datet
 
 def _partition(files: Sequence[TableFile]) -> list[Part]:
     parsed = ((file, parse(_scan(file), kinds=_TABLE.columns)) for file in files)
-    return [Part(file, input_tables.located(rows, number=number)) for number, (file, rows) in enumerate(parsed)]
+    return [
+        Part(file.absolute, input_tables.located(rows, number=number)) for number, (file, rows) in enumerate(parsed)
+    ]
 
 
 def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> list[Part]:
     held = [(number, file) for number, file in enumerate(files) if _holds(_tally(file, now=now), night, days=days)]
     parts = ((number, file, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
-    return [Part(file, input_tables.located(rows, number=number)) for number, file, rows in parts]
+    return [Part(file.absolute, input_tables.located(rows, number=number)) for number, file, rows in parts]
 
 
 def _holds(tally: Mapping[date | None, int], night: date, *, days: _Days) -> bool:

@@ -127,6 +127,17 @@ def test_another_copy_of_a_file_is_told_and_not_taken(tmp_path: Path, rows: int 
     assert "is not what it is where the job runs" in found[0].message
 
 
+def test_a_file_named_from_one_folder_is_found_from_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_listens(tmp_path / "here" / "listens.csv", [listen()])
+    ConsentLog(tmp_path / "consents.db").append(given("ana", *Purpose))
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    arrived = read_night(Path("listens.csv"), NIGHT, catalogue=CATALOGUE, now=NOW)
+    monkeypatch.chdir(tmp_path / "there")
+    (rows,) = split_of(arrived, log=tmp_path / "consents.db")
+    assert rows["listener"].to_list() == [listener_of("ana", key=KEY)]
+
+
 def split_of(arrived: CheckedNight, *, log: Path) -> list[Any]:
     making = partial(
         coarse_listens,
