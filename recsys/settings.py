@@ -60,8 +60,20 @@ def _protected(source: str) -> str:
 def _connect(remote: SecretStr) -> SecretStr:
     found = _REMOTE.fullmatch(remote.get_secret_value())
     if not found or int(found["port"] or 0) > 65_535:
-        raise ValueError("needs the address of a Spark Connect server, as sc://HOST:15002, or nothing")
+        raise ValueError("needs the address of a Spark Connect server, as sc://HOST:15002/;use_ssl=true, or nothing")
+    asked = dict(part.partition("=")[::2] for part in (found["asked"] or "").split(";"))
+    is_sealed = asked.get("use_ssl", "").lower() == "true" or "token" in asked  # with a token the client takes TLS
+    if found["host"] and not is_sealed and not is_loopback(found["host"]):
+        raise ValueError("needs /;use_ssl=true behind a host that is not this one: keys and permissions go there")
     return remote
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _address(text: str) -> str:
@@ -94,7 +106,7 @@ def _picture(path: str) -> str:
 
 TRACK_ID = "{track_id}"  # what stands for a track's id in addresses of the catalogue
 _PICTURE = re.compile(r"/(?!/|v1/|assets/)[^\x00-\x20\x7f\s{}\"'<>\\?#]*\{track_id\}[^\x00-\x20\x7f\s{}\"'<>\\?#]*")
-_REMOTE = re.compile(r"(sc://[\w.-]+(:(?P<port>\d{1,5}))?(/\S*)?)?")
+_REMOTE = re.compile(r"(sc://(?P<host>[\w.-]+)(:(?P<port>\d{1,5}))?(/(?P<asked>[^\s?#]*))?)?")
 _PLAYER = re.compile(r"https://[^\s{}\"'<>\\]+\{track_id\}[^\s{}\"'<>\\]*")
 
 

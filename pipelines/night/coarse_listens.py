@@ -6,19 +6,19 @@ from dataclasses import replace
 import polars as pl
 
 from recsys.arrivals.coarsening import coarsen
-from recsys.arrivals.listens import CheckedNight
+from recsys.arrivals.listens import CheckedNight, Part
 from recsys.arrivals.permission import Permissions, keep_allowed
 
 
 def coarse_listens(
-    parts: Sequence[pl.LazyFrame], *, arrived: CheckedNight, permissions: Permissions, key: bytes, resolution: int
+    parts: Sequence[Part], *, arrived: CheckedNight, permissions: Permissions, key: bytes, resolution: int
 ) -> pl.LazyFrame:
     """Check, permit and coarsen some parts of a night.
 
     Parameters
     ----------
-    parts : sequence of polars.LazyFrame
-        Of those that the night has.
+    parts : sequence of Part
+        Of those that the night has. Their files must have the size here that they had where the night was counted.
     arrived : CheckedNight
         Says how they are checked.
     permissions : Permissions
@@ -31,6 +31,13 @@ def coarse_listens(
     -------
     polars.LazyFrame
         Schema :class:`recsys.schemas.CoarseListens`.
+
+    Raises
+    ------
+    NotReadyError
+        If this machine has another copy of a file than the one that the job counted, or none.
     """
+    for part in parts:
+        part.file.confirm_size()
     allowed = keep_allowed(replace(arrived, parts=parts).listens, permissions=permissions, key=key)
     return coarsen(allowed, night=arrived.night, resolution=resolution)

@@ -102,7 +102,8 @@ def run_nightly(
         As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
     started = time.monotonic()
-    with opened(engine, settings=job.settings.spark) as at, job.begun(without=skip), _forgetting(job) as forget_all:
+    at = opened(engine, settings=job.settings.spark)
+    with job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
         leave_out(job.workspace, skip)

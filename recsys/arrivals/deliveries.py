@@ -97,7 +97,7 @@ class Placing:
 def measure(
     checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int, least: int
 ) -> Delivery:
-    """Count what came for a night; its good rows are read three times, as a stream, and more for more kinds of files.
+    """Count what came for a night; its rows are read three times, as a stream.
 
     Parameters
     ----------
@@ -191,8 +191,7 @@ def _swapped(
     Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
     """
     for kind in sorted(kinds):
-        numbers = [number for number, file in enumerate(checked.files) if kind_of(file.path.name) == kind]
-        parts = [rows.filter(input_tables.of_files(numbers)) for rows in checked.parts]
+        parts = [part for part in checked.parts if kind_of(part.file.path.name) == kind]
         allowed = _allowed(replace(checked, parts=parts), placing, one_of=one_of, seed=seed)
         sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
         seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")
@@ -209,11 +208,14 @@ def _both_ways(allowed: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
 
 
 def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
-    """Count listeners, once a cell, in regions of the service area; where charts end at countries, in countries."""
+    """Count listeners in regions of the service area; where charts end at countries, in countries.
+
+    Each once, however many cells they played in: one traveller is no sign of what a kind of file does.
+    """
     located = atlas.locate(seen.drop_nulls("cell").lazy()).drop_nulls("part")
     if atlas.settings.finest == "region":
         located = located.filter(~pl.col("part").str.ends_with(REMAINDER))
-    return int(located.select(pl.len()).collect().item())
+    return int(located.select(pl.col("listener").n_unique()).collect().item())
 
 
 def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.LazyFrame:

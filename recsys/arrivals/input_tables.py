@@ -1,8 +1,8 @@
 """Read any table of section 3.1 lazily: find its files, scan each format, parse each column, count misfits."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,11 +76,27 @@ class TableFile:
         """Whether its rows are lines."""
         return self.path.name.lower().endswith(text_files.SUFFIXES)
 
+    @property
+    def absolute(self) -> "TableFile":
+        """The same by its absolute path, which another process finds from another folder, too."""
+        return replace(self, path=self.path.absolute(), source=self.source.absolute())
+
     def confirm_unchanged(self) -> None:
         """Raise a NotReadyError (exit 75) where the file is not as it was when it was found."""
         if not self.path.is_file() or _found(self.path, source=self.source) != self:
             raise NotReadyError(
                 f"{self} changed while it was read", hint="Run again when the delivery is complete: nothing was taken."
+            )
+
+    def confirm_size(self) -> None:
+        """Raise a NotReadyError (exit 75) where there is no such file here, or one of another size.
+
+        Size alone is what two machines that read the same file agree on: neither times nor inodes need be equal.
+        """
+        if not self.path.is_file() or self.path.stat().st_size != self.size:
+            raise NotReadyError(
+                f"{self} is not what it is where the job runs: it is missing, or of another size",
+                hint="Let every machine read the same files under the same path, then run again: nothing was taken.",
             )
 
 
@@ -224,11 +240,6 @@ def read(files: Sequence[TableFile], *, table: Table) -> pl.LazyFrame:
 def located(rows: pl.LazyFrame, *, number: int) -> pl.LazyFrame:
     """Replace ``row``, which counts in the file of this number, by ``at_row``, which counts in all files of a table."""
     return rows.with_columns((pl.col(ROW) + number * _FILE).alias(AT)).drop(ROW)
-
-
-def of_files(numbers: Collection[int]) -> pl.Expr:
-    """Tell whether a row stands in one of the files of these numbers, by its ``at_row``."""
-    return (pl.col(AT) // _FILE).is_in(list(numbers))
 
 
 def empty(table: Table) -> pl.LazyFrame:

@@ -60,6 +60,22 @@ class _Days:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one file has of a night.
+
+    Parameters
+    ----------
+    file : TableFile
+        By its absolute path.
+    rows : polars.LazyFrame
+        Parsed, not checked; nothing is read yet.
+    """
+
+    file: TableFile
+    rows: pl.LazyFrame
+
+
+@dataclass(frozen=True)
 class CheckedNight:
     """The rows of one night, each with the reason why it is bad or null where it is good; nothing is read yet.
 
@@ -69,19 +85,19 @@ class CheckedNight:
         The UTC day.
     source : Path
         Where the rows come from, for messages.
-    parts : sequence of polars.LazyFrame
+    parts : sequence of Part
         The parsed rows, file by file.
     check : callable
         Gives parsed rows their ``reason``.
     files : sequence of TableFile
-        Where they stand.
+        Where they stand; of a flat input all, also those without a row of the night.
     rows_of_input : int or None
         All rows of a flat input; None where the input has partitions.
     """
 
     night: date
     source: Path
-    parts: Sequence[pl.LazyFrame]
+    parts: Sequence[Part]
     check: Callable[[pl.LazyFrame], pl.LazyFrame]
     files: Sequence[TableFile] = ()
     rows_of_input: int | None = None
@@ -252,15 +268,17 @@ def _checked(rows: pl.LazyFrame, *, known: pl.DataFrame, night: date, now: datet
     return found.with_columns(_reason(night, now=now, begin=begin).alias("reason")).drop("known", FAULT)
 
 
-def _partition(files: Sequence[TableFile]) -> list[pl.LazyFrame]:
-    parsed = (parse(_scan(file), kinds=_TABLE.columns) for file in files)
-    return [input_tables.located(rows, number=number) for number, rows in enumerate(parsed)]
+def _partition(files: Sequence[TableFile]) -> list[Part]:
+    parsed = ((file, parse(_scan(file), kinds=_TABLE.columns)) for file in files)
+    return [
+        Part(file.absolute, input_tables.located(rows, number=number)) for number, (file, rows) in enumerate(parsed)
+    ]
 
 
-def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> list[pl.LazyFrame]:
+def _flat(files: Sequence[TableFile], night: date, *, days: _Days, now: datetime) -> list[Part]:
     held = [(number, file) for number, file in enumerate(files) if _holds(_tally(file, now=now), night, days=days)]
-    parts = ((number, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
-    return [input_tables.located(rows, number=number) for number, rows in parts]
+    parts = ((number, file, _of_night(_scan(file), night, days=days, now=now)) for number, file in held)
+    return [Part(file.absolute, input_tables.located(rows, number=number)) for number, file, rows in parts]
 
 
 def _holds(tally: Mapping[date | None, int], night: date, *, days: _Days) -> bool:
@@ -347,8 +365,8 @@ def _scan(file: TableFile) -> pl.LazyFrame:
     return rows
 
 
-def _together(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-    return pl.concat(parts) if parts else input_tables.empty(_TABLE)
+def _together(parts: Sequence[Part]) -> pl.LazyFrame:
+    return pl.concat([part.rows for part in parts]) if parts else input_tables.empty(_TABLE)
 
 
 def _reason(night: date, *, now: datetime, begin: date) -> pl.Expr:

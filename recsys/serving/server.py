@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import resource
 import signal
@@ -22,7 +21,7 @@ from recsys.errors import NotReadyError, SettingsError
 from recsys.serving.app import create_app
 from recsys.serving.middleware.access_log import JsonFormatter
 from recsys.serving.state.export import ListenerRecords
-from recsys.settings import ServingSettings, Settings
+from recsys.settings import ServingSettings, Settings, is_loopback
 from recsys.workspace import Workspace
 
 _BACKLOG = 1_024  # connections that wait for being accepted
@@ -138,19 +137,12 @@ def _check_reach(host: str, settings: Settings) -> None:
     """Keep the development key, which whoever can read the workspace has, to this machine."""
     if settings.serving.jwks:
         return
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise SettingsError(
             f"without a key set the endpoint is for this machine alone, and {host} is not",
             hint="Name a JWKS in serving.jwks (a file or an https:// address), or serve on 127.0.0.1.",
         )
     _log.warning("no key set is configured (serving.jwks): only the development key is accepted, on this machine alone")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _free_address(host: str, port: int) -> tuple[str, int]:

@@ -141,7 +141,8 @@ def main() -> None:
         work = work_of(folder, listens, listeners)
         here, took = psutil.Process(), {"polars": [], "sail": []}
         (folder / "sail").mkdir()
-        with sail(folder / "sail") as (address, server), on("") as polars, on(address) as spark:
+        with sail(folder / "sail") as (address, server):
+            polars, spark = on(""), on(address)
             there = psutil.Process(server.pid)
             measured(work, polars, folder / "warm polars", here)
             measured(work, spark, folder / "warm sail", here, there)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -41,7 +42,7 @@ from recsys.arrivals.permission import keep_allowed, still_allowed
 from recsys.cells.contributions import bound
 from recsys.cells.earnings import BALANCES
 from recsys.consents.log import Entry, Purpose, State
-from recsys.errors import NotReadyError, PrivacyBudgetError
+from recsys.errors import NotReadyError, PrivacyBudgetError, SettingsError
 from recsys.releases.counts import release
 from recsys.settings import Settings
 from recsys.workspace import listener_of
@@ -63,10 +64,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["polars", "sail", "spark"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Engine:
     address = {"sail": "remote", "spark": "cluster"}.get(request.param)
-    with on(request.getfixturevalue(address) if address else "") as found:
-        yield found
+    return on(request.getfixturevalue(address) if address else "")
 
 
 def test_a_night_is_what_it_is_in_one_piece(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +103,32 @@ def test_an_engine_counts_any_number_of_frames(engine: Engine) -> None:
     assert sorted(frame.item() for frame in engine.map(doubled, iter(frames))) == list(range(0, 42, 2))
 
 
+def test_each_piece_of_work_has_a_session_that_is_released(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it ends; none is open, and could be forgotten, while the night is checked."""
+    engine, frame = on(remote), pl.DataFrame({"number": [1]})
+    client = pytest.importorskip("pyspark.sql.connect.client.core").SparkConnectClient
+    released: list[str] = []
+    release_session = client.release_session
+
+    def watched(of: Any) -> None:
+        release_session(of)
+        released.append(of._session_id)
+
+    monkeypatch.setattr(client, "release_session", watched)
+    list(engine.map(doubled, [frame]))
+    with pytest.raises(PrivacyBudgetError):
+        list(engine.map(refuse, [frame]))
+    assert len(set(released)) == len(released) == 2
+
+
+@pytest.mark.parametrize("behind", ["x", ";a", ";token=geheim;a=b=c", ";session_id=1", f";session_id={UUID(int=1)}"])
+def test_an_address_that_the_client_does_not_take_is_refused_before_it_is_tried(behind: str) -> None:
+    need("pyspark")
+    with pytest.raises(SettingsError, match=r"spark\.remote is not an address as Spark Connect takes it") as refused:
+        on(f"sc://localhost:1/{behind}")
+    assert "geheim" not in f"{refused.value.message}{refused.value.hint}"
+
+
 def refuse(_: pl.DataFrame) -> pl.DataFrame:
     raise PrivacyBudgetError("too much")
 
@@ -118,7 +144,8 @@ def test_a_server_that_dies_in_the_middle_leaves_nothing_behind(
     need("pysail", "pyspark")
     job = job_in(tmp_path, seed=1)
     monkeypatch.setattr("pipelines.night.engines.spark._RETRIES", 1)
-    with sail(tmp_path) as (address, server), on(address) as engine:
+    with sail(tmp_path) as (address, server):
+        engine = on(address)
         with monkeypatch.context() as dying:
             dying.setattr(nightly, "_coarse", lambda *_: end_it_all)
             with pytest.raises(NotReadyError, match=r"the engine at 127.0.0.1:\d+ failed in the middle of the work"):
@@ -136,9 +163,9 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
 ) -> None:
     expected = in_one_piece(tmp_path / "expected", seed=4)
     coarse, mark = nightly._coarse, tmp_path / "killed"
-    with on(cluster) as engine, monkeypatch.context() as dying:
+    with monkeypatch.context() as dying:
         dying.setattr(nightly, "_coarse", lambda *night: partial(end_once, mark=mark, coarse=coarse(*night)))
-        assert counted(engine, tmp_path / "found", monkeypatch, seed=4) == expected
+        assert counted(on(cluster), tmp_path / "found", monkeypatch, seed=4) == expected
     assert mark.exists()
 
 
@@ -157,8 +184,8 @@ def test_a_server_of_another_version_is_refused(
     remote: str, monkeypatch: pytest.MonkeyPatch, where: str, changed: object, said: str
 ) -> None:
     monkeypatch.setattr(f"pipelines.night.engines.{where}", changed)
-    with pytest.raises(NotReadyError, match=said) as refused, on(remote):
-        pass
+    with pytest.raises(NotReadyError, match=said) as refused:
+        on(remote)
     assert refused.value.exit_code == 75
 
 
@@ -190,7 +217,8 @@ def test_no_position_reaches_the_folder_or_the_log_of_a_server(tmp_path: Path) -
     there.mkdir()
     rows = [row(user, TRACKS[0], noon(FIRST), canary) for user in USERS]
     write(job.sources.listens / f"date={FIRST}" / "canary.parquet", rows)
-    with sail(there) as (address, _), on(address) as engine:
+    with sail(there) as (address, _):
+        engine = on(address)
         nightly.run_night(job, FIRST, engine=engine)
         with pytest.raises(NotReadyError) as refused:
             list(engine.map(quote, [pl.DataFrame(rows)]))

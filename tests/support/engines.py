@@ -19,6 +19,7 @@ import pytest
 
 from pipelines.night.engines.engine import Coarse, Engine
 from pipelines.night.engines.opening import opened
+from recsys.arrivals.listens import Part
 from recsys.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -123,12 +124,10 @@ def wait_for(port: int, server: subprocess.Popen[bytes], *, log: Path) -> None:
     raise TimeoutError(log.read_text()[-4_000:])
 
 
-@contextmanager
-def on(remote: str) -> Iterator[Engine]:
-    """Yield the engine at an address; this machine where there is none."""
+def on(remote: str) -> Engine:
+    """Return the engine at an address; this machine where there is none."""
     settings = load_settings(overrides={"spark": {"remote": remote}}).spark
-    with opened("spark" if remote else "polars", settings=settings) as engine:
-        yield engine
+    return opened("spark" if remote else "polars", settings=settings)
 
 
 def end_it_all(_: object) -> None:
@@ -136,7 +135,7 @@ def end_it_all(_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def end_once(parts: Sequence[pl.LazyFrame], *, mark: Path, coarse: Coarse) -> pl.LazyFrame:
+def end_once(parts: Sequence[Part], *, mark: Path, coarse: Coarse) -> pl.LazyFrame:
     """Kill the worker of a cluster that this is called in, Python's and Java's process, unless it was done before."""
     if not mark.exists():
         mark.touch()

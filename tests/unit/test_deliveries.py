@@ -24,7 +24,7 @@ from support.arriving import (
 
 from recsys.arrivals import deliveries
 from recsys.arrivals.deliveries import Delivery, Placing, kind_of, measure
-from recsys.arrivals.listens import files_of_night, read_night
+from recsys.arrivals.listens import CheckedNight, files_of_night, read_night
 from recsys.arrivals.permission import permissions
 from recsys.consents.log import ConsentLog
 from recsys.geography.atlas import Atlas
@@ -165,6 +165,42 @@ def test_files_with_latitude_and_longitude_exchanged_are_noticed_in_bulk(
     for name, listens in files.items():
         write_listens(tmp_path / "listens" / name, listens)
     assert measured(tmp_path / "listens", placing, least=20).swapped == swapped
+
+
+def test_one_listener_in_many_cells_is_one(tmp_path: Path, settings: Settings) -> None:
+    """Whose cells lie in regions if latitude and longitude are exchanged, and in the sea as they are."""
+    towns = [(latitude, 10.0) for latitude in range(40, 65)]
+    log = ConsentLog(tmp_path / "consents.db")
+    log.append(given("user-1", *ALL_PURPOSES))
+    placing = Placing(permissions(log, now=NOW), KEY, _towns(settings, *towns), {})
+    listens = [listen(user_id="user-1", latitude=longitude, longitude=latitude) for latitude, longitude in towns]
+    source = write_listens(tmp_path / "ios-1.csv", listens)
+    assert measured(source, placing, least=2).swapped == ()
+    assert measured(source, placing, least=1).swapped == ("ios.csv",)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_of_a_kind_its_own_files_are_read_alone(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, *, flat: bool
+) -> None:
+    """Also where files before them have nothing of the night."""
+    folder = tmp_path / "listens" / ("" if flat else f"date={NIGHT}")
+    names = ["a-1.csv", "b-1.csv", "a-2.csv", "c-1.csv"]
+    for name in names:
+        write_listens(folder / name, rows())
+    if flat:
+        write_listens(folder / "a-0.csv", rows(-1))
+    read = []
+    allowed = deliveries._allowed
+
+    def watched(checked: CheckedNight, *values: Any, **named: Any) -> pl.LazyFrame:
+        read.append([part.file.path.name for part in checked.parts])
+        return allowed(checked, *values, **named)
+
+    monkeypatch.setattr(deliveries, "_allowed", watched)
+    placing = Placing(permissions(ConsentLog(tmp_path / "consents.db"), now=NOW), KEY, _towns(settings, LISBON), {})
+    measured(tmp_path / "listens", placing)
+    assert read == [sorted(names), ["a-1.csv", "a-2.csv"], ["b-1.csv"], ["c-1.csv"]]
 
 
 def test_it_holds_no_position_and_no_id(tmp_path: Path) -> None:

@@ -66,7 +66,25 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
         ),
         *(
             (f'[spark]\nremote = "{remote}"\n', "spark.remote: needs the address of a Spark Connect server")
-            for remote in ("local", "http://host:15002", "sc://", "sc://host:65536", "sc://host:x", "sc://host/a b")
+            for remote in (
+                "local",
+                "http://host:15002",
+                "sc://",
+                "sc://host:65536",
+                "sc://host:x",
+                "sc://host/a b",
+                "sc://host/?;use_ssl=true",
+                "sc://host/;a=b#;use_ssl=true",
+            )
+        ),
+        *(
+            (f'[spark]\nremote = "{remote}"\n', "spark.remote: needs /;use_ssl=true behind a host")
+            for remote in (
+                "sc://host",
+                "sc://10.0.0.1:15002/;use_ssl=false",
+                "sc://host:1/;user_id=token",
+                "sc://host/",
+            )
         ),
         ("[atlas]\ncoarsest_resolution = 6\n", "atlas"),
         ("[store]\nnights = 27\n", "store.nights"),
@@ -78,6 +96,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
 def test_what_does_not_fit_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
         load_settings(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "remote",
+    ["", "sc://localhost:1", "sc://127.0.0.1", "sc://host/;use_ssl=True", "sc://host:1/;user_id=a;token=b"],
+)
+def test_an_engine_is_on_this_machine_or_behind_tls(tmp_path: Path, remote: str) -> None:
+    found = load_settings(written(tmp_path, f'[spark]\nremote = "{remote}"\n'))
+    assert found.spark.remote.get_secret_value() == remote
 
 
 def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

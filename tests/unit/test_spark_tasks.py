@@ -1,9 +1,12 @@
 """What the workers of a cluster do, without a cluster: what leaves a task is sealed, coarse, and quotes nothing."""
 
+import os
 import pickle
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from support.arriving import CATALOGUE, KEY, NIGHT, NOW, Quarters, coarse, given, listen, write_listens
 
+from pipelines.night.coarse_listens import coarse_listens
 from pipelines.night.engines import spark_tasks as tasks
 from recsys.arrivals.coarsening import coarsen
-from recsys.arrivals.listens import read_night
+from recsys.arrivals.listens import CheckedNight, read_night
 from recsys.arrivals.permission import keep_allowed, permissions
 from recsys.cells.contributions import bound
 from recsys.cells.earnings import BALANCES
@@ -82,10 +86,12 @@ def test_where_nobody_listened_nothing_comes_of_a_bucket() -> None:
     assert bounded([SAVED], refuse).num_rows == 0
 
 
-def test_what_went_wrong_in_the_first_stage_is_what_comes_of_its_bucket() -> None:
+def test_what_went_wrong_in_the_first_stage_is_what_comes_of_every_bucket() -> None:
+    """Any of them may lack rows, and may be the first that comes back."""
     work = tasks.seal((refuse_quoting, BUCKETS), key=KEY)
-    left = list(tasks.split_parts(iter([row(0, pl.LazyFrame())]), work=work, key=KEY))
-    ((_, refused),) = opened(left)
+    left = opened(list(tasks.split_parts(iter([row(0, pl.LazyFrame())]), work=work, key=KEY)))
+    assert [bucket for bucket, _ in left] == list(range(BUCKETS))
+    *_, (_, refused) = left
     ((_, passed_on),) = opened(bounded([coarse([("0" * 32, "t1", 5)]), refused, SAVED], refuse).to_batches())
     assert isinstance(passed_on, NotReadyError)
     assert passed_on.message == refused.message == "a worker of the engine failed (ValueError)"
@@ -100,9 +106,67 @@ def test_a_refusal_of_the_domain_comes_back_as_it_is() -> None:
 def test_a_file_that_a_worker_cannot_see_is_told(tmp_path: Path) -> None:
     part = pl.scan_parquet(tmp_path / "listens.parquet")
     work = tasks.seal((first_of, BUCKETS), key=KEY)
-    ((_, refused),) = opened(tasks.split_parts(iter([row(0, part)]), work=work, key=KEY))
+    (_, refused), *_ = opened(tasks.split_parts(iter([row(0, part)]), work=work, key=KEY))
     assert isinstance(refused, NotReadyError)
     assert refused.message == "what a worker of the engine reads cannot be used now: it is gone"
+
+
+@pytest.mark.parametrize("rows", [0, 2, None])
+def test_another_copy_of_a_file_is_told_and_not_taken(tmp_path: Path, rows: int | None) -> None:
+    """Whatever its time: a worker on another machine may have the same file of another time."""
+    source = write_listens(tmp_path / "listens.csv", [listen()])
+    arrived = read_night(source, NIGHT, catalogue=CATALOGUE, now=NOW)
+    os.utime(source, (0, 0))
+    assert [type(thing) for thing in split_of(arrived, log=tmp_path / "consents.db")] == []
+    if rows is None:
+        source.unlink()
+    else:
+        write_listens(source, [listen()] * rows)
+    found = split_of(arrived, log=tmp_path / "consents.db")
+    assert {type(thing) for thing in found} == {NotReadyError}
+    assert "is not what it is where the job runs" in found[0].message
+
+
+def test_a_file_named_from_one_folder_is_found_from_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_listens(tmp_path / "here" / "listens.csv", [listen()])
+    ConsentLog(tmp_path / "consents.db").append(given("ana", *Purpose))
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    arrived = read_night(Path("listens.csv"), NIGHT, catalogue=CATALOGUE, now=NOW)
+    monkeypatch.chdir(tmp_path / "there")
+    (rows,) = split_of(arrived, log=tmp_path / "consents.db")
+    assert rows["listener"].to_list() == [listener_of("ana", key=KEY)]
+
+
+def split_of(arrived: CheckedNight, *, log: Path) -> list[Any]:
+    making = partial(
+        coarse_listens,
+        arrived=replace(arrived, parts=()),
+        permissions=permissions(ConsentLog(log), now=NOW),
+        key=KEY,
+        resolution=5,
+    )
+    work = tasks.seal((making, BUCKETS), key=KEY)
+    return [thing for _, thing in opened(tasks.split_parts(iter([row(0, *arrived.parts)]), work=work, key=KEY))]
+
+
+def test_a_worker_keeps_what_one_stage_does_and_nothing_of_those_before() -> None:
+    for number in range(3):
+        work = tasks.seal(partial(add, number), key=KEY)
+        assert opened(tasks.call_each(iter([row(0, 1)]), work=work, key=KEY)) == [(0, number + 1)]
+    assert tasks._work.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("package", ["polars", "polars-h3", "pyarrow"])
+def test_what_decides_what_comes_of_a_row_is_compared(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    here = tasks.versions()
+    monkeypatch.setattr(tasks, "version", lambda name: "another" if name == package else metadata.version(name))
+    assert tasks.versions() == {**here, package: "another"}
+    assert here.keys() >= {"Python", "code"}
+
+
+def add(number: int, other: int) -> int:
+    return number + other
 
 
 def first_of(parts: Sequence[pl.LazyFrame]) -> pl.LazyFrame:

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import polars as pl
 
+from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
 
-Coarse = Callable[[Sequence[pl.LazyFrame]], pl.LazyFrame]
+Coarse = Callable[[Sequence[Part]], pl.LazyFrame]
 Count = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -31,13 +32,13 @@ class Engine(Protocol):
         ...
 
     def bounded(
-        self, parts: Sequence[pl.LazyFrame], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
+        self, parts: Sequence[Part], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
     ) -> AbstractContextManager[Iterator[tuple[Buckets, Bounded]]]:
         """Make the contributions of a night, bucket by bucket.
 
         Parameters
         ----------
-        parts : sequence of polars.LazyFrame
+        parts : sequence of Part
             PRECISE: what came, unread.
         coarse : callable
             Makes COARSE listens of some parts; nothing is written or sent before it.

@@ -7,6 +7,7 @@ from datetime import date
 import polars as pl
 
 from pipelines.night.engines.engine import Bound, Coarse, Count
+from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
 
@@ -18,7 +19,7 @@ class OneMachine:
 
     @contextmanager
     def bounded(
-        self, parts: Sequence[pl.LazyFrame], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
+        self, parts: Sequence[Part], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
     ) -> Iterator[Iterator[tuple[Buckets, Bounded]]]:
         """Stream all of it to the stage of the store, then take it up again bucket by bucket."""
         with store.bucketed(coarse(parts)) as buckets:

@@ -1,8 +1,6 @@
 """Open the engine that the command line names."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from pipelines.night.engines.engine import Engine
 from pipelines.night.engines.one_machine import OneMachine
@@ -10,20 +8,18 @@ from recsys.errors import SettingsError
 from recsys.settings import SparkSettings
 
 
-@contextmanager
-def opened(name: str, *, settings: SparkSettings) -> Iterator[Engine]:
-    """Yield the engine of a name, ``polars`` or ``spark``, ready to work.
+def opened(name: str, *, settings: SparkSettings) -> Engine:
+    """Return the engine of a name, ``polars`` or ``spark``, ready to work.
 
     Raises
     ------
     SettingsError
-        If the client of a cluster is not installed, or no cluster is named.
+        If the client of a cluster is not installed, or no cluster is named, or not as the client takes it.
     NotReadyError
         If the cluster cannot be reached, or is of another version.
     """
     if name == OneMachine.name:
-        yield OneMachine()
-        return
+        return OneMachine()
     try:
         with warnings.catch_warnings():
             # Its client does not know pandas 3 yet, of which nothing is used here.
@@ -34,5 +30,4 @@ def opened(name: str, *, settings: SparkSettings) -> Iterator[Engine]:
             f"--engine spark needs pyspark-client, which is not installed ({error.name})",
             hint="Install it: pip install 'hearabouts[spark]'.",
         ) from None
-    with connected(settings) as engine:
-        yield engine
+    return connected(settings)

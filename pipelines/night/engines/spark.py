@@ -18,13 +18,15 @@ from urllib.parse import urlsplit
 import polars as pl
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PySparkValueError
 from pyspark.sql import DataFrame
+from pyspark.sql.connect.client.core import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession
 
 from pipelines.night.engines import spark_tasks as tasks
 from pipelines.night.engines.engine import Bound, Coarse, Count
+from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
 from recsys.errors import NotReadyError, RecsysError, SettingsError
@@ -41,23 +43,26 @@ _STATUS = re.compile(r"StatusCode\.(\w+)")
 
 
 class Spark:
-    """A session with a server: see :class:`pipelines.night.engines.engine.Engine`.
+    """A server, and a session with it for each piece of work: see :class:`pipelines.night.engines.engine.Engine`.
+
+    Between them the job imports, checks and draws for as long as it takes, and a server forgets who is idle.
 
     Parameters
     ----------
-    session : pyspark.sql.connect.session.SparkSession
+    remote : str
+        As Spark Connect has it, maybe with a token.
     where : str
         Host and port, for messages.
     """
 
     name = "spark"
 
-    def __init__(self, session: SparkSession, *, where: str) -> None:
-        self._session, self._where = session, where
+    def __init__(self, remote: str, *, where: str) -> None:
+        self._remote, self._where = remote, where
 
     @contextmanager
     def bounded(
-        self, parts: Sequence[pl.LazyFrame], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
+        self, parts: Sequence[Part], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
     ) -> Iterator[Iterator[tuple[Buckets, Bounded]]]:
         """Let every file be a task that makes its coarse listens, then every bucket one that bounds them."""
         key = secrets.token_bytes(KEY_BYTES)
@@ -68,16 +73,17 @@ class Spark:
             return tasks.bound_bucket(bucket, work=work, key=key)
 
         saved = ((bucket, tasks.Saved(store.balances((bucket,), after=after))) for bucket in range(store.buckets))
-        with self._refusing():
-            listens = self._frame(enumerate(parts), key=key).repartition(max(1, len(parts)))
-            rows = listens.mapInArrow(split, tasks.COLUMNS).unionByName(self._frame(saved, key=key))
-            yield self._things(rows.groupBy("bucket").applyInArrow(join, tasks.COLUMNS), key=key)
+        with self._refusing(), self._session() as session:
+            listens = _frame(enumerate(parts), session=session, key=key).repartition(max(1, len(parts)))
+            rows = listens.mapInArrow(split, tasks.COLUMNS).unionByName(_frame(saved, session=session, key=key))
+            yield _things(rows.groupBy("bucket").applyInArrow(join, tasks.COLUMNS), key=key)
 
     def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Apply the function to some frames at a time, each of them a task."""
         rest = iter(frames)
-        while some := list(islice(rest, _AT_ONCE)):
-            yield from self._called(function, some)
+        with self._refusing(), self._session() as session:
+            while some := list(islice(rest, _AT_ONCE)):
+                yield from _called(function, some, session=session)
 
     def check(self) -> None:
         """Refuse a server whose workers would not compute what this machine computes.
@@ -87,11 +93,14 @@ class Spark:
         NotReadyError
             If the server, or what is installed for its workers, is of another version.
         """
-        with self._refusing("does not speak Spark Connect"):
-            spoken = self._session.version
-        if not spoken.startswith(_KNOWN):
-            self._refuse(f"speaks Spark Connect {spoken}, expected {_KNOWN}x", hint="Use a server of Spark 4, or Sail.")
-        (there,) = self._called(tasks.versions, [None], failing="cannot call Hearabouts on a worker")
+        with self._session() as session:
+            with self._refusing("does not speak Spark Connect"):
+                spoken = session.version
+            if not spoken.startswith(_KNOWN):
+                known = f"speaks Spark Connect {spoken}, expected {_KNOWN}x"
+                self._refuse(known, hint="Use a server of Spark 4, or Sail.")
+            with self._refusing("cannot call Hearabouts on a worker"):
+                (there,) = _called(tasks.versions, [None], session=session)
         here = tasks.versions()
         other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
         if other:
@@ -100,23 +109,18 @@ class Spark:
                 hint="Install the same release of Hearabouts, from the same lock, for the workers as here.",
             )
 
-    def _called(self, function: Callable[[Any], Any], things: Sequence[Any], *, failing: str = _DIED) -> Iterator[Any]:
-        key = secrets.token_bytes(KEY_BYTES)
-        call = partial(tasks.call_each, work=tasks.seal(function, key=key), key=key)
-        with self._refusing(failing):
-            rows = self._frame(enumerate(things), key=key).repartition(len(things))
-            yield from self._things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
-
-    def _frame(self, rows: Iterable[tuple[int, object]], *, key: bytes) -> DataFrame:
-        return self._session.createDataFrame(tasks.table_of(rows, key=key))
-
-    def _things(self, frame: DataFrame, *, key: bytes) -> Iterator[Any]:
-        """Yield what the workers made, as it comes; what one of them refused is refused here."""
-        for row in frame.toLocalIterator():
-            thing = tasks.opened(bytes(row["sealed"]), key=key)
-            if isinstance(thing, RecsysError):
-                raise thing
-            yield thing
+    @contextmanager
+    def _session(self) -> Iterator[SparkSession]:
+        """Yield a session, and let the server forget what it was sent, however the work ends."""
+        session = SparkSession(connection=self._remote)
+        session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
+        try:
+            yield session
+        finally:
+            session.client.set_retry_policies([DefaultPolicy(max_retries=0)])  # of a server that died there is nothing
+            with suppress(PySparkException):
+                session.client.release_session()
+            session.client.close()
 
     @contextmanager
     def _refusing(self, failing: str = _DIED) -> Iterator[None]:
@@ -134,14 +138,33 @@ class Spark:
         ) from None
 
 
-@contextmanager
-def connected(settings: SparkSettings) -> Iterator[Spark]:
-    """Yield a session with the server of the settings, once it is sure that it computes what this machine would.
+def _called(function: Callable[[Any], Any], things: Sequence[Any], *, session: SparkSession) -> Iterator[Any]:
+    key = secrets.token_bytes(KEY_BYTES)
+    call = partial(tasks.call_each, work=tasks.seal(function, key=key), key=key)
+    rows = _frame(enumerate(things), session=session, key=key).repartition(len(things))
+    yield from _things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
+
+
+def _frame(rows: Iterable[tuple[int, object]], *, session: SparkSession, key: bytes) -> DataFrame:
+    return session.createDataFrame(tasks.table_of(rows, key=key))
+
+
+def _things(frame: DataFrame, *, key: bytes) -> Iterator[Any]:
+    """Yield what the workers made, as it comes; what one of them refused is refused here."""
+    for row in frame.toLocalIterator():
+        thing = tasks.opened(bytes(row["sealed"]), key=key)
+        if isinstance(thing, RecsysError):
+            raise thing
+        yield thing
+
+
+def connected(settings: SparkSettings) -> Spark:
+    """Return the server of the settings, once it is sure that it computes what this machine would.
 
     Raises
     ------
     SettingsError
-        If the settings name no server.
+        If the settings name no server, or not as the client takes it.
     NotReadyError
         If it cannot be reached, or is of another version.
     """
@@ -149,11 +172,31 @@ def connected(settings: SparkSettings) -> Iterator[Spark]:
     if not remote:
         raise SettingsError(
             "--engine spark needs a server, and spark.remote names none",
-            hint="Set it as HEARABOUTS__SPARK__REMOTE=sc://HOST:15002.",
+            hint="Set it as HEARABOUTS__SPARK__REMOTE=sc://HOST:15002/;use_ssl=true.",
         )
+    _check_address(remote)
     address = urlsplit(remote)
     host, port = address.hostname or "", address.port or _PORT
     where = f"{host}:{port}"
+    _check_reached(host, port, where=where)
+    warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # an error follows, and says so
+    engine = Spark(remote, where=where)
+    engine.check()
+    return engine
+
+
+def _check_address(remote: str) -> None:
+    """Refuse what the client does not take, and a session's id: there are several sessions in a night."""
+    with suppress(PySparkValueError):
+        if DefaultChannelBuilder(remote).session_id is None:
+            return
+    raise SettingsError(
+        "spark.remote is not an address as Spark Connect takes it, or has a session_id",
+        hint="Behind the host stand NAME=VALUE alone: sc://HOST:15002/;use_ssl=true;token=TOKEN.",
+    )
+
+
+def _check_reached(host: str, port: int, *, where: str) -> None:
     try:
         socket.create_connection((host, port), timeout=_PATIENCE).close()
     except OSError as error:
@@ -161,14 +204,3 @@ def connected(settings: SparkSettings) -> Iterator[Spark]:
             f"the engine at {where} cannot be reached ({error.strerror or type(error).__name__})",
             hint="Start the server, or correct spark.remote; `--engine polars` needs none. Nothing was begun.",
         ) from None
-    warnings.filterwarnings("ignore", r"\[RETRIES_EXCEEDED\]")  # an error follows, and says so
-    session = SparkSession(connection=remote)
-    session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
-    try:
-        engine = Spark(session, where=where)
-        engine.check()
-        yield engine
-        with suppress(PySparkException):
-            session.client.release_session()  # what it was sent is not kept until it would be forgotten
-    finally:
-        session.client.close()

@@ -33,6 +33,7 @@ COLUMNS = "bucket int, sealed binary"
 _CODEC = "zstd"
 _NONCE, _SIZE = 12, 8  # bytes
 _ROWS = 1_000_000  # coarse listens of a file that are in memory at a time
+_COMPARED = ("polars", "polars-h3", "pyarrow")  # packages that decide what comes of a row
 _FAILURES = (Exception, PanicException)  # a panic of Polars' Rust code is no Exception
 
 
@@ -63,7 +64,7 @@ def split_parts(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -
     Parameters
     ----------
     batches : iterator of pyarrow.RecordBatch
-        Lazy frames.
+        Parts of a night.
     work : bytes
         Sealed: what makes coarse listens of some parts, and the number of buckets.
     key : bytes
@@ -102,10 +103,10 @@ def call_each(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -> 
 def versions(_: object = None) -> dict[str, str]:
     """Return what must be the same on every machine, for the same code to give the same answers."""
     python = ".".join(python_version_tuple()[:2])
-    return {"Python": python, "Polars": version("polars"), "code": code_digest()}
+    return {"Python": python, **{name: version(name) for name in _COMPARED}, "code": code_digest()}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)  # it holds keys and permissions: no more of them stay in a worker than those of its last stage
 def _work(work: bytes, *, key: bytes) -> Any:
     """Open what all tasks of a stage do once, and not for each of them."""
     return opened(work, key=key)
@@ -129,7 +130,8 @@ def _split(coarse: Callable[[], pl.LazyFrame], *, buckets: int) -> Iterator[tupl
         for rows in coarse().collect_batches(chunk_size=_ROWS, maintain_order=False, engine="streaming"):
             yield from split(rows, buckets=buckets)
     except _FAILURES as error:
-        yield 0, _refusal(error)
+        refusal = _refusal(error)
+        yield from ((bucket, refusal) for bucket in range(buckets))  # or those that come first are bounded without it
 
 
 def _attempted(task: Callable[[], object]) -> object:
