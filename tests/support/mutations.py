@@ -1137,8 +1137,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the process that draws can open files",
         "recsys/serving/pictures/remaking.py",
-        "(resource.RLIMIT_NOFILE, _STANDARD),",
-        "(resource.RLIMIT_NOFILE, 64),",
+        "(resource.RLIMIT_NOFILE, 0),",
+        "(resource.RLIMIT_NOFILE, 3),",
         ("unit/test_pictures.py::test_whoever_takes_over_the_process_can_open_nothing",),
     ),
     Mutation(

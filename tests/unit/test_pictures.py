@@ -232,11 +232,12 @@ def test_a_process_that_was_killed_or_is_broken_gives_no_picture(monkeypatch: py
 
 
 def test_whoever_takes_over_the_process_can_open_nothing() -> None:
-    """No file, no socket, no process that opens one, and nothing is written: the limits are those of the system."""
+    """No file and no socket, also in place of one that it closes: the limits are those of the system."""
     program = """
-import socket, sys
+import os, socket, sys
 from recsys.serving.pictures.remaking import Limits, _give_up
 _give_up(Limits(64, 1024, 10**6, 300, 5))
+os.close(0)
 for tried in (lambda: open("/etc/passwd"), lambda: open("/tmp/canary", "w"), socket.socket):
     try:
         tried()

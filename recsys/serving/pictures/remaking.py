@@ -1,7 +1,7 @@
 """Remaking of one picture, run as a program of its own: bytes of anybody come in, a small square JPEG goes out.
 
-Before it looks at a byte it gives up everything else: it opens no file and no socket any more, starts no process, and
-has so much memory and time. The picture is drawn anew, so that of the file nothing but what is to be seen goes on.
+Before it looks at a byte it gives up everything else: it opens no file and no socket any more, and has so much memory
+and time. The picture is drawn anew, so that of the file nothing but what is to be seen goes on.
 """
 
 import resource
@@ -16,7 +16,6 @@ from recsys.serving.pictures.outcome import Outcome
 
 _READERS = (AvifImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # nothing can be imported later
 _QUALITIES = (85, 75, 65, 50, 35, 20, 10, 1)  # the first that is small enough
-_STANDARD = 3  # files: input, output and errors
 _STILL = ("MPO",)  # a JPEG with other pictures behind it, which nothing plays
 
 
@@ -72,7 +71,7 @@ def _give_up(limits: Limits) -> None:
     for kind, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, limits.seconds),
-        (resource.RLIMIT_NOFILE, _STANDARD),
+        (resource.RLIMIT_NOFILE, 0),  # those that are open stay so, and the number of one that is closed is gone
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
