@@ -298,8 +298,10 @@ def test_an_address_ends_soon_and_is_good_for_nothing_else(
     assert client.get(address).status_code == 404
 
 
-def test_nobody_but_the_listener_sees_a_profile_picture(ana: Listener, client: Client, workspace: Workspace) -> None:
-    """Not even who could make an address for somebody else: who asked for it is asked about when it is used."""
+def test_only_the_listeners_own_address_shows_a_profile_picture(
+    ana: Listener, client: Client, workspace: Workspace
+) -> None:
+    """One that was made for somebody else shows nothing; whoever has the listener's own sees the picture."""
     ana.put()
     me, other = (listener_of(who, key=workspace.listener_key()) for who in ("ana", "ben"))
     digest = ConsentLog(workspace.consents).pictures.digests(me)["profile"]

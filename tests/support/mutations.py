@@ -1156,11 +1156,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("unit/test_kept_pictures.py::test_a_withdrawal_takes_pictures_along_whichever_way_it_comes[sqlite-decided]",),
     ),
     Mutation(
-        "everybody sees a profile picture",
+        "an address made for anybody shows a profile picture",
         "recsys/serving/pictures/kinds.py",
         "return viewer == owner",
         "return bool(viewer and owner)",
-        ("attack/test_pictures.py::test_nobody_but_the_listener_sees_a_profile_picture",),
+        ("attack/test_pictures.py::test_only_the_listeners_own_address_shows_a_profile_picture",),
     ),
     Mutation(
         "an address never ends",

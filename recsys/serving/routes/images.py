@@ -82,8 +82,8 @@ _GONE: _Answers = {204: {"description": "There is none any more."}}
 def images(who: Listener, parts: Parts) -> JSONResponse:
     """Return where each of the listener's pictures is to be seen, or null where there is none.
 
-    Whoever has the address of a cover sees it, for an hour (`images.address_minutes`): the listener passes it on with
-    the list, or does not. That of the profile picture shows it to the listener alone. A picture that was removed or
+    Whoever has the address of a picture sees it, for an hour (`images.address_minutes`): the listener passes that of a
+    cover on with the list, or does not. The page passes on none of a profile picture. A picture that was removed or
     replaced, or whose switch is off, is at none of its addresses from that moment on.
     """
     digests = parts.consents.pictures.digests(who.listener)
