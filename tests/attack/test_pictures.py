@@ -172,6 +172,18 @@ def test_a_body_of_unknown_length_is_refused_unread(ana: Listener) -> None:
     assert ana.kept() == []
 
 
+def test_who_sends_two_pictures_at_a_time_waits_with_the_second(
+    ana: Listener, ben: Listener, client: Client, workspace: Workspace
+) -> None:
+    """It is for the listener to wait (429), and no failure of the server; others are taken in meanwhile."""
+    with client.app.state.endpoint.pictures.taking(listener_of("ana", key=workspace.listener_key())):
+        answer = ana.put()
+        assert ben.put().status_code == 200
+    assert (answer.status_code, answer.json()["type"]) == (429, "/problems/too-many-requests")
+    assert int(answer.headers["retry-after"]) > 0
+    assert ana.put().status_code == 200
+
+
 def test_a_withdrawal_while_a_picture_is_on_its_way_counts(
     ana: Listener, client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

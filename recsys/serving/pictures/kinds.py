@@ -23,5 +23,5 @@ def bytes_of(kind: str, settings: ImagesSettings) -> int:
 
 
 def may_see(viewer: str, owner: str) -> bool:
-    """Tell whether somebody may be shown the profile picture of somebody at an address of their own: now themselves alone."""
+    """Tell whether somebody may be shown the profile picture of somebody at an address of their own: themselves alone."""
     return viewer == owner

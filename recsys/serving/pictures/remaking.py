@@ -4,6 +4,7 @@ Before it looks at a byte it gives up everything else: it opens no file and no s
 and time. The picture is drawn anew, so that of the file nothing but what is to be seen goes on.
 """
 
+import os
 import resource
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from recsys.serving.pictures.outcome import Outcome
 
 _READERS = (AvifImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # nothing can be imported later
 _QUALITIES = (85, 75, 65, 50, 35, 20, 10, 1)  # the first that is small enough
+_NICE = 10  # whoever waits for a list goes first
 _STILL = ("MPO",)  # a JPEG with other pictures behind it, which nothing plays
 
 
@@ -64,6 +66,7 @@ def main() -> None:
 
 def _give_up(limits: Limits) -> None:
     """Do without everything that a picture does not need; there is no way back."""
+    os.nice(_NICE)
     Image.preinit()  # what reads JPEG and PNG
     Image.MAX_IMAGE_PIXELS = limits.pixels
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1

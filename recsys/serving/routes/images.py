@@ -11,14 +11,16 @@ from typing_extensions import TypedDict
 
 from recsys.consents.log import Purpose, not_allowed
 from recsys.consents.pictures import digest_of
-from recsys.errors import UnknownListError, UnknownPictureError
+from recsys.errors import TooManyRequestsError, UnknownListError, UnknownPictureError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import IMAGE, IMAGES
 from recsys.serving.pictures.addresses import Shown
 from recsys.serving.pictures.kinds import KINDS, LISTS, PROFILE, bytes_of, may_see
+from recsys.serving.requests.credentials import ALLOWANCE
 from recsys.serving.requests.one_size import padded
 from recsys.serving.requests.problems import MEDIA_TYPE, problem_of
 from recsys.serving.requests.query import without_parameters
+from recsys.serving.requests.rate_limit import Allowance
 from recsys.serving.routes.consents import PaddedJSON
 from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.listener import Listener, SignedIn
@@ -28,6 +30,7 @@ router = APIRouter(dependencies=[Depends(without_parameters)])
 _Answers = dict[int | str, dict[str, Any]]
 
 _JPEG = "image/jpeg"
+_BUSY = 5  # seconds after which it is worth while to send a picture again
 _SENT = ("image/jpeg", "image/png", "image/webp", "image/avif")  # what a client may call it: the bytes decide
 
 
@@ -49,8 +52,14 @@ async def _sent(request: Request, who: Listener, parts: Parts) -> AsyncIterator[
     """Read a picture, of whose length the layers in front know that it is no more than may be, if it may be kept."""
     if not await run_in_threadpool(parts.consents.allows, who.listener, Purpose.IMAGES, at=who.now):
         raise not_allowed(Purpose.IMAGES)
-    with parts.pictures.taking(who.listener):
-        yield await request.body()
+    try:
+        with parts.pictures.taking(who.listener):
+            sent = await request.body()
+            async with parts.pictures.turn():
+                yield sent
+    except TooManyRequestsError:
+        request.scope["state"][ALLOWANCE] = Allowance("pictures", 1, _BUSY, -1, _BUSY)
+        raise
 
 
 def _cover(
@@ -104,7 +113,7 @@ def put_profile(who: Listener, sent: Sent, parts: Parts) -> JSONResponse:
     The body is the picture itself: JPEG, PNG, WebP or AVIF, which its bytes decide, and nothing else behind it. It is
     drawn anew as a square JPEG in sRGB: no metadata, place, time or name of the file is kept. What moves, is cut off or
     damaged is refused (400), and so is any other file (415), and what is too large (413); nothing is kept then. One
-    picture of a listener is taken in at a time (503).
+    picture of a listener is taken in at a time (429).
     """
     return _keep(PROFILE, sent, who, parts)
 
