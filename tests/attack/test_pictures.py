@@ -52,7 +52,7 @@ class Listener:
 
     def kept(self) -> list[str]:
         listener = listener_of(self.who, key=self._workspace.listener_key())
-        return sorted(ConsentLog(self._workspace.consents).pictures.digests(listener))
+        return sorted(ConsentLog(self._workspace.consents).pictures.editions(listener))
 
 
 @pytest.fixture
@@ -95,6 +95,21 @@ def test_a_chosen_picture_is_shown_until_it_is_replaced_or_removed(ana: Listener
         assert ana.ask("DELETE", f"/v1/me/images/{kind}").status_code == 204
         assert {client.get(first).status_code, client.get(second).status_code, ana.get(kind).status_code} == {404}
     assert set(ana.addresses().values()) == {None}
+
+
+def test_an_old_address_stays_dead_when_the_same_picture_is_chosen_again(ana: Listener, client: Client) -> None:
+    """Replaced, removed, or gone with the switch: who had the address once is not shown what is chosen later."""
+    kind = "covers/twin"
+    old = [ana.put(kind=kind).json()["address"]]
+    ana.put(OTHER, kind=kind)
+    old.append(ana.put(kind=kind).json()["address"])
+    ana.ask("DELETE", f"/v1/me/images/{kind}")
+    old.append(ana.put(kind=kind).json()["address"])
+    for decision in (WITHDRAW, GIVE):
+        client.now += timedelta(seconds=1)
+        ana.turn(decision)
+    now = ana.put(kind=kind).json()["address"]
+    assert [client.get(address).status_code for address in (*old, now)] == [404, 404, 404, 200]
 
 
 def test_the_default_is_no_and_another_purpose_does_not_help(
@@ -239,10 +254,10 @@ def test_under_a_notice_that_is_not_in_force_a_picture_waits_unseen(
 
 
 def test_an_erasure_leaves_nothing_of_a_picture(ana: Listener, client: Client, workspace: Workspace) -> None:
-    address, digests = ana.put(kind="covers/trending").json()["address"], ana.kept()
+    address, editions = ana.put(kind="covers/trending").json()["address"], ana.kept()
     kept = _whole(workspace.consents)
     piece = kept[len(kept) // 2 :][:48]
-    assert digests
+    assert editions
     assert any(piece in content for content in files(workspace))
     receipt = ana.ask("DELETE", "/v1/me/data").json()["receipt"]
     assert client.get(address).status_code == 404
@@ -316,18 +331,18 @@ def test_only_the_listeners_own_address_shows_a_profile_picture(
     """One that was made for somebody else shows nothing; whoever has the listener's own sees the picture."""
     ana.put()
     me, other = (listener_of(who, key=workspace.listener_key()) for who in ("ana", "ben"))
-    digest = ConsentLog(workspace.consents).pictures.digests(me)["profile"]
+    edition = ConsentLog(workspace.consents).pictures.editions(me)["profile"]
     addresses: PictureAddresses = client.app.state.endpoint.addresses
     for viewer, status in ((me, 200), (other, 404)):
-        address, _ = addresses.address_of(Shown(me, "profile", digest, viewer), now=client.now)
+        address, _ = addresses.address_of(Shown(me, "profile", edition, viewer), now=client.now)
         assert client.get(address).status_code == status
 
 
 def test_addresses_of_another_key_open_nothing(ana: Listener, client: Client, workspace: Workspace) -> None:
     ana.put()
     me = listener_of("ana", key=workspace.listener_key())
-    digest = ConsentLog(workspace.consents).pictures.digests(me)["profile"]
-    forged, _ = PictureAddresses(b"k" * 32, minutes=60).address_of(Shown(me, "profile", digest, me), now=client.now)
+    edition = ConsentLog(workspace.consents).pictures.editions(me)["profile"]
+    forged, _ = PictureAddresses(b"k" * 32, minutes=60).address_of(Shown(me, "profile", edition, me), now=client.now)
     assert client.get(forged).status_code == 404
 
 

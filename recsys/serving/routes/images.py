@@ -10,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Purpose, not_allowed
-from recsys.consents.pictures import digest_of
 from recsys.errors import TooManyRequestsError, UnknownListError, UnknownPictureError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import IMAGE, IMAGES
@@ -95,9 +94,9 @@ def images(who: Listener, parts: Parts) -> JSONResponse:
     cover on with the list, or does not. The page passes on none of a profile picture. A picture that was removed or
     replaced, or whose switch is off, is at none of its addresses from that moment on.
     """
-    digests = parts.consents.pictures.digests(who.listener)
+    editions = parts.consents.pictures.editions(who.listener)
     allowed = parts.consents.allows(who.listener, Purpose.IMAGES, at=who.now)
-    return PaddedJSON({"images": [_image(kind, digests.get(kind) if allowed else None, who, parts) for kind in KINDS]})
+    return PaddedJSON({"images": [_image(kind, editions.get(kind) if allowed else None, who, parts) for kind in KINDS]})
 
 
 @router.put(
@@ -191,9 +190,10 @@ def shown(
     """
     now = parts.clock()
     asked = parts.addresses.shown(name, now=now) or _NOBODYS
-    found = parts.consents.picture(asked.owner, asked.kind, at=now)  # of nobody, too: the time tells nothing
+    # Of nobody, too: the time tells nothing.
+    found = parts.consents.picture(asked.owner, asked.kind, at=now, edition=asked.edition)
     visible = asked.kind != PROFILE or may_see(asked.viewer, asked.owner)
-    return _picture(asked.kind, found if found and visible and digest_of(found) == asked.digest else None, parts)
+    return _picture(asked.kind, found if visible else None, parts)
 
 
 _NOBODYS = Shown("", PROFILE, "", "")
@@ -201,8 +201,7 @@ _NOBODYS = Shown("", PROFILE, "", "")
 
 def _keep(kind: str, sent: bytes, who: SignedIn, parts: Endpoint) -> JSONResponse:
     made = parts.pictures.made(sent, kind=kind)
-    parts.consents.show(who.listener, kind, made, at=who.now)
-    return PaddedJSON(_image(kind, digest_of(made), who, parts))
+    return PaddedJSON(_image(kind, parts.consents.show(who.listener, kind, made, at=who.now), who, parts))
 
 
 def _remove(kind: str, who: SignedIn, parts: Endpoint) -> Response:
@@ -210,10 +209,10 @@ def _remove(kind: str, who: SignedIn, parts: Endpoint) -> Response:
     return Response(status_code=204)
 
 
-def _image(kind: str, digest: str | None, who: SignedIn, parts: Endpoint) -> Image:
-    if digest is None:
+def _image(kind: str, edition: str | None, who: SignedIn, parts: Endpoint) -> Image:
+    if edition is None:
         return {"image": kind, "address": None, "until": None}
-    address, until = parts.addresses.address_of(Shown(who.listener, kind, digest, who.listener), now=who.now)
+    address, until = parts.addresses.address_of(Shown(who.listener, kind, edition, who.listener), now=who.now)
     return {"image": kind, "address": address, "until": until.isoformat()}
 
 
