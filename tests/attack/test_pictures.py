@@ -303,6 +303,18 @@ def test_an_address_shows_a_picture_or_nothing_in_as_many_bytes(ana: Listener, c
         assert outside(client.get(address)) == before
 
 
+@pytest.mark.parametrize("side", [200, 201])
+def test_a_picture_or_none_takes_as_many_bytes_also_where_its_length_has_more_digits(
+    workspace: Workspace, client: Client, ana: Listener, side: int
+) -> None:
+    """200 pixels a side make 10,000 bytes, and what says that there is none is shorter."""
+    other = Client(workspace, settings=load_settings(overrides={"images": {"profile_side": side}}))
+    address = ana.put().json()["address"]
+    before = outside(other.get(address))
+    ana.ask("DELETE", "/v1/me/images/profile")
+    assert outside(other.get(address)) == before
+
+
 def test_an_address_ends_soon_and_is_good_for_nothing_else(
     ana: Listener, ben: Listener, client: Client, settings: Settings
 ) -> None:

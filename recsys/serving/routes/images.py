@@ -225,5 +225,7 @@ def _picture(kind: str, content: bytes | None, parts: Endpoint) -> Response:
         UnknownPictureError("there is no such picture, or not any more", hint="Ask /v1/me/images where it is.")
     )
     more = len(MEDIA_TYPE) + len(HTTPStatus(problem.status_code).phrase) - len(_JPEG) - len(HTTPStatus.OK.phrase)
-    body = padded(bytes(problem.body), to=length - more)
+    less = length - more
+    less += len(str(length)) - len(str(less))  # digits of the header that says how long it is
+    body = padded(bytes(problem.body), to=less)
     return Response(body, status_code=problem.status_code, media_type=MEDIA_TYPE, headers=headers)
