@@ -389,6 +389,7 @@ class ImagesSettings(_Section):
     megabytes: Annotated[int, Field(ge=100)]  # less is not enough to begin with
     seconds: Count
     at_once: Count
+    received_at_once: Count
     body_seconds: Count
     profile_side: Annotated[int, Field(ge=64, le=2_048)]
     cover_side: Annotated[int, Field(ge=64, le=2_048)]

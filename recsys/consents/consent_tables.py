@@ -72,7 +72,7 @@ PICTURES = sa.Table(
     _METADATA,
     sa.Column("listener", _text(), primary_key=True),
     sa.Column("kind", _text(), primary_key=True),  # what it is the picture of
-    sa.Column("digest", _text(), nullable=False),  # of the content
+    sa.Column("edition", _text(), nullable=False),  # at random, another one whenever a picture is chosen
     sa.Column("content", sa.LargeBinary, nullable=False),  # JPEG, as it was made anew here
 )
 

@@ -117,8 +117,8 @@ class Database:
         with self._asked():
             return self._read(*asked)
 
-    def stream(self, query: str, values: Values) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of one compiled query that may be longer than memory.
+    def stream(self, query: str, values: Values, *, piece: int = _PIECE) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of one compiled query that may be longer than memory, of which a piece has so many.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class Database:
             driver: Any = connection.driver_connection
             if self.is_postgresql:
                 with driver.transaction(), driver.cursor(name="stream") as cursor:
-                    cursor.itersize = _PIECE
+                    cursor.itersize = piece
                     yield from cursor.execute(query, values)
             else:
                 with closing(driver.execute(query, values)) as cursor:

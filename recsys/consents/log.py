@@ -297,8 +297,8 @@ class ConsentLog:
                 raise not_allowed(purpose)
             yield connection
 
-    def show(self, listener: str, kind: str, content: bytes, *, at: datetime) -> None:
-        """Keep a picture that a listener chose, if that is allowed when it is written; on disk when this returns.
+    def show(self, listener: str, kind: str, content: bytes, *, at: datetime) -> str:
+        """Keep a picture that a listener chose, if that is allowed when it is written; return its edition once on disk.
 
         Raises
         ------
@@ -306,7 +306,7 @@ class ConsentLog:
             As :meth:`allowing` does.
         """
         with self.allowing(listener, Purpose.IMAGES, at=at) as connection:
-            self.pictures.keep(connection, listener, kind, content)
+            return self.pictures.keep(connection, listener, kind, content)
 
     def told(self, listener: str) -> list[tuple[str, date, str, str | None]]:
         """Return what a listener told that is not forgotten; see :meth:`recsys.consents.feedback.Feedback.told`.
@@ -316,9 +316,9 @@ class ConsentLog:
         told = list(self.feedback.told(listener))  # read in any case: its time tells nothing
         return told if self._is_on(listener, Purpose.FEEDBACK) else []
 
-    def picture(self, listener: str, kind: str, *, at: datetime) -> bytes | None:
-        """Return a picture that may be shown at this instant; None where there is none, or it may not."""
-        content = self.pictures.content(listener, kind)  # read in any case: its time tells nothing
+    def picture(self, listener: str, kind: str, *, at: datetime, edition: str | None = None) -> bytes | None:
+        """Return a picture (of an edition) that may be shown at this instant; None if there is none or it may not."""
+        content = self.pictures.content(listener, kind, edition=edition)  # read in any case: its time tells nothing
         return content if self.allows(listener, Purpose.IMAGES, at=at) else None
 
     def chosen(self, listener: str) -> list[tuple[str, bytes]]:

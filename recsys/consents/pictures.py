@@ -1,10 +1,11 @@
 """Pictures that listeners chose, made anew, kept beside the log of who allows it, and gone with the switch.
 
-There is one of a kind: a newer one takes the place of the one before. A picture is known by its content; when it came,
-what its file was called and whatever else the file said is not kept.
+There is one of a kind: a newer one takes the place of the one before. Each is an edition of its own, known by a random
+number, also where somebody chooses the same picture once more; when it came, what its file was called and whatever else
+the file said is not kept.
 """
 
-import hashlib
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from recsys.consents.consent_tables import PICTURES
 from recsys.consents.database import Database
 
 _OF = PICTURES.c
-_DIGEST = 16  # bytes
+_EDITION = 16  # bytes
 
 
 class Pictures:
@@ -23,36 +24,37 @@ class Pictures:
     def __init__(self, database: Database) -> None:
         self._database = database
         of_one = _OF.listener == sa.bindparam("listener")
-        self._digests = database.compiled(sa.select(_OF.kind, _OF.digest).where(of_one))
-        self._content = database.compiled(sa.select(_OF.content).where(of_one, _OF.kind == sa.bindparam("kind")))
+        self._editions = database.compiled(sa.select(_OF.kind, _OF.edition).where(of_one))
+        content = sa.select(_OF.content).where(of_one, _OF.kind == sa.bindparam("kind"))
+        self._content = database.compiled(content)
+        self._edition = database.compiled(content.where(_OF.edition == sa.bindparam("edition")))
         self._every = database.compiled(sa.select(_OF.kind, _OF.content).where(of_one).order_by(_OF.kind))
-        self._keep = database.insert_new(PICTURES, changing=("digest", "content"))
+        self._keep = database.insert_new(PICTURES, changing=("edition", "content"))
 
-    def keep(self, connection: sa.Connection, listener: str, kind: str, content: bytes) -> None:
-        """Keep a picture instead of the one of its kind, in a transaction."""
-        row = {"listener": listener, "kind": kind, "digest": digest_of(content), "content": content}
+    def keep(self, connection: sa.Connection, listener: str, kind: str, content: bytes) -> str:
+        """Keep a picture instead of the one of its kind, in a transaction, and return its edition."""
+        edition = secrets.token_hex(_EDITION)
+        row = {"listener": listener, "kind": kind, "edition": edition, "content": content}
         connection.exec_driver_sql(self._keep, row)
+        return edition
 
     def remove(self, listener: str, kind: str) -> None:
         """Forget a picture, whether there is one or not."""
         with self._database.deciding(listener) as connection:
             connection.execute(sa.delete(PICTURES).where(_OF.listener == listener, _OF.kind == kind))
 
-    def digests(self, listener: str) -> Mapping[str, str]:
+    def editions(self, listener: str) -> Mapping[str, str]:
         """Return which pictures are kept of a listener, by kind."""
-        return dict(self._database.read(self._digests, {"listener": listener}))
+        return dict(self._database.read(self._editions, {"listener": listener}))
 
-    def content(self, listener: str, kind: str) -> bytes | None:
-        """Return a picture, whether it may still be shown or not."""
-        found: list[Any] = self._database.read(self._content, {"listener": listener, "kind": kind})
+    def content(self, listener: str, kind: str, *, edition: str | None = None) -> bytes | None:
+        """Return a picture, of any edition or of one alone, whether it may still be shown or not."""
+        asked = {"listener": listener, "kind": kind}
+        query, values = (self._content, asked) if edition is None else (self._edition, asked | {"edition": edition})
+        found: list[Any] = self._database.read(query, values)
         return bytes(found[0][0]) if found else None
 
     def every(self, listener: str) -> list[tuple[str, bytes]]:
         """Return all pictures of a listener, each with its kind."""
         rows = self._database.read(self._every, {"listener": listener})
         return [(kind, bytes(content)) for kind, content in rows]
-
-
-def digest_of(content: bytes) -> str:
-    """Return what a picture is known by."""
-    return hashlib.blake2b(content, digest_size=_DIGEST).hexdigest()

@@ -52,7 +52,7 @@ class Listener:
 
     def kept(self) -> list[str]:
         listener = listener_of(self.who, key=self._workspace.listener_key())
-        return sorted(ConsentLog(self._workspace.consents).pictures.digests(listener))
+        return sorted(ConsentLog(self._workspace.consents).pictures.editions(listener))
 
 
 @pytest.fixture
@@ -95,6 +95,21 @@ def test_a_chosen_picture_is_shown_until_it_is_replaced_or_removed(ana: Listener
         assert ana.ask("DELETE", f"/v1/me/images/{kind}").status_code == 204
         assert {client.get(first).status_code, client.get(second).status_code, ana.get(kind).status_code} == {404}
     assert set(ana.addresses().values()) == {None}
+
+
+def test_an_old_address_stays_dead_when_the_same_picture_is_chosen_again(ana: Listener, client: Client) -> None:
+    """Replaced, removed, or gone with the switch: who had the address once is not shown what is chosen later."""
+    kind = "covers/twin"
+    old = [ana.put(kind=kind).json()["address"]]
+    ana.put(OTHER, kind=kind)
+    old.append(ana.put(kind=kind).json()["address"])
+    ana.ask("DELETE", f"/v1/me/images/{kind}")
+    old.append(ana.put(kind=kind).json()["address"])
+    for decision in (WITHDRAW, GIVE):
+        client.now += timedelta(seconds=1)
+        ana.turn(decision)
+    now = ana.put(kind=kind).json()["address"]
+    assert [client.get(address).status_code for address in (*old, now)] == [404, 404, 404, 200]
 
 
 def test_the_default_is_no_and_another_purpose_does_not_help(
@@ -172,6 +187,18 @@ def test_a_body_of_unknown_length_is_refused_unread(ana: Listener) -> None:
     assert ana.kept() == []
 
 
+def test_who_sends_two_pictures_at_a_time_waits_with_the_second(
+    ana: Listener, ben: Listener, client: Client, workspace: Workspace
+) -> None:
+    """It is for the listener to wait (429), and no failure of the server; others are taken in meanwhile."""
+    with client.app.state.endpoint.pictures.taking(listener_of("ana", key=workspace.listener_key())):
+        answer = ana.put()
+        assert ben.put().status_code == 200
+    assert (answer.status_code, answer.json()["type"]) == (429, "/problems/too-many-requests")
+    assert int(answer.headers["retry-after"]) > 0
+    assert ana.put().status_code == 200
+
+
 def test_a_withdrawal_while_a_picture_is_on_its_way_counts(
     ana: Listener, client: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,10 +254,10 @@ def test_under_a_notice_that_is_not_in_force_a_picture_waits_unseen(
 
 
 def test_an_erasure_leaves_nothing_of_a_picture(ana: Listener, client: Client, workspace: Workspace) -> None:
-    address, digests = ana.put(kind="covers/trending").json()["address"], ana.kept()
+    address, editions = ana.put(kind="covers/trending").json()["address"], ana.kept()
     kept = _whole(workspace.consents)
     piece = kept[len(kept) // 2 :][:48]
-    assert digests
+    assert editions
     assert any(piece in content for content in files(workspace))
     receipt = ana.ask("DELETE", "/v1/me/data").json()["receipt"]
     assert client.get(address).status_code == 404
@@ -276,6 +303,18 @@ def test_an_address_shows_a_picture_or_nothing_in_as_many_bytes(ana: Listener, c
         assert outside(client.get(address)) == before
 
 
+@pytest.mark.parametrize("side", [200, 201])
+def test_a_picture_or_none_takes_as_many_bytes_also_where_its_length_has_more_digits(
+    workspace: Workspace, client: Client, ana: Listener, side: int
+) -> None:
+    """200 pixels a side make 10,000 bytes, and what says that there is none is shorter."""
+    other = Client(workspace, settings=load_settings(overrides={"images": {"profile_side": side}}))
+    address = ana.put().json()["address"]
+    before = outside(other.get(address))
+    ana.ask("DELETE", "/v1/me/images/profile")
+    assert outside(other.get(address)) == before
+
+
 def test_an_address_ends_soon_and_is_good_for_nothing_else(
     ana: Listener, ben: Listener, client: Client, settings: Settings
 ) -> None:
@@ -298,22 +337,24 @@ def test_an_address_ends_soon_and_is_good_for_nothing_else(
     assert client.get(address).status_code == 404
 
 
-def test_nobody_but_the_listener_sees_a_profile_picture(ana: Listener, client: Client, workspace: Workspace) -> None:
-    """Not even who could make an address for somebody else: who asked for it is asked about when it is used."""
+def test_only_the_listeners_own_address_shows_a_profile_picture(
+    ana: Listener, client: Client, workspace: Workspace
+) -> None:
+    """One that was made for somebody else shows nothing; whoever has the listener's own sees the picture."""
     ana.put()
     me, other = (listener_of(who, key=workspace.listener_key()) for who in ("ana", "ben"))
-    digest = ConsentLog(workspace.consents).pictures.digests(me)["profile"]
+    edition = ConsentLog(workspace.consents).pictures.editions(me)["profile"]
     addresses: PictureAddresses = client.app.state.endpoint.addresses
     for viewer, status in ((me, 200), (other, 404)):
-        address, _ = addresses.address_of(Shown(me, "profile", digest, viewer), now=client.now)
+        address, _ = addresses.address_of(Shown(me, "profile", edition, viewer), now=client.now)
         assert client.get(address).status_code == status
 
 
 def test_addresses_of_another_key_open_nothing(ana: Listener, client: Client, workspace: Workspace) -> None:
     ana.put()
     me = listener_of("ana", key=workspace.listener_key())
-    digest = ConsentLog(workspace.consents).pictures.digests(me)["profile"]
-    forged, _ = PictureAddresses(b"k" * 32, minutes=60).address_of(Shown(me, "profile", digest, me), now=client.now)
+    edition = ConsentLog(workspace.consents).pictures.editions(me)["profile"]
+    forged, _ = PictureAddresses(b"k" * 32, minutes=60).address_of(Shown(me, "profile", edition, me), now=client.now)
     assert client.get(forged).status_code == 404
 
 

@@ -45,6 +45,7 @@ def choose(page: Page, file: Path, name: str = "My picture") -> None:
     with page.expect_file_chooser() as chooser:
         part(page, name).get_by_role("button", name="Choose a picture").click()
     assert not chooser.value.is_multiple()
+    assert chooser.value.element.get_attribute("accept") == "image/*"
     chooser.value.set_files(file)
 
 

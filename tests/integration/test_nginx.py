@@ -300,6 +300,17 @@ def test_nothing_of_a_request_is_written(halves: Halves, alone: tuple[str, Works
             assert not (file.is_file() and canary.encode() in file.read_bytes()), file
 
 
+def test_a_picture_is_refused_in_words_and_never_on_this_disk(halves: Halves, settings: Settings) -> None:
+    """The endpoint refuses it before it has read it; nginx would make a file in this folder for what it keeps."""
+    folder = halves.workspace.root.parent / "temp-client_body"
+    before = folder.stat().st_mtime_ns
+    for _ in range(5):
+        headers = bearer("bo", workspace=halves.workspace, settings=settings, now=datetime.now(UTC))
+        answer = httpx.put(f"{halves.proxy}/v1/me/images/profile", headers=headers, content=bytes(8_000_000))
+        assert (answer.status_code, answer.json()["type"]) == (403, "/problems/consent")
+    assert folder.stat().st_mtime_ns == before
+
+
 def test_snapshots_are_swapped_and_pruned_without_a_failed_request(
     tmp_path: Path, workspace: Workspace, settings: Settings
 ) -> None:

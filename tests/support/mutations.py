@@ -1137,8 +1137,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the process that draws can open files",
         "recsys/serving/pictures/remaking.py",
-        "(resource.RLIMIT_NOFILE, _STANDARD),",
-        "(resource.RLIMIT_NOFILE, 64),",
+        "(resource.RLIMIT_NOFILE, 0),",
+        "(resource.RLIMIT_NOFILE, 3),",
         ("unit/test_pictures.py::test_whoever_takes_over_the_process_can_open_nothing",),
     ),
     Mutation(
@@ -1156,11 +1156,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("unit/test_kept_pictures.py::test_a_withdrawal_takes_pictures_along_whichever_way_it_comes[sqlite-decided]",),
     ),
     Mutation(
-        "everybody sees a profile picture",
+        "an address made for anybody shows a profile picture",
         "recsys/serving/pictures/kinds.py",
         "return viewer == owner",
         "return bool(viewer and owner)",
-        ("attack/test_pictures.py::test_nobody_but_the_listener_sees_a_profile_picture",),
+        ("attack/test_pictures.py::test_only_the_listeners_own_address_shows_a_profile_picture",),
     ),
     Mutation(
         "an address never ends",
@@ -1172,8 +1172,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "an address shows whatever picture is there now",
         "recsys/serving/routes/images.py",
-        "found and visible and digest_of(found) == asked.digest",
-        "found and visible",
+        "at=now, edition=asked.edition)",
+        "at=now)",
         ("attack/test_pictures.py::test_a_chosen_picture_is_shown_until_it_is_replaced_or_removed",),
     ),
     # Feedback

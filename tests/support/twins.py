@@ -308,7 +308,7 @@ def _at(night: Any, random: np.random.Generator) -> Any:
 def _decide(pair: Pair, job: JobContext, *, contributes: bool) -> None:
     """Let everybody decide; the listener says yes or no to contributing, and the same to all else."""
     job.workspace.prepare()
-    for name in ("listener.key", "marks.key"):
+    for name in ("listener.key", "marks.key", "contacts.key"):
         (job.workspace.root / name).write_bytes(KEY)
         (job.workspace.root / name).chmod(0o600)
     at, entries = noon(night_of(-1)), []

@@ -16,6 +16,9 @@ ANA, BO = "a" * 32, "b" * 32
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, LATER = timedelta(hours=1), T0 + timedelta(days=9)
 GIVEN, WITHDRAWN = State.GIVEN, State.WITHDRAWN
+_UNSAID = (  # of which version it is, as logs did not say then
+    "CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+)
 ONE, TWO = b"\xff\xd8one\0", b"\xff\xd8two"
 
 
@@ -38,12 +41,19 @@ def seen(log: ConsentLog, who: str = ANA, kind: str = "profile") -> bytes | None
 
 def test_a_newer_picture_takes_the_place_of_its_kind_alone(log: ConsentLog) -> None:
     log.show(ANA, "covers/twin", ONE, at=LATER)
-    before = log.pictures.digests(ANA)
+    before = log.pictures.editions(ANA)
     log.show(ANA, "profile", TWO, at=LATER)
     assert log.chosen(ANA) == [("covers/twin", ONE), ("profile", TWO)]
-    assert before["profile"] == before["covers/twin"]
-    assert before["profile"] != log.pictures.digests(ANA)["profile"]
+    after = log.pictures.editions(ANA)
+    assert (before["profile"] == after["profile"], before["covers/twin"] == after["covers/twin"]) == (False, True)
     assert log.chosen(BO) == [("profile", ONE)]
+
+
+def test_the_same_picture_chosen_again_is_another_edition(log: ConsentLog) -> None:
+    before = log.pictures.editions(ANA)["profile"]
+    after = log.show(ANA, "profile", ONE, at=LATER)
+    assert log.pictures.editions(ANA) == {"profile": after}
+    assert [log.picture(ANA, "profile", at=LATER, edition=each) for each in (before, after)] == [None, ONE]
 
 
 def test_a_picture_is_removed_alone_and_as_often_as_asked(log: ConsentLog) -> None:
@@ -123,5 +133,6 @@ def test_a_postgresql_log_from_before_there_were_pictures_gets_their_table(reque
     ConsentLog(place).append([entry(0)])
     with Database(place).writing() as connection:
         connection.exec_driver_sql("DROP TABLE pictures")
+        connection.exec_driver_sql(_UNSAID)
     ConsentLog(place).show(ANA, "profile", ONE, at=LATER)
     assert seen(ConsentLog(place)) == ONE

@@ -60,6 +60,30 @@ def test_a_copy_says_the_same_and_a_second_one_changes_nothing(log: ConsentLog, 
     assert ConsentLog(place).copy_to(log).digest == first.digest  # and back again
 
 
+def test_pictures_are_copied_in_smaller_pieces(
+    log: ConsentLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred at a time, with the one that is there already: more than that take one more transaction."""
+    real, transactions = Database.writing, list[str]()
+
+    def counted(self: Database) -> Any:
+        transactions.append(self.name)
+        return real(self)
+
+    def copied(more: range) -> int:
+        with log.allowing(ANA, Purpose.IMAGES, at=T0) as connection:
+            for number in more:
+                log.pictures.keep(connection, f"{number:032x}", "profile", b"picture")
+        other = ConsentLog(tmp_path / f"other-{more.stop}.db")
+        transactions.clear()
+        log.copy_to(other)
+        return len(transactions)
+
+    monkeypatch.setattr(Database, "writing", counted)
+    few, full = copied(range(1)), copied(range(1, 99))
+    assert (full, copied(range(99, 100))) == (few, few + 1)
+
+
 def test_what_happens_after_a_copy_is_in_the_next(log: ConsentLog, place: Path | str) -> None:
     other = ConsentLog(place)
     log.copy_to(other)

@@ -1,10 +1,12 @@
 """Pictures made anew: square, upright, of one kind, with nothing of their file; what is no picture is refused."""
 
+import asyncio
 import struct
 import subprocess
 import sys
 import zlib
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,14 @@ from PIL import Image, ImageCms
 from support import picturing
 from support.picturing import FORMATS, drawn, file_of, markers, quarters, traces, with_canaries
 
-from recsys.errors import InputError, LargePictureError, NoPictureError, NotReadyError, RecsysError
+from recsys.errors import (
+    InputError,
+    LargePictureError,
+    NoPictureError,
+    NotReadyError,
+    RecsysError,
+    TooManyRequestsError,
+)
 from recsys.serving.pictures import making
 from recsys.serving.pictures.ends import format_of, is_whole
 from recsys.serving.pictures.kinds import PROFILE, bytes_of, side_of
@@ -216,27 +225,35 @@ def test_a_file_that_readers_stumble_over_is_refused() -> None:
             continue
 
 
-def test_who_is_out_of_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*_: Any, timeout: float, **__: Any) -> None:
-        raise subprocess.TimeoutExpired("it", timeout)
-
-    monkeypatch.setattr(making.subprocess, "run", slow)
-    assert isinstance(refused(file_of(drawn())), LargePictureError)
-
-
-def test_a_process_that_was_killed_or_is_broken_gives_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    for code, kind in ((-9, LargePictureError), (-24, LargePictureError), (1, NotReadyError), (0, NotReadyError)):
-        answer = subprocess.CompletedProcess([], code, stdout=b"no JPEG")
-        monkeypatch.setattr(making.subprocess, "run", lambda *_, answer=answer, **__: answer)
-        assert type(refused(file_of(drawn()))) is kind
+@pytest.mark.parametrize(
+    ("program", "kind"),
+    [
+        ("import time; time.sleep(99)", LargePictureError),
+        ("import os; os.kill(os.getpid(), 9)", LargePictureError),
+        ("import os; os.kill(os.getpid(), 24)", LargePictureError),
+        ("import sys; sys.exit(1)", NotReadyError),
+        ("print('no JPEG')", NotReadyError),
+        ("import sys\nwhile True: sys.stdout.write('\\xff' * 9_999)", NotReadyError),
+    ],
+    ids=["slow", "killed", "computing", "broken", "other", "endless"],
+)
+def test_a_process_that_was_killed_or_is_broken_gives_no_picture(
+    program: str, kind: type[RecsysError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not read what is sent, which is more than fits into a pipe."""
+    (tmp_path / "program.py").write_text(program)
+    for name, value in (("_ROOT", str(tmp_path)), ("_PROGRAM", "program"), ("_PATIENCE", 0.4)):
+        monkeypatch.setattr(making, name, value)
+    assert type(refused(bytes(1_000_000))) is kind
 
 
 def test_whoever_takes_over_the_process_can_open_nothing() -> None:
-    """No file, no socket, no process that opens one, and nothing is written: the limits are those of the system."""
+    """No file and no socket, also in place of one that it closes: the limits are those of the system."""
     program = """
-import socket, sys
+import os, socket, sys
 from recsys.serving.pictures.remaking import Limits, _give_up
 _give_up(Limits(64, 1024, 10**6, 300, 5))
+os.close(0)
 for tried in (lambda: open("/etc/passwd"), lambda: open("/tmp/canary", "w"), socket.socket):
     try:
         tried()
@@ -248,14 +265,56 @@ for tried in (lambda: open("/etc/passwd"), lambda: open("/tmp/canary", "w"), soc
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_pictures_are_taken_in_one_by_one_and_so_many_at_once(settings: Settings) -> None:
-    maker = Maker(load_settings(overrides={"images": {"at_once": 2}}).images)
+def test_who_draws_lets_others_go_first() -> None:
+    program = """
+import os
+from recsys.serving.pictures.remaking import Limits, _give_up
+before = os.nice(0)
+_give_up(Limits(64, 1024, 10**6, 300, 5))
+print(before, os.nice(0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env={"PYTHONPATH": making._ROOT})
+    before, after = map(int, done.stdout.split())
+    assert after == min(before + 10, 19)
+
+
+def test_pictures_are_taken_in_one_by_one_and_so_many_at_once() -> None:
+    maker = Maker(load_settings(overrides={"images": {"received_at_once": 2}}).images)
     with maker.taking("ana"), maker.taking("ben"):
         for who in ("ana", "cho"):
-            with pytest.raises(NotReadyError), maker.taking(who):
+            with pytest.raises(TooManyRequestsError), maker.taking(who):
                 pass
     with maker.taking("cho"), maker.taking("ana"):
         pass
+
+
+def test_pictures_are_made_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three one waits, until another one is made, or until it has waited for too long."""
+    maker, done = Maker(load_settings(overrides={"images": {"at_once": 2}}).images), list[str]()
+
+    async def make(who: str, until: asyncio.Event) -> None:
+        async with maker.turn():
+            await until.wait()
+            done.append(who)
+
+    async def all_of_them() -> None:
+        first, never, now = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        now.set()
+        ana, ben, cho = (asyncio.create_task(make(*each)) for each in (("ana", first), ("ben", never), ("cho", now)))
+        await asyncio.sleep(0.01)
+        assert done == []
+        first.set()
+        await asyncio.gather(ana, cho)
+        assert done == ["ana", "cho"]
+        monkeypatch.setattr(making, "_PATIENCE", 0.001)
+        dan = asyncio.create_task(make("dan", never))
+        await asyncio.sleep(0.01)
+        with pytest.raises(TooManyRequestsError):
+            await make("eva", now)
+        for each in (ben, dan):
+            each.cancel()
+
+    asyncio.run(all_of_them())
 
 
 def test_the_beginning_says_of_which_kind_a_file_is() -> None:

@@ -4,7 +4,7 @@ import { ask, askForText } from "./session.js";
 import { _ } from "./words.js";
 
 const MOST = 1_024; // pixels of the longer side that are sent; the server keeps fewer
-const KINDS = "image/jpeg,image/png,image/webp,image/avif";
+const KINDS = "image/*"; // whatever the browser can read, as it is drawn here and sent as a JPEG
 
 /** @type {Record<string, string>} */
 const NAMES = {

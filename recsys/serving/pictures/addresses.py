@@ -1,6 +1,6 @@
 """Addresses of pictures: sealed, good for a while, and for this picture alone; nothing is kept for them.
 
-An address is a token (AES-256-GCM) under a key for this alone: whose picture it is, of which kind and content, who
+An address is a token (AES-256-GCM) under a key for this alone: whose picture it is, of which kind and edition, who
 asked for it, and until when. Nobody can read or make one, and two of the same picture have nothing in common. It is
 written in letters without digits, so that it cannot read like a place.
 """
@@ -17,7 +17,7 @@ from recsys.serving.pictures.kinds import KINDS
 
 _NONCE = 12  # bytes, at random
 _EXPIRES = 4  # bytes: minutes since 1970
-_WHO = 32  # hex digits of a listener, and as many of a picture's digest
+_WHO = 32  # hex digits of a listener, and as many of a picture's edition
 _PATH = "/v1/images/"
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DIGITS = str.maketrans("abcdefghijklmnop", "0123456789abcdef")
@@ -33,15 +33,15 @@ class Shown:
         Whose picture it is, as a listener.
     kind : str
         One of :data:`recsys.serving.pictures.kinds.KINDS`.
-    digest : str
-        Of the picture; of a newer one there is another address.
+    edition : str
+        Of the picture; of a newer one, also of the same once more, there is another address.
     viewer : str
         Who asked for the address.
     """
 
     owner: str = field(repr=False)
     kind: str
-    digest: str = field(repr=False)
+    edition: str = field(repr=False)
     viewer: str = field(repr=False)
 
 
@@ -63,7 +63,7 @@ class PictureAddresses:
     def address_of(self, shown: Shown, *, now: datetime) -> tuple[str, datetime]:
         """Return the address of a picture, and until when it shows it."""
         until = int((now + self._good_for).timestamp()) // 60
-        names = bytes.fromhex(shown.owner + shown.viewer + shown.digest)
+        names = bytes.fromhex(shown.owner + shown.viewer + shown.edition)
         plain = until.to_bytes(_EXPIRES, "big") + bytes([KINDS.index(shown.kind)]) + names
         nonce = secrets.token_bytes(_NONCE)
         sealed = nonce + self._cipher.encrypt(nonce, plain, None)

@@ -23,5 +23,5 @@ def bytes_of(kind: str, settings: ImagesSettings) -> int:
 
 
 def may_see(viewer: str, owner: str) -> bool:
-    """Tell whether somebody may see the profile picture of somebody: for now everybody sees their own alone."""
+    """Tell whether an address given to somebody shows the profile picture of somebody: for now one's own alone."""
     return viewer == owner

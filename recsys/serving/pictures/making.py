@@ -1,13 +1,23 @@
 """Making of a picture out of what was sent: in a process of its own, so many at a time, and of one listener one."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from threading import Timer
+from typing import IO, cast
 
 import recsys
-from recsys.errors import InputError, LargePictureError, NoPictureError, NotReadyError, RecsysError
+from recsys.errors import (
+    InputError,
+    LargePictureError,
+    NoPictureError,
+    NotReadyError,
+    RecsysError,
+    TooManyRequestsError,
+)
 from recsys.serving.pictures.ends import JPEG, format_of
 from recsys.serving.pictures.kinds import bytes_of, side_of
 from recsys.serving.pictures.outcome import Outcome
@@ -28,6 +38,7 @@ class Maker:
     def __init__(self, settings: ImagesSettings) -> None:
         self._settings = settings
         self._of = set[str]()  # whose pictures are on their way
+        self._turns = asyncio.Semaphore(settings.at_once)
 
     @contextmanager
     def taking(self, listener: str) -> Iterator[None]:
@@ -35,16 +46,34 @@ class Maker:
 
         Raises
         ------
-        NotReadyError
+        TooManyRequestsError
             If as many are being taken in as may be, or one of the same listener.
         """
-        if listener in self._of or len(self._of) >= self._settings.at_once:
-            raise NotReadyError("other pictures are still being taken in", hint="Send it again in a few seconds.")
+        if listener in self._of or len(self._of) >= self._settings.received_at_once:
+            raise _busy()
         self._of.add(listener)
         try:
             yield
         finally:
             self._of.remove(listener)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until one more may be made: who is slow in sending keeps nobody from it.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If that takes longer than one picture may.
+        """
+        try:
+            await asyncio.wait_for(self._turns.acquire(), self._patience)
+        except TimeoutError:
+            raise _busy() from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def made(self, content: bytes, *, kind: str) -> bytes:
         """Return what is shown of a picture that was sent: a square JPEG of our own making.
@@ -58,24 +87,46 @@ class Maker:
         InputError
             If it moves, is not whole, or there is more in the file than a picture.
         """
-        settings, side = self._settings, side_of(kind, self._settings)
-        limits = (side, bytes_of(kind, settings), settings.most_pixels, settings.megabytes, settings.seconds)
-        try:
-            done = subprocess.run(  # noqa: S603 (a program of ours, with numbers)
-                [sys.executable, "-s", "-P", "-m", _PROGRAM, *map(str, limits)],
-                input=content,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # it may quote the picture
-                env={"PYTHONPATH": _ROOT},
-                timeout=settings.seconds * _PATIENCE,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise _refusal(Outcome.TOO_MUCH) from None
-        made = done.stdout
-        if done.returncode != Outcome.MADE or format_of(made) != JPEG or len(made) > bytes_of(kind, settings):
-            raise _refusal(done.returncode)
+        settings, most = self._settings, bytes_of(kind, self._settings)
+        limits = (side_of(kind, settings), most, settings.most_pixels, settings.megabytes, settings.seconds)
+        with subprocess.Popen(  # noqa: S603 (a program of ours, with numbers)
+            [sys.executable, "-s", "-P", "-m", _PROGRAM, *map(str, limits)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # it may quote the picture
+            env={"PYTHONPATH": _ROOT},
+        ) as process:
+            made = _answer(process, content, most=most, seconds=self._patience)
+        if len(made) > most:
+            raise _refusal(Outcome.BROKEN)
+        if process.returncode != Outcome.MADE or format_of(made) != JPEG:
+            raise _refusal(process.returncode)
         return made
+
+    @property
+    def _patience(self) -> int:
+        return self._settings.seconds * _PATIENCE
+
+
+def _answer(process: "subprocess.Popen[bytes]", content: bytes, *, most: int, seconds: float) -> bytes:
+    """Return what a process says to a picture; it is killed where it says more than may be, or goes on for too long."""
+    sent, said = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+    end = Timer(seconds, process.kill)
+    end.start()
+    try:
+        with suppress(BrokenPipeError), sent:  # it may end before it has read all
+            sent.write(content)
+        answer = said.read(most + 1)
+        if len(answer) > most:
+            process.kill()
+        process.wait()
+        return answer
+    finally:
+        end.cancel()
+
+
+def _busy() -> TooManyRequestsError:
+    return TooManyRequestsError("other pictures are still being taken in", hint="Send it again in a few seconds.")
 
 
 def _refusal(code: int) -> RecsysError:

@@ -1,9 +1,10 @@
 """Remaking of one picture, run as a program of its own: bytes of anybody come in, a small square JPEG goes out.
 
-Before it looks at a byte it gives up everything else: it opens no file and no socket any more, starts no process, and
-has so much memory and time. The picture is drawn anew, so that of the file nothing but what is to be seen goes on.
+Before it looks at a byte it gives up everything else: it opens no file and no socket any more, and has so much memory
+and time. The picture is drawn anew, so that of the file nothing but what is to be seen goes on.
 """
 
+import os
 import resource
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from recsys.serving.pictures.outcome import Outcome
 
 _READERS = (AvifImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)  # nothing can be imported later
 _QUALITIES = (85, 75, 65, 50, 35, 20, 10, 1)  # the first that is small enough
-_STANDARD = 3  # files: input, output and errors
+_NICE = 10  # whoever waits for a list goes first
 _STILL = ("MPO",)  # a JPEG with other pictures behind it, which nothing plays
 
 
@@ -65,6 +66,7 @@ def main() -> None:
 
 def _give_up(limits: Limits) -> None:
     """Do without everything that a picture does not need; there is no way back."""
+    os.nice(_NICE)
     Image.preinit()  # what reads JPEG and PNG
     Image.MAX_IMAGE_PIXELS = limits.pixels
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -72,7 +74,7 @@ def _give_up(limits: Limits) -> None:
     for kind, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, limits.seconds),
-        (resource.RLIMIT_NOFILE, _STANDARD),
+        (resource.RLIMIT_NOFILE, 0),  # those that are open stay so, and the number of one that is closed is gone
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),

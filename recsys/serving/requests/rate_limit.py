@@ -23,7 +23,7 @@ class Allowance(NamedTuple):
     Parameters
     ----------
     policy : str
-        What is counted: requests of a ``listener`` or an ``address``, or the ``decisions`` of a listener.
+        What is counted: requests of a ``listener`` or an ``address``, or a listener's ``decisions`` or ``pictures``.
     limit : int
         Requests in a window.
     window : int

@@ -10,15 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Purpose, not_allowed
-from recsys.consents.pictures import digest_of
-from recsys.errors import UnknownListError, UnknownPictureError
+from recsys.errors import TooManyRequestsError, UnknownListError, UnknownPictureError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import IMAGE, IMAGES
 from recsys.serving.pictures.addresses import Shown
 from recsys.serving.pictures.kinds import KINDS, LISTS, PROFILE, bytes_of, may_see
+from recsys.serving.requests.credentials import ALLOWANCE
 from recsys.serving.requests.one_size import padded
 from recsys.serving.requests.problems import MEDIA_TYPE, problem_of
 from recsys.serving.requests.query import without_parameters
+from recsys.serving.requests.rate_limit import Allowance
 from recsys.serving.routes.consents import PaddedJSON
 from recsys.serving.state.endpoint import Endpoint, Parts
 from recsys.serving.state.listener import Listener, SignedIn
@@ -28,6 +29,7 @@ router = APIRouter(dependencies=[Depends(without_parameters)])
 _Answers = dict[int | str, dict[str, Any]]
 
 _JPEG = "image/jpeg"
+_BUSY = 5  # seconds after which it is worth while to send a picture again
 _SENT = ("image/jpeg", "image/png", "image/webp", "image/avif")  # what a client may call it: the bytes decide
 
 
@@ -49,8 +51,14 @@ async def _sent(request: Request, who: Listener, parts: Parts) -> AsyncIterator[
     """Read a picture, of whose length the layers in front know that it is no more than may be, if it may be kept."""
     if not await run_in_threadpool(parts.consents.allows, who.listener, Purpose.IMAGES, at=who.now):
         raise not_allowed(Purpose.IMAGES)
-    with parts.pictures.taking(who.listener):
-        yield await request.body()
+    try:
+        with parts.pictures.taking(who.listener):
+            sent = await request.body()
+            async with parts.pictures.turn():
+                yield sent
+    except TooManyRequestsError:
+        request.scope["state"][ALLOWANCE] = Allowance("pictures", 1, _BUSY, -1, _BUSY)
+        raise
 
 
 def _cover(
@@ -82,13 +90,13 @@ _GONE: _Answers = {204: {"description": "There is none any more."}}
 def images(who: Listener, parts: Parts) -> JSONResponse:
     """Return where each of the listener's pictures is to be seen, or null where there is none.
 
-    Whoever has the address of a cover sees it, for an hour (`images.address_minutes`): the listener passes it on with
-    the list, or does not. That of the profile picture shows it to the listener alone. A picture that was removed or
+    Whoever has the address of a picture sees it, for an hour (`images.address_minutes`): the listener passes that of a
+    cover on with the list, or does not. The page passes on none of a profile picture. A picture that was removed or
     replaced, or whose switch is off, is at none of its addresses from that moment on.
     """
-    digests = parts.consents.pictures.digests(who.listener)
+    editions = parts.consents.pictures.editions(who.listener)
     allowed = parts.consents.allows(who.listener, Purpose.IMAGES, at=who.now)
-    return PaddedJSON({"images": [_image(kind, digests.get(kind) if allowed else None, who, parts) for kind in KINDS]})
+    return PaddedJSON({"images": [_image(kind, editions.get(kind) if allowed else None, who, parts) for kind in KINDS]})
 
 
 @router.put(
@@ -104,7 +112,7 @@ def put_profile(who: Listener, sent: Sent, parts: Parts) -> JSONResponse:
     The body is the picture itself: JPEG, PNG, WebP or AVIF, which its bytes decide, and nothing else behind it. It is
     drawn anew as a square JPEG in sRGB: no metadata, place, time or name of the file is kept. What moves, is cut off or
     damaged is refused (400), and so is any other file (415), and what is too large (413); nothing is kept then. One
-    picture of a listener is taken in at a time (503).
+    picture of a listener is taken in at a time (429).
     """
     return _keep(PROFILE, sent, who, parts)
 
@@ -182,9 +190,10 @@ def shown(
     """
     now = parts.clock()
     asked = parts.addresses.shown(name, now=now) or _NOBODYS
-    found = parts.consents.picture(asked.owner, asked.kind, at=now)  # of nobody, too: the time tells nothing
+    # Of nobody, too: the time tells nothing.
+    found = parts.consents.picture(asked.owner, asked.kind, at=now, edition=asked.edition)
     visible = asked.kind != PROFILE or may_see(asked.viewer, asked.owner)
-    return _picture(asked.kind, found if found and visible and digest_of(found) == asked.digest else None, parts)
+    return _picture(asked.kind, found if visible else None, parts)
 
 
 _NOBODYS = Shown("", PROFILE, "", "")
@@ -192,8 +201,7 @@ _NOBODYS = Shown("", PROFILE, "", "")
 
 def _keep(kind: str, sent: bytes, who: SignedIn, parts: Endpoint) -> JSONResponse:
     made = parts.pictures.made(sent, kind=kind)
-    parts.consents.show(who.listener, kind, made, at=who.now)
-    return PaddedJSON(_image(kind, digest_of(made), who, parts))
+    return PaddedJSON(_image(kind, parts.consents.show(who.listener, kind, made, at=who.now), who, parts))
 
 
 def _remove(kind: str, who: SignedIn, parts: Endpoint) -> Response:
@@ -201,10 +209,10 @@ def _remove(kind: str, who: SignedIn, parts: Endpoint) -> Response:
     return Response(status_code=204)
 
 
-def _image(kind: str, digest: str | None, who: SignedIn, parts: Endpoint) -> Image:
-    if digest is None:
+def _image(kind: str, edition: str | None, who: SignedIn, parts: Endpoint) -> Image:
+    if edition is None:
         return {"image": kind, "address": None, "until": None}
-    address, until = parts.addresses.address_of(Shown(who.listener, kind, digest, who.listener), now=who.now)
+    address, until = parts.addresses.address_of(Shown(who.listener, kind, edition, who.listener), now=who.now)
     return {"image": kind, "address": address, "until": until.isoformat()}
 
 
@@ -217,5 +225,7 @@ def _picture(kind: str, content: bytes | None, parts: Endpoint) -> Response:
         UnknownPictureError("there is no such picture, or not any more", hint="Ask /v1/me/images where it is.")
     )
     more = len(MEDIA_TYPE) + len(HTTPStatus(problem.status_code).phrase) - len(_JPEG) - len(HTTPStatus.OK.phrase)
-    body = padded(bytes(problem.body), to=length - more)
+    less = length - more
+    less += len(str(length)) - len(str(less))  # digits of the header that says how long it is
+    body = padded(bytes(problem.body), to=less)
     return Response(body, status_code=problem.status_code, media_type=MEDIA_TYPE, headers=headers)

@@ -172,7 +172,7 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
 _RECIPIENTS = {
     Purpose.CONTRIBUTE_TRENDS: ["everybody, as differentially private counts of many listeners"],
     Purpose.CONTACTS: ["friends, that the listener is one"],
-    Purpose.IMAGES: ["whoever the listener gives the address of a cover, while it is good"],
+    Purpose.IMAGES: ["whoever the listener gives the address of a picture, while it is good"],
     Purpose.PARTNER_STATISTICS: ["partners, as differentially private counts of many listeners"],
 }
 

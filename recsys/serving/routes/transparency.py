@@ -232,8 +232,8 @@ def _of_pictures(settings: Settings) -> list[Collected]:
             ),
             "kept": said("until you remove or replace them, or turn the switch off"),
             "seen_by": counted(
-                "{operator}; and of a cover whoever has its address, for {n} minute",
-                "{operator}; and of a cover whoever has its address, for {n} minutes",
+                "{operator}; and whoever has the address of one, for {n} minute",
+                "{operator}; and whoever has the address of one, for {n} minutes",
                 images.address_minutes,
                 operator=_OPERATOR,
             ),
