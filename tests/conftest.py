@@ -1,8 +1,10 @@
 """What all tests share; it imports MLflow and the command line only where a test needs them, which takes seconds."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,10 @@ from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from support.commands import Run
+
+# Without one, the client of Spark (MLflow asks it) takes a worker of pytest-xdist for a run of its own doctests.
+if sys.modules["__main__"].__spec__ is None:
+    sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 
 # A busy machine is no fault of what is tested. What was loaded before stays (tests/support/mutations.py).
 hypothesis.settings.register_profile("no deadline", deadline=None)

@@ -3,8 +3,8 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,7 @@ from recsys.settings import SQLITE
 RECORD = "record.id"  # the tag with which the workspace finds what belongs to a run
 _OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
-_TRACKING_URI = "MLFLOW_TRACKING_URI"
+_TRACKING_URI, _REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
@@ -135,21 +135,25 @@ def client(place: Store) -> MlflowClient:
     """
     file = database_of(place)
     uri = address(file) if file else str(place)
-    asked = os.environ.get(_TRACKING_URI)
-    mlflow.set_tracking_uri(uri)
-    _put_back(asked)
-    store = MlflowClient(uri)
+    registry = os.environ.get(_REGISTRY_URI) or uri
+    with _environment_kept():
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(registry)  # else MLflow asks Spark for it wherever a part of that is installed
+    store = MlflowClient(uri, registry)
     if file is None:
         _check_server(store, place)
     return store
 
 
-def _put_back(asked: str | None) -> None:
+@contextmanager
+def _environment_kept() -> Iterator[None]:
     """Leave the environment as the operator has set it: MLflow writes down there what it is told."""
-    if asked is None:
-        os.environ.pop(_TRACKING_URI, None)
-    else:
-        os.environ[_TRACKING_URI] = asked
+    before = {name: os.environ.get(name) for name in (_TRACKING_URI, _REGISTRY_URI)}
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _check_server(store: MlflowClient, place: Store) -> None:
