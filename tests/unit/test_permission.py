@@ -225,7 +225,7 @@ def test_importing_the_same_file_twice_changes_nothing(log: ConsentLog, tmp_path
 
 
 def test_a_file_of_unknown_purposes_is_refused_without_naming_a_user(tmp_path: Path) -> None:
-    source = write_listens(tmp_path / "consents.csv", [consent(purpose="images")] * 3 + [consent()])
+    source = write_listens(tmp_path / "consents.csv", [consent(purpose="newsletter")] * 3 + [consent()])
     with pytest.raises(InputError, match=r"3 of 4 rows .* \(3 unknown_purpose\)") as raised:
         read_entries(source, key=KEY, max_bad_share=0.05)
     assert raised.value.exit_code == 65
