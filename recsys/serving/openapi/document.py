@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from recsys.serving.openapi.examples import problems
-from recsys.serving.openapi.examples_me import CONSENTS
+from recsys.serving.openapi.examples_me import CONSENTS, INTENT
 from recsys.serving.requests.problems import SENT, Problem
 from recsys.serving.requests.rate_limit import UNLIMITED
 from recsys.settings import Settings
@@ -28,7 +28,8 @@ def completed(document: Document, *, settings: Settings) -> Document:
     document["components"]["schemas"]["Problem"] = schema
     document["components"]["headers"] = _HEADERS
     # FastAPI leaves out what is null, which the schema asks for.
-    document["paths"]["/v1/me/consents"]["get"]["responses"]["200"]["content"]["application/json"]["example"] = CONSENTS
+    for path, method, example in (("/v1/me/consents", "get", CONSENTS), ("/v1/voice/intent", "post", INTENT)):
+        document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["example"] = example
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(operation, path)
