@@ -67,8 +67,9 @@ def test_what_can_be_allowed_is_explained_by_the_settings_without_signing_in(wor
     shown = text.split("<template")[0]
     assert re.findall(r"Kept: ([^.]*)\.", shown) == [
         "not at all; it chooses the list and is in no log", *["41 nights"] * 3,
-        "until you show them again or turn the switch off", "not at all; it finds what you mean and is in no log",
         "until you show them again or turn the switch off",
+        "until you remove or replace them, or turn the switch off",
+        "not at all; it finds what you mean and is in no log",
         "until you turn the switch off",
     ]  # fmt: skip
     assert "an area of about 253 km² or more (H3 cells of resolution 5 or coarser)" in shown
