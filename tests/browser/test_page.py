@@ -419,7 +419,7 @@ def test_on_a_phone_the_switches_are_in_reach_of_every_line(served: Site, phone:
     page.get_by_role("button", name="Near me").click()
     page.get_by_role("link", name="the switch “Near me”").click()
     expect(page.get_by_role("switch", name="Near me")).to_be_in_viewport()
-    page.locator("#switches").get_by_text("Kept: not at all").click()
+    page.locator("#switches").get_by_text("Kept: not at all; it chooses").click()
     expect(page.locator("#switches").get_by_text("anything finer is refused")).to_be_visible()
 
 
@@ -436,7 +436,7 @@ def width(found: Locator) -> float:
 def test_a_switch_takes_one_click_each_way_and_acts_at_once(served: Site, visitor: BrowserContext) -> None:
     page = me(visitor, served, "switcher")
     switches = page.get_by_role("switch")
-    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * 6
+    assert [each.get_attribute("aria-checked") for each in switches.all()] == ["false"] * len(Purpose)
     one = page.get_by_role("switch", name="Count my plays in my area’s charts")
     box = one.bounding_box()
     for key, state, checked in (("Space", "given", "true"), ("Enter", "withdrawn", "false")):
