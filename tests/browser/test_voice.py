@@ -1,6 +1,7 @@
 """Voice control in a real browser, whose recogniser alone is replaced: what is started and sent, where it leads."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -28,6 +29,14 @@ globalThis.SpeechRecognition = class {
   abort() { this.onend(); }
 };
 """
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    """The first text after a start makes the index of names, which takes seconds on a busy machine."""
+    expect.set_options(timeout=30_000)
+    yield
+    expect.set_options(timeout=5_000)
 
 
 def signed_in(site: Site, browser: Browser, user_id: str, *, script: str = RECOGNISER, language: str = "en") -> Page:
