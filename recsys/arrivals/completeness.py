@@ -58,10 +58,6 @@ _NUMBERS = (
         "share of listeners who allow any use",
         lambda found: None if found.consenting is None else (found.consenting, found.listeners),
     ),
-    _Number(
-        "share of listeners in a country that is served",
-        lambda found: None if found.consenting is None else (sum(found.by_country.values()), found.consenting),
-    ),
     _Number("share of rows with a position", lambda found: (found.positioned, found.rows), in_rows=True),
 )
 

@@ -109,7 +109,6 @@ FAULTS: Mapping[str, Callable[[Delivery, Delivery], Delivery]] = {  # of the nig
     "other rows, fivefold": lambda found, _: _times(found, 5),
     "a country gone": lambda found, _: _largest_gone(found),
     "all positions null": lambda found, _: replace(found, positioned=0, by_country={}),
-    "no position in any country": lambda found, _: replace(found, by_country={}),
     "one source with latitude and longitude exchanged": lambda found, _: replace(found, swapped=("ios.parquet",)),
     "one source cut to 70 rows": lambda found, _: _one_source_cut(found),
     "all cut to 70 rows": lambda found, _: _times(found, 70 / found.rows),

@@ -64,10 +64,6 @@ def test_what_a_night_tells_by_itself_needs_no_other(
         ("one source cut to 70 rows", "share of rows in files like 'ios.parquet': almost nothing of"),
         ("all positions null", "share of rows with a position: almost nothing of what is usual on Fridays"),
         (
-            "no position in any country",
-            "share of listeners in a country that is served: almost nothing of what is usual",
-        ),
-        (
             "one source with latitude and longitude exchanged",
             "positions in files like 'ios.parquet' are where people live if latitude and longitude are exchanged",
         ),
@@ -112,14 +108,6 @@ def test_files_that_were_let_pass_with_exchanged_positions_are_not_stopped_again
     assert "'web.csv'" in "; ".join(said_of(second, swapped, settings=completeness, faulty=also))
     due = judge(second, nights=swapped, released=(), settings=completeness, least=20)  # a catch-up: nobody let it pass
     assert "'ios.parquet'" in "; ".join(due)
-
-
-def test_where_there_is_one_country_it_is_noticed_that_nobody_is_in_it(completeness: CompletenessSettings) -> None:
-    """The one country's share is all or nothing of nothing."""
-    alone = year(np.random.default_rng(8), countries=1)
-    night = FIRST + timedelta(days=60)
-    faulty = FAULTS["no position in any country"](alone[night], alone[night])
-    assert said_of(night, alone, settings=completeness, faulty=faulty)
 
 
 def test_of_few_listeners_nothing_is_judged_or_said(nights: Deliveries, completeness: CompletenessSettings) -> None:
