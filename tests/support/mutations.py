@@ -1164,7 +1164,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "an address never ends",
-        "recsys/serving/pictures/addresses.py",
+        "recsys/serving/requests/expiring.py",
         'if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= now.timestamp():',
         'if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= 0:',
         ("attack/test_pictures.py::test_an_address_ends_soon_and_is_good_for_nothing_else",),

@@ -8,22 +8,20 @@ that are of one ``limit`` are equally long. The id of a public list is a digest 
 
 import base64
 import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recsys.artifacts.interleaving import TEAMS, Coin, keyed_coin
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.errors import UnknownListError
+from recsys.serving.requests.expiring import OVERHEAD, opened, sealed
 from recsys.serving.snapshot.once import once_a_snapshot
 from recsys.serving.snapshot.snapshot_reader import Published
 
-_NONCE, _TAG = 12, 16  # bytes; the nonce is random: a listener's key is used as often as the listener asks in a night
-_EXPIRES, _RIVALS, _LINE = 4, 8, 3  # bytes; a line is the number of a track, 0 for none, times three and its team
+_RIVALS, _LINE = 8, 3  # bytes; a line is the number of a track, 0 for none, times three and its team
 _NOBODY = len(TEAMS)  # the team of a line that was not drafted
 _PUBLIC = 18  # bytes of a public list's digest
 
@@ -64,15 +62,13 @@ class ListIds:
 
     def id_of(self, listed: Listed, *, listener: str, snapshot: str, limit: int, now: datetime) -> str:
         """Return the id of a list of up to ``limit`` lines."""
-        until = int((now + self._good_for).timestamp()) // 60
         teams = listed.teams or [_NOBODY] * len(listed.tracks)
         lines = [
             (3 * (track + 1) + team).to_bytes(_LINE, "big") for track, team in zip(listed.tracks, teams, strict=True)
         ]
-        head = until.to_bytes(_EXPIRES, "big") + bytes.fromhex(listed.rivals or "00" * _RIVALS)
-        nonce = secrets.token_bytes(_NONCE)
-        plain = (head + b"".join(lines)).ljust(_plain_bytes(limit), b"\0")
-        return _text(nonce + self._cipher(listener, snapshot).encrypt(nonce, plain, None))
+        head = bytes.fromhex(listed.rivals or "00" * _RIVALS)
+        content = (head + b"".join(lines)).ljust(_content_bytes(limit), b"\0")
+        return _text(sealed(content, cipher=self._cipher(listener, snapshot), until=now + self._good_for))
 
     def listed(self, id_: str, *, listener: str, snapshot: str, now: datetime) -> Listed:
         """Return the lines of a list.
@@ -82,18 +78,13 @@ class ListIds:
         UnknownListError
             If it is no list of this listener and this snapshot, or not any more: which it is, nobody is told.
         """
-        content = _bytes(id_)
-        try:
-            plain = self._cipher(listener, snapshot).decrypt(content[:_NONCE], content[_NONCE:], None)
-        except (InvalidTag, ValueError):
-            raise unknown_list() from None
-        if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= now.timestamp():
+        content = opened(_bytes(id_), cipher=self._cipher(listener, snapshot), now=now)
+        if content is None:
             raise unknown_list()
-        head = _EXPIRES + _RIVALS
-        numbers = [int.from_bytes(plain[at : at + _LINE], "big") for at in range(head, len(plain), _LINE)]
+        numbers = [int.from_bytes(content[at : at + _LINE], "big") for at in range(_RIVALS, len(content), _LINE)]
         lines = [divmod(number, 3) for number in numbers if number]
-        rivals = plain[_EXPIRES:head].hex()
-        is_shared = any(plain[_EXPIRES:head])
+        rivals = content[:_RIVALS].hex()
+        is_shared = any(content[:_RIVALS])
         return Listed(
             [track - 1 for track, _ in lines], [team for _, team in lines] if is_shared else (), rivals * is_shared
         )
@@ -109,7 +100,7 @@ class ListIds:
 
 def length_of(limit: int) -> int:
     """Return how long the id of every list of up to so many lines is, in letters."""
-    return -(-(_NONCE + _plain_bytes(limit) + _TAG) * 4 // 3)
+    return -(-(OVERHEAD + _content_bytes(limit)) * 4 // 3)
 
 
 def public_list(snapshot: str, place_id: str, chart: str) -> str:
@@ -136,8 +127,8 @@ def _public_lists(published: Published) -> Mapping[str, tuple[str, str]]:
     return {public_list(published.id, *each): each for each in of_all}
 
 
-def _plain_bytes(limit: int) -> int:
-    return _EXPIRES + _RIVALS + _LINE * limit
+def _content_bytes(limit: int) -> int:
+    return _RIVALS + _LINE * limit
 
 
 def _text(content: bytes) -> str:

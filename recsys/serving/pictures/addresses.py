@@ -6,17 +6,14 @@ written in letters without digits, so that it cannot read like a place.
 """
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recsys.serving.pictures.kinds import KINDS
+from recsys.serving.requests.expiring import opened, sealed
 
-_NONCE = 12  # bytes, at random
-_EXPIRES = 4  # bytes: minutes since 1970
 _WHO = 32  # hex digits of a listener, and as many of a picture's edition
 _PATH = "/v1/images/"
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
@@ -62,25 +59,21 @@ class PictureAddresses:
 
     def address_of(self, shown: Shown, *, now: datetime) -> tuple[str, datetime]:
         """Return the address of a picture, and until when it shows it."""
-        until = int((now + self._good_for).timestamp()) // 60
+        until = (now + self._good_for).astimezone(UTC).replace(second=0, microsecond=0)
         names = bytes.fromhex(shown.owner + shown.viewer + shown.edition)
-        plain = until.to_bytes(_EXPIRES, "big") + bytes([KINDS.index(shown.kind)]) + names
-        nonce = secrets.token_bytes(_NONCE)
-        sealed = nonce + self._cipher.encrypt(nonce, plain, None)
-        return _PATH + sealed.hex().translate(_LETTERS), datetime.fromtimestamp(until * 60, UTC)
+        token = sealed(bytes([KINDS.index(shown.kind)]) + names, cipher=self._cipher, until=until)
+        return _PATH + token.hex().translate(_LETTERS), until
 
     def shown(self, name: str, *, now: datetime) -> Shown | None:
         """Return what the last part of an address shows; None where it is none of ours, or not any more."""
-        try:
-            sealed = bytes.fromhex(name.translate(_DIGITS)) if _is_ours(name) else b""
-            plain = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
-        except (InvalidTag, ValueError):
+        content = opened(_bytes(name), cipher=self._cipher, now=now)
+        if content is None:
             return None
-        if int.from_bytes(plain[:_EXPIRES], "big") * 60 <= now.timestamp():
-            return None
-        kind, names = KINDS[plain[_EXPIRES]], plain[_EXPIRES + 1 :].hex()
-        return Shown(names[:_WHO], kind, names[2 * _WHO :], names[_WHO : 2 * _WHO])
+        names = content[1:].hex()
+        return Shown(names[:_WHO], KINDS[content[0]], names[2 * _WHO :], names[_WHO : 2 * _WHO])
 
 
-def _is_ours(name: str) -> bool:
-    return all("a" <= letter <= "p" for letter in name)
+def _bytes(name: str) -> bytes:
+    """Return what letters stand for, and nothing of a name that is not written as ours are."""
+    is_ours = len(name) % 2 == 0 and all("a" <= letter <= "p" for letter in name)
+    return bytes.fromhex(name.translate(_DIGITS)) if is_ours else b""
