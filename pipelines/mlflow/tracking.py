@@ -135,6 +135,8 @@ def client(place: Store) -> MlflowClient:
     """
     file = database_of(place)
     uri = address(file) if file else str(place)
+    if isinstance(place, Path):
+        place.chmod(0o700)  # true counts, for those who operate the job; of another folder its owner decides
     registry = os.environ.get(_REGISTRY_URI) or uri
     with _environment_kept():
         mlflow.set_tracking_uri(uri)

@@ -35,9 +35,7 @@ def address(file: Path) -> str:
     NotReadyError
         If it cannot be used now, with the cause.
     """
-    if file.name == DATABASE or not file.parent.exists():  # a folder of runs alone
-        make_folder(file.parent)
-        file.parent.chmod(0o700)  # true counts, for those who operate the job
+    make_folder(file.parent, mode=0o700)
     with _alone(file):
         if not file.exists() or _version(file) != _wanted():
             _replace(file, keep=file.exists() and _has_runs(file))

@@ -244,11 +244,12 @@ def test_who_needs_the_store_is_told_why_it_cannot_be_used(mlruns: Path) -> None
         Registry(mlruns).find("latest")
 
 
-def test_a_database_in_a_folder_of_others_leaves_that_as_it_is(tmp_path: Path, mlruns: Path) -> None:
+@pytest.mark.parametrize("name", ["runs.db", "mlflow.db"])
+def test_a_database_in_a_folder_of_others_leaves_that_as_it_is(tmp_path: Path, mlruns: Path, name: str) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o755)
-    shutil.copy(mlruns / "mlflow.db", shared / "runs.db")
-    tracking.client(f"sqlite:///{shared}/runs.db")
+    shutil.copy(mlruns / "mlflow.db", shared / name)
+    tracking.client(f"sqlite:///{shared}/{name}")
     assert shared.stat().st_mode & 0o777 == 0o755
-    assert (shared / "runs.db").stat().st_mode & 0o777 == 0o600
+    assert (shared / name).stat().st_mode & 0o777 == 0o600
