@@ -116,7 +116,8 @@ _NOT_HERE = {"databricks", "databricks-uc", "uc"}  # what MLflow takes, and is n
 def _tracking_server(uri: str) -> str:
     parts = urlsplit(uri)
     is_server = parts.scheme in {"http", "https"} and bool(parts.netloc)
-    if not (is_server or uri.removeprefix(SQLITE) != uri or (not parts.scheme and uri not in _NOT_HERE)):
+    is_file = uri.startswith(SQLITE) or (not parts.scheme and uri not in _NOT_HERE)
+    if not (is_server or is_file):
         raise ValueError(
             "needs http://, https:// or sqlite:///FILE, the path of a folder, or nothing; where the settings say "
             "nothing, MLFLOW_TRACKING_URI is asked"

@@ -114,10 +114,7 @@ def run_nightly(
             log.warning("late rows are not counted: their nights are over", rows=plan.late_rows, nights=len(plan.late))
         imported = _import(job)
         forget_all()  # after the import, which may hold them still
-        job.marks.expire(before=job.now - timedelta(days=job.settings.erasures.kept_days))
-        job.consents.forget_where_off()
-        job.consents.feedback.expire(job.now.date() - timedelta(days=job.settings.feedback.kept_days))
-        _expire_contacts(job)
+        _expire(job)
         _compact(job)
         _scrub(job)
         clean_up(job.workspace.unlogged, job.settings.tracking.store)
@@ -348,6 +345,16 @@ def _last_released(job: JobContext) -> date | None:
     return max((entry.spend.night for entry in entries), default=None)
 
 
+def _expire(job: JobContext) -> None:
+    """Let go what was kept for long enough, and what belongs to switches that are off."""
+    settings, log, today = job.settings, job.consents, job.now.date()
+    job.marks.expire(before=job.now - timedelta(days=settings.erasures.kept_days))
+    log.forget_where_off()
+    log.feedback.expire(today - timedelta(days=settings.feedback.kept_days))
+    waiting, key = timedelta(days=settings.contacts.waiting_days), fingerprint(job.workspace.contacts_key())
+    log.contacts.expire(before=today - waiting, key=key, at=job.now)
+
+
 def _compact(job: JobContext) -> None:
     """Let decisions go that are older than every night which is stored or still to be run, of who has very many."""
     last, kept = _last_released(job), job.settings.consents.kept_decisions
@@ -356,12 +363,6 @@ def _compact(job: JobContext) -> None:
         gone = job.consents.compact(before=first, kept=kept)
         if gone:
             log.info("decisions were compacted: nobody asks for them any more", decisions=gone)
-
-
-def _expire_contacts(job: JobContext) -> None:
-    waiting = timedelta(days=job.settings.contacts.waiting_days)
-    key = fingerprint(job.workspace.contacts_key())
-    job.consents.contacts.expire(before=job.now.date() - waiting, key=key, at=job.now)
 
 
 def _scrub(job: JobContext) -> None:

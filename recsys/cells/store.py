@@ -179,7 +179,7 @@ class Store:
                     (".", at_border(bounded.contributions, Contributions)),
                     (_BALANCES, self._kept(bounded.balances, night)),
                 ):
-                    for bucket, some in self._split(_in_order(rows)):
+                    for bucket, some in split(_in_order(rows), buckets=self.buckets):
                         self._create(stage, night, f"{folder}/{_name(bucket)}", some)
             for path in self._balances_after(after):
                 if _bucket(path) not in came:
@@ -250,7 +250,7 @@ class Store:
     def erase(self, listener: str) -> int:
         """Rewrite the files of a listener's bucket without the listener, durably; return how many rows there were."""
         sweep(self._root)
-        (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
+        (bucket, _), *_ = split(pl.DataFrame({"listener": [listener]}), buckets=self.buckets)
         before = self._root.parent / COUNTED / _name(bucket)  # of a store that no night has taken over yet
         files = [*self._files_of(listener), before]
         for path in files:
@@ -298,7 +298,7 @@ class Store:
 
     def _files_of(self, listener: str) -> list[Path]:
         """Return every file that may hold a listener: the same for an export as for an erasure."""
-        (bucket, _), *_ = self._split(pl.DataFrame({"listener": [listener]}))
+        (bucket, _), *_ = split(pl.DataFrame({"listener": [listener]}), buckets=self.buckets)
         nights = [self._folder(night) for night in self.nights()]
         return [folder / _name(bucket) for night in nights for folder in (night, night / _BALANCES)]
 
@@ -350,9 +350,6 @@ class Store:
 
     def _is_empty(self) -> bool:
         return not self.nights()
-
-    def _split(self, frame: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
-        return split(frame, buckets=self.buckets)
 
 
 def split(frame: pl.DataFrame, *, buckets: int) -> list[tuple[int, pl.DataFrame]]:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from recsys.consents.log import Purpose, State
-from recsys.errors import ConsentError, PositionError
+from recsys.consents.log import Purpose, State, not_allowed
+from recsys.errors import PositionError
 from recsys.geography.positions import holds_position
 from recsys.messages import said, template
 from recsys.serving.openapi.examples import problems
@@ -80,9 +80,7 @@ def voice_intent(who: Listener, spoken: Annotated[Spoken, Depends(_spoken)], par
     status 200. Nothing is kept, and the text is in no log.
     """
     if not parts.consents.allows(who.listener, Purpose.VOICE, at=who.now):
-        raise ConsentError(
-            "voice control is not allowed by the listener", hint="The listener turns it on: PUT /v1/me/consents/voice."
-        )
+        raise not_allowed(Purpose.VOICE)
     published, say = parts.current.get(), words_in(spoken.language).say
     switches = {Purpose(purpose): say(name) for purpose, name in SWITCHES.items()}
     intent = intent_of(spoken.text, language=spoken.language, published=published, switches=switches)
