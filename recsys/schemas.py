@@ -71,7 +71,8 @@ class Figures(dy.Schema):
     """COARSE: how well each model ranked for one test listener of a run: NDCG at 10; NaN where there is no such model.
 
     ``part`` is the part of the atlas the listener is at home in; null where unknown. ``history`` is a class of how much
-    the listener had played before. It never leaves the private store, and no other frame has a figure of one person.
+    the listener had played before. Figures of an evaluation of several draws are means over them; ``draws`` has those
+    of the served model by each. It never leaves the private store, and no other frame has a figure of one person.
     """
 
     listener = dy.String(primary_key=True)
@@ -86,6 +87,7 @@ class Figures(dy.Schema):
     local = dy.Float64(nullable=False, allow_nan=True)
     regional = dy.Float64(nullable=False, allow_nan=True)
     blend = dy.Float64(nullable=False, allow_nan=True)
+    draws = dy.List(dy.Float64(nullable=False, allow_nan=True), nullable=False)
 
 
 class RegionCounts(dy.Schema):

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 from rich import box
 from rich.table import Table
 
 from pipelines.experiments.paired_runs import Figures, Gain, at_least, both, gain, gains_by_part, other_code_in, why_not
 from pipelines.mlflow.model_registry import LoggedRun, Registry
+from recsys.models.evaluation.intervals import sure
 from recsys.models.evaluation.report_tables import MODELS, SERVED
 
 REGIONS = "regions"
@@ -19,6 +21,7 @@ KEPT = (f"{SERVED}.macro_ndcg_at_10", f"{SERVED}.ndcg_at_10", f"{SERVED}.recall_
 _FACTS = ("listeners", "train_rows", "own_model", "gate_open", "own_weight")
 _STEPS = ("global", "regional", SERVED)  # from the world's model over the own ones to what is served
 _PARTS = ("global", "own", "order")  # what each step adds; the last one are gates, trends and the order of the list
+_EVIDENCE = pl.col("difference").sign() * (1 - pl.col("chance").fill_null(1))  # from surely better to surely worse
 _TOLD = 0.0005  # of a gain: the last digit that is printed
 
 
@@ -36,9 +39,10 @@ class Comparison:
     gain : Gain or None
         Of the right run over the left one, where listeners could be paired.
     regions : polars.DataFrame
-        ``name, country, listeners, test_listeners, left, right, difference, low, high, global, own, order, why``, the
-        largest gain first; the three parts add up to the difference. Low and high are null where listeners could not be
-        paired, or too few of them still allow it.
+        ``name, country, listeners, test_listeners, left, right, difference, low, high, chance, sure, global, own,
+        order, why``, what gained with the least chance first, and what lost so last; the three parts add up to the
+        difference. Intervals and chances are null where listeners could not be paired, or too few of them still allow
+        it; of what is sure, one in twenty is chance (:func:`~recsys.models.evaluation.intervals.sure`).
     """
 
     left: LoggedRun
@@ -52,7 +56,7 @@ class Comparison:
         """Return the summary that the command line prints."""
         found = self.gain
         interval = {"difference": found.difference, "low": found.low, "high": found.high} if found else {}
-        moved = self.regions.filter((pl.col("low") > 0) | (pl.col("high") < 0)).height if found else None
+        moved = self.regions["sure"].sum() if found else None
         return {
             "status": "done",
             "left": self.left.id,
@@ -84,12 +88,12 @@ def compare(registry: Registry, left: LoggedRun, right: LoggedRun, *, figures: F
         _different(left.asked, right.asked),
         unpaired,
         None if listeners is None else gain(listeners),
-        regions.sort("difference", "name", descending=[True, False]),
+        regions.sort(_EVIDENCE, "difference", "name", descending=[True, True, False]),
     )
 
 
 def why(row: Mapping[str, Any]) -> str:
-    """Say in a few words what became of a region's model between two runs, or which part of it moved its lists.
+    """Say in a few words which part of a region's model moved its lists most towards where they went, and how.
 
     Parameters
     ----------
@@ -98,8 +102,11 @@ def why(row: Mapping[str, Any]) -> str:
         ``blend``, each also with ``_right``.
     """
     moved = parts(row)
-    largest = max(moved, key=lambda part: abs(moved[part]))
-    return _became(row) or (f"moved by {largest}" if abs(moved[largest]) >= _TOLD else "nothing moved")
+    towards = np.sign(sum(moved.values()))
+    largest = max(moved, key=lambda part: towards * moved[part])
+    if abs(moved[largest]) < _TOLD:
+        return "nothing moved"
+    return _HOW[largest](row) or f"moved by {largest}"
 
 
 def parts(row: Mapping[str, Any]) -> dict[str, float]:
@@ -108,24 +115,32 @@ def parts(row: Mapping[str, Any]) -> dict[str, float]:
     return {part: now - before for part, now, before in zip(_PARTS, found, [0, *found[:-1]], strict=True)}
 
 
+def _learned(row: Mapping[str, Any]) -> str:
+    """Return from how much more or less the models learned."""
+    rows, rows_now = row["train_rows"], row["train_rows_right"]
+    return f"learns from {rows:,} → {rows_now:,} rows" if rows != rows_now else ""
+
+
 def _became(row: Mapping[str, Any]) -> str:
-    """Return what became of the model; a weight without an own model is that of the country's."""
+    """Return what became of the region's own model."""
     own, own_now = row["own_model"], row["own_model_right"]
+    if own == own_now:
+        return ""
+    return "has its own model now" if own_now else "has no model of its own any more"
+
+
+def _weighs(row: Mapping[str, Any]) -> str:
+    """Return what the order of the list makes of the region's model; without an own model that is its parent's."""
     gate, gate_now = row["gate_open"], row["gate_open_right"]
     weight, weight_now = row["own_weight"], row["own_weight_right"]
+    if gate != gate_now:
+        opened = f"gate opened: own model at {weight_now:.2f}"
+        return opened if gate_now else f"gate closed: parent's model at {weight_now:.2f}"
     whose = "own model" if gate else "parent's model"
-    reasons = (
-        (own_now and not own, f"has its own model now{'' if gate_now else ', gate closed'}"),
-        (own and not own_now, "has no model of its own any more"),
-        (gate_now and not gate, f"gate opened: own model at {weight_now:.2f}"),
-        (gate and not gate_now, f"gate closed: parent's model at {weight_now:.2f}"),
-        (abs(weight_now - weight) >= 0.005, f"{whose} weighs {weight:.2f} → {weight_now:.2f}"),
-        (
-            row["train_rows"] != row["train_rows_right"],
-            f"learns from {row['train_rows']:,} → {row['train_rows_right']:,} rows",
-        ),
-    )
-    return next((reason for holds, reason in reasons if holds), "")
+    return f"{whose} weighs {weight:.2f} → {weight_now:.2f}" if abs(weight_now - weight) >= 0.005 else ""
+
+
+_HOW = dict(zip(_PARTS, (_learned, _became, _weighs), strict=True))
 
 
 def settings_table(found: Comparison) -> Table:
@@ -152,12 +167,13 @@ def metrics_table(found: Comparison) -> Table:
 
 
 def regions_table(found: Comparison) -> Table:
-    """Return the regions that moved most, up and down, by which part of the model, and why."""
+    """Return the regions that most surely moved, up and down, by which part of the model, and why."""
     rows = found.regions
     shown = (
         rows if rows.height <= 2 * SHOWN_REGIONS else pl.concat([rows.head(SHOWN_REGIONS), rows.tail(SHOWN_REGIONS)])
     )
-    title = f"Regions that moved most · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}"
+    surely = f"{rows['sure'].sum()} surely" if found.gain else "none surely"
+    title = f"Regions that moved, by evidence · {SERVED}.ndcg_at_10 · {shown.height} of {rows.height}, {surely}"
     table = _table(title, "region", "asked", "left", "gain", "95 %", *_PARTS, "why")
     for row in shown.iter_rows(named=True):
         interval = "" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
@@ -203,10 +219,12 @@ def _regions(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_intervals(regions: pl.DataFrame, listeners: pl.DataFrame | None, *, at_least: int) -> pl.DataFrame:
+    told = ("low", "high", "chance")
     if listeners is None:
-        return regions.with_columns(pl.lit(None, pl.Float64).alias("low"), pl.lit(None, pl.Float64).alias("high"))
+        return regions.with_columns(*(pl.lit(None, pl.Float64).alias(name) for name in told), sure=False)
     found = gains_by_part(listeners, at_least=at_least)
-    return regions.join(found.select("part", "low", "high"), on="part", how="left")
+    joined = regions.join(found.select("part", *told), on="part", how="left")
+    return joined.with_columns(pl.Series("sure", sure(joined["chance"].to_list())))
 
 
 def _numbers(left: float, right: float) -> tuple[str, str, str]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
 from pipelines.base.terminal import step
-from pipelines.experiments.paired_runs import keep
+from pipelines.experiments.paired_runs import DRAWS, keep
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook
 from pipelines.mlflow.run_record import Run
@@ -62,11 +62,11 @@ class Done:
     metrics: Mapping[str, float] = field(repr=False)
 
 
-def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, second_seed: bool = False) -> Measured:
+def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, times: int = 1) -> Measured:
     """Measure the models on contributions that may be trained on: for a night and an experiment alike."""
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
     parents = countries(job.atlas)
-    evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, second_seed=second_seed)
+    evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, times=times)
     return Measured(evaluation, {**tags_of_data(rows), _DESCRIPTION: described(evaluation)})
 
 
@@ -83,7 +83,7 @@ def described(evaluation: Evaluation) -> str:
     ).strip()
 
 
-def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -> Done:
+def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done:
     """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
 
     Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes, but that
@@ -94,9 +94,8 @@ def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -
     job : JobContext
         With the settings that the config changed.
     config : Config
-    second_seed : bool
-        Whether to train a second time with another seed, for the ``stability`` of lists: a night does not, as it would
-        take nearly twice as long.
+    times : int
+        How often to train and measure, each time by another luck, of which the figures are means: a night does it once.
 
     Raises
     ------
@@ -112,7 +111,7 @@ def run_evaluate(job: JobContext, *, config: Config, second_seed: bool = True) -
         models = found.models if found else settings.models
         run.params(settings.model_copy(update={"models": models}).flat())
         with step("models"):
-            measured = measure(rows, job=job, models=models, second_seed=second_seed)
+            measured = measure(rows, job=job, models=models, times=times)
         run.tags(measured.tags)
         run.metrics({"seconds.total": round(time.monotonic() - started, 1), BEST: found.value if found else math.nan})
         night = nights(rows)[-1]

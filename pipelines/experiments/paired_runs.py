@@ -6,6 +6,7 @@ What they are paired by is figures of single listeners: they lie in the workspac
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import numpy as np
 import polars as pl
 
 from pipelines.base.job_context import JobContext
@@ -14,13 +15,15 @@ from recsys.arrivals.permission import permissions, still_personal
 from recsys.cells import evaluations
 from recsys.consents.log import consent_log
 from recsys.errors import InputError
-from recsys.models.evaluation.bootstrap import paired
 from recsys.models.evaluation.evaluation import Evaluation
-from recsys.models.evaluation.report_tables import SERVED
+from recsys.models.evaluation.intervals import by_stratum, luck_of_mean, luck_of_strata, paired
+from recsys.models.interactions import IntArray
+from recsys.models.metrics import Values
 from recsys.sealed_files import SealedFiles
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
+DRAWS = 3  # trainings that a run's figures are the mean of, at least, before it may be promoted
 _ROUNDING = 1e-9  # of sums: an interval that touches zero does not leave it out
 _KEYS = ("listener", "part", "history")
 _LEAST = "models.min_listeners_in_table"
@@ -36,7 +39,9 @@ class Gain:
     left, right, difference : float
         Macro means: over parts, of the means over their listeners.
     low, high : float
-        Of the difference, 95 %: a paired bootstrap over listeners within parts.
+        Of the difference, 95 %: by how much listeners within parts differ, and the trainings of either run.
+    chance : float
+        How often runs that are alike would differ at least as much.
     listeners : int
         How many were asked.
     """
@@ -46,6 +51,7 @@ class Gain:
     difference: float
     low: float
     high: float
+    chance: float
     listeners: int
 
     @property
@@ -83,6 +89,15 @@ class Figures:
             f"the workspace {self.workspace.root} has no figures of the listeners of {run.label}: they are kept for "
             f"{self.settings.store.nights} nights after its last one ({run.night}), and only where it was made"
         )
+
+    def luck(self, run: LoggedRun) -> str:
+        """Return that a run does not tell how much was its luck; empty where it does, or has no rows here."""
+        rows = evaluations.read(self._files, run=run.record)
+        times = DRAWS if rows is None or rows.is_empty() else len(rows["draws"][0])
+        if times >= DRAWS:
+            return ""
+        drawn = "once" if times == 1 else f"{times} times"
+        return f"{run.label} was trained and measured {drawn}, and {DRAWS} times are needed to tell its luck"
 
     def of(self, run: LoggedRun) -> pl.DataFrame:
         """Return the rows of a run, schema :class:`recsys.schemas.Figures`, of listeners who still allow it.
@@ -135,7 +150,7 @@ def other_code_in(left: LoggedRun, right: LoggedRun) -> str:
 
 
 def both(figures: Figures, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
-    """Return ``part, left, right``: the served model's NDCG at 10 of every listener under both runs, row by row.
+    """Return ``part, left, right``: the served model's NDCG at 10 of every listener by each draw of both runs.
 
     Raises
     ------
@@ -144,7 +159,7 @@ def both(figures: Figures, left: LoggedRun, right: LoggedRun) -> pl.DataFrame:
         of these still allow it that what is found would be theirs.
     """
     tables = [
-        figures.of(run).select(*_KEYS, pl.col(SERVED).alias(side)) for run, side in ((left, "left"), (right, "right"))
+        figures.of(run).select(*_KEYS, pl.col("draws").alias(side)) for run, side in ((left, "left"), (right, "right"))
     ]
     joined = tables[0].join(tables[1], on=list(_KEYS), validate="1:1", nulls_equal=True)
     if not joined.height == tables[0].height == tables[1].height:
@@ -173,30 +188,49 @@ def gain(listeners: pl.DataFrame) -> Gain:
     Parameters
     ----------
     listeners : polars.DataFrame
-        ``part, left, right``.
+        ``part, left, right``, as of :func:`both`.
     """
     at_home = listeners.drop_nulls("part")
     asked = listeners if at_home.is_empty() else at_home
-    strata = None if at_home.is_empty() else asked["part"].rank("dense").cast(pl.Int64).to_numpy()
-    [found] = paired((asked["right"] - asked["left"]).to_numpy()[:, None], strata)
-    means = asked.group_by("part").agg(pl.col("left", "right").mean()).select(pl.col("left", "right").mean())
-    left, right = means.row(0) if len(asked) else (float("nan"),) * 2
-    return Gain(left, right, found.mean, found.low, found.high, len(asked))
+    strata = None if at_home.is_empty() else _strata(asked)
+    sides = [_draws(asked, side) for side in ("left", "right")]
+    luck = [luck_of_mean(draws, strata) for draws in sides if draws.shape[1] > 1]
+    left, right = (draws.mean(axis=1) for draws in sides)
+    (found,) = paired((right - left)[:, None], strata, luck=luck)
+    means = [each.mean for each in paired(np.column_stack([left, right]), strata)]
+    return Gain(means[0], means[1], found.mean, found.low, found.high, found.chance, len(asked))
 
 
 def gains_by_part(listeners: pl.DataFrame, *, at_least: int) -> pl.DataFrame:
-    """Return ``part, test_listeners, left, right, difference, low, high`` of every region with enough listeners."""
-    rows = []
-    for (part,), some in listeners.drop_nulls("part").partition_by("part", as_dict=True).items():
-        if some.height < at_least:
-            continue
-        found = gain(some)
-        rows.append((part, found.listeners, found.left, found.right, found.difference, found.low, found.high))
-    return pl.DataFrame(rows, schema=_BY_PART, orient="row")
+    """Return ``part, test_listeners, left, right, difference, low, high, chance`` of regions with enough listeners."""
+    at_home = listeners.drop_nulls("part")
+    asked = at_home.filter(pl.len().over("part") >= at_least).sort("part")
+    if asked.is_empty():
+        return pl.DataFrame(schema=_BY_PART)
+    strata, sides = _strata(asked), [_draws(asked, side) for side in ("left", "right")]
+    luck = [luck_of_strata(draws, strata) for draws in sides if draws.shape[1] > 1]
+    left, right = (draws.mean(axis=1) for draws in sides)
+    found = by_stratum(right - left, strata, luck=luck)
+    means = asked.with_columns(left=left, right=right).group_by("part", maintain_order=True)
+    intervals = {name: [getattr(each, name) for each in found] for name in ("low", "high", "chance")}
+    return (
+        means.agg(pl.len().cast(pl.Int64).alias("test_listeners"), pl.col("left", "right").mean())
+        .with_columns((pl.col("right") - pl.col("left")).alias("difference"))
+        .with_columns(**{name: pl.Series(values, dtype=pl.Float64) for name, values in intervals.items()})
+    )
+
+
+def _strata(listeners: pl.DataFrame) -> IntArray:
+    return listeners["part"].rank("dense").cast(pl.Int64).to_numpy()
+
+
+def _draws(listeners: pl.DataFrame, side: str) -> Values:
+    """Return (n, d) what every listener had by each draw of a run."""
+    return np.array(listeners[side].to_list(), dtype=np.float64).reshape(len(listeners), -1)
 
 
 _BY_PART = {
     "part": pl.String,
     "test_listeners": pl.Int64,
-    **dict.fromkeys(("left", "right", "difference", "low", "high"), pl.Float64),
+    **dict.fromkeys(("left", "right", "difference", "low", "high", "chance"), pl.Float64),
 }

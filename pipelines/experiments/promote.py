@@ -29,12 +29,12 @@ def promote(
 ) -> dict[str, Any]:
     """Register a run's settings as a model, and make it the champion if it beats the present one.
 
-    It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, with a paired 95 %
-    interval above zero. The champion's figures on that data come from the newest run with its settings: a night's, or
-    one of ``evaluate``. What it has to beat is what a night really uses: the champion's settings with what the file and
-    the environment set over them. Where there is no champion yet, a night uses the defaults: then these have to be
-    beaten, unless the run has them itself, and no other model in its own table may be surely better than the one that
-    would be served.
+    It has to beat it on the same data and with the same code, by macro NDCG at 10 on unheard tracks, each the mean of
+    three draws or more, with a paired 95 % interval above zero that holds the luck of both. The champion's figures on
+    that data come from the newest run of ``evaluate`` with its settings. What it has to beat is what a night really
+    uses: the champion's settings with what the file and the environment set over them. Where there is no champion yet,
+    a night uses the defaults: then these have to be beaten, unless the run has them itself, and no other model in its
+    own table may be surely better than the one that would be served.
     What a run is asked (:data:`pipelines.base.experiment_config.FIXED`) is not promoted.
 
     Parameters
@@ -158,6 +158,8 @@ class _Now:
 
 def _beats(registry: Registry, challenger: LoggedRun, now: _Now, *, figures: Figures) -> Gain:
     """Return what the challenger adds to what nights use now, or refuse it."""
+    if reason := figures.luck(challenger):
+        raise InputError(reason, hint="Evaluate it again: `hearabouts evaluate` draws as often by default.")
     rival = _rival(registry, challenger, now, figures=figures)
     found = gain(both(figures, rival, challenger))
     if not found.is_better:
@@ -176,7 +178,10 @@ def _rival(registry: Registry, challenger: LoggedRun, now: _Now, *, figures: Fig
     One whose rows are gone, as of another workspace, is passed over.
     """
     alike = [run for run in registry.runs() if run.models == now.models and run.measured]
-    reasons = [why_not(run, challenger) or other_code_in(run, challenger) or figures.gone(run) for run in alike]
+    reasons = [
+        why_not(run, challenger) or other_code_in(run, challenger) or figures.gone(run) or figures.luck(run)
+        for run in alike
+    ]
     fits = next((run for run, reason in zip(alike, reasons, strict=True) if not reason), None)
     if fits is None:
         found = reasons[0] if reasons else "no run with those settings measured anything"

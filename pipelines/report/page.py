@@ -13,8 +13,8 @@ from pipelines.report.html_templates import template, text_of
 from pipelines.report.maps import largest_countries
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas
-from recsys.models.evaluation.bootstrap import Difference, paired
 from recsys.models.evaluation.evaluation import Evaluation
+from recsys.models.evaluation.intervals import Difference, paired, sure
 from recsys.models.evaluation.report_tables import HISTORIES, MODELS, SERVED
 
 NAMED = 15  # regions that gain most, and as many that gain least, are named
@@ -51,7 +51,8 @@ def regional_gains(regions: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``place, name, country, listeners, gain, low, high``: listeners are those of the test.
+        ``place, name, country, listeners, gain, low, high, sure``: listeners are those of the test, and of the gains
+        that are sure one in twenty is chance (:func:`~recsys.models.evaluation.intervals.sure`).
     """
     over = f"{SERVED}_minus.global.ndcg_at_10"
     return regions.select(
@@ -60,6 +61,7 @@ def regional_gains(regions: pl.DataFrame) -> pl.DataFrame:
         "country",
         pl.col("test_listeners").alias("listeners"),
         *(pl.col(f"{over}{end}").alias(name) for end, name in (("", "gain"), ("_low", "low"), ("_high", "high"))),
+        pl.Series("sure", sure(regions[f"{over}_chance"].to_list())),
     ).sort(["gain", "place"], descending=[True, False])
 
 
@@ -84,7 +86,7 @@ def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> dict[str, str]:
     metrics, over = evaluation.metrics, f"{SERVED}_minus.global.macro_ndcg_at_10"
     if not np.isfinite(metrics[over]):
         return {}
-    surely = gains.filter(pl.col("low") > 0).height
+    surely = gains.filter(pl.col("sure") & (pl.col("gain") > 0)).height
     return {
         "macro NDCG@10 of what is served": f"{metrics[f'{SERVED}.macro_ndcg_at_10']:.4f}",
         f"over one global model, {metrics[f'{over}_low']:+.4f} to {metrics[f'{over}_high']:+.4f}": (
@@ -121,7 +123,7 @@ def _regions(gains: pl.DataFrame) -> list[Markup]:
 
 def _region_row(row: Mapping[str, str | int | float]) -> Dot:
     low, high, gain = float(row["low"]), float(row["high"]), float(row["gain"])
-    kind = "gain" if low > 0 else "loss" if high < 0 else ""
+    kind = ("gain" if gain > 0 else "loss") if row["sure"] else ""
     return Dot(str(row["name"]), gain, low, high, f"{gain:+.3f}", kind)
 
 

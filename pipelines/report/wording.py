@@ -68,7 +68,7 @@ def _compared(over: pl.DataFrame, model: str) -> str:
 def _regions(gains: pl.DataFrame) -> list[str]:
     if gains.is_empty():
         return []
-    surely, lost = gains.filter(pl.col("low") > 0), gains.filter(pl.col("high") < 0)
+    surely, lost = (gains.filter(pl.col("sure") & won) for won in (pl.col("gain") > 0, pl.col("gain") < 0))
     ahead, losers = (gains["gain"] > 0).sum(), lost["name"].to_list()[::-1]
     said = f"{ahead} of {gains.height} regions gain over the global model, {surely.height} of them surely"
     worse = f"{lost.height} surely lose: {_listed(losers)}" if losers else "none surely loses"

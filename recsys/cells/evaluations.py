@@ -144,7 +144,8 @@ def _files(files: SealedFiles) -> list[Path]:
 
 
 def _read(files: SealedFiles, file: Path) -> pl.DataFrame:
-    return pl.read_parquet(files.read(file), hive_partitioning=False)
+    rows = pl.read_parquet(files.read(file), hive_partitioning=False)
+    return rows if "draws" in rows.columns else rows.with_columns(draws=pl.concat_list("blend"))  # of before there were
 
 
 def _replace(files: SealedFiles, file: Path, rows: pl.DataFrame) -> None:

@@ -17,8 +17,8 @@ from recsys.artifacts.interleaving import CHALLENGER, TEAMS, Coin, keyed_coin
 from recsys.artifacts.scoring import about_here, shared
 from recsys.artifacts.standings import LESS, MORE
 from recsys.consents.log import Choices
-from recsys.models.evaluation.bootstrap import Difference
 from recsys.models.evaluation.interleaved import preference
+from recsys.models.evaluation.intervals import Difference
 from recsys.serving.lists.list_ids import Listed, ListIds
 from recsys.serving.lists.trending import Asked, ListSources, trending_answer
 from recsys.serving.snapshot.snapshot_reader import open_published

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from recsys.models.evaluation.beyond_accuracy import coverage, gini, overlap, stability
-from recsys.models.evaluation.bootstrap import paired
+from recsys.models.evaluation.intervals import paired
 from recsys.models.metrics import (
     CUTS,
     LENGTH,
@@ -89,10 +89,12 @@ def test_beyond_accuracy_are_shares_and_a_list_is_like_itself(tracks: np.ndarray
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 20), st.just(1)), elements=st.floats(-1, 1)))
-def test_an_interval_lies_within_the_differences_and_what_they_are_widened_by(differences: np.ndarray) -> None:
-    """By at most sqrt(2 / (2 - 1)) times the way from a region's mean, which is at most from end to end."""
-    (found,) = paired(differences, np.arange(len(differences)) % 3, resamples=50)
-    beyond = (np.sqrt(2) - 1) * np.ptp(differences) + 1e-12
-    assert differences.min() - beyond <= found.low <= found.high <= differences.max() + beyond
-    (opposite,) = paired(-differences, np.arange(len(differences)) % 3, resamples=50)
+def test_an_interval_holds_the_mean_in_its_middle_and_turns_with_the_differences(differences: np.ndarray) -> None:
+    strata = np.arange(len(differences)) % 3
+    (found,), (opposite,) = paired(differences, strata), paired(-differences, strata)
+    means = [differences[strata == stratum].mean() for stratum in np.unique(strata)]
+    middle = found.mean if np.isnan(found.low) else (found.low + found.high) / 2
+    np.testing.assert_allclose([found.mean, middle], [np.mean(means)] * 2, atol=1e-9)
+    assert np.isnan(found.low) == (len(differences) == 1)
     np.testing.assert_allclose([opposite.mean, opposite.low, opposite.high], [-found.mean, -found.high, -found.low])
+    assert np.isnan(found.chance) or 0 <= found.chance <= 1

@@ -43,13 +43,14 @@ def log_run(
     measured: bool = True,
     models: Mapping[str, object] | None = None,
     metrics: Mapping[str, float] | None = None,
+    luck: Sequence[float] = (0.0, 0.0, 0.0),
     facts: Mapping[str, Mapping[str, object]] | None = None,
     store: Store | None = None,
 ) -> LoggedRun:
     """Log a run of a region's means, with the served model's NDCG by listener; or one of too few nights, without any.
 
     All listeners allow everything, and so few are enough, unless the models' settings say otherwise. The folder is
-    that of the workspace, and of the store unless there is another.
+    that of the workspace, and of the store unless there is another. The luck of each draw is added to all gains.
     """
     store = store or folder
     asked = {"min_listeners_in_table": 1, **(models or {})}
@@ -59,7 +60,7 @@ def log_run(
     spool = workspace_of(folder).unlogged
     with run_of(spool, store, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:
-            listeners = figures(gains, parts)
+            listeners = figures(gains, parts, luck=luck)
             decide(folder, *range(len(gains)))
             with evaluations.held(sealed_in(workspace_of(folder).private)):
                 evaluations.write(sealed_in(workspace_of(folder).private), listeners, run=run.id, night=LAST_NIGHT)
@@ -68,10 +69,13 @@ def log_run(
     return next(Registry(store).runs())
 
 
-def figures(gains: Sequence[float], parts: Sequence[str | None]) -> pl.DataFrame:
+def figures(
+    gains: Sequence[float], parts: Sequence[str | None], *, luck: Sequence[float] = (0.0, 0.0, 0.0)
+) -> pl.DataFrame:
     """Rows of the private store: a listener each, whose lists by every model are as good."""
     rows = {"listener": list(map(listener, range(len(gains)))), "part": parts, "history": "1-5"}
-    return pl.DataFrame({**rows, **dict.fromkeys(MODELS, gains)}, schema=LISTENER_SCHEMA)
+    draws = [[gain + each for each in luck] for gain in gains]
+    return pl.DataFrame({**rows, **dict.fromkeys(MODELS, gains), "draws": draws}, schema=LISTENER_SCHEMA)
 
 
 def listener(number: int) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from support.runs import NOW, decide, figures_of, log_run, withdraw, workspace_of
 from support.sealing import sealed_in
 
@@ -25,7 +27,13 @@ CLOSED = {"gate_open": False, "own_weight": 0.0}
 
 
 def pairs(*rows: tuple[str | None, float, float]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema={"part": pl.String, "left": pl.Float64, "right": pl.Float64}, orient="row")
+    """Rows of two runs of one draw each."""
+    return drawn(*((part, [left], [right]) for part, left, right in rows))
+
+
+def drawn(*rows: tuple[str | None, list[float], list[float]]) -> pl.DataFrame:
+    draws = pl.List(pl.Float64)
+    return pl.DataFrame(rows, schema={"part": pl.String, "left": draws, "right": draws}, orient="row")
 
 
 def test_a_gain_is_the_mean_over_regions_of_their_means() -> None:
@@ -33,10 +41,30 @@ def test_a_gain_is_the_mean_over_regions_of_their_means() -> None:
     found = gain(pairs(("PT-1", 0.1, 0.4), ("PT-1", 0.3, 0.4), ("PT-2", 0.5, 0.4), (None, 0.0, 1.0)))
     assert found.difference == pytest.approx((0.2 - 0.1) / 2)
     assert (found.left, found.right, found.listeners) == (pytest.approx((0.2 + 0.5) / 2), pytest.approx(0.4), 3)
-    # a draw in PT-1 gains 0.2, or 0.1 more or less, which two listeners widen by sqrt(2 / 1); PT-2 always loses 0.1
-    wide = 0.1 * 2**0.5
-    assert (found.low, found.high) == (pytest.approx((0.2 - wide - 0.1) / 2), pytest.approx((0.2 + wide - 0.1) / 2))
+    # PT-1's two differ from 0.2 by 0.1, so their variance is 0.01 + 0.01 over 1, and what a listener of PT-2 varies by
+    # is taken to be that, too: the mean's is (0.02 / 2 + 0.02) / 4, of one degree of freedom, for which 95 % are 12.706
+    wide = 12.706 * 0.0075**0.5
+    assert (found.low, found.high) == (pytest.approx(0.05 - wide, abs=1e-3), pytest.approx(0.05 + wide, abs=1e-3))
     assert not found.is_better
+
+
+def test_the_luck_of_training_is_in_the_interval() -> None:
+    """Every listener gains 0.2 on average of the draws, of which the left run had .1, .2, .3 and the right none."""
+    rows = [("PT-1", [0.1, 0.2, 0.3], [0.4, 0.4, 0.4])] * 5 + [("PT-2", [0.1, 0.2, 0.3], [0.4, 0.4, 0.4])] * 5
+    found = gain(drawn(*rows))
+    assert (found.left, found.right, found.difference) == pytest.approx((0.2, 0.4, 0.2))
+    # .01 is the variance of the draws, of three of which it is the mean; of two degrees of freedom 95 % are 4.303
+    assert found.high - 0.2 == pytest.approx(4.303 * (0.01 / 3) ** 0.5, abs=1e-3)
+    assert not found.is_better
+    parts = gains_by_part(drawn(*rows), at_least=5)  # and so is the regions', of two with two degrees each: 2.776
+    assert (parts["high"] - 0.2).to_list() == pytest.approx([2.776 * (0.01 / 3) ** 0.5] * 2, abs=1e-3)
+
+
+def test_luck_that_every_listener_has_alone_is_told_by_how_much_listeners_differ() -> None:
+    """Draws that move single listeners and no region: half of them up as much as the others down."""
+    rows = [("PT-1", [0.1, 0.3], [0.5, 0.5]), ("PT-1", [0.3, 0.1], [0.5, 0.5])] * 3
+    assert gain(drawn(*rows)).is_better
+    assert gains_by_part(drawn(*rows), at_least=5)["low"].to_list() == pytest.approx([0.3])
 
 
 def test_without_homes_a_gain_is_the_mean_over_listeners() -> None:
@@ -48,27 +76,48 @@ def test_the_regions_gains_are_their_listeners() -> None:
     assert {row["part"]: round(row["difference"], 6) for row in found.iter_rows(named=True)} == {"a": 0.3, "b": 0.1}
 
 
+BY = {"global": "global.ndcg_at_10", "own": "regional.ndcg_at_10", "order": "blend.ndcg_at_10"}
+
+
+def moved(**by: float) -> dict[str, float]:
+    """Scores after the parts of the model have added so much more than before."""
+    steps = [by.get(part, 0.0) for part in BY]
+    return {key: SCORES[key] + sum(steps[: number + 1]) for number, key in enumerate(BY.values())}
+
+
 @pytest.mark.parametrize(
     ("left", "right", "said"),
     [
-        ({"own_model": False}, {}, "has its own model now"),
-        ({"own_model": False}, {"gate_open": False}, "has its own model now, gate closed"),
-        ({}, {"own_model": False}, "has no model of its own any more"),
-        ({"gate_open": False}, {}, "gate opened: own model at 0.25"),
-        ({}, CLOSED, "gate closed: parent's model at 0.00"),
-        ({}, {"own_weight": 0.5}, "own model weighs 0.25 → 0.50"),
-        (CLOSED, {**CLOSED, "own_weight": 0.44}, "parent's model weighs 0.00 → 0.44"),  # the country's gate opened
-        ({}, {}, "nothing moved"),
-        ({}, {"train_rows": 1000}, "learns from 900 → 1,000 rows"),
+        ({"own_model": False}, moved(own=0.1), "has its own model now"),
+        ({}, {"own_model": False, **moved(own=-0.1)}, "has no model of its own any more"),
+        ({}, moved(own=-0.05), "moved by own"),
+        ({"gate_open": False}, moved(order=0.1), "gate opened: own model at 0.25"),
+        ({}, {**CLOSED, **moved(order=-0.1)}, "gate closed: parent's model at 0.00"),
+        ({}, {"own_weight": 0.5, **moved(order=0.1)}, "own model weighs 0.25 → 0.50"),
+        (CLOSED, {**CLOSED, "own_weight": 0.44, **moved(order=0.1)}, "parent's model weighs 0.00 → 0.44"),
+        ({}, moved(order=0.05), "moved by order"),  # another ranker, and nothing else
+        ({}, {"train_rows": 1000, **moved(**{"global": 0.1})}, "learns from 900 → 1,000 rows"),
+        ({}, moved(**{"global": 0.1}), "moved by global"),
+        ({}, {"own_weight": 0.5}, "nothing moved"),
         (CLOSED, CLOSED, "nothing moved"),
-        ({}, {"blend.ndcg_at_10": 0.35}, "moved by order"),  # another ranker, and nothing else
-        ({}, {"regional.ndcg_at_10": 0.15, "blend.ndcg_at_10": 0.25}, "moved by own"),
-        ({}, {"own_weight": 0.5, "blend.ndcg_at_10": 0.2}, "own model weighs 0.25 → 0.50"),
+        ({}, {"own_weight": 0.5, **moved(**{"global": 0.1, "order": -0.05})}, "moved by global"),  # it gained, in spite
+        ({}, {"own_weight": 0.5, **moved(own=0.1, order=-0.2)}, "own model weighs 0.25 → 0.50"),  # it lost, in spite
     ],
 )
 def test_why_a_region_moved(left: dict[str, object], right: dict[str, object], said: str) -> None:
     row = {**FACTS, **left} | {f"{key}_right": value for key, value in {**FACTS, **right}.items()}
     assert why(row) == said
+
+
+@given(steps=st.lists(st.floats(-0.3, 0.3), min_size=3, max_size=3))
+def test_the_reason_is_the_part_that_moved_the_list_most_the_way_it_went(steps: list[float]) -> None:
+    after = moved(**dict(zip(BY, steps, strict=True)))
+    row = {**FACTS} | {f"{key}_right": value for key, value in {**FACTS, **after}.items()}
+    went = sum(steps)
+    assume(abs(went) > 0.001)
+    towards = {part: step * (1 if went > 0 else -1) for part, step in zip(BY, steps, strict=True)}
+    best = max(towards.values())
+    assert any(why(row) == f"moved by {part}" for part in BY if towards[part] >= best - 1e-9)
 
 
 def test_the_parts_of_a_gain_add_up_to_it() -> None:
@@ -101,7 +150,7 @@ def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[st
     for table in (settings_table(found), metrics_table(found), regions_table(found)):
         print_table(table)
     printed = capfd.readouterr().out
-    for text in ("models.factors", "blend.coverage", "+0.2000", "City PT-2, Portugal", "gate closed"):
+    for text in ("models.factors", "blend.coverage", "+0.2000", "City PT-2, Portugal", "moved by global", "2 surely"):
         assert text in printed
 
 

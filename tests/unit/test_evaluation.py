@@ -8,7 +8,8 @@ import pytest
 from support.checkerboard import checkerboard
 from support.listening import FIRST_NIGHT, contributions, world
 
-from recsys.models.evaluation.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
+from recsys.models.evaluation.draws import SEEDED
+from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation, evaluate
 from recsys.models.evaluation.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
 from recsys.schemas import Figures, at_border
@@ -51,7 +52,7 @@ def test_the_blend_comes_close_to_regions_alone_where_these_have_little_in_commo
 def test_the_keys_are_flat_and_the_same_in_every_run(evaluation: Evaluation) -> None:
     assert tuple(evaluation.metrics) == metric_keys()
     expected = {f"{model}.{kind}{metric}" for model in MODELS for kind in ("", "macro_") for metric in METRICS}
-    expected |= {f"{model}.worst_{metric}" for model in MODELS for metric in SHORT}
+    expected |= {f"{model}.worst_{metric}{by}" for model in MODELS for metric in SHORT for by in ("", "_by_chance")}
     expected |= {key.replace(".", ".with_heard_") for key in expected}
     assert expected < set(metric_keys())
     assert all(isinstance(value, float) for value in evaluation.metrics.values())
@@ -163,7 +164,7 @@ def test_plays_of_tracks_outside_the_vocabulary_are_counted() -> None:
 
 def test_every_test_listener_has_a_row_for_the_private_store(evaluation: Evaluation, listened: pl.DataFrame) -> None:
     table = at_border(evaluation.listeners, Figures)
-    assert table.columns == ["listener", "part", "history", *MODELS]
+    assert table.columns == ["listener", "part", "history", *MODELS, "draws"]
     assert len(table) == evaluation.sizes["test_listeners"]
     assert table["blend"].mean() == pytest.approx(evaluation.metrics["blend.ndcg_at_10"])
     homes = dict(listened.select("listener", "part").unique().iter_rows())
@@ -303,9 +304,9 @@ def test_a_random_split_warns_and_flatters() -> None:
     assert len(once.train) + len(once.validation) + len(once.test) == len(rows)
 
 
-def test_a_second_seed_tells_how_stable_lists_are() -> None:
+def test_a_second_draw_tells_how_stable_lists_are() -> None:
     rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
-    found = evaluate(rows, settings=models(factors=8), second_seed=True)
+    found = evaluate(rows, settings=models(factors=8), times=2)
     assert all(0 < found.metrics[f"{model}.stability"] <= 1 for model in SEEDED)
     assert all(0 < found.metrics[f"{model}.with_heard_stability"] <= 1 for model in SEEDED)
     assert np.isnan(found.metrics["popular_world.stability"])

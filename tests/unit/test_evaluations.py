@@ -44,8 +44,19 @@ def test_a_run_s_rows_come_back_and_other_runs_have_none(workspace: Workspace) -
     found = evaluations.read(at_rest(workspace), run=RUN)
     assert found is not None
     assert found.equals(figures(GAINS, PARTS))
-    assert found.columns == ["listener", "part", "history", *MODELS]
+    assert found.columns == ["listener", "part", "history", *MODELS, "draws"]
     assert evaluations.read(at_rest(workspace), run=OTHER) is None
+
+
+def test_rows_of_before_there_were_draws_are_of_one(workspace: Workspace) -> None:
+    write(workspace)
+    (file,) = (workspace.private / "evaluations").rglob("*.parquet")
+    old = io.BytesIO()
+    figures(GAINS, PARTS).drop("draws").write_parquet(old)
+    file.write_bytes(at_rest(workspace).sealed(old.getvalue(), file))
+    found = evaluations.read(at_rest(workspace), run=RUN)
+    assert found is not None
+    assert found["draws"].to_list() == [[0.1], [0.2], [0.3]]
 
 
 def test_the_same_rows_are_the_same_bytes_and_none_are_no_file(workspace: Workspace) -> None:

@@ -17,6 +17,7 @@ from pipelines.report.page import regional_gains, render
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.models.evaluation.evaluation import Evaluation, evaluate
+from recsys.models.evaluation.intervals import sure
 from recsys.models.evaluation.report_tables import MODELS
 from recsys.settings import load_settings
 
@@ -95,7 +96,8 @@ def test_names_with_markup_stay_text_everywhere(evaluation: Evaluation, atlas: A
 def test_the_page_begins_with_four_numbers(evaluation: Evaluation, atlas: Atlas) -> None:
     metrics = {**evaluation.metrics, "regions.surely_below_either": 3.0}
     shown = re.findall(r'<div class="tile"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
-    gains = evaluation.by_part["blend_minus.global.ndcg_at_10_low"]
+    over = "blend_minus.global.ndcg_at_10"
+    gains = evaluation.by_part.filter(pl.Series(sure(evaluation.by_part[f"{over}_chance"].to_list())))[over]
     assert shown == [
         f"{metrics['blend.macro_ndcg_at_10']:.4f}",
         f"{metrics['blend_minus.global.macro_ndcg_at_10_relative']:+.1%}",
@@ -136,14 +138,16 @@ def test_gains_of_regions_are_those_of_the_table(evaluation: Evaluation, atlas: 
 )
 def test_a_comparison_is_said_as_sure_as_it_is(evaluation: Evaluation, low: float, high: float, said: str) -> None:
     changed = evaluation.comparisons.with_columns(low=pl.lit(low), high=pl.lit(high))
-    gains = pl.DataFrame({"name": ["A", "B"], "gain": [0.1, -0.1], "low": [0.05, -0.2], "high": [0.2, -0.05]})
+    gains = pl.DataFrame({"name": ["A", "B"], "gain": [0.1, -0.1], "sure": [True, True]})
     text = " ".join(sentences(replace(evaluation, comparisons=changed), gains))
     assert said in text
     assert "1 of 2 regions gain over the global model, 1 of them surely; 1 surely lose: B." in text
 
 
 def said(evaluation: Evaluation) -> str:
-    return " ".join(sentences(evaluation, pl.DataFrame({"name": [], "gain": [], "low": [], "high": []})))
+    return " ".join(
+        sentences(evaluation, pl.DataFrame({"name": [], "gain": [], "sure": []}, schema_overrides={"sure": pl.Boolean}))
+    )
 
 
 def test_the_page_says_how_many_regions_a_simpler_model_would_serve_better(evaluation: Evaluation) -> None:

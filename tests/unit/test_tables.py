@@ -10,22 +10,22 @@ from recsys.settings import load_settings
 
 
 def region(blend: float, world: float, own: float, *, over_world: float, over_own: float) -> dict[str, float]:
-    """A region's means, and the upper ends of its two intervals."""
+    """A region's means, and how probable its two differences are by chance alone."""
+    rivals = {"global": (world, over_world), "local": (own, over_own)}
+    gains = {f"blend_minus.{model}.ndcg_at_10": blend - mean for model, (mean, _) in rivals.items()}
+    chances = {f"blend_minus.{model}.ndcg_at_10_chance": chance for model, (_, chance) in rivals.items()}
     means = {"blend": blend, "global": world, "local": own}
-    ends = {"global": over_world, "local": over_own}
-    return {f"{model}.ndcg_at_10": mean for model, mean in means.items()} | {
-        f"blend_minus.{model}.ndcg_at_10_high": end for model, end in ends.items()
-    }
+    return {f"{model}.ndcg_at_10": mean for model, mean in means.items()} | gains | chances
 
 
 def test_regions_below_a_simpler_model_are_counted() -> None:
     table = pl.DataFrame(
         [
-            region(0.50, 0.40, 0.40, over_world=0.2, over_own=0.2),  # above both
-            region(0.399, 0.40, 0.40, over_world=0.1, over_own=0.1),  # 0.25 % below both: as good
-            region(0.30, 0.40, 0.20, over_world=0.1, over_own=0.2),  # below the world's, perhaps by chance
-            region(0.30, 0.40, 0.50, over_world=-0.1, over_own=-0.2),  # surely below both
-            region(0.30, 0.20, 0.40, over_world=0.2, over_own=0.0),  # an interval that touches zero is not below it
+            region(0.50, 0.40, 0.40, over_world=0.001, over_own=0.001),  # surely above both
+            region(0.399, 0.40, 0.40, over_world=0.9, over_own=0.9),  # 0.25 % below both: as good
+            region(0.30, 0.40, 0.20, over_world=0.3, over_own=0.002),  # below the world's, perhaps by chance
+            region(0.30, 0.40, 0.50, over_world=0.001, over_own=0.001),  # surely below both
+            region(0.30, 0.20, 0.40, over_world=0.003, over_own=0.045),  # one of five of .045 is no more than chance
         ]
     )
     assert below(table) == {
@@ -41,7 +41,7 @@ def test_regions_below_a_simpler_model_are_counted() -> None:
 
 def test_a_model_that_is_not_there_is_above_nobody() -> None:
     nan = float("nan")
-    found = below(pl.DataFrame([region(0.3, 0.2, nan, over_world=0.1, over_own=nan)]))
+    found = below(pl.DataFrame([region(0.3, 0.2, nan, over_world=0.3, over_own=nan)]))
     assert [found[key] for key in found if key.startswith("regions.")] == [1, 0, 0, 0, 0, 0, 0]
 
 

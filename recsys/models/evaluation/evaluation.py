@@ -12,16 +12,15 @@ from threadpoolctl import threadpool_limits
 
 from recsys.models.cold_start import rank_cold, strangers
 from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_and_train
-from recsys.models.evaluation import report_tables
+from recsys.models.evaluation import draws, report_tables
 from recsys.models.evaluation.baselines import fit_baselines
-from recsys.models.evaluation.beyond_accuracy import Background, stability
+from recsys.models.evaluation.beyond_accuracy import Background
 from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
 from recsys.settings import ModelsSettings
 
-SEEDED = ("global", "local", "regional", SERVED)  # models that depend on the seed
 SIZES = (
     "listeners",
     "tracks",
@@ -33,7 +32,7 @@ SIZES = (
     "test_rows",
     "test_outside",
 )
-SECONDS = ("train", "baselines", "rank", "measure", "second_seed")
+SECONDS = ("train", "baselines", "rank", "measure", "other_draws")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def evaluate(
     parents: Mapping[str, str] | None = None,
     artists: Mapping[str, str] | None = None,
     split: Kind = "temporal",
-    second_seed: bool = False,
+    times: int = 1,
 ) -> Evaluation:
     """Compare all models on the last nights.
 
@@ -122,8 +121,9 @@ def evaluate(
         The artist of every track; without, shares of local artists are NaN.
     split : {"temporal", "random"}
         A random split warns and is noted: its numbers are too good.
-    second_seed : bool
-        Whether to train a second time with another seed, for the ``stability`` of lists.
+    times : int
+        How often to train and measure, each time by another luck (:mod:`~recsys.models.evaluation.draws`): figures are
+        means over these draws, and with two or more there is the ``stability`` of lists.
     """
     if split == "random":
         warnings.warn(RANDOM, UserWarning, stacklevel=2)
@@ -136,7 +136,7 @@ def evaluate(
         return _nothing(f"No track was played by {settings.min_listeners_per_track} listeners before the test nights.")
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
         job = _Job(cut, settings, parents, artists, note=RANDOM if split == "random" else "")
-        return job.run(second_seed=second_seed)
+        return job.run(times=times)
 
 
 @dataclass(frozen=True)
@@ -150,18 +150,36 @@ class _Job:
     note: str
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(self, *, second_seed: bool) -> Evaluation:
+    def run(self, *, times: int) -> Evaluation:
+        first, ranked = self._once()
+        if not ranked or times < 2:
+            return first
+        with _timed("other_draws", self.seconds):
+            others = [self._again(number, first=first, ranked=ranked) for number in range(1, times)]
+        return draws.averaged(first, others)
+
+    def _again(self, number: int, *, first: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
+        """Return another draw, with the stability of its lists beside those of the first; its models are let go."""
+        draw = draws.another(self.split, self.settings, number=number)
+        found, lists = replace(self, split=draw.split, settings=draw.settings, seconds={})._once()
+        stable = draws.stabilities(ranked, lists, there=draw.places(_known(found), of=_known(first)))
+        own = draw.under_own_names(found.listeners)
+        return replace(found, metrics={**found.metrics, **stable}, listeners=own, trained=None)
+
+    def _once(self) -> tuple[Evaluation, Mapping[str, Ranked]]:
+        """Train, rank and measure; there are no lists where too few could be asked."""
         with _timed("train", self.seconds):
-            learned = self._trained(self.settings)
+            learned = learn_and_train(
+                self.split.train, self.split.validation, settings=self.settings, parents=self.parents
+            )
         if note := self._too_few(learned):
-            return replace(_nothing(note), trained=learned)
+            return replace(_nothing(note), trained=learned), {}
         with _timed("baselines", self.seconds):
             models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
         with _timed("rank", self.seconds):
             ranked = self._ranked(learned, {name: models[name] for name in MODELS if name in models})
         with _timed("measure", self.seconds):
-            found = self._measured(learned, ranked)
-        return self._with_stability(found, ranked) if second_seed else found
+            return self._measured(learned, ranked), ranked
 
     def _too_few(self, learned: Trained) -> str:
         """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
@@ -171,9 +189,6 @@ class _Job:
             return ""
         who = f"Fewer than {needed} known listeners" if asked else "No known listener"
         return f"{who} played a known track for the first time on the test nights."
-
-    def _trained(self, settings: ModelsSettings) -> Trained:
-        return learn_and_train(self.split.train, self.split.validation, settings=settings, parents=self.parents)
 
     def _ranked(self, learned: Trained, models: Mapping[str, Model]) -> dict[str, Ranked]:
         known, test = learned.known, self.split.test
@@ -215,16 +230,10 @@ class _Job:
             at_least=self.settings.min_listeners_in_table,
         )
 
-    def _with_stability(self, found: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
-        with _timed("second_seed", self.seconds):
-            other = self._trained(self.settings.model_copy(update={"seed": self.settings.seed + 1}))
-            again = self._ranked(other, {name: other.models[name] for name in SEEDED})
-        figures = {
-            f"{model}.{kind}stability": stability(lists, again[model].kinds[kind])
-            for model in SEEDED
-            for kind, lists in ranked[model].kinds.items()
-        }
-        return replace(found, metrics={**found.metrics, **figures})
+
+def _known(found: Evaluation) -> pl.Series:
+    """Return the listeners that the models behind an evaluation know, by their rows."""
+    return found.trained.known.listeners if found.trained else pl.Series(dtype=pl.String)
 
 
 def _listens(past: pl.DataFrame, listeners: pl.Series) -> np.ndarray:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from recsys.models.evaluation.bootstrap import Difference, paired
 from recsys.models.evaluation.disclosure import may_be_told
+from recsys.models.evaluation.intervals import Difference, by_stratum, paired
 from recsys.models.interactions import homes_of
-from recsys.models.metrics import Values
 
 PART_SCHEMA = {
     "part": pl.String,
@@ -43,8 +42,8 @@ def preference(credits: pl.DataFrame, rows: pl.DataFrame, *, challenger: str, at
     """Return which ranker listeners prefer, each listener counting once, however much was played.
 
     A listener's difference is (c - a) / (c + a), where c plays are credited to the challenger and a to the champion:
-    zero on average where both are alike, as a coin shares out who picks first. Intervals are of a bootstrap over
-    listeners, whom nothing but their own lists and plays makes differ.
+    zero on average where both are alike, as a coin shares out who picks first. Intervals are of how much
+    listeners differ, whom nothing but their own lists and plays makes do so.
 
     Parameters
     ----------
@@ -71,14 +70,9 @@ def preference(credits: pl.DataFrame, rows: pl.DataFrame, *, challenger: str, at
     parts, homes = homes_of(rows, each["listener"])
     counts = np.bincount(homes[homes >= 0], minlength=len(parts))
     told = may_be_told(counts[:, None], np.array([len(each)]), at_least=at_least)
-    lines = [_line(parts[part], values[homes == part]) for part in np.flatnonzero(told)]
-    return Preference(len(each), _mean(values), pl.DataFrame(lines, schema=PART_SCHEMA, orient="row"))
-
-
-def _line(part: str, values: Values) -> tuple[str, int, float, float, float]:
-    found = _mean(values)
-    return part, len(values), found.mean, found.low, found.high
-
-
-def _mean(values: Values) -> Difference:
-    return paired(values[:, None])[0]
+    there = np.flatnonzero(told)
+    asked = np.isin(homes, there)
+    found = zip(there, by_stratum(values[asked], homes[asked]), strict=True)
+    lines = [(parts[part], int(counts[part]), one.mean, one.low, one.high) for part, one in found]
+    (of_all,) = paired(values[:, None])
+    return Preference(len(each), of_all, pl.DataFrame(lines, schema=PART_SCHEMA, orient="row"))

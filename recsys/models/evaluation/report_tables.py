@@ -9,8 +9,8 @@ import polars as pl
 from recsys.models.collaborative import HOME_SCHEMA, LEARNED_SCHEMA
 from recsys.models.evaluation import beyond_accuracy
 from recsys.models.evaluation.beyond_accuracy import THIRDS, Background
-from recsys.models.evaluation.bootstrap import Difference, paired
 from recsys.models.evaluation.disclosure import may_be_told
+from recsys.models.evaluation.intervals import Difference, by_stratum, paired, sure
 from recsys.models.interactions import IntArray, Interactions
 from recsys.models.metrics import CUTS, BoolArray, Lists, Values, average_precision, ndcg, recall, reciprocal_rank
 from recsys.schemas import Figures
@@ -119,6 +119,7 @@ class Tested:
 def metric_keys() -> tuple[str, ...]:
     """Return the keys of every run's metrics, in order: those of models, of comparisons, and of regions."""
     names = (*METRICS, *(f"macro_{name}" for name in METRICS), *(f"worst_{name}" for name in SHORT), *BEYOND_ACCURACY)
+    names += tuple(f"worst_{name}_by_chance" for name in SHORT)
     ends = ("", "_low", "_high", "_relative")
     compared = [
         f"{kind}{over}{name}{end}" for kind in KINDS for over in _OVER.values() for name in SHORT for end in ends
@@ -173,8 +174,7 @@ def by_part(ranked: Mapping[str, Ranked], tested: Tested, *, facts: pl.DataFrame
 def below(by_part: pl.DataFrame) -> dict[str, float]:
     """Return how many regions are served worse than by a rival: surely, and by more than 1 % as measured.
 
-    Surely: the 95 % interval of their listeners' difference lies below zero. Of many regions that are served as well,
-    one in forty is surely below by chance.
+    Surely: so far below that of all regions called so, one in twenty is by chance (:func:`~.intervals.sure`).
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def below(by_part: pl.DataFrame) -> dict[str, float]:
     """
     served = pl.col(f"{SERVED}.ndcg_at_10")
     told = {
-        "surely": [pl.col(f"{_minus(model)}.ndcg_at_10_high") < 0 for model in RIVALS],
+        "surely": [_surely_below(by_part, f"{_minus(model)}.ndcg_at_10") for model in RIVALS],
         "one_percent": [served - 0.99 * pl.col(f"{model}.ndcg_at_10") < 0 for model in RIVALS],
     }
     found = {"regions.compared": float(by_part.height)}
@@ -191,6 +191,10 @@ def below(by_part: pl.DataFrame) -> dict[str, float]:
         for name, holds in zip((*RIVALS, "either"), (*against, pl.any_horizontal(against)), strict=True):
             found[f"regions.{how}_below_{name}"] = float(by_part.filter(holds).height)
     return found
+
+
+def _surely_below(by_part: pl.DataFrame, gain: str) -> pl.Expr:
+    return pl.lit(pl.Series(sure(by_part[f"{gain}_chance"].to_list()))) & (pl.col(gain) < 0)
 
 
 def by_history(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
@@ -220,7 +224,8 @@ def by_listener(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
     }
     none = np.full(len(asked), np.nan)
     gains = {model: ndcg(ranked[model].unheard, at=10) if model in ranked else none for model in MODELS}
-    return pl.DataFrame({**columns, **gains}, schema=LISTENER_SCHEMA)
+    draws = gains[SERVED][:, None].tolist()
+    return pl.DataFrame({**columns, **gains, "draws": draws}, schema=LISTENER_SCHEMA)
 
 
 def compare(ranked: Mapping[str, Ranked], tested: Tested) -> pl.DataFrame:
@@ -271,6 +276,7 @@ def _metrics(lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
         **{name: _mean(value) for name, value in values.items()},
         **{f"macro_{name}": _mean(means[asked]) for name, means in by_home.items()},
         **{f"worst_{name}": _worst_tenth(by_home[name][told]) for name in SHORT},
+        **{f"worst_{name}_by_chance": _worst_by_chance(values[name], lists, tested, told) for name in SHORT},
         **_beyond_accuracy(lists, tested),
     }
 
@@ -331,16 +337,16 @@ def _differences(lists: Mapping[str, Lists], tested: Tested, *, over: str) -> It
 
 
 def _gains(ranked: Mapping[str, Ranked], tested: Tested) -> dict[str, Values]:
-    """Return (p,) what each part with enough listeners gains over each rival, with 95 % intervals."""
+    """Return (p,) what each part with enough listeners gains over each rival, with 95 % intervals and chances."""
     lists = ranked[SERVED].unheard
     home, enough = tested.home[lists.listeners], np.flatnonzero(tested.in_part(lists) >= tested.at_least)
     found = {f"{_minus(model)}.ndcg_at_10{end}": np.full(len(tested.known.parts), np.nan) for model, end in _ENDS}
-    rivals = [model for model in RIVALS if model in ranked]
-    gains = np.column_stack([ndcg(lists, at=10) - ndcg(ranked[model].unheard, at=10) for model in rivals])
-    for part in enough:
-        for model, gain in zip(rivals, paired(gains[home == part]), strict=True):
-            for end, value in (("", gain.mean), ("_low", gain.low), ("_high", gain.high)):
-                found[f"{_minus(model)}.ndcg_at_10{end}"][part] = value
+    asked = np.isin(home, enough)
+    for model in (model for model in RIVALS if model in ranked):
+        gains = ndcg(lists, at=10) - ndcg(ranked[model].unheard, at=10)
+        each = by_stratum(gains[asked], home[asked])
+        for end, name in _END_OF.items():
+            found[f"{_minus(model)}.ndcg_at_10{end}"][enough] = [getattr(gain, name) for gain in each]
     return found
 
 
@@ -360,6 +366,18 @@ def _worst_tenth(values: Values) -> float:
     return _mean(np.sort(values)[: -(-len(values) // 10)])
 
 
+def _worst_by_chance(values: Values, lists: Lists, tested: Tested, told: BoolArray) -> float:
+    """Return what the worst tenth would have if nothing but chance made regions differ: with listeners dealt out anew.
+
+    The mean over some deals of the same listeners, of the regions that are told of, among places as large as now.
+    """
+    home = tested.home[lists.listeners]
+    there = np.flatnonzero(np.isin(home, np.flatnonzero(told)))
+    rng, groups = np.random.default_rng(_SEED), len(told)
+    dealt = (_means(values[there], rng.permutation(home[there]), groups)[told] for _ in range(_DEALS))
+    return _mean(np.array([_worst_tenth(means) for means in dealt]))
+
+
 def _over(values: Values, strata: IntArray | None) -> float:
     """Return the mean over listeners, or that of the means of the regions that have any."""
     if strata is None:
@@ -375,7 +393,9 @@ def _row(found: Difference, mean: float) -> dict[str, object]:
 
 _HEARD = ("removed", "kept")  # what the kinds of lists are called in a table
 _OVER = {"listeners": "", "regions": "macro_"}  # comparisons that are metrics, too, and what their keys begin with
-_ENDS = [(model, end) for model in RIVALS for end in ("", "_low", "_high")]
+_END_OF = {"": "mean", "_low": "low", "_high": "high", "_chance": "chance"}
+_ENDS = [(model, end) for model in RIVALS for end in _END_OF]
+_DEALS, _SEED = 100, 1979  # the same in every run, so that two on the same values say the same
 _SHORT_OF_KINDS = tuple(f"{kind}{name}" for kind in KINDS for name in SHORT)
 
 PART_SCHEMA: Mapping[str, type[pl.DataType]] = {
