@@ -49,6 +49,10 @@ ui: $(VENV)/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
 test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal --durations 25
 
+.PHONY: faults
+faults: $(VENV)/.ready page ## seed faults in the privacy code one by one, and see that tests notice each
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal -m faults tests/attack/test_mutations.py
+
 .PHONY: check
 check: $(VENV)/.ready ## style, types and layers
 	@$(BIN)/ruff check .

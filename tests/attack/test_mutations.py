@@ -6,11 +6,13 @@ import pytest
 from support.mutations import MUTATIONS, ROOT, Mutation, copy_project, noticed, run_tests
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.fault)
 def test_the_fault_is_noticed(mutation: Mutation, tmp_path: Path) -> None:
     assert noticed(mutation, tmp_path) == ""
 
 
+@pytest.mark.faults
 def test_the_code_as_it_is_passes_all_tests_of_the_list(tmp_path: Path) -> None:
     tests = sorted({test for mutation in MUTATIONS for test in mutation.tests})
     done = run_tests(copy_project(tmp_path), tests)
