@@ -35,6 +35,8 @@ class Results:
     Parameters
     ----------
     question : Question
+    models : mapping of str to Model
+        As they were fitted, on all days but the last.
     lists : mapping of str to Lists
         What each model listed.
     baseline : str
@@ -44,6 +46,7 @@ class Results:
     """
 
     question: Question
+    models: Mapping[str, Model] = field(repr=False)
     lists: Mapping[str, Lists] = field(repr=False)
     baseline: str
     settings: ModelsSettings = field(repr=False)
@@ -137,7 +140,7 @@ def evaluate(
     names = _fitting(question, asked_by) if beside is None else beside
     contenders = _contenders(names, models or {}, settings=settings or {}, baseline=baseline)
     lists = {name: _answer(model, name=name, question=question) for name, model in contenders.items()}
-    return Results(question, lists, baseline, asked_by)
+    return Results(question, contenders, lists, baseline, asked_by)
 
 
 def _fitting(question: Question, settings: ModelsSettings) -> list[str]:

@@ -107,6 +107,10 @@ class _Scored(ABC):
             score=pl.Series(scores[row, place]),
         )
 
+    def get_params(self) -> dict[str, Any]:
+        """Return what it was made with, as scikit-learn's models do: what is remembered of a model in MLflow."""
+        return dict(self.settings)
+
     @abstractmethod
     def _learn(self, rows: pl.DataFrame, known: Interactions) -> metrics.Model:
         """Return what scores every item for the users that are known."""
