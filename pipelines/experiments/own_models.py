@@ -25,7 +25,7 @@ _LONGEST = 500  # of what MLflow's page shows of a parameter
 _NAME = re.compile(r"[\w.\- ]+")  # of a metric, as MLflow takes it
 
 
-def log(results: Results, *, name: str = "evaluate", store: Store | None = None) -> str:
+def log(results: Results, *, name: str = "evaluate", store: Path | str | None = None) -> str:
     """Log an evaluation as a run, and return MLflow's id of it.
 
     Parameters
@@ -33,8 +33,8 @@ def log(results: Results, *, name: str = "evaluate", store: Store | None = None)
     results : Results
     name : str
         Of the run.
-    store : Store, optional
-        Of MLflow: a folder, or an address; by default that of the settings, or of ``MLFLOW_TRACKING_URI``.
+    store : Path or str, optional
+        MLflow's: a folder, or an address; by default that of the settings, or of ``MLFLOW_TRACKING_URI``.
 
     Raises
     ------
@@ -42,6 +42,8 @@ def log(results: Results, *, name: str = "evaluate", store: Store | None = None)
         If a figure would be of fewer users than ``models.min_listeners_in_table``: runs are shared.
     UsageError
         If MLflow cannot name a metric after a model.
+    SettingsError
+        If there is no such store.
     NotReadyError
         If MLflow cannot be used now.
     """
@@ -53,7 +55,12 @@ def log(results: Results, *, name: str = "evaluate", store: Store | None = None)
             run.table(results.figures, "models")
             run.text(repr(results), "models.txt")
         [record] = waiting(spool)
-        return tracking.log(store or load_settings().tracking.store, record)
+        return tracking.log(_store(store), record)
+
+
+def _store(named: Path | str | None) -> Store:
+    """Return the store of a name, as settings would have it: a folder, or an address."""
+    return load_settings(overrides={"tracking": {"uri": str(named)}} if named else None).tracking.store
 
 
 def _check(results: Results) -> None:

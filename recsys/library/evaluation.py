@@ -73,7 +73,8 @@ class Results:
     def __repr__(self) -> str:
         """Return the table."""
         with pl.Config(**_SHOWN):
-            return f"{self._title}\n{self._table}"
+            lines = str(self._table).splitlines()
+        return "\n".join([self._title, *(line.rstrip() for line in lines)])
 
     def _repr_html_(self) -> str:
         with pl.Config(**_SHOWN):

@@ -1,5 +1,7 @@
 """The library for notebooks: frames in, frames out, the product's own figures, and errors that say what to do."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -204,6 +206,11 @@ def test_the_product_s_own_reprs_are_short(rows: pl.DataFrame) -> None:
     assert found.trained is not None
     for value in (found, found.trained, found.trained.known, found.trained.parameters):
         assert len(repr(value)) < 600
+
+
+def test_the_library_brings_neither_mlflow_nor_a_web_framework() -> None:
+    program = "import sys, recsys.library; print(sorted({'mlflow', 'fastapi', 'pyspark'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 # Bad input.
