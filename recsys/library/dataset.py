@@ -7,7 +7,7 @@ from typing import Any, Literal
 import narwhals as nw
 import polars as pl
 
-from recsys.library.frames import Columns, as_given, check, chosen, coded
+from recsys.library.frames import Columns, as_given, check, chosen, coded, to_polars
 
 Repeats = Literal["refuse", "count"]
 
@@ -93,6 +93,11 @@ class Dataset:
         """Return some of the rows, chosen by a boolean series."""
         some = nw.from_native(self.frame, eager_only=True).filter(kept.to_list())
         return Dataset(some.to_native(), self.columns, self.plays.filter(kept))
+
+    def ids(self, users: pl.Series) -> list[Any]:
+        """Return ids of users that are text as they are in the frame."""
+        kind = to_polars(chosen(self.frame, [self.columns.user]).head(0)).schema[self.columns.user]
+        return (users.cast(kind, strict=False) if kind.is_integer() else users).to_list()
 
     def lists(self, users: pl.Series, items: pl.Series, **more: pl.Series) -> Any:
         """Return ids that are text as a frame in the library, and with the kinds of ids, of this data set."""

@@ -51,10 +51,7 @@ class Question:
     @property
     def users(self) -> list[Any]:
         """Return the ids of those who are asked, as they came."""
-        codes = self.known.listeners.gather(self.asked)
-        columns = self.train.columns
-        kind = to_polars(chosen(self.train.frame, columns.names[:1]).head(0)).schema.dtypes()[0]
-        return (codes.cast(kind) if kind.is_integer() else codes).to_list()
+        return self.train.ids(self.known.listeners.gather(self.asked))
 
 
 def ask(dataset: Dataset, *, settings: ModelsSettings) -> Question:

@@ -50,9 +50,11 @@ def test_the_page_s_python_runs(names: dict[str, Any], mlruns: Path, monkeypatch
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         exec(block, found)
     assert isinstance(found["dataset"], Dataset)
-    assert list(found["results"].lists) == ["popular_world", "als", "newest"]
-    experiment = tracking.client(mlruns).get_experiment_by_name("library")
-    assert experiment is not None
+    assert list(found["results"].lists) == ["popular_world", "strict"]
+    store = tracking.client(mlruns)
+    experiment = store.get_experiment_by_name("library")
+    assert len(store.search_runs([experiment.experiment_id])) == 2
+    assert store.get_model_version_by_alias("strict", "champion").version == 1
 
 
 def test_every_public_name_model_and_argument_is_on_the_page() -> None:
