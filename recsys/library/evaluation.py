@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import UsageError
+from recsys.library.dataset import Dataset
 from recsys.library.frames import as_given
 from recsys.library.models import OURS, Model, models_settings
 from recsys.library.question import LENGTH, Question, answered, ask
@@ -105,7 +106,7 @@ class Results:
 
 
 def evaluate(
-    dataset: Any,
+    dataset: Dataset,
     models: Mapping[str, Model] | None = None,
     *,
     beside: Collection[str] | None = None,
@@ -136,6 +137,10 @@ def evaluate(
     UsageError, SettingsError
         If what is asked for is not there.
     """
+    if not isinstance(dataset, Dataset):
+        raise UsageError(
+            f"found {type(dataset).__name__} where a Dataset is expected", hint="Dataset.from_frame(frame) makes one."
+        )
     asked_by = models_settings(settings or {})
     question = ask(dataset, settings=asked_by)
     names = _fitting(question, asked_by) if beside is None else beside
