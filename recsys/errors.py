@@ -10,6 +10,8 @@
     │   ├── UnknownNightError        2   404  whoever typed the night or the week
     │   ├── UnknownSongError         2   404  whoever typed the track or the artist
     │   ├── UnknownRunError          2   404  whoever typed the run
+    │   ├── FrameError              65   400  whoever made the frame that a data set is to be of
+    │   ├── ListsError              65   400  whoever wrote the model that is measured beside ours
     │   ├── IncompleteNightError    65   400  whoever delivered the night, or accepts it as it is
     │   ├── NotBetterError          65   409  whoever wants the run promoted
     │   ├── UnknownPurposeError     65   404  whoever wrote the client that names purposes
@@ -71,6 +73,14 @@ class UsageError(InputError):
 
     exit_code = 2
     problem = "usage"
+
+
+class FrameError(InputError):
+    """A frame that no data set can be made of, or that has too little to learn from and to test on."""
+
+
+class ListsError(InputError):
+    """Lists of a model that cannot be measured: not frames, too short, or of items that do not belong there."""
 
 
 class UnknownPlaceError(InputError):

@@ -41,10 +41,10 @@ class BlendParameters:
     """
 
     weights: Weights
-    open_gates: frozenset[str]
-    gains: Mapping[str, float] = field(default_factory=dict)
+    open_gates: frozenset[str] = field(repr=False)
+    gains: Mapping[str, float] = field(default_factory=dict, repr=False)
     trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
-    summed: frozenset[str] = frozenset()
+    summed: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 UNLEARNED = BlendParameters(FIRST_GUESS, frozenset())

@@ -55,7 +55,7 @@ class Interactions:
 
     listeners: pl.Series = field(repr=False)
     tracks: pl.Series = field(repr=False)
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] = field(repr=False)
     homes: IntArray = field(repr=False)
     confidence: sparse.csr_array
     recent: sparse.csr_array
@@ -63,7 +63,7 @@ class Interactions:
     sessions: sparse.csr_array
     session_of: IntArray = field(repr=False)
     age: FloatArray = field(repr=False)
-    parents: tuple[str, ...]
+    parents: tuple[str, ...] = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:

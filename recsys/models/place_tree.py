@@ -24,8 +24,8 @@ class Places:
         p.
     """
 
-    names: tuple[str, ...]
-    parents: IntArray
+    names: tuple[str, ...] = field(repr=False)
+    parents: IntArray = field(repr=False)
     parts: int
     position: Mapping[str, int] = field(repr=False)
     country: Mapping[str, int] = field(repr=False)

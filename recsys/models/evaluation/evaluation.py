@@ -76,7 +76,7 @@ class Evaluation:
         The models behind the numbers, for whoever goes on with them; never logged.
     """
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(repr=False)
     by_part: pl.DataFrame = field(repr=False)
     by_history: pl.DataFrame = field(repr=False)
     comparisons: pl.DataFrame = field(repr=False)
