@@ -13,7 +13,7 @@ from recsys.library.dataset import Dataset
 from recsys.library.frames import as_given
 from recsys.library.models import OURS, Model, models_settings
 from recsys.library.question import LENGTH, Question, answered, ask
-from recsys.models.evaluation.bootstrap import Difference, paired
+from recsys.models.evaluation.intervals import Difference, paired
 from recsys.models.metrics import Lists, Values, ndcg, recall
 from recsys.settings import ModelsSettings
 
@@ -56,8 +56,8 @@ class Results:
     def frame(self) -> Any:
         """Return ``model, metric, value, low, high, difference, difference_low, difference_high``, tidy.
 
-        In the library of the data set. Intervals are 95 %, of a bootstrap over users; a difference is that to the
-        baseline, paired: of the same draws of users. ``macro_`` is the mean over regions of the means over their users.
+        In the library of the data set. Intervals are 95 %, by how much users differ; a difference is that to the
+        baseline, user by user. ``macro_`` is the mean over regions of the means over their users.
         """
         return as_given(self.figures, like=self.question.train.frame)
 
