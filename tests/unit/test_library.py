@@ -198,9 +198,15 @@ def test_every_figure_of_the_table_has_an_interval_and_reprs_are_short(results: 
     lines = repr(results).splitlines()
     assert len(lines) == 2 + len(results.lists)
     assert max(map(len, lines)) < 160
-    assert "<table" in results._repr_html_()
+    assert results._repr_html_().count("<tr") == 1 + len(results.lists)
     for value in (dataset_of(rows), ALS(factors=8).fit(dataset_of(rows)), results.question):
         assert len(repr(value)) < 200
+
+
+def test_a_name_is_no_html() -> None:
+    dataset = Dataset.from_frame(diagonal())
+    results = evaluate(dataset, {"<b>": Next()}, beside=["als"], baseline="<b>", settings=ON_THE_DIAGONAL)
+    assert "<b>" not in results._repr_html_()
 
 
 def test_the_product_s_own_reprs_are_short(rows: pl.DataFrame) -> None:
