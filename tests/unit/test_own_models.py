@@ -163,11 +163,10 @@ def test_what_does_not_surely_win_or_cannot_be_made_again_is_not_promoted(rows: 
 
 def test_a_run_of_other_data_is_not_promoted(rows: pl.DataFrame, mlruns: Path) -> None:
     some = rows.filter(pl.col("listener") != rows["listener"].min())
-    runs = {
-        name: contest(each, {"mine": EASE(**SMALL)}, "popular_world") for name, each in (("all", rows), ("some", some))
-    }
-    with pytest.raises(UsageError, match="is not of this data"):
-        promote(runs["all"], "mine", run=log(runs["some"], store=mlruns), store=mlruns)
+    results, others = (contest(each, {"mine": EASE(**SMALL)}, "popular_world") for each in (rows, some))
+    for run in ("nobody's", log(others, store=mlruns)):
+        with pytest.raises(UsageError, match="no run of this data is called"):
+            promote(results, "mine", run=run, store=mlruns)
 
 
 def test_a_model_is_loaded_with_plays_alone(rows: pl.DataFrame, mlruns: Path) -> None:
