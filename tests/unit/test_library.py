@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,20 @@ def test_the_day_is_that_of_the_time_s_own_zone() -> None:
     times = pd.date_range("2026-01-05 23:30", periods=4, tz="Asia/Tokyo")  # of these days in Tokyo, not in UTC
     frame = pd.DataFrame({"user": [1, 1, 2, 2], "item": [1, 2, 1, 2], "time": times})
     assert Dataset.from_frame(frame).plays["night"].min() == date(2026, 1, 5)
+
+
+def test_a_play_may_be_of_no_region() -> None:
+    """Who plays nowhere that is known is at home nowhere, and in no mean over regions."""
+    frame = diagonal().with_columns(region=pl.when(pl.col("user") > 5).then("region"))
+    dataset = Dataset.from_frame(frame, region="region")
+    assert repr(dataset) == "Dataset(432 plays, 36 users, 36 items, 2 regions, 2026-01-05 to 2026-01-16)"
+    results = evaluate(dataset, {"mine": Next()}, beside=["popular_region"], baseline="mine", settings=ON_THE_DIAGONAL)
+    assert (results.question.homes < 0).sum() == 6
+    assert figure(results, "mine", "macro_ndcg_at_10")["value"] == pytest.approx(1)
+
+
+def test_type_checkers_read_our_types() -> None:
+    assert all(files(package).joinpath("py.typed").is_file() for package in ("recsys", "pipelines"))
 
 
 def test_plays_are_counted_as_often_as_they_are_there(rows: pl.DataFrame) -> None:
@@ -393,6 +408,8 @@ def test_an_unknown_user_an_unfitted_model_and_an_unknown_setting_are_refused() 
     model = Popular(min_listeners_per_track=1).fit(dataset)
     with pytest.raises(InputError, match="1 of 2 users are unknown"):
         model.recommend([1, 1000])
+    with pytest.raises(UsageError, match="one text where several users"):
+        model.recommend("12")
     with pytest.raises(UsageError, match="k is 1 or more"):
         model.recommend([1], k=0)
     with pytest.raises(SettingsError, match="factor"):
