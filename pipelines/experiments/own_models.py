@@ -93,12 +93,11 @@ def promote(results: Results, model: str, *, run: str, store: Path | str | None 
     recipe, won = recipe_of(results.models[model]), _won(results, model)
     place = _store(store)
     _check_champion(results, model, place)
-    client = tracking.client(place)
-    if client.get_run(run).data.tags.get(DATASET_DIGEST) != data_digest(results.question.train.rows):
-        raise UsageError(f"the run {run} is not of this data", hint="Name the run that log(results) returned.")
+    _check_run(run, results, place)
     config = {"plays": "", **{key: name or "" for key, name in results.question.train.columns._asdict().items()}}
     content = {RECIPE_FILE: json.dumps(recipe)}
     number = tracking.register(place, run_id=run, model=model, loader=_LOADER, content=content, config=config)
+    client = tracking.client(place)
     client.set_model_version_tag(model, str(number), _RECIPE, json.dumps(recipe))
     client.set_model_version_tag(model, str(number), "won.by", won)
     client.set_registered_model_alias(model, CHAMPION, str(number))
@@ -131,6 +130,15 @@ def _check_champion(results: Results, model: str, place: Store) -> None:
             f"{model!r} has a champion, {before['class']}, which is not the baseline of this evaluation",
             hint=f"evaluate(dataset, {{{model!r}: ..., 'champion': champion({model!r})}}, baseline='champion')",
         )
+
+
+def _check_run(run: str, results: Results, place: Store) -> None:
+    client = tracking.client(place)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    of_this_data = f"tags.`{DATASET_DIGEST}` = '{data_digest(results.question.train.rows)}'"
+    runs = client.search_runs([experiment.experiment_id], of_this_data) if experiment else []
+    if run not in {found.info.run_id for found in runs}:
+        raise UsageError(f"no run of this data is called {run}", hint="Name the run that log(results) returned.")
 
 
 def _champion(model: str, place: Store) -> Recipe | None:

@@ -107,7 +107,7 @@ class Dataset:
     def __repr__(self) -> str:
         """Return one line that says how much there is of what."""
         first, last = self.plays["night"].min(), self.plays["night"].max()
-        regions = f", {self.plays['part'].n_unique():,} regions" if self.columns.region else ""
+        regions = f", {self.plays['part'].drop_nulls().n_unique():,} regions" if self.columns.region else ""
         return (
             f"Dataset({self.plays.height:,} plays, {self.plays['listener'].n_unique():,} users, "
             f"{self.plays['track_id'].n_unique():,} items{regions}, {first!s} to {last!s})"

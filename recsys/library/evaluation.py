@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,7 @@ class Results:
         return "\n".join([self._title, *(line.rstrip() for line in lines)])
 
     def _repr_html_(self) -> str:
-        with pl.Config(**_SHOWN):
-            return f"<p>{self._title}</p>{self._table._repr_html_()}"
+        return f"<p>{escape(self._title)}</p>{self._table.to_pandas().to_html(index=False)}"  # Polars would show quotes
 
     @property
     def _title(self) -> str:

@@ -88,12 +88,14 @@ class _Scored(ABC):
         Raises
         ------
         UsageError
-            If the model was not fitted, or k is below 1.
+            If the model was not fitted, k is below 1, or users are one text.
         InputError
             If it does not know a user.
         """
         if self._fitted is None:
             raise UsageError(f"{self!r} was not fitted", hint="model.fit(dataset).recommend(users)")
+        if isinstance(users, str):
+            raise UsageError("found one text where several users are expected", hint="recommend([user])")
         if k < 1:
             raise UsageError(f"k is 1 or more, and found is {k}", hint="Leave it out for 10.")
         dataset, known, model = self._fitted

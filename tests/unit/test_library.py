@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,20 @@ def test_the_day_is_that_of_the_time_s_own_zone() -> None:
     assert Dataset.from_frame(frame).plays["night"].min() == date(2026, 1, 5)
 
 
+def test_a_play_may_be_of_no_region() -> None:
+    """Who plays nowhere that is known is at home nowhere, and in no mean over regions."""
+    frame = diagonal().with_columns(region=pl.when(pl.col("user") > 5).then("region"))
+    dataset = Dataset.from_frame(frame, region="region")
+    assert repr(dataset) == "Dataset(432 plays, 36 users, 36 items, 2 regions, 2026-01-05 to 2026-01-16)"
+    results = evaluate(dataset, {"mine": Next()}, beside=["popular_region"], baseline="mine", settings=ON_THE_DIAGONAL)
+    assert (results.question.homes < 0).sum() == 6
+    assert figure(results, "mine", "macro_ndcg_at_10")["value"] == pytest.approx(1)
+
+
+def test_type_checkers_read_our_types() -> None:
+    assert all(files(package).joinpath("py.typed").is_file() for package in ("recsys", "pipelines"))
+
+
 def test_plays_are_counted_as_often_as_they_are_there(rows: pl.DataFrame) -> None:
     keys = ["listener", "night", "part", "track_id"]
     assert dataset_of(rows).rows.select(*keys, "plays").equals(rows.sort(keys).select(*keys, "plays"))
@@ -198,9 +213,15 @@ def test_every_figure_of_the_table_has_an_interval_and_reprs_are_short(results: 
     lines = repr(results).splitlines()
     assert len(lines) == 2 + len(results.lists)
     assert max(map(len, lines)) < 160
-    assert "<table" in results._repr_html_()
+    assert results._repr_html_().count("<tr") == 1 + len(results.lists)
     for value in (dataset_of(rows), ALS(factors=8).fit(dataset_of(rows)), results.question):
         assert len(repr(value)) < 200
+
+
+def test_a_name_is_no_html() -> None:
+    dataset = Dataset.from_frame(diagonal())
+    results = evaluate(dataset, {"<b>": Next()}, beside=["als"], baseline="<b>", settings=ON_THE_DIAGONAL)
+    assert "<b>" not in results._repr_html_()
 
 
 def test_the_product_s_own_reprs_are_short(rows: pl.DataFrame) -> None:
@@ -387,6 +408,8 @@ def test_an_unknown_user_an_unfitted_model_and_an_unknown_setting_are_refused() 
     model = Popular(min_listeners_per_track=1).fit(dataset)
     with pytest.raises(InputError, match="1 of 2 users are unknown"):
         model.recommend([1, 1000])
+    with pytest.raises(UsageError, match="one text where several users"):
+        model.recommend("12")
     with pytest.raises(UsageError, match="k is 1 or more"):
         model.recommend([1], k=0)
     with pytest.raises(SettingsError, match="factor"):
