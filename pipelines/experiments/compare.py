@@ -21,7 +21,9 @@ KEPT = (f"{SERVED}.macro_ndcg_at_10", f"{SERVED}.ndcg_at_10", f"{SERVED}.recall_
 _FACTS = ("listeners", "train_rows", "own_model", "gate_open", "own_weight")
 _STEPS = ("global", "regional", SERVED)  # from the world's model over the own ones to what is served
 _PARTS = ("global", "own", "order")  # what each step adds; the last one are gates, trends and the order of the list
-_EVIDENCE = pl.col("difference").sign() * (1 - pl.col("chance").fill_null(1))  # from surely better to surely worse
+_EVIDENCE = pl.col("difference").sign() * (
+    1 - pl.col("chance").fill_nan(1).fill_null(1)
+)  # from surely better to surely worse
 _TOLD = 0.0005  # of a gain: the last digit that is printed
 
 
@@ -36,6 +38,8 @@ class Comparison:
         Of the models, where they differ.
     unpaired : str
         Why listeners cannot be paired; empty where they were.
+    lucky : str
+        Which run does not tell its luck, so that intervals do not hold it; empty where both do.
     gain : Gain or None
         Of the right run over the left one, where listeners could be paired.
     regions : polars.DataFrame
@@ -49,6 +53,7 @@ class Comparison:
     right: LoggedRun
     settings: Sequence[tuple[str, str, str]]
     unpaired: str
+    lucky: str
     gain: Gain | None
     regions: pl.DataFrame = field(repr=False)
 
@@ -63,6 +68,7 @@ class Comparison:
             "right": self.right.id,
             "same_data": not self.unpaired,
             "same_code": not other_code_in(self.left, self.right),
+            "holds_luck": not self.lucky,
             "settings": {key: [left, right] for key, left, right in self.settings},
             **{key: round(value, 4) for key, value in interval.items()},
             "regions": self.regions.height,
@@ -87,6 +93,7 @@ def compare(registry: Registry, left: LoggedRun, right: LoggedRun, *, figures: F
         right,
         _different(left.asked, right.asked),
         unpaired,
+        figures.luck(left) or figures.luck(right),
         None if listeners is None else gain(listeners),
         regions.sort(_EVIDENCE, "difference", "name", descending=[True, True, False]),
     )
@@ -187,7 +194,8 @@ def regions_table(found: Comparison) -> Table:
 def _caption(found: Comparison) -> str:
     """Return what to know before believing the numbers; mostly nothing."""
     other_code = other_code_in(found.left, found.right)
-    notes = (found.unpaired and f"No intervals: {found.unpaired}.", other_code and f"Careful: {other_code}.")
+    careful = (other_code, "" if found.unpaired else found.lucky)
+    notes = (found.unpaired and f"No intervals: {found.unpaired}.", *(f"Careful: {each}." for each in careful if each))
     return " ".join(note for note in notes if note)
 
 

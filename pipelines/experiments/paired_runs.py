@@ -39,7 +39,7 @@ class Gain:
     left, right, difference : float
         Macro means: over parts, of the means over their listeners.
     low, high : float
-        Of the difference, 95 %: by how much listeners within parts differ, and the trainings of either run.
+        Of the difference, 95 %: by how much listeners within parts differ, and the trainings of a run of several draws.
     chance : float
         How often runs that are alike would differ at least as much.
     listeners : int
@@ -208,7 +208,7 @@ def gains_by_part(listeners: pl.DataFrame, *, at_least: int) -> pl.DataFrame:
     if asked.is_empty():
         return pl.DataFrame(schema=_BY_PART)
     strata, sides = _strata(asked), [_draws(asked, side) for side in ("left", "right")]
-    luck = [luck_of_strata(draws, strata) for draws in sides if draws.shape[1] > 1]
+    luck = [term for draws in sides if draws.shape[1] > 1 for term in luck_of_strata(draws, strata)]
     left, right = (draws.mean(axis=1) for draws in sides)
     found = by_stratum(right - left, strata, luck=luck)
     means = asked.with_columns(left=left, right=right).group_by("part", maintain_order=True)

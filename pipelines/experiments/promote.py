@@ -69,6 +69,7 @@ def promote(
     used = _Now.of(champion, settings_file=settings_file)
     first = champion is None and challenger.models == used.models
     figures = Figures(Workspace(workspace), load_settings(settings_file, workspace=workspace), now)
+    _check_luck(challenger, figures)
     won = None if first else _beats(registry, challenger, used, figures=figures)
     version = registry.version_of(challenger) or _registered(
         store, challenger, workspace=workspace, settings_file=settings_file
@@ -158,8 +159,6 @@ class _Now:
 
 def _beats(registry: Registry, challenger: LoggedRun, now: _Now, *, figures: Figures) -> Gain:
     """Return what the challenger adds to what nights use now, or refuse it."""
-    if reason := figures.luck(challenger):
-        raise InputError(reason, hint="Evaluate it again: `hearabouts evaluate` draws as often by default.")
     rival = _rival(registry, challenger, now, figures=figures)
     found = gain(both(figures, rival, challenger))
     if not found.is_better:
@@ -200,6 +199,12 @@ def _check_measured(challenger: LoggedRun) -> None:
             f"{challenger.label} measured nothing, and only what was measured can be better",
             hint="Its note tells why: mostly too few nights. Run more nights, then `hearabouts evaluate` again.",
         )
+
+
+def _check_luck(challenger: LoggedRun, figures: Figures) -> None:
+    """Refuse a run that was trained too seldom, as a night is: it may be lucky."""
+    if reason := figures.luck(challenger):
+        raise InputError(reason, hint="Evaluate its settings: `hearabouts evaluate` trains as often by default.")
 
 
 def _check_first(challenger: LoggedRun) -> None:

@@ -76,7 +76,7 @@ def _evaluations(files: "SealedFiles", listener: str) -> Iterator[Record]:
 
 def _evaluation(night: date, row: dict[str, Any]) -> Record:
     figures = {name: value for name, value in row.items() if isinstance(value, float) and not isnan(value)}
-    figures |= {f"draw_{number}": value for number, value in enumerate(row.get("draws", ()), 1)}
+    figures |= {f"draw_{number}": value for number, value in enumerate(row["draws"], 1) if not isnan(value)}
     place, stored_for = _place(row["part"]), (Purpose.PERSONALISATION,)
     return Record("evaluation", night, place, None, None, stored_for, history=row["history"], ndcg=figures)
 

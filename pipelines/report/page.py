@@ -161,6 +161,7 @@ _BEYOND_ACCURACY = {
     "recall_at_100": "recall@100",
     "mrr": "MRR",
     "worst_ndcg_at_10": "worst regions",
+    "worst_ndcg_at_10_by_chance": "worst, by chance",
     "coverage": "coverage",
     "novelty": "novelty, bits",
     "overlap": "overlap",

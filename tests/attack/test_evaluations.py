@@ -214,7 +214,7 @@ def test_no_count_of_few_listeners_follows_from_those_in_mlflow(ran: Ran) -> Non
 
 def test_after_forgetting_no_private_file_holds_the_listener(ran: Ran) -> None:
     who = ran.listeners[ANA]
-    evaluate.run_evaluate(ran.again(), config=Config(), second_seed=False)
+    evaluate.run_evaluate(ran.again(), config=Config(), times=1)
     files = holders(ran.job.workspace.private / "evaluations", who)
     assert len(files) == 2  # that of the night, and that of the experiment
     stage = Path(files[0]).with_name(f".{Path(files[0]).name}.0123abcd.staged")
@@ -227,7 +227,7 @@ def test_after_forgetting_no_private_file_holds_the_listener(ran: Ran) -> None:
 
 
 def test_two_runs_are_paired_by_what_is_private(ran: Ran) -> None:
-    evaluate.run_evaluate(ran.again(), config=Config(), second_seed=False)
+    evaluate.run_evaluate(ran.again(), config=Config(), times=1)
     registry = Registry(ran.mlruns)
     right, left = registry.runs()
     here = Figures(ran.job.workspace, ran.job.settings, NOW + timedelta(days=2))
@@ -249,7 +249,7 @@ def test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps(
         return measured
 
     monkeypatch.setattr(evaluate, "measure", meanwhile)
-    done = evaluate.run_evaluate(job, config=Config(), second_seed=False)
+    done = evaluate.run_evaluate(job, config=Config(), times=1)
     run = Registry(ran.mlruns).find(done.summary["mlflow_run"])
     [file] = (job.workspace.private / "evaluations").rglob(f"{run.record}.parquet")
     assert rows_of(file)["listener"].n_unique() == len(HOMES) - 1
@@ -259,7 +259,7 @@ def test_who_is_forgotten_while_an_experiment_runs_is_not_in_what_it_keeps(
 def test_who_withdraws_is_in_the_rows_of_no_later_run(ran: Ran) -> None:
     who = ran.listeners[ANA]
     ran.job.consents.append([Entry(who, Purpose.PERSONALISATION, State.WITHDRAWN, NOW, "2026-09")])
-    done = evaluate.run_evaluate(ran.again(), config=Config(), second_seed=False)
+    done = evaluate.run_evaluate(ran.again(), config=Config(), times=1)
     run = Registry(ran.mlruns).find(done.summary["mlflow_run"])
     [file] = (ran.job.workspace.private / "evaluations").rglob(f"{run.record}.parquet")
     assert len(holders(file.parent, who)) == 1  # that of the night before, which no comparison uses for it
@@ -272,6 +272,7 @@ def test_the_listener_sees_what_is_kept(ran: Ran) -> None:
     [kept] = ran.private().filter(pl.col("listener") == ran.listeners[ANA]).rows(named=True)
     assert record.ndcg is not None
     assert (record.history, record.ndcg["blend"]) == (kept["history"], kept["blend"])
+    assert record.ndcg["draw_1"] == kept["draws"][0]
     assert record.place is not None
 
 

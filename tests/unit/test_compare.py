@@ -56,8 +56,18 @@ def test_the_luck_of_training_is_in_the_interval() -> None:
     # .01 is the variance of the draws, of three of which it is the mean; of two degrees of freedom 95 % are 4.303
     assert found.high - 0.2 == pytest.approx(4.303 * (0.01 / 3) ** 0.5, abs=1e-3)
     assert not found.is_better
-    parts = gains_by_part(drawn(*rows), at_least=5)  # and so is the regions', of two with two degrees each: 2.776
-    assert (parts["high"] - 0.2).to_list() == pytest.approx([2.776 * (0.01 / 3) ** 0.5] * 2, abs=1e-3)
+    parts = gains_by_part(drawn(*rows), at_least=5)  # and it is each region's, which share it
+    assert (parts["high"] - 0.2).to_list() == pytest.approx([4.303 * (0.01 / 3) ** 0.5] * 2, abs=1e-3)
+
+
+def test_the_luck_of_single_regions_is_in_theirs_and_evens_out_in_all() -> None:
+    """What one region gains in a draw, the other loses: the mean of both has no luck, and each has that of two."""
+    up, down, none = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.4, 0.4, 0.4]
+    rows = [("PT-1", up, none)] * 5 + [("PT-2", down, none)] * 5
+    assert gain(drawn(*rows)).low == pytest.approx(0.2)
+    # between two regions a draw's means have the variance .02 / 1 over two draws' freedom: .02, of three the mean
+    parts = gains_by_part(drawn(*rows), at_least=5)
+    assert (parts["high"] - 0.2).to_list() == pytest.approx([4.303 * (0.02 / 3) ** 0.5] * 2, abs=1e-3)
 
 
 def test_luck_that_every_listener_has_alone_is_told_by_how_much_listeners_differ() -> None:
@@ -142,7 +152,7 @@ def test_two_runs_on_the_same_data(mlruns: Path, capfd: pytest.CaptureFixture[st
     assert found.settings == [("models.factors", "16", "32")]
     # PT-1 gains 0.2 for each of three, PT-2 loses 0.1
     assert found.as_json() | {"left": "", "right": ""} == {
-        "status": "done", "left": "", "right": "", "same_data": True, "same_code": True,
+        "status": "done", "left": "", "right": "", "same_data": True, "same_code": True, "holds_luck": True,
         "settings": {"models.factors": ["16", "32"]},
         "difference": 0.05, "low": 0.05, "high": 0.05, "regions": 2, "regions_moved": 2,
     }  # fmt: skip
@@ -188,6 +198,15 @@ def test_other_code_is_paired_and_named(mlruns: Path, capfd: pytest.CaptureFixtu
     assert (found.as_json()["same_data"], found.as_json()["same_code"]) == (True, False)
     print_table(metrics_table(found))
     assert "Careful: their code differs: c1 and c2." in " ".join(capfd.readouterr().out.split())
+
+
+def test_a_run_that_was_trained_once_is_compared_and_named(mlruns: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    left = log_run(mlruns, "night", gains=[0.1] * 4, luck=(0.0,))
+    right = log_run(mlruns, "right", gains=[0.2] * 4)
+    found = compare(Registry(mlruns), left, right, figures=figures_of(mlruns))
+    assert found.as_json()["holds_luck"] is False
+    print_table(metrics_table(found))
+    assert f"Careful: {left.label} was trained and measured once" in " ".join(capfd.readouterr().out.split())
 
 
 def test_what_was_asked_differently_is_among_the_settings(mlruns: Path) -> None:

@@ -8,13 +8,14 @@ import pytest
 from support.checkerboard import checkerboard
 from support.listening import FIRST_NIGHT, contributions, world
 
-from recsys.models.evaluation.draws import SEEDED
+from recsys.models.evaluation.draws import SEEDED, with_luck_of_parts
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation, evaluate
 from recsys.models.evaluation.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
 from recsys.schemas import Figures, at_border
 from recsys.settings import ModelsSettings, load_settings
 
+ENDS = ("", "_low", "_high", "_chance")
 SINGLE = tuple(model for model in MODELS if model != "blend")
 
 
@@ -312,6 +313,48 @@ def test_a_second_draw_tells_how_stable_lists_are() -> None:
     assert np.isnan(found.metrics["popular_world.stability"])
     assert set(found.seconds) == set(SECONDS)
     assert set(found.sizes) == set(SIZES)
+
+
+def test_draws_are_means_of_the_same_listeners_under_their_own_names() -> None:
+    """Without luck, as of what is popular, a listener's figures are the same by any seed and under any name."""
+    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
+    once, thrice = (evaluate(rows, settings=models(factors=8), times=times) for times in (1, 3))
+    both = once.listeners.sort("listener").join(thrice.listeners, on="listener", validate="1:1", suffix="_mean")
+    assert both.height == once.listeners.height == thrice.listeners.height
+    assert both["part"].to_list() == both["part_mean"].to_list()
+    for model in ("popular_world", "popular_region", "neighbours", "ease"):
+        assert both[f"{model}_mean"].to_list() == pytest.approx(both[model].to_list(), abs=1e-12)
+    assert both["blend_mean"].to_list() == pytest.approx(both["draws_mean"].list.mean().to_list())
+    assert both["draws_mean"].list.first().to_list() == both["blend"].to_list()  # the first one is as if it were alone
+    assert set(both["draws_mean"].list.len()) == {3}
+    assert both["draws_mean"].list.n_unique().max() > 1  # and the others are not
+    assert thrice.metrics["blend.ndcg_at_10"] == pytest.approx(both["blend_mean"].mean())
+    assert thrice.by_part["train_rows"].to_list() == once.by_part["train_rows"].to_list()
+    over = "blend_minus.global.macro_ndcg_at_10"
+    assert thrice.metrics[f"{over}_low"] < thrice.metrics[over] < thrice.metrics[f"{over}_high"]
+
+
+def test_draws_that_contradict_each_other_are_not_sure() -> None:
+    """Everybody gains .06 by two draws and loses as much by the third: each draw alone is sure."""
+    rows = {"listener": [f"{n:02}" for n in range(20)], "part": ["P"] * 20, "history": ["1-5"] * 20}
+    same = dict.fromkeys((*MODELS, "draws"), 0.1)
+    gains = (0.06, 0.06, -0.06)
+    drawn = [pl.DataFrame({**rows, **same, "draws": [[0.1 + gain]] * 20, "blend": 0.1 + gain}) for gain in gains]
+    key = "blend_minus.global.ndcg_at_10"
+    ends = {f"blend_minus.{model}.ndcg_at_10{end}": [0.0] for model in ("global", "local") for end in ENDS}
+    table = with_luck_of_parts(pl.DataFrame({"part": ["P"], **ends}), drawn)
+    assert table[f"{key}_low"][0] < 0 < table[f"{key}_high"][0]
+    assert table[f"{key}_chance"][0] > 0.5  # .02 is less than its standard error, .04
+
+
+def test_the_worst_tenth_by_chance_is_that_of_places_that_do_not_differ() -> None:
+    """Ten places, of which one has lists that are worth nothing: the others' mean by chance, nearly."""
+    rows = world(2, listeners=1000, tracks=200, parts=10)
+    metrics = evaluate(rows, settings=models(factors=8)).metrics
+    for model in ("blend", "popular_world"):
+        by_chance = metrics[f"{model}.worst_ndcg_at_10_by_chance"]
+        assert metrics[f"{model}.worst_ndcg_at_10"] <= by_chance + 0.02
+        assert by_chance < metrics[f"{model}.macro_ndcg_at_10"]
 
 
 def test_strangers_get_what_their_region_plays() -> None:

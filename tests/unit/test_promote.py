@@ -28,7 +28,7 @@ def crowned(folder: Path, run: LoggedRun) -> int:
 
 @pytest.fixture
 def defaults(mlruns: Path) -> LoggedRun:
-    """What a night measured with the defaults."""
+    """What an evaluation of the defaults measured."""
     return log_run(mlruns, "defaults", gains=LOWEST)
 
 
@@ -48,6 +48,29 @@ def test_a_run_that_beats_the_champion_takes_its_place(mlruns: Path, champion: L
     now = Registry(mlruns).champion()
     assert now is not None
     assert (now.run.id, now.before) == (better.id, 1)
+
+
+def test_luck_that_may_be_all_there_is_promotes_nobody(mlruns: Path, champion: LoggedRun) -> None:
+    """Every listener gains 0.2 on average, and draws differ by as much."""
+    lucky = log_run(mlruns, "lucky", gains=HIGH, models={"factors": 32}, luck=(-0.3, 0.0, 0.3))
+    with pytest.raises(NotBetterError, match=r"has to lie above zero"):
+        promote(mlruns, lucky.id, workspace=workspace_of(mlruns).root, now=NOW)
+
+
+def test_a_run_that_was_trained_once_is_never_champion(mlruns: Path) -> None:
+    """As a night is: also one with the settings that nights use, which would be champion without a contest."""
+    for models in ({}, {"factors": 16}):
+        once = log_run(mlruns, "once", gains=HIGH, models=models, luck=(0.0,))
+        with pytest.raises(InputError, match=r"trained and measured once, and 3 times are needed"):
+            promote(mlruns, once.id, workspace=workspace_of(mlruns).root, now=NOW)
+    assert Registry(mlruns).champion() is None
+
+
+def test_the_other_side_is_the_newest_run_that_was_trained_often_enough(mlruns: Path, champion: LoggedRun) -> None:
+    log_run(mlruns, "a night", gains=HIGH, models={"factors": 16}, luck=(0.0,))  # newer, and would not be beaten
+    log_run(mlruns, "better", gains=HIGH, models={"factors": 32})
+    done = promote(mlruns, "better", workspace=workspace_of(mlruns).root, now=NOW)
+    assert (done["champion"], done["difference"]) == (2, 0.2)
 
 
 def test_the_champion_is_found_among_many_models_of_others(mlruns: Path, champion: LoggedRun) -> None:

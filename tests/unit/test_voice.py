@@ -12,7 +12,7 @@ from recsys.errors import NotReadyError
 from recsys.serving.pages.words import LANGUAGES
 from recsys.serving.snapshot.snapshot_reader import Published, open_published
 from recsys.serving.voice.grammars import PHRASES, grammar_of
-from recsys.serving.voice.hearing import heard, likeness_to, sounds
+from recsys.serving.voice.hearing import heard, likeness, sounds
 from recsys.serving.voice.intents import ChartOf, Intent, NearMe, Turn, intent_of
 from recsys.serving.voice.names import names_of
 from recsys.serving.voice.numbers import speaks_position, with_digits
@@ -216,9 +216,9 @@ def test_what_sounds_alike_is_spelled_alike(one: str, other: str) -> None:
 
 
 def test_likeness_is_the_share_of_letters_in_common() -> None:
-    assert likeness_to("abcd")("abcd") == 1
-    assert likeness_to("abcd")("abxd") == 2 * 3 / 8
-    assert likeness_to("abcd")("") == 0
+    assert likeness("abcd", "abcd") == 1
+    assert likeness("abcd", "abxd") == 2 * 3 / 8
+    assert likeness("abcd", "") == 0
 
 
 def test_the_closest_of_many_names_is_found_and_an_index_may_be_empty() -> None:

@@ -26,6 +26,7 @@ from recsys.models.metrics import BoolArray, Values
 
 CONFIDENCE = 0.95
 FALSE = 0.05  # of what is called sure, so much may be chance
+_TIMES = 3  # that weights and what they are made of are brought together
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ def luck_of_mean(draws: Values, strata: IntArray | None = None) -> Variance:
     return Variance(np.asarray(means.var(ddof=1) / len(means)), np.asarray(len(means) - 1.0))
 
 
-def luck_of_strata(draws: Values, strata: IntArray) -> Variance:
-    """Return the same of a stratum's mean, for all strata alike, without what single listeners' luck adds to it.
+def luck_of_strata(draws: Values, strata: IntArray) -> list[Variance]:
+    """Return the same of a stratum's mean: what all strata share of it, and what each has of its own, for all alike.
 
-    That stands in how much listeners differ already. What all listeners of a stratum share is what the strata's means
-    vary by between trainings, over what they would if every listener had luck of its own (an analysis of variance).
+    Without what single listeners' luck adds: that stands in how much listeners differ already. What all listeners of a
+    stratum share is what its means vary by between trainings, over what they would if every listener had luck of its
+    own alone (an analysis of variance).
 
     Parameters
     ----------
@@ -142,13 +144,17 @@ def luck_of_strata(draws: Values, strata: IntArray) -> Variance:
         (n,) as of :func:`by_stratum`.
     """
     of_stratum, trainings = _Strata.of(strata, len(draws)), draws.shape[1]
+    regions, less = len(of_stratum.sizes), trainings - 1
     of_listener = draws - draws.mean(axis=1, keepdims=True)
-    shared = np.column_stack([of_stratum.means(draw) for draw in of_listener.T])
-    own = of_listener - shared[of_stratum.of_row]
-    freedom = max((len(draws) - len(of_stratum.sizes)) * (trainings - 1), 1)
-    between = (shared**2).sum() / (trainings - 1) - (own**2).sum() / freedom * (1 / of_stratum.sizes).sum()
-    each = max(between, 0) / len(of_stratum.sizes) / trainings
-    return Variance(np.asarray(each), np.asarray(float(len(of_stratum.sizes) * (trainings - 1))))
+    of_region = np.column_stack([of_stratum.means(draw) for draw in of_listener.T])
+    of_all = of_region.mean(axis=0)
+    alone = ((of_listener - of_region[of_stratum.of_row]) ** 2).sum() / max((len(draws) - regions) * less, 1)
+    apart = ((of_region - of_all) ** 2).sum() / max((regions - 1) * less, 1) - alone * (1 / of_stratum.sizes).mean()
+    shared, own = (of_all**2).sum() / less, max(apart, 0.0) if regions > 1 else 0.0
+    return [
+        Variance(np.asarray(shared / trainings), np.asarray(float(less))),
+        Variance(np.asarray(own / trainings), np.asarray(float(max(regions - 1, 1) * less))),
+    ]
 
 
 def sure(chances: Sequence[float]) -> BoolArray:
@@ -163,8 +169,10 @@ def sure(chances: Sequence[float]) -> BoolArray:
     ----------
     Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate" (JRSS B 57, 1995).
     """
-    each = np.nan_to_num(np.asarray(chances, dtype=np.float64), nan=1.0)
-    found: BoolArray = stats.false_discovery_control(each) <= FALSE
+    each = np.asarray(chances, dtype=np.float64)
+    found = np.zeros(len(each), dtype=bool)
+    asked = ~np.isnan(each)
+    found[asked] = stats.false_discovery_control(each[asked]) <= FALSE if asked.any() else False
     return found
 
 
@@ -212,18 +220,23 @@ def _of_mean(values: Values, strata: _Strata, luck: Sequence[Variance]) -> Diffe
 def _moderated(values: Values, strata: _Strata) -> tuple[Variance, Variance]:
     """Return (r,) how much of the variance of a listener of each stratum is that of all strata's, and how much its own.
 
+    That of all is the mean of the strata's own, by how well each is known: else large strata would speak for small
+    ones.
     The variance of n normal ones' variance is 2 / (n - 1) of its square; with a kurtosis k, (k - 3) / n of it more.
     """
     deviations, sizes = values - strata.means(values)[strata.of_row], strata.sizes
     inner, told = np.maximum(sizes - 1, 1), sizes > 1
     all_inner = float((sizes - 1).sum())
-    own = strata.sums(deviations**2) / inner
-    common = (deviations**2).sum() / all_inner if all_inner else 0.0
-    shared = np.ones(len(sizes))
-    if common > 0:
-        doubt = common**2 * (_excess(deviations, strata) / sizes + 2 / inner)
-        shared[told] = doubt[told] / (doubt[told] + _really(own[told], doubt[told]))
-    return Variance(shared * common, np.asarray(all_inner)), Variance((1 - shared) * own, inner.astype(np.float64))
+    unit = (deviations**2).sum() / all_inner if all_inner else 0.0
+    own, common, shared = np.zeros(len(sizes)), 0.0, np.ones(len(sizes))
+    if np.sqrt(unit) > 0:  # all in this unit, as squares of what is tiny are nothing
+        alike = deviations / np.sqrt(unit)
+        own = strata.sums(alike**2) / inner
+        doubt = (_excess(alike, strata) / sizes + 2 / inner)[told]
+        common, really = _common(own[told], doubt)
+        shared[told] = doubt / (doubt + really)
+    value, freedom = shared * common * unit, np.asarray(all_inner)
+    return Variance(value, freedom), Variance((1 - shared) * own * unit, inner.astype(np.float64))
 
 
 def _excess(deviations: Values, strata: _Strata) -> float:
@@ -240,13 +253,20 @@ def _excess(deviations: Values, strata: _Strata) -> float:
     return float(max(found, -2 / 3))
 
 
-def _really(own: Values, doubt: Values) -> float:
-    """Return the variance of what was estimated with doubt that the doubt does not explain (DerSimonian and Laird)."""
-    weights = 1 / doubt
-    mean = (weights * own).sum() / weights.sum()
-    beyond = (weights * (own - mean) ** 2).sum() - (len(weights) - 1)
-    scale = weights.sum() - (weights**2).sum() / weights.sum()
-    return float(max(beyond, 0) / scale) if scale > 0 else 0.0
+def _common(own: Values, doubt: Values) -> tuple[float, float]:
+    """Return the mean of what was estimated with doubt, and the variance that doubt does not explain.
+
+    By DerSimonian and Laird; the mean weighs each by both, and so does the variance once that is known.
+    """
+    weights, really = 1 / doubt, 0.0
+    for _ in range(_TIMES):
+        mean = float((weights * own).sum() / weights.sum())
+        beyond = (weights * (own - mean) ** 2).sum() - (weights * doubt).sum()
+        beyond += (weights**2 * doubt).sum() / weights.sum()
+        scale = weights.sum() - (weights**2).sum() / weights.sum()
+        really = max(float(beyond / scale), 0.0) if scale > 0 else 0.0
+        weights = 1 / (doubt + really)
+    return float((weights * own).sum() / weights.sum()), really
 
 
 def _sum(*terms: Variance) -> Variance:

@@ -1,6 +1,6 @@
 """The tables of an evaluation: overall, by region and by history, under keys that are the same in every run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -276,7 +276,7 @@ def _metrics(lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
         **{name: _mean(value) for name, value in values.items()},
         **{f"macro_{name}": _mean(means[asked]) for name, means in by_home.items()},
         **{f"worst_{name}": _worst_tenth(by_home[name][told]) for name in SHORT},
-        **{f"worst_{name}_by_chance": _worst_by_chance(values[name], lists, tested, told) for name in SHORT},
+        **_worst_by_chance(values, lists, tested, told),
         **_beyond_accuracy(lists, tested),
     }
 
@@ -323,7 +323,7 @@ def _compared(ranked: Mapping[str, Ranked], tested: Tested, kind: str) -> dict[s
 
 
 def _differences(lists: Mapping[str, Lists], tested: Tested, *, over: str) -> Iterator[dict[str, object]]:
-    """Yield a row for each other model and metric, all from the same draws of listeners."""
+    """Yield a row for each other model and metric, of the same listeners."""
     served = lists[SERVED]
     strata = tested.home[served.listeners] if over == "regions" else None
     pairs = [(model, metric) for metric in SHORT for model in lists if model != SERVED]
@@ -366,16 +366,20 @@ def _worst_tenth(values: Values) -> float:
     return _mean(np.sort(values)[: -(-len(values) // 10)])
 
 
-def _worst_by_chance(values: Values, lists: Lists, tested: Tested, told: BoolArray) -> float:
-    """Return what the worst tenth would have if nothing but chance made regions differ: with listeners dealt out anew.
+def _worst_by_chance(values: Mapping[str, Values], lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
+    """Return what the worst tenth would have if only chance made regions differ, by keys.
 
     The mean over some deals of the same listeners, of the regions that are told of, among places as large as now.
     """
     home = tested.home[lists.listeners]
     there = np.flatnonzero(np.isin(home, np.flatnonzero(told)))
-    rng, groups = np.random.default_rng(_SEED), len(told)
-    dealt = (_means(values[there], rng.permutation(home[there]), groups)[told] for _ in range(_DEALS))
-    return _mean(np.array([_worst_tenth(means) for means in dealt]))
+    rng = np.random.default_rng(_SEED)
+    deals = [rng.permutation(home[there]) for _ in range(_DEALS)]
+    return {f"worst_{name}_by_chance": _mean_of_deals(values[name][there], deals, told) for name in SHORT}
+
+
+def _mean_of_deals(values: Values, deals: Sequence[IntArray], told: BoolArray) -> float:
+    return _mean(np.array([_worst_tenth(_means(values, deal, len(told))[told]) for deal in deals]))
 
 
 def _over(values: Values, strata: IntArray | None) -> float:
@@ -395,7 +399,7 @@ _HEARD = ("removed", "kept")  # what the kinds of lists are called in a table
 _OVER = {"listeners": "", "regions": "macro_"}  # comparisons that are metrics, too, and what their keys begin with
 _END_OF = {"": "mean", "_low": "low", "_high": "high", "_chance": "chance"}
 _ENDS = [(model, end) for model in RIVALS for end in _END_OF]
-_DEALS, _SEED = 100, 1979  # the same in every run, so that two on the same values say the same
+_DEALS, _SEED = 20, 1979  # the same in every run, so that two on the same values say the same
 _SHORT_OF_KINDS = tuple(f"{kind}{name}" for kind in KINDS for name in SHORT)
 
 PART_SCHEMA: Mapping[str, type[pl.DataType]] = {

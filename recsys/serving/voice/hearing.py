@@ -1,8 +1,8 @@
 """How names are compared by ear: texts as recognisers write them, and one spelling for what sounds alike."""
 
 import re
-from collections.abc import Callable
-from difflib import SequenceMatcher
+
+from rapidfuzz.distance import Indel
 
 from recsys.geography.spelling import searchable
 from recsys.serving.voice.numbers import with_digits
@@ -34,16 +34,8 @@ def sounds(text: str) -> str:
     return text
 
 
-def likeness_to(text: str) -> Callable[[str], float]:
-    """Return what tells how alike other texts are to one, 0 to 1: the share of letters in common, in their order."""
-    matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(text)  # which takes longer than to compare
-
-    def likeness(other: str) -> float:
-        matcher.set_seq1(other)
-        return 1.0 if other == text else matcher.ratio()
-
-    return likeness
+likeness = Indel.normalized_similarity
+"""Returns how alike two texts are, 0 to 1: the share of letters in common, in their order."""
 
 
 _SIGNS = re.compile(r"[^\w\s]|_")

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from math import log10
 from typing import NamedTuple
+
+from rapidfuzz import process
 
 from recsys.artifacts.chart_history import Song
 from recsys.artifacts.list_candidates import CHARTS, POPULAR
@@ -15,7 +16,7 @@ from recsys.geography.names import Name
 from recsys.geography.places import WORLD
 from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
 from recsys.serving.voice.grammars import PHRASES, Grammar, grammar_of
-from recsys.serving.voice.hearing import heard, likeness_to, plain, sounds
+from recsys.serving.voice.hearing import heard, likeness, plain, sounds
 from recsys.serving.voice.names import Match, Names
 from recsys.serving.voice.vocabulary import Artist, artists_of, charted_places_of, places_of, songs_of
 
@@ -97,7 +98,7 @@ def _is_spelled(slot: str, name: str) -> bool:
 
 
 def _is_word(said: str, meant: str) -> bool:
-    return sounds(said) == sounds(meant) or likeness_to(meant)(said) >= _SAME_WORD
+    return sounds(said) == sounds(meant) or likeness(meant, said) >= _SAME_WORD
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ class _Hearing:
     def _known_word(self, word: str) -> str:
         if word in self._grammar.words or len(word) < _FEW_LETTERS:
             return word
-        return next(iter(get_close_matches(word, self._grammar.words, n=1, cutoff=_KNOWN_WORD)), word)
+        known = sorted(self._grammar.words)  # of several that are as close always the same
+        found = process.extractOne(word, known, scorer=likeness, score_cutoff=_KNOWN_WORD)
+        return found[0] if found else word
 
     def _phrases(self, reading: "_Reading") -> Iterator[Match[Intent]]:
         for form in self._grammar.questions:

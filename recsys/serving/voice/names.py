@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.serving.voice.hearing import likeness_to, plain, sounds, without_signs
+from recsys.serving.voice.hearing import likeness, plain, sounds, without_signs
 
 T = TypeVar("T")
 
@@ -50,9 +50,9 @@ class Names(Generic[T]):
     def like(self, text: str, *, is_wanted: Callable[[T], bool] = lambda _: True) -> list[Match[T]]:
         """Return, of the names that are wanted, those most alike to a text that was heard, the most first."""
         sound = sounds(text)
-        by_letters, by_sound = likeness_to(text.replace(" ", "")), likeness_to(sound)
+        letters = text.replace(" ", "")
         found = [
-            Match((by_letters(self.letters[at]) + by_sound(self.sounds[at])) / 2, self.owners[at])
+            Match((likeness(letters, self.letters[at]) + likeness(sound, self.sounds[at])) / 2, self.owners[at])
             for at in self._closest(sound, is_wanted)
         ]
         return sorted(found, key=lambda each: -each.likeness)
