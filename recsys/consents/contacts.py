@@ -50,10 +50,13 @@ class Friend:
         Of the entry in the listener's book.
     listener : str
         Who it is.
+    contributes : bool
+        Whether what the friend plays may count among what others play.
     """
 
     token: str = field(repr=False)
     listener: str = field(repr=False)
+    contributes: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,6 @@ class Contacts:
         self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked"])
         self._use = database.insert_new(ALLOWANCES, changing=["used_until"])
         of_one: sa.BindParameter[str] = sa.bindparam("listener")
-        self._mutual = database.compiled(_mutual(_MINE.c.listener == of_one))
         self._identifiers, self._contacts, self._used = (
             database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(*table.primary_key))
             for table in (IDENTIFIERS, CONTACTS, ALLOWANCES)
@@ -149,11 +151,6 @@ class Contacts:
         full = microseconds(at) + bounds.most * bounds.cost
         return {of: max(0, (full - each) // bounds.cost) for of, each in until.items()}
 
-    def mutual(self, listener: str, *, key: str) -> list[Friend]:
-        """Return who and the listener have each other in the book, whether they still allow it or not."""
-        rows = self._database.read(self._mutual, {"listener": listener, "key": key})
-        return [Friend(token, other) for _, token, other in rows]
-
     def told(self, listener: str) -> list[dict[str, Any]]:
         """Return what is kept of a listener, as an export tells it."""
         asked = {"listener": listener}
@@ -177,7 +174,7 @@ class Contacts:
         What makes somebody a friend, and what is blocked, does not wait.
         """
         waits = sa.and_(CONTACTS.c.told < before.isoformat(), sa.not_(CONTACTS.c.blocked))
-        of_friends = _mutual().with_only_columns(_MINE.c.listener, _MINE.c.token).order_by(None)
+        of_friends = mutual_of().with_only_columns(_MINE.c.listener, _MINE.c.token).order_by(None)
         alone = sa.tuple_(CONTACTS.c.listener, CONTACTS.c.token).not_in(of_friends.params(key=key))
         gone = (
             sa.delete(CONTACTS).where(sa.or_(CONTACTS.c.key != key, sa.and_(waits, alone))),
@@ -198,31 +195,36 @@ class Contacts:
         return max(microseconds(at), erased, held or 0)
 
 
-_MINE, _THEIRS = CONTACTS.alias("mine"), CONTACTS.alias("theirs")
-_ME, _THEM = IDENTIFIERS.alias("me"), IDENTIFIERS.alias("them")
+_MINE, _THEM = CONTACTS.alias("mine"), IDENTIFIERS.alias("them")
 
 
-def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select listeners with the entry of the book, and who that is."""
+def mutual_of(listener: sa.ColumnElement[str] | None = None) -> sa.Select[Any]:
+    """Select who have each other in the book, whether they still allow it or not; of one listener or of all.
+
+    Returns
+    -------
+    sqlalchemy.Select
+        ``listener``, ``token`` of the entry of the listener's book, and ``other``, who that is.
+    """
     key: sa.BindParameter[str] = sa.bindparam("key")
-    met = (
-        _THEM.c.token == _MINE.c.token,
-        _THEM.c.listener != _MINE.c.listener,
-        _ME.c.listener == _MINE.c.listener,
-        _THEIRS.c.listener == _THEM.c.listener,
-        _THEIRS.c.token == _ME.c.token,
-    )
-    open_ = (sa.not_(_blocks(_MINE, _THEM, key=key)), sa.not_(_blocks(_THEM, _MINE, key=key)))
-    counted = (table.c.key == key for table in (_MINE, _THEIRS, _ME, _THEM))
+    which = () if listener is None else (_MINE.c.listener == listener,)
+    met = (_THEM.c.token == _MINE.c.token, _THEM.c.listener != _MINE.c.listener)
+    counted = (table.c.key == key for table in (_MINE, _THEM))
+    told = _holds(_THEM, _MINE, key=key)
+    open_ = (sa.not_(_holds(who, whom, "blocked", key=key)) for who, whom in ((_MINE, _THEM), (_THEM, _MINE)))
     columns = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"))
-    return sa.select(*columns).distinct().where(*which, *met, *open_, *counted).order_by(*columns)
+    return sa.select(*columns).where(*which, *met, told, *open_, *counted).order_by(*columns)
 
 
-def _blocks(who: sa.FromClause, whom: sa.FromClause, *, key: sa.BindParameter[str]) -> sa.Exists:
-    """Tell whether somebody has blocked somebody, by whichever number or address of theirs."""
-    entry, theirs = CONTACTS.alias(), IDENTIFIERS.alias()
-    of_both = (entry.c.listener == who.c.listener, theirs.c.listener == whom.c.listener)
-    return sa.exists().where(*of_both, entry.c.token == theirs.c.token, entry.c.blocked, entry.c.key == key)
+def _holds(who: sa.FromClause, whom: sa.FromClause, *flags: str, key: sa.BindParameter[str]) -> sa.Exists:
+    """Tell whether the book of somebody has an entry (that is flagged so) for somebody, by any number or address.
+
+    These are few, and looked up in the book, however many entries it has.
+    """
+    entry, own = CONTACTS.alias(), IDENTIFIERS.alias()
+    there = (entry.c.listener == who.c.listener, entry.c.token == own.c.token, entry.c.key == key)
+    entries = sa.exists().where(*there, *(entry.c[flag] for flag in flags)).correlate(who, own)
+    return sa.exists().where(own.c.listener == whom.c.listener, own.c.key == key, entries).correlate(who, whom)
 
 
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:

@@ -21,8 +21,16 @@ BOUNDS = Bounds(most=100, a_day=10)
 CONTACTS = Purpose.CONTACTS
 
 
-def say(log: ConsentLog, who: str, state: State = State.GIVEN, *, at: datetime = T0, notice: str = "1") -> None:
-    log.decide(Entry(who, CONTACTS, state, at, notice))
+def say(
+    log: ConsentLog,
+    who: str,
+    state: State = State.GIVEN,
+    *,
+    at: datetime = T0,
+    notice: str = "1",
+    purpose: Purpose = CONTACTS,
+) -> None:
+    log.decide(Entry(who, purpose, state, at, notice))
 
 
 @pytest.fixture
@@ -151,6 +159,37 @@ def test_a_lapsed_notice_ends_it_until_it_is_given_again(place: Path | str) -> N
     assert friends(log, ANA, at=NOW + DAY) == []
     say(log, BO, at=NOW, notice="2")
     assert friends(log, ANA, at=NOW + DAY) == ["of b"]
+
+
+def contributing(log: ConsentLog, *, at: datetime = NOW) -> list[str]:
+    return [friend.token for friend in log.friends(ANA, key=KEY, at=at) if friend.contributes]
+
+
+def test_what_friends_play_counts_while_they_let_it(log: ConsentLog) -> None:
+    befriend(log)
+    tell(log, ANA, "of c")
+    tell(log, CHO, "of a")
+    plays = Purpose.CONTRIBUTE_TRENDS
+    assert contributing(log) == []  # the default is no
+    say(log, BO, purpose=plays)
+    say(log, CHO, purpose=plays, at=NOW + DAY)
+    assert contributing(log) == ["of b"]
+    assert contributing(log, at=NOW + DAY) == ["of b", "of c"]
+    say(log, BO, State.WITHDRAWN, purpose=plays, at=NOW + 9 * DAY)  # by a clock that runs ahead
+    assert contributing(log, at=NOW + DAY) == ["of c"]
+    say(log, BO, purpose=plays, at=NOW + 10 * DAY)
+    assert contributing(log, at=NOW + 10 * DAY) == ["of b", "of c"]
+    assert friends(log, ANA, at=NOW + DAY) == ["of b", "of c"]
+
+
+def test_what_was_played_before_an_erasure_that_is_not_done_yet_does_not_count(log: ConsentLog) -> None:
+    receipt = log.erasures.ask(BO, at=T0 + timedelta(minutes=1))
+    for purpose in (CONTACTS, Purpose.CONTRIBUTE_TRENDS):
+        say(log, BO, purpose=purpose, at=T0 + timedelta(hours=1))
+    befriend(log)
+    assert contributing(log) == []
+    log.erasures.finish(receipt)
+    assert contributing(log) == ["of b"]
 
 
 def test_an_erasure_leaves_nothing_of_the_listener(log: ConsentLog) -> None:
