@@ -89,7 +89,9 @@ EXPORT = """\
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 12}
+{"kind": "recent", "night": "2026-10-04", "used_for": ["contacts", "contribute_trends"], "region": "PT", \
+"track_id": "t000123"}
+{"kind": "end", "lines": 13}
 """
 
 FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
@@ -131,6 +133,34 @@ CONTACTS = {
     },
     "left": {"evaluated": 4750, "told": 4999},
     "at_once": 250,
+}
+
+FRIENDS_LIST: dict[str, Any] = {
+    "region": {
+        "id": "PT",
+        "name": "Portugal",
+        "country": "Portugal",
+        "level": "country",
+        "parent": "world",
+        "centre": {"latitude": 39.69, "longitude": -8.13},
+        "population": 9876543,
+    },
+    "scope": "country",
+    "as_of": "2025-06-30",
+    "location_used": True,
+    "why": "At least 3 of your friends who let their plays count in Portugal played each of these in the 7 nights to "
+    "2025-06-30. Nobody is named.",
+    "items": [
+        {
+            "rank": 1,
+            "track_id": "t000123",
+            "title": "Blue Harbour",
+            "artist": "The Lanterns",
+            "artist_id": "a0042",
+            "page": "/songs/blue-harbour-ndjkfhgmpaobelci/",
+            "artist_page": "/artists/the-lanterns-bpomkcafdjehglni/",
+        }
+    ],
 }
 
 TOLD = {"added": ["Zl0mW3n9kTq2yB7cX5vR1w"], "removed": [], "blocked": []}

@@ -1,0 +1,153 @@
+"""Recent plays: what each of those played lately who let it count among what their friends play.
+
+It lies with the affinities (:mod:`recsys.artifacts.affinities`), sealed as they are, one row a listener: the country in
+which most of it was played, and the tracks, all of which are on some chart. Who is whose friend is not in it: the
+endpoint finds that out at each request, so that whatever ends at any moment ends here, too.
+"""
+
+import io
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.artifacts.list_candidates import IntArray
+
+MOST_TRACKS = 200
+"""Tracks of one listener: those played most."""
+
+FEWEST_FRIENDS, FEWEST_PLAYED = 5, 3
+"""Of fewer friends nothing is told, and of no track that fewer of them played: it would be about one of them."""
+
+NO_TRACK = np.iinfo(np.int32).max  # fills rows of fewer tracks
+
+RECENT = "1"
+"""The format of the files."""
+
+_BEFORE = "recent-"  # what the names of the files begin with
+_ARRAYS = ("listeners", "countries", "columns")
+
+
+class Song(NamedTuple):
+    """A track, as the catalogue has it."""
+
+    track_id: str
+    title: str
+    artist: str
+    artist_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class RecentPlays:
+    """What n listeners played lately; immutable.
+
+    Parameters
+    ----------
+    night : str
+        The last of the nights, as an ISO date; empty where there was none.
+    songs : tuple of Song
+        Behind the columns.
+    listeners : numpy.ndarray
+        (n,) sorted bytes of the keyed hashes.
+    countries : numpy.ndarray
+        (n,) ids of countries, as bytes.
+    columns : numpy.ndarray
+        (n, k) int32 positions in ``songs``, filled up with ``NO_TRACK``.
+    """
+
+    night: str
+    songs: tuple[Song, ...] = field(repr=False)
+    listeners: NDArray[np.bytes_] = field(repr=False)
+    countries: NDArray[np.bytes_] = field(repr=False)
+    columns: IntArray = field(repr=False)
+
+    def among(self, listeners: Collection[str], *, country: str | None) -> list[int]:
+        """Return the columns of the tracks that enough of some listeners played, most of them first.
+
+        Parameters
+        ----------
+        listeners : collection of str
+        country : str or None
+            In which it was played; None for wherever.
+        """
+        rows = self._rows_of(listeners)
+        there = rows if country is None else rows[self.countries[rows] == country.encode()]
+        played = self.columns[there]
+        if len(played) < FEWEST_FRIENDS:
+            return []
+        counts = np.bincount(played[played != NO_TRACK], minlength=len(self.songs))
+        order = np.argsort(-counts, kind="stable")
+        return [int(column) for column in order if counts[column] >= FEWEST_PLAYED]
+
+    def told(self, listener: str) -> tuple[str, list[str]] | None:
+        """Return what is held about a listener: the country, and tracks; None where nothing is."""
+        found = self._rows_of([listener])
+        if not len(found):
+            return None
+        tracks = [self.songs[column].track_id for column in self.columns[found[0]].tolist() if column != NO_TRACK]
+        return self.countries[found[0]].decode(), tracks
+
+    def without(self, listeners: Collection[str]) -> "RecentPlays":
+        """Return the same without the rows of some listeners."""
+        rows = {name: np.delete(getattr(self, name), self._rows_of(listeners), axis=0) for name in _ARRAYS}
+        return replace(self, **rows)
+
+    def contents(self) -> dict[str, bytes]:
+        """Return what is written, by the names of the files."""
+        arrays = {f"{_BEFORE}{name}.npy": _saved(getattr(self, name)) for name in _ARRAYS}
+        return arrays | {f"{_BEFORE}songs.json": json.dumps(self.songs).encode()}
+
+    def _rows_of(self, listeners: Collection[str]) -> NDArray[np.intp]:
+        """Return (m,) the rows of those of some listeners who have one."""
+        wanted = np.array([bytes.fromhex(listener) for listener in listeners], dtype=self.listeners.dtype)
+        places: NDArray[np.intp] = np.searchsorted(self.listeners, wanted)
+        inside = places < len(self.listeners)
+        places, wanted = places[inside], wanted[inside]
+        found: NDArray[np.intp] = places[self.listeners[places] == wanted]
+        return found
+
+
+def recent_plays_of(
+    played: Mapping[str, tuple[str, Collection[str]]], *, songs: Collection[Song], night: str = ""
+) -> RecentPlays:
+    """Return the recent plays of some listeners, each a country and tracks, most played first; others have no row.
+
+    Parameters
+    ----------
+    played : mapping of str to (str, collection of str)
+        Ids of a country and of tracks, by listener.
+    songs : collection of Song
+        All of these tracks, and perhaps others.
+    night : str
+        The last of the nights.
+    """
+    here = sorted(played)
+    known = tuple(sorted(songs))
+    number = {song.track_id: column for column, song in enumerate(known)}
+    columns = np.full((len(here), MOST_TRACKS), NO_TRACK, dtype=np.int32)
+    for row, listener in enumerate(here):
+        own = [number[track] for track in played[listener][1]][:MOST_TRACKS]
+        columns[row, : len(own)] = own
+    listeners = np.array([bytes.fromhex(listener) for listener in here], dtype="S16")
+    countries = np.array([played[listener][0].encode() for listener in here], dtype="S8")
+    return RecentPlays(night, known, listeners, countries, columns)
+
+
+NO_PLAYS = recent_plays_of({}, songs=())
+"""What there is where nobody lets anything count."""
+
+
+def read_recent_plays(read: Callable[[str], bytes], *, night: str) -> RecentPlays:
+    """Return what was written, from what gives the content of a file."""
+    arrays: dict[str, Any] = {name: np.load(io.BytesIO(read(f"{_BEFORE}{name}.npy"))) for name in _ARRAYS}
+    songs = tuple(Song(*each) for each in json.loads(read(f"{_BEFORE}songs.json")))
+    return RecentPlays(night, songs, **arrays)
+
+
+def _saved(array: NDArray[Any]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
