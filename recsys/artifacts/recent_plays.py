@@ -40,6 +40,13 @@ class Song(NamedTuple):
     artist_id: str
 
 
+class Shared(NamedTuple):
+    """A track that enough friends played, and which of those who may be named did."""
+
+    song: Song
+    named: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class RecentPlays:
     """What n listeners played lately; immutable.
@@ -64,27 +71,32 @@ class RecentPlays:
     countries: NDArray[np.bytes_] = field(repr=False)
     columns: IntArray = field(repr=False)
 
-    def among(self, listeners: Collection[str], *, country: str | None) -> list[int]:
-        """Return the columns of the tracks that enough of some listeners played, most of them first.
+    def among(self, nameless: Collection[str], named: Collection[str] = (), *, country: str | None) -> list[Shared]:
+        """Return the tracks that enough friends played, most of them first, each with those who may be named.
+
+        The nameless are told of together: it takes five of them, and three who played a track, whatever the named did,
+        as what is left when these are taken away would be about one of them else. Of the named it takes three, of five
+        friends in all.
 
         Parameters
         ----------
-        listeners : collection of str
+        nameless, named : collection of str
+            Friends, each once; the named share with whoever is told under their own name.
         country : str or None
             In which it was played; None for wherever.
         """
-        rows = self._rows_of(listeners)
-        there = rows if country is None else rows[self.countries[rows] == country.encode()]
-        played = self.columns[there]
-        if len(played) < FEWEST_FRIENDS:
-            return []
-        counts = np.bincount(played[played != NO_TRACK], minlength=len(self.songs))
+        unknown, known = self._rows_of(nameless, country), self._rows_of(named, country)
+        of_unknown = self._counts(unknown) * (len(unknown) >= FEWEST_FRIENDS)
+        of_known = self._counts(known) * (len(unknown) + len(known) >= FEWEST_FRIENDS)
+        counts = np.where(of_unknown >= FEWEST_PLAYED, of_unknown, 0) + np.where(
+            (of_unknown >= FEWEST_PLAYED) | (of_known >= FEWEST_PLAYED), of_known, 0
+        )
         order = np.argsort(-counts, kind="stable")
-        return [int(column) for column in order if counts[column] >= FEWEST_PLAYED]
+        return [self._shared(column, known) for column in order[counts[order] > 0].tolist()]
 
     def told(self, listener: str) -> tuple[str, list[str]] | None:
         """Return what is held about a listener: the country, and tracks; None where nothing is."""
-        found = self._rows_of([listener])
+        found = self._rows_of([listener], None)
         if not len(found):
             return None
         tracks = [self.songs[column].track_id for column in self.columns[found[0]].tolist() if column != NO_TRACK]
@@ -92,7 +104,7 @@ class RecentPlays:
 
     def without(self, listeners: Collection[str]) -> "RecentPlays":
         """Return the same without the rows of some listeners."""
-        rows = {name: np.delete(getattr(self, name), self._rows_of(listeners), axis=0) for name in _ARRAYS}
+        rows = {name: np.delete(getattr(self, name), self._rows_of(listeners, None), axis=0) for name in _ARRAYS}
         return replace(self, **rows)
 
     def contents(self) -> dict[str, bytes]:
@@ -100,14 +112,24 @@ class RecentPlays:
         arrays = {f"{_BEFORE}{name}.npy": _saved(getattr(self, name)) for name in _ARRAYS}
         return arrays | {f"{_BEFORE}songs.json": json.dumps(self.songs).encode()}
 
-    def _rows_of(self, listeners: Collection[str]) -> NDArray[np.intp]:
-        """Return (m,) the rows of those of some listeners who have one."""
+    def _rows_of(self, listeners: Collection[str], country: str | None) -> NDArray[np.intp]:
+        """Return (m,) the rows of those of some listeners who have one, of a country or of any."""
         wanted = np.array([bytes.fromhex(listener) for listener in listeners], dtype=self.listeners.dtype)
         places: NDArray[np.intp] = np.searchsorted(self.listeners, wanted)
         inside = places < len(self.listeners)
         places, wanted = places[inside], wanted[inside]
         found: NDArray[np.intp] = places[self.listeners[places] == wanted]
-        return found
+        return found if country is None else found[self.countries[found] == country.encode()]
+
+    def _counts(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return (songs,) how many of some rows have each song."""
+        played = self.columns[rows]
+        counts: NDArray[np.intp] = np.bincount(played[played != NO_TRACK], minlength=len(self.songs))
+        return counts
+
+    def _shared(self, column: int, named: NDArray[np.intp]) -> Shared:
+        played_it = named[(self.columns[named] == column).any(axis=1)]
+        return Shared(self.songs[column], [each.ljust(16, b"\0").hex() for each in self.listeners[played_it].tolist()])
 
 
 def recent_plays_of(

@@ -21,18 +21,19 @@ from recsys.consents.consent_tables import (
     ENTRIES,
     ERASURES,
     IMPORTED,
+    PICTURES,
     instant_of,
     microseconds,
     not_erased,
     prepare,
 )
-from recsys.consents.contacts import Contacts, Friend, mutual_of
+from recsys.consents.contacts import MINE, THEM, Contacts, Friend, mutual_of
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
 from recsys.consents.feedback import Feedback, Told
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
-from recsys.consents.pictures import Pictures
+from recsys.consents.pictures import PROFILE, Pictures
 from recsys.consents.witness import place_of
 from recsys.errors import ConsentError
 from recsys.messages import Message, said
@@ -202,6 +203,7 @@ class ConsentLog:
         self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
         self._choices = self._database.compiled(_choices(notices))
         self._friends = self._database.compiled(_friends(notices))
+        self._friend = self._database.compiled(_friends(notices, THEM.c.listener == _given("other")))
         self._of, self._newest = self._database.compiled(_all_of_one()), self._database.compiled(_newest_of_one())
         self._given_here = self._database.compiled(_given_here())
         self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
@@ -340,18 +342,28 @@ class ConsentLog:
             The fingerprint of the key under which tokens count.
         at : datetime
         """
-        asked = {"listener": listener, "key": key, "until": microseconds(at), "never": NEVER, **self._accepted}
-        rows = self._database.read(self._friends, asked)
+        return self._friends_among(self._friends, listener, key=key, at=at)
+
+    def shares(self, owner: str, *, with_: str, key: str, at: datetime) -> bool:
+        """Tell whether somebody shares with a friend under the own name, where both allow it at this moment."""
+        found = self._friends_among(self._friend, with_, key=key, at=at, other=owner)  # in any case, as of pictures
+        return self.allows(with_, Purpose.CONTACTS, at=at) and any(friend.shares for friend in found)
+
+    def _friends_among(self, query: str, listener: str, *, key: str, at: datetime, **which: str) -> list[Friend]:
+        asked = {"listener": listener, "key": key, "until": microseconds(at), "never": NEVER, **which}
+        rows = self._database.read(query, asked | self._accepted)
         marked = self._marks_among(other for _, other, *_ in rows)
         found = []
-        for token, other, erased, *answers in rows:
+        for token, other, shared, shares, picture, erased, *answers in rows:
             given = {
                 purpose
                 for purpose, since in zip(_OF_FRIENDS, answers, strict=True)
                 if since is not None and since > _off_until(other, purpose, marked=marked)
             }
             if Purpose.CONTACTS in given:
-                found.append(Friend(token, other, contributes=Purpose.CONTRIBUTE_TRENDS in given and not erased))
+                contributes = Purpose.CONTRIBUTE_TRENDS in given and not erased
+                shown = picture if Purpose.IMAGES in given else None
+                found.append(Friend(token, other, bool(shared), bool(shares), contributes, shown))
         return found
 
     def told_of_contacts(self, listener: str) -> list[dict[str, Any]]:
@@ -672,12 +684,18 @@ def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
     return sa.select(*answers, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
-def _friends(notices: Collection[str] | None) -> sa.Select[Any]:
-    """Select a listener's friends, each with whether an erasure is still to be done, and since when what is given."""
-    friend = mutual_of(_given("listener")).subquery("friend")
-    answers = (_given_at(purpose, notices, of=friend) for purpose in _OF_FRIENDS)
+def _friends(notices: Collection[str] | None, *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select a listener's friends, or some, each with what they share, their picture, and since when what is given.
+
+    And with whether an erasure is still to be done.
+    """
+    friend = mutual_of(MINE.c.listener == _given("listener"), *which).subquery("friend")
+    profile = (PICTURES.c.listener == friend.c.other, PICTURES.c.kind == _constant(f"'{PROFILE}'"))
+    picture = sa.select(PICTURES.c.edition).where(*profile).scalar_subquery()
     erased = sa.exists().where(ERASURES.c.listener == friend.c.other)
-    return sa.select(friend.c.token, friend.c.other, erased, *answers).order_by(friend.c.token, friend.c.other)
+    columns = (friend.c.token, friend.c.other, friend.c.shared, friend.c.shares, picture, erased)
+    answers = (_given_at(purpose, notices, of=friend) for purpose in _OF_FRIENDS)
+    return sa.select(*columns, *answers).order_by(friend.c.token, friend.c.other)
 
 
 def _given_at(purpose: Purpose, notices: Collection[str] | None, *, of: sa.FromClause) -> sa.ScalarSelect[Any]:
@@ -810,8 +828,8 @@ def _named(notices: Collection[str] | None) -> dict[str, str]:
 _CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""
 
-_OF_FRIENDS = (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS)
-"""The purposes that are asked of friends: to be one, and to let plays count among those of others."""
+_OF_FRIENDS = (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS, Purpose.IMAGES)
+"""The purposes that are asked of friends: to be one, to let plays count for others, and to show a picture."""
 
 _EXPLAINED = {
     Purpose.LOCAL_TRENDS: said(

@@ -66,6 +66,7 @@ def test_nobody_is_named(ana: Device, workspace: Workspace) -> None:
             "artist_id": "ünits",
             "page": answer.json()["items"][0]["page"],
             "artist_page": answer.json()["items"][0]["artist_page"],
+            "friends": [],
         }
     ]
     tokens = ana.told()["friends"]

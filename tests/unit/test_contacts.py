@@ -1,5 +1,6 @@
 """Contacts beside the consent log: friends are who told of each other, as long as both allow it."""
 
+import sqlite3
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -190,6 +191,55 @@ def test_what_was_played_before_an_erasure_that_is_not_done_yet_does_not_count(l
     assert contributing(log) == []
     log.erasures.finish(receipt)
     assert contributing(log) == ["of b"]
+
+
+def shared(log: ConsentLog) -> list[tuple[bool, bool]]:
+    """Of Ana and of Bo, whether they share with the other one, and the other with them."""
+    found = (log.friends(who, key=KEY, at=NOW)[0] for who in (ANA, BO))
+    return [(friend.shared, friend.shares) for friend in found]
+
+
+def test_sharing_is_a_choice_of_each_that_both_see_and_that_ends_with_the_entry(log: ConsentLog) -> None:
+    befriend(log)
+    assert shared(log) == [(False, False), (False, False)]
+    tell(log, ANA, "of c", shared=["of b", "of nobody"])
+    assert shared(log) == [(True, False), (False, True)]
+    assert log.shares(ANA, with_=BO, key=KEY, at=NOW)
+    assert not log.shares(BO, with_=ANA, key=KEY, at=NOW)
+    assert not log.shares(ANA, with_=CHO, key=KEY, at=NOW)
+    tell(log, ANA, "of b")  # told again, it stays
+    assert [line["shared"] for line in log.told_of_contacts(ANA) if line["kind"] == "contact"] == [True, False]
+    assert shared(log) == [(True, False), (False, True)]
+    tell(log, ANA, unshared=["of b"])
+    assert shared(log) == [(False, False), (False, False)]
+    for ending in ("removed", "blocked"):
+        tell(log, ANA, shared=["of b"])
+        tell(log, ANA, **{ending: ["of b"]})
+        assert not log.shares(ANA, with_=BO, key=KEY, at=NOW)
+        tell(log, ANA, removed=["of b"])
+        tell(log, ANA, "of b")
+        assert shared(log) == [(False, False), (False, False)]
+
+
+@pytest.mark.parametrize("who", [ANA, BO])
+def test_nothing_is_shared_with_or_by_who_turned_contacts_off(log: ConsentLog, who: str) -> None:
+    befriend(log)
+    tell(log, ANA, shared=["of b"])
+    say(log, who, State.WITHDRAWN, at=NOW)
+    assert not log.shares(ANA, with_=BO, key=KEY, at=NOW)
+
+
+def test_a_log_of_before_there_was_sharing_is_brought_up(tmp_path: Path) -> None:
+    log = ConsentLog(tmp_path / "consents.db")
+    for who in (ANA, BO):
+        say(log, who)
+    befriend(log)
+    with sqlite3.connect(tmp_path / "consents.db") as before:
+        before.executescript("ALTER TABLE contacts DROP COLUMN shared; PRAGMA user_version = 6")
+    log = ConsentLog(tmp_path / "consents.db")
+    assert shared(log) == [(False, False), (False, False)]
+    tell(log, ANA, shared=["of b"])
+    assert shared(log) == [(True, False), (False, True)]
 
 
 def test_an_erasure_leaves_nothing_of_the_listener(log: ConsentLog) -> None:

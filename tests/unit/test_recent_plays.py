@@ -1,5 +1,6 @@
 """Recent plays: what enough of some listeners played, and nothing of fewer; written, read and erased with the lists."""
 
+from collections.abc import Collection
 from datetime import date
 
 import polars as pl
@@ -11,7 +12,14 @@ from support.sealing import sealed_in
 
 from pipelines.night.recent_plays import gathered
 from recsys.artifacts.affinities import erase, open_affinities
-from recsys.artifacts.recent_plays import FEWEST_FRIENDS, FEWEST_PLAYED, MOST_TRACKS, Song, recent_plays_of
+from recsys.artifacts.recent_plays import (
+    FEWEST_FRIENDS,
+    FEWEST_PLAYED,
+    MOST_TRACKS,
+    RecentPlays,
+    Song,
+    recent_plays_of,
+)
 from recsys.workspace import Workspace, listener_of
 
 WHO = [f"{number:032x}" for number in range(8)]
@@ -22,19 +30,25 @@ def songs(*tracks: str) -> list[Song]:
     return [Song(track, track.upper(), "A", "a") for track in tracks]
 
 
+def tracks(
+    recent: RecentPlays, nameless: Collection[str], named: Collection[str] = (), country: str | None = None
+) -> list[str]:
+    return [each.song.track_id for each in recent.among(nameless, named, country=country)]
+
+
 def test_a_track_is_told_that_three_of_five_played_there() -> None:
     played = {WHO[0]: (PT, "ab"), WHO[1]: (PT, "ab"), WHO[2]: (PT, "ac"), WHO[3]: (PT, "bc"), WHO[4]: (PT, "a")}
     recent = recent_plays_of(played, songs=songs("a", "b", "c"))
-    assert recent.among(WHO[:5], country=PT) == [0, 1]  # four, and three; two played c
-    assert recent.among(WHO, country=None) == [0, 1]  # whoever has no row counts for nothing
-    assert recent.among([*WHO[:4], WHO[7]], country=PT) == []  # four with a row
-    assert recent.among(WHO[:5], country=FJ) == []
+    assert tracks(recent, WHO[:5], country=PT) == ["a", "b"]  # four, and three; two played c
+    assert tracks(recent, WHO) == ["a", "b"]  # whoever has no row counts for nothing
+    assert tracks(recent, [*WHO[:4], WHO[7]], country=PT) == []  # four with a row
+    assert tracks(recent, WHO[:5], country=FJ) == []
 
 
 def test_who_is_counted_elsewhere_counts_in_the_world_alone() -> None:
     played = {who: (PT if who in WHO[:4] else FJ, "a") for who in WHO}
     recent = recent_plays_of(played, songs=songs("a"))
-    assert [recent.among(WHO, country=country) for country in (PT, FJ, None)] == [[], [], [0]]
+    assert [tracks(recent, WHO, country=country) for country in (PT, FJ, None)] == [[], [], ["a"]]
 
 
 @given(st.dictionaries(st.sampled_from(WHO), st.sets(st.sampled_from("abcdef"))), st.sets(st.sampled_from(WHO)))
@@ -43,9 +57,23 @@ def test_what_is_told_is_what_counting_finds(played: dict[str, set[str]], friend
     there = friends & played.keys()
     counts = {track: sum(track in played[who] for who in there) for track in "abcdef"}
     enough = [track for track in "abcdef" if counts[track] >= FEWEST_PLAYED and len(there) >= FEWEST_FRIENDS]
-    assert [recent.songs[column].track_id for column in recent.among(friends, country=PT)] == sorted(
-        enough, key=lambda track: -counts[track]
-    )
+    assert tracks(recent, friends, country=PT) == sorted(enough, key=lambda track: -counts[track])
+
+
+@given(
+    st.dictionaries(st.sampled_from(WHO), st.sets(st.sampled_from("abc"))),
+    st.dictionaries(st.sampled_from(WHO), st.booleans()),
+)
+def test_the_nameless_are_told_of_as_if_the_named_were_not_there(
+    played: dict[str, set[str]], shares: dict[str, bool]
+) -> None:
+    recent = recent_plays_of({who: (PT, own) for who, own in played.items()}, songs=songs(*"abc"))
+    nameless, named = ([who for who, share in shares.items() if share == yes] for yes in (False, True))
+    by = {track: sorted(who for who in named if track in played.get(who, ())) for track in "abc"}
+    enough = len(shares.keys() & played.keys()) >= FEWEST_FRIENDS
+    of_named = {track for track in by if enough and len(by[track]) >= FEWEST_PLAYED}
+    found = {each.song.track_id: sorted(each.named) for each in recent.among(nameless, named, country=None)}
+    assert found == {track: by[track] for track in {*tracks(recent, nameless), *of_named}}
 
 
 def test_a_row_has_the_country_of_the_most_nights_and_what_was_played_there_most() -> None:
@@ -58,9 +86,9 @@ def test_a_row_has_the_country_of_the_most_nights_and_what_was_played_there_most
         (WHO[2], nights[0], "high seas", "t000", 1),
     ]
     columns = {"listener": pl.String, "night": pl.Date, "part": pl.String, "track_id": pl.String, "plays": pl.UInt32}
-    tracks = songs("suva", *(f"t{number:03}" for number in range(MOST_TRACKS + 5)))
+    known = songs("suva", *(f"t{number:03}" for number in range(MOST_TRACKS + 5)))
     country_of = {"lisbon": PT, "porto": PT, "suva": FJ}
-    recent = gathered(pl.DataFrame(rows, columns, orient="row"), songs=tracks, country_of=country_of)
+    recent = gathered(pl.DataFrame(rows, columns, orient="row"), songs=known, country_of=country_of)
     told = recent.told(WHO[0])
     assert told is not None
     country, own = told
@@ -71,7 +99,7 @@ def test_a_row_has_the_country_of_the_most_nights_and_what_was_played_there_most
 def test_nothing_of_nobody_can_be_gathered_and_asked_for() -> None:
     columns = {"listener": pl.String, "night": pl.Date, "part": pl.String, "track_id": pl.String, "plays": pl.UInt32}
     recent = gathered(pl.DataFrame(schema=columns), songs=[], country_of={})
-    assert (recent.among(WHO, country=None), recent.told(WHO[0]), len(recent.without(WHO).listeners)) == ([], None, 0)
+    assert (tracks(recent, WHO), recent.told(WHO[0]), len(recent.without(WHO).listeners)) == ([], None, 0)
 
 
 @pytest.mark.parametrize("gone", ["ana", "nobody"])

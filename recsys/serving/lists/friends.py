@@ -1,6 +1,6 @@
-"""What is trending among a listener's friends: tracks that several of them played, and never who."""
+"""What is trending among a listener's friends: tracks that several of them played, by whom only of who shares it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from heapq import nlargest
 from typing import Any
 
@@ -8,7 +8,9 @@ import orjson
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
 from recsys.artifacts.addresses import longest_addresses, pages_of
-from recsys.artifacts.recent_plays import FEWEST_FRIENDS, FEWEST_PLAYED, RecentPlays, Song
+from recsys.artifacts.recent_plays import FEWEST_FRIENDS, FEWEST_PLAYED, RecentPlays, Shared
+from recsys.consents.blinding import TOKEN_LENGTH
+from recsys.consents.contacts import Friend
 from recsys.geography.places import WORLD, Level, Place
 from recsys.serving.lists.responses import Region, region_of
 from recsys.serving.lists.trending import ListSources
@@ -19,9 +21,15 @@ from recsys.serving.snapshot.snapshot_reader import Published
 MOST = 20
 """Tracks of an answer."""
 
+MOST_NAMED = 10
+"""Friends who are named beside a track."""
+
 
 class FriendsTrack(TypedDict):
-    """A track that several friends played; the addresses are those of the song's and the artist's pages."""
+    """A track that several friends played; the addresses are those of the song's and the artist's pages.
+
+    ``friends`` has the tokens of those of them who share with the listener under their own name, ten at most.
+    """
 
     rank: int
     track_id: str
@@ -30,6 +38,7 @@ class FriendsTrack(TypedDict):
     artist_id: str
     page: str
     artist_page: str
+    friends: list[str]
 
 
 class FriendsList(TypedDict):
@@ -48,15 +57,15 @@ class FriendsList(TypedDict):
 
 
 def friends_answer(
-    sources: ListSources, *, friends: Collection[str], hidden: Collection[str] = (), cell: str | None = None
+    sources: ListSources, *, friends: Collection[Friend], hidden: Collection[str] = (), cell: str | None = None
 ) -> bytes:
     """Return the answer as JSON, of the same length whoever asks and however many friends there are.
 
     Parameters
     ----------
     sources : ListSources
-    friends : collection of str
-        Who may count at this moment, each once.
+    friends : collection of Friend
+        Of this moment; those who let plays count do.
     hidden : collection of str
         Tracks to leave out.
     cell : str or None
@@ -65,9 +74,11 @@ def friends_answer(
     """
     published, recent = sources.published, sources.affinities.recent
     place = _country(cell, published=published)
-    found = recent.among(friends, country=None if place.id == WORLD else place.id)
-    songs = [recent.songs[column] for column in found if recent.songs[column].track_id not in hidden]
-    items = [_item(rank, song) for rank, song in enumerate(songs[:MOST], 1)]
+    counted = {friend.listener for friend in friends if friend.contributes}
+    named = {friend.listener: friend.token for friend in friends if friend.shares and friend.contributes}
+    found = recent.among(counted - named.keys(), named, country=None if place.id == WORLD else place.id)
+    shown = [each for each in found if each.song.track_id not in hidden][:MOST]
+    items = [_item(rank, each, named=named) for rank, each in enumerate(shown, 1)]
     answer = _answer(published, place, used=cell is not None, found=bool(items)) | {"items": items}
     return padded(orjson.dumps(answer), to=_longest(published, recent))
 
@@ -78,9 +89,9 @@ def _country(cell: str | None, *, published: Published) -> Place:
     return next(each for each in chain(here, published=published) if each.level != "region")
 
 
-def _item(rank: int, song: Song) -> dict[str, Any]:
-    track = {"rank": rank, **song._asdict()}
-    return track | pages_of(track)
+def _item(rank: int, shared: Shared, *, named: Mapping[str, str]) -> dict[str, Any]:
+    track = {"rank": rank, **shared.song._asdict()}
+    return track | pages_of(track) | {"friends": sorted(named[who] for who in shared.named)[:MOST_NAMED]}
 
 
 def _answer(published: Published, place: Place, *, used: bool, found: bool) -> dict[str, Any]:
@@ -104,13 +115,14 @@ def _why(published: Published, place: Place, *, found: bool) -> str:
     nights = "night" if published.nights == 1 else f"{published.nights} nights"
     return (
         f"At least {FEWEST_PLAYED} of your friends who let their plays count{there} played each of these in the "
-        f"{nights} to {published.as_of}. Nobody is named."
+        f"{nights} to {published.as_of}. Only who shares with you is named."
     )
 
 
 def _longest(published: Published, recent: RecentPlays) -> int:
     """Return how long all answers are: as long as the longest could be."""
-    more = len(orjson.dumps({"rank": MOST, **longest_addresses()}))
+    friends = ["0" * TOKEN_LENGTH] * MOST_NAMED
+    more = len(orjson.dumps({"rank": MOST, **longest_addresses(), "friends": friends}))
     songs = nlargest(MOST, (len(orjson.dumps(song._asdict())) for song in recent.songs))
     place = published.longest_place
     whole = max(len(orjson.dumps(_answer(published, place, used=False, found=found))) for found in (True, False))

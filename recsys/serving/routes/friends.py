@@ -36,11 +36,13 @@ class FriendsParameters(Parameters):
     responses={200: {"content": {"application/json": {"example": FRIENDS_LIST}}}, **problems(400, 401, 403, 503)},
 )
 async def friends_trending(who: Listener, query: Annotated[FriendsParameters, Query()], parts: Parts) -> Response:
-    """Return the tracks that at least three of the listener's friends played lately, never who (`contacts`, or 403).
+    """Return the tracks that at least three of the listener's friends played lately (`contacts`, else 403).
 
     A friend counts who lets plays count for others at this moment (`contribute_trends`), and was counted in the country
     of the cell; without consent to `local_trends` the cell is ignored, and friends count wherever they are. It takes
-    five who count. With fewer the list is empty and says so, in the same bytes as without any friend.
+    five who count. With fewer the list is empty and says so, in the same bytes as without any friend. Nobody is named
+    but who shares with the listener under their own name; the others are counted by themselves, so that it cannot be
+    told by those what any of these played.
     """
     published = await parts.current.get_aside()
     cell = None if query.cell is None else coarse_cell(query.cell)
@@ -53,6 +55,5 @@ def _trending(sources: ListSources, who: SignedIn, parts: Endpoint, cell: str | 
     if not log.allows(who.listener, Purpose.CONTACTS, at=now):
         raise not_allowed(Purpose.CONTACTS)
     choices, friends = log.choices(who.listener, at=now), log.friends(who.listener, key=parts.blinding.id, at=now)
-    counted = {friend.listener for friend in friends if friend.contributes}
-    body = friends_answer(sources, friends=counted, hidden=choices.hidden, cell=cell if choices.place else None)
+    body = friends_answer(sources, friends=friends, hidden=choices.hidden, cell=cell if choices.place else None)
     return Response(body, media_type="application/json")
