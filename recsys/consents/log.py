@@ -862,6 +862,8 @@ _EXPLAINED = {
     ),
     Purpose.CONTACTS: said(
         "Who is in your address book, has you in theirs and turned this on, too, becomes your friend here. Your book "
-        "never arrives here, only what your app made unreadable. Turning it off forgets all of it at once."
+        "never arrives here, only what your app made unreadable. If your plays count in charts, too, friends are "
+        "told what several of their friends played, without names. Turning it off ends this at once and forgets your "
+        "contacts."
     ),
 }

@@ -1248,6 +1248,37 @@ MUTATIONS: tuple[Mutation, ...] = (
         '"told", 0, bounds',
         ("attack/test_contacts.py::test_a_token_of_another_listener_makes_nobody_a_friend_and_costs_as_much",),
     ),
+    Mutation(
+        "what a friend plays counts who does not let it",
+        "recsys/serving/lists/friends.py",
+        "{friend.listener for friend in friends if friend.contributes}",
+        "{friend.listener for friend in friends}",
+        (
+            "attack/test_friends_list.py::test_what_a_friend_ends_counts_from_the_next_request"
+            "[lets plays not count-played it]",
+        ),
+    ),
+    Mutation(
+        "four friends are enough",
+        "recsys/artifacts/recent_plays.py",
+        "FEWEST_FRIENDS, FEWEST_PLAYED = 5, 3",
+        "FEWEST_FRIENDS, FEWEST_PLAYED = 4, 3",
+        ("attack/test_friends_list.py::test_what_a_friend_ends_counts_from_the_next_request[unfriends-did not]",),
+    ),
+    Mutation(
+        "who shares tells of those who do not",
+        "recsys/artifacts/recent_plays.py",
+        "of_unknown = self._counts(unknown) * (len(unknown) >= FEWEST_FRIENDS)",
+        "of_unknown = self._counts(unknown) * (len(unknown) + len(known) >= FEWEST_FRIENDS)",
+        ("attack/test_sharing.py::test_only_who_shares_is_named_and_the_others_are_counted_by_themselves",),
+    ),
+    Mutation(
+        "a picture's address outlives the friendship",
+        "recsys/serving/routes/images.py",
+        "visible = asked.kind != PROFILE or asked.viewer == asked.owner or shares",
+        "visible = True",
+        ("attack/test_sharing.py::test_an_address_that_a_friend_has_shows_nothing_once_it_ends[unshares]",),
+    ),
     # The audit
     Mutation(
         "nobody heeds the audit",
