@@ -99,7 +99,7 @@ def test_what_friends_played_is_listed_with_who_shares_it(served: Site, pages: d
     for who in others:
         for purpose in (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS):
             decide(served.workspace, who, State.GIVEN, purpose=purpose)
-    befriend(served.workspace, "ana", *others)
+    befriend(served.workspace, "ana", *others, day=NOW.date())
     remember_plays(served.workspace, {who: ("PT", ["track-1"]) for who in others})
     look_for(pages["ben"], NUMBERS["ana"])
     pages["ben"].get_by_role("button", name=f"Share under my name: {NUMBERS['ana']}").click()
