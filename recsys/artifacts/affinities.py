@@ -213,7 +213,8 @@ def write(files: SealedFiles, affinities: Affinities) -> None:
     root = _root(files)
     make_folder(root, mode=0o700)
     sweep(root)
-    folder = root / f"{affinities.night or 'none'}-{_digest(affinities)}"
+    night = affinities.night or affinities.recent.night or "none"  # whose key seals it
+    folder = root / f"{night}-{_digest(affinities)}"
     if not _is_whole(files, folder):
         with staged(folder) as stage:
             stage.chmod(0o700)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.edge import remember_plays
+from support.edge import AS_OF, remember_plays
 from support.sealing import sealed_in
 
 from pipelines.night.recent_plays import gathered
@@ -112,4 +112,5 @@ def test_what_is_written_is_read_and_an_erasure_takes_one_row(workspace: Workspa
     recent = open_affinities(files).recent
     assert (recent.told(of["ana"]) is None) == (gone == "ana")
     assert recent.told(of["ben"]) == (FJ, ["b"])
-    assert len(list((workspace.private / "tastes").iterdir())) == 2  # the pointer, and one folder
+    (folder,) = (path.name for path in (workspace.private / "tastes").iterdir() if path.is_dir())
+    assert folder.startswith(f"{AS_OF}-")  # sealed by the key of that night
