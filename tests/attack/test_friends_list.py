@@ -4,17 +4,19 @@ Times are not compared: an answer leaves on a beat (:mod:`recsys.serving.request
 """
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.contacts import NUMBERS, Device, befriend
-from support.edge import LISBON, OCEAN, SUVA, Client, decide, publish, remember_plays, told
+from support.edge import LISBON, NOW, OCEAN, SUVA, Client, decide, publish, remember_plays, told
 from support.sealing import sealed_in
 
 from recsys.artifacts.affinities import erase
-from recsys.consents.log import ConsentLog, Purpose, State
+from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
@@ -166,6 +168,26 @@ def test_plays_of_before_an_erasure_do_not_count_before_it_is_done(
     assert songs(ana) == []
     erase(sealed_in(workspace.private), [listener_of("ben", key=workspace.listener_key())])
     assert songs(ana) == []
+
+
+@pytest.mark.parametrize("purpose", [Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS])
+def test_no_request_after_a_withdrawal_counts_the_friend(ana: Device, workspace: Workspace, purpose: Purpose) -> None:
+    """While one asks again and again, another withdraws by another connection: no answer that begins later has it."""
+    log, listener = ConsentLog(workspace.consents), listener_of(FRIENDS[0], key=workspace.listener_key())
+    withdrawn = threading.Event()
+
+    def withdraw() -> None:
+        log.decide(Entry(listener, purpose, State.WITHDRAWN, NOW, "2026-09"))
+        withdrawn.set()
+
+    said = []
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(withdraw)
+        while not said or not said[-1][0]:
+            before = withdrawn.is_set()
+            said.append((before, songs(ana)))
+        ending.result()
+    assert [found for after, found in said if after] == [[]]
 
 
 @pytest.mark.parametrize("befriended", [True, False])
