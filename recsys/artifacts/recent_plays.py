@@ -7,7 +7,7 @@ endpoint finds that out at each request, so that whatever ends at any moment end
 
 import io
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -71,8 +71,8 @@ class RecentPlays:
     countries: NDArray[np.bytes_] = field(repr=False)
     columns: IntArray = field(repr=False)
 
-    def among(self, nameless: Collection[str], named: Collection[str] = (), *, country: str | None) -> list[Shared]:
-        """Return the tracks that enough friends played, most of them first, each with those who may be named.
+    def among(self, nameless: Collection[str], named: Collection[str] = (), *, country: str | None) -> Iterator[Shared]:
+        """Yield the tracks that enough friends played, most of them first, each with those who may be named.
 
         The nameless are told of together: it takes five of them, and three who played a track, whatever the named did,
         as what is left when these are taken away would be about one of them else. Of the named it takes three, of five
@@ -92,7 +92,7 @@ class RecentPlays:
             (of_unknown >= FEWEST_PLAYED) | (of_known >= FEWEST_PLAYED), of_known, 0
         )
         order = np.argsort(-counts, kind="stable")
-        return [self._shared(column, known) for column in order[counts[order] > 0].tolist()]
+        return (self._shared(column, known) for column in order[counts[order] > 0].tolist())
 
     def told(self, listener: str) -> tuple[str, list[str]] | None:
         """Return what is held about a listener: the country, and tracks; None where nothing is."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from heapq import nlargest
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -77,7 +78,7 @@ def friends_answer(
     counted = {friend.listener for friend in friends if friend.contributes}
     named = {friend.listener: friend.token for friend in friends if friend.shares and friend.contributes}
     found = recent.among(counted - named.keys(), named, country=None if place.id == WORLD else place.id)
-    shown = [each for each in found if each.song.track_id not in hidden][:MOST]
+    shown = islice((each for each in found if each.song.track_id not in hidden), MOST)
     items = [_item(rank, each, named=named) for rank, each in enumerate(shown, 1)]
     answer = _answer(published, place, used=cell is not None, found=bool(items)) | {"items": items}
     return padded(orjson.dumps(answer), to=_longest(published, recent))
