@@ -126,7 +126,7 @@ INTENT = {
 }
 
 CONTACTS = {
-    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w", "shared": False, "shares": True, "picture": IMAGE["address"]}],
+    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w", "shares": True, "picture": IMAGE["address"]}],
     "key": {
         "id": "8d0e6f2b7a914c35b1d7f0a2c4e69385",
         "public": "e6d0f1c2b3a4958677685940312213040516273849506172839405162738495a",

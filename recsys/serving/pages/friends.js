@@ -8,7 +8,7 @@ const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens a
 const AT_ONCE = 25; // entries: some tenths of a second
 const UNKNOWN = _("A friend whose entry this tab does not know");
 
-/** @typedef {{token: string, shared: boolean, shares: boolean, picture: string | null}} Friend */
+/** @typedef {{token: string, shared?: true, shares?: true, picture?: string}} Friend */
 /** @typedef {{removed?: string[], blocked?: string[], shared?: string[], unshared?: string[]}} Told */
 
 /**

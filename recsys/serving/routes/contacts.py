@@ -2,7 +2,7 @@
 
 from functools import partial
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -30,8 +30,6 @@ from recsys.settings import ContactsSettings
 
 router = APIRouter(dependencies=[Depends(without_parameters)])
 
-_LENGTH = 16_384  # bytes of an answer about friends: of some two hundred, or of some fifty with pictures
-
 OCTETS = "application/octet-stream"
 
 Token = Annotated[str, Field(pattern=rf"^[A-Za-z0-9_-]{{{TOKEN_LENGTH}}}$")]
@@ -58,14 +56,14 @@ class Told(BaseModel):
 class Befriended(TypedDict):
     """A friend, by the entry of the listener's book: a list shows no more of anybody who does not choose it.
 
-    ``shared`` says whether the listener shares with the friend under the own name, and ``shares`` whether the friend
-    does; ``picture`` is then the address of the friend's picture, if there is one, good for this listener alone.
+    ``shared`` says that the listener shares with the friend under the own name, and ``shares`` that the friend does;
+    ``picture`` is then the address of the friend's picture, if there is one. What is not so is missing.
     """
 
     token: str
-    shared: bool
-    shares: bool
-    picture: str | None
+    shared: NotRequired[bool]
+    shares: NotRequired[bool]
+    picture: NotRequired[str]
 
 
 class Key(TypedDict):
@@ -185,16 +183,20 @@ def _friends(who: SignedIn, parts: Endpoint) -> Response:
 
 
 def _befriended(friend: Friend, who: SignedIn, parts: Endpoint) -> Befriended:
-    picture = None
+    found: Befriended = {"token": friend.token}
+    if friend.shared:
+        found["shared"] = True
+    if friend.shares:
+        found["shares"] = True
     if friend.shares and friend.picture:
         shown = Shown(friend.listener, PROFILE, friend.picture, who.listener)
-        picture, _ = parts.addresses.address_of(shown, now=who.now)
-    return {"token": friend.token, "shared": friend.shared, "shares": friend.shares, "picture": picture}
+        found["picture"], _ = parts.addresses.address_of(shown, now=who.now)
+    return found
 
 
 class _Padded(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return padded(super().render(content), to=_LENGTH)
+        return padded(super().render(content))
 
 
 def _evaluated(blinded: bytes, request: Request, who: SignedIn, parts: Endpoint) -> Response:
