@@ -1,6 +1,6 @@
 """What friends play is told of several together: never of whom or of fewer, and of nobody who does not allow it now.
 
-Times are not compared: an answer leaves on a beat (:mod:`recsys.serving.requests.one_time`).
+Times are not compared: an answer leaves on a beat (:mod:`recsys.serving.requests.one_time`), which a test holds it to.
 """
 
 import json
@@ -17,6 +17,7 @@ from support.sealing import sealed_in
 
 from recsys.artifacts.affinities import erase
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.serving.routes import friends
 from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
@@ -112,6 +113,18 @@ def test_four_friends_are_answered_as_none(ana: Device, new: New) -> None:
     assert len(stranger[2]) == len(full.content)  # type: ignore[arg-type]
     assert json.loads(stranger[2])["items"] == []  # type: ignore[arg-type]
     assert json.loads(stranger[2])["why"].startswith("Not enough friends yet")  # type: ignore[arg-type]
+
+
+def test_the_answer_leaves_on_a_beat(ana: Device, new: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[str] = []
+
+    async def counted(answer: Callable[[], object]) -> object:
+        beats.append("one")
+        return answer()
+
+    monkeypatch.setattr(friends, "on_the_beat", counted)
+    answered = [songs(device) for device in (ana, new("hal"))]
+    assert (answered, beats) == ([[SONG], []], ["one", "one"])
 
 
 def test_five_friends_of_whom_two_played_the_same_are_answered_as_none(
