@@ -1,5 +1,6 @@
 """Contacts beside the consent log: friends are who told of each other, as long as both allow it."""
 
+import re
 import sqlite3
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import psycopg
 
 from recsys.consents.contacts import Book, Bounds
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
@@ -229,17 +231,30 @@ def test_nothing_is_shared_with_or_by_who_turned_contacts_off(log: ConsentLog, w
     assert not log.shares(ANA, with_=BO, key=KEY, at=NOW)
 
 
-def test_a_log_of_before_there_was_sharing_is_brought_up(tmp_path: Path) -> None:
-    log = ConsentLog(tmp_path / "consents.db")
+def test_a_log_of_before_there_was_sharing_is_brought_up(place: Path | str) -> None:
+    log = ConsentLog(place)
     for who in (ANA, BO):
         say(log, who)
     befriend(log)
-    with sqlite3.connect(tmp_path / "consents.db") as before:
-        before.executescript("ALTER TABLE contacts DROP COLUMN shared; PRAGMA user_version = 6")
-    log = ConsentLog(tmp_path / "consents.db")
+    _make_version_6(place)
+    log = ConsentLog(place)
     assert shared(log) == [(False, False), (False, False)]
     tell(log, ANA, shared=["of b"])
     assert shared(log) == [(True, False), (False, True)]
+
+
+def _make_version_6(place: Path | str) -> None:
+    if isinstance(place, Path):
+        with sqlite3.connect(place) as database:
+            database.executescript("ALTER TABLE contacts DROP COLUMN shared; PRAGMA user_version = 6")
+        return
+    with psycopg.connect(place, autocommit=True) as connection:
+        connection.execute("ALTER TABLE contacts DROP COLUMN shared")
+        ((kept,),) = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'entries_kept'").fetchall()
+        before = re.sub("version [0-9]+", "version 6", kept)
+        connection.execute(
+            f"CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $${before}$$"
+        )
 
 
 def test_an_erasure_leaves_nothing_of_the_listener(log: ConsentLog) -> None:
