@@ -50,11 +50,21 @@ class Contacts:
         return {entry: token for piece in pieces for entry, token in self._evaluated(piece, key)}
 
     def tell(self, **changes: Sequence[str]) -> None:
-        """Tell which tokens are `added`, `removed` or `blocked`."""
+        """Tell which tokens are `added`, `removed`, `blocked`, `shared` or `unshared`."""
         at_once = self._agreed()["at_once"]
         for which, tokens in changes.items():
             for piece in _pieces(tokens, size=at_once):
                 self._client.post("/v1/me/contacts", json={which: piece}).raise_for_status()
+
+    def share(self, *tokens: str) -> None:
+        """Share under the own name with some friends: they see the picture, and what of their list was played."""
+        self.tell(shared=tokens)
+
+    def trending(self, *, cell: str | None = None) -> dict[str, Any]:
+        """Return the tracks that several friends played, in the country of a coarse cell or anywhere, and why."""
+        asked = {"cell": cell} if cell else {}
+        found: dict[str, Any] = self._client.get("/v1/me/contacts/trending", params=asked).raise_for_status().json()
+        return found
 
     def friends(self, tokens: dict[str, str]) -> list[str]:
         """Return who of the book is a friend."""
@@ -99,7 +109,7 @@ def _pieces(entries: Sequence[str], *, size: int) -> Iterator[list[str]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Tell of a book, and print who in it is a friend."""
+    """Tell of a book, and print who in it is a friend and what several friends played."""
     parser = argparse.ArgumentParser(description="Find friends in an address book that stays where it is.")
     parser.add_argument("endpoint")
     parser.add_argument("token")
@@ -112,6 +122,10 @@ def main(arguments: Sequence[str]) -> None:
         contacts.tell(added=list(tokens.values()))
         for entry in contacts.friends(tokens):
             print(entry)
+        played = contacts.trending()
+        print(played["why"])
+        for item in played["items"]:
+            print(f"{item['rank']}. {item['title']}, {item['artist']}")
 
 
 if __name__ == "__main__":

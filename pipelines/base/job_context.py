@@ -14,7 +14,7 @@ from pipelines.base.terminal import tell_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
-from recsys.consents.log import ConsentLog, consent_log, marks_of
+from recsys.consents.log import ConsentLog, Purpose, consent_log, marks_of
 from recsys.consents.marks import Marks
 from recsys.consents.witness import Witness, check_key, witness_of
 from recsys.geography.atlas import Atlas, load_atlas
@@ -116,6 +116,11 @@ class JobContext:
             self._permitted.clear()
             self._permitted[state] = permissions(self.consents, now=self.now)
         return self._permitted[state]
+
+    def allowing(self, purpose: Purpose) -> set[str]:
+        """Return who allows something at the moment it is asked."""
+        last = {listener: given for listener, _, given in self.consents.history(purpose, until=self.now)}
+        return {listener for listener, given in last.items() if given}
 
     @cached_property
     def _permitted(self) -> dict[object, Permissions]:

@@ -33,7 +33,7 @@ def with_challenger(job: JobContext, lists: Affinities, *, past: Past, lines: pl
 def of_those_who_tell(job: JobContext, lists: Affinities) -> Affinities:
     """Return the lists with those of the challenger for who allows feedback at this moment, and for nobody else."""
     theirs = lists.challenger
-    return lists if theirs is None else replace(lists, challenger=theirs.only(_telling(job)))
+    return lists if theirs is None else replace(lists, challenger=theirs.only(job.allowing(Purpose.FEEDBACK)))
 
 
 def compare_lists(job: JobContext, run: Run) -> None:
@@ -43,7 +43,7 @@ def compare_lists(job: JobContext, run: Run) -> None:
     """
     if job.challenger is None:
         return
-    rivals, telling = rivals_of(job.settings, job.challenger.models), _telling(job)
+    rivals, telling = rivals_of(job.settings, job.challenger.models), job.allowing(Purpose.FEEDBACK)
     played = [each for each in job.consents.feedback.of_rivals(rivals) if each.listener in telling]
     credits = pl.DataFrame(
         [(each.listener, each.team) for each in played],
@@ -78,9 +78,3 @@ def rivals_of(settings: Settings, challenger: ModelsSettings) -> str:
     lists = settings.lists.model_dump(mode="json")
     both = [logged(settings.models), logged(challenger), lists, version("hearabouts")]
     return hashlib.blake2b(json.dumps(both, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def _telling(job: JobContext) -> set[str]:
-    """Return who allows feedback now."""
-    last = {listener: given for listener, _, given in job.consents.history(Purpose.FEEDBACK, until=job.now)}
-    return {listener for listener, given in last.items() if given}

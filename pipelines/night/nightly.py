@@ -236,7 +236,7 @@ def publish(job: JobContext) -> Published:
     with step("open data"):
         write_open_data(workspace, atlas=job.atlas)
     with step("snapshot"):
-        write_personal_lists(job, of_those_who_tell(job, lists), past=past)
+        write_personal_lists(job, of_those_who_tell(job, lists), past=past, lines=found.lines)
         id_ = publishing.publish(
             workspace,
             charts=found,

@@ -12,6 +12,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from pipelines.base.job_context import JobContext
+from pipelines.night.recent_plays import recent_plays
 from recsys.artifacts.affinities import EVIDENCE, Affinities, Orders, default_orders, nobody, write
 from recsys.artifacts.list_candidates import ListCandidates, candidates_of
 from recsys.artifacts.scoring import evidence_for
@@ -53,11 +54,15 @@ def personal_lists(
         return affinities_of(past, lines=lines, atlas=job.atlas, settings=settings or job.settings)
 
 
-def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past") -> None:
-    """Write what is close to each listener who still allows it at this moment, whole or not at all."""
+def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past", lines: pl.DataFrame) -> None:
+    """Write what is close to each listener who still allows it at this moment, whole or not at all.
+
+    And what those played lately who let it count among what their friends play, as far as it is on the ``lines``.
+    """
     allowed = job.permissions.today.filter("for_models")
     gone = past.rows.select("listener").unique().join(allowed, on="listener", how="anti")["listener"]
-    write(job.store.sealed, affinities.without(gone.to_list()))
+    kept, recent = affinities.without(gone.to_list()), recent_plays(job, lines=lines)
+    write(job.store.sealed, replace(kept, recent=recent))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ _UNREADABLE = (OSError, InputError, SettingsError)
 
 
 def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
-    """Yield the tracks that are held to be close to the listener, the closest first."""
+    """Yield the tracks that are held to be close to the listener, the closest first; then what counts for friends."""
     from recsys.artifacts.affinities import open_affinities
 
     try:
@@ -56,11 +56,16 @@ def _affinities(files: "SealedFiles", listener: str) -> Iterator[Record]:
     except NotReadyError:  # there are none, or none that the endpoint would use
         return
     for of in filter(None, (affinities, affinities.challenger)):
-        night, stored_for, other = date.fromisoformat(of.night), (Purpose.PERSONALISATION,), of is not affinities
+        stored_for, other = (Purpose.PERSONALISATION,), of is not affinities
         for track, closeness, played in of.told(listener):
+            night = date.fromisoformat(of.night)
             yield Record(
                 "taste", night, None, track, None, stored_for, closeness=closeness, played=played, challenger=other
             )
+    country, tracks = affinities.recent.told(listener) or ("", [])
+    for track in tracks:
+        night, for_both = date.fromisoformat(affinities.recent.night), (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS)
+        yield Record("recent", night, country, track, None, for_both)
 
 
 def _evaluations(files: "SealedFiles", listener: str) -> Iterator[Record]:

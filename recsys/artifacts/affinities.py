@@ -7,7 +7,8 @@ orders. A row is 16 + 7 k bytes: 100,000 listeners times 450 tracks are 317 MB. 
 to read.
 All but the manifest is sealed (:mod:`recsys.sealed_files`): the endpoint opens it once, in memory, and then reads rows.
 Where two rankers share lists, ``challenger-*`` files hold the same by the other one, of those who tell what they play
-from lists. No factors are here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
+from lists; what friends played lately is in ``recent-*`` files (:mod:`recsys.artifacts.recent_plays`). No factors are
+here, only what they say; nothing of it goes into a snapshot, a log or MLflow.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.artifacts.list_candidates import CHARTS, FloatArray, IntArray
+from recsys.artifacts.recent_plays import NO_PLAYS, RECENT, RecentPlays, read_recent_plays
 from recsys.errors import InputError, NotReadyError, SettingsError
 from recsys.sealed_files import SealedFiles
 from recsys.workspace import make_folder, read_manifest, replace_file, staged, sweep, write_manifest
@@ -109,6 +111,8 @@ class Affinities:
         The same by another ranker, of those whose lists both share; it has none itself.
     rivals : str
         Which two rankers these are, in 16 hex digits; empty where there is no challenger.
+    recent : RecentPlays
+        What listeners played lately who let it count among what their friends play.
     """
 
     night: str
@@ -120,6 +124,7 @@ class Affinities:
     played: BoolArray = field(repr=False)
     challenger: "Affinities | None" = field(default=None, repr=False)
     rivals: str = ""
+    recent: RecentPlays = field(default=NO_PLAYS, repr=False)
 
     @property
     def id(self) -> str:
@@ -149,7 +154,8 @@ class Affinities:
     def without(self, listeners: Collection[str]) -> "Affinities":
         """Return the same without the rows of some listeners."""
         challenger = self.challenger and self.challenger.without(listeners)
-        return replace(self._rows(~self._are(listeners)), challenger=challenger)
+        kept = self._rows(~self._are(listeners))
+        return replace(kept, challenger=challenger, recent=self.recent.without(listeners))
 
     def only(self, listeners: Collection[str]) -> "Affinities":
         """Return the same with the rows of some listeners alone."""
@@ -207,7 +213,8 @@ def write(files: SealedFiles, affinities: Affinities) -> None:
     root = _root(files)
     make_folder(root, mode=0o700)
     sweep(root)
-    folder = root / f"{affinities.night or 'none'}-{_digest(affinities)}"
+    night = affinities.night or affinities.recent.night or "none"  # whose key seals it
+    folder = root / f"{night}-{_digest(affinities)}"
     if not _is_whole(files, folder):
         with staged(folder) as stage:
             stage.chmod(0o700)
@@ -264,10 +271,12 @@ def _root(files: SealedFiles) -> Path:
 def _write(folder: Path, affinities: Affinities, *, sealed: Callable[[bytes, str], bytes]) -> None:
     challenger = affinities.challenger
     contents = _contents(affinities) | (_contents(challenger, before=_CHALLENGER) if challenger else {})
+    contents |= affinities.recent.contents()
     for name, content in contents.items():
         with _private(folder / name) as file:
             file.write(sealed(content, name))
     facts = {"format": _FORMAT, "night": affinities.night, "evidence": EVIDENCE, "orders": _told(affinities.orders)}
+    facts |= {"recent": {"format": RECENT, "night": affinities.recent.night}}
     if challenger:
         facts |= {"challenger": _told(challenger.orders), "rivals": affinities.rivals}
     write_manifest(folder, facts)
@@ -295,6 +304,10 @@ def _read(files: SealedFiles, folder: Path) -> Affinities:
         raise ValueError
     read = partial(_read_one, files, folder, night=manifest["night"])
     found = read(manifest["orders"])
+    recent = manifest.get("recent", {})
+    if recent.get("format") == RECENT:
+        opened = read_recent_plays(lambda name: files.read(folder / name), night=recent["night"])
+        found = replace(found, recent=opened)
     if "challenger" not in manifest:
         return found
     return replace(found, challenger=read(manifest["challenger"], before=_CHALLENGER), rivals=manifest["rivals"])
@@ -319,6 +332,9 @@ def _digest(affinities: Affinities) -> str:
     content.update(json.dumps(affinities.orders.cold).encode())
     for name in _ARRAYS:
         content.update(np.ascontiguousarray(getattr(affinities, name)).data)
+    content.update(affinities.recent.night.encode())
+    for told in affinities.recent.contents().values():
+        content.update(told)
     if affinities.challenger:
         content.update(f"{affinities.rivals} {_digest(affinities.challenger)}".encode())
     return content.hexdigest()[:16]

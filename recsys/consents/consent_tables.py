@@ -93,6 +93,7 @@ CONTACTS = sa.Table(
     sa.Column("key", _text(), nullable=False),
     sa.Column("told", _text(), nullable=False),  # on which day, as an ISO date
     sa.Column("blocked", sa.Boolean, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False, server_default=sa.false()),  # whether with a friend, by name
     sqlite_with_rowid=False,
 )
 
@@ -170,16 +171,20 @@ def check_current(what: str, read: Callable[[str], Sequence[Any]]) -> None:
 
 
 def _sqlite(connection: sa.Connection) -> list[str]:
-    columns = {column["name"] for column in sa.inspect(connection).get_columns("entries")}
-    channel = "ALTER TABLE entries ADD COLUMN channel TEXT NOT NULL DEFAULT 'import'"  # the only way there was before
-    return [*([] if "channel" in columns else [channel]), *_SQLITE_KEPT, f"PRAGMA user_version = {_VERSION}"]
+    added = (
+        ("entries", "channel", "TEXT NOT NULL DEFAULT 'import'"),  # the only way there was before
+        ("contacts", "shared", "BOOLEAN NOT NULL DEFAULT 0"),
+    )
+    known = {table: {each["name"] for each in sa.inspect(connection).get_columns(table)} for table, *_ in added}
+    new = (f"ALTER TABLE {table} ADD COLUMN {name} {kind}" for table, name, kind in added if name not in known[table])
+    return [*new, *_SQLITE_KEPT, f"PRAGMA user_version = {_VERSION}"]
 
 
 def _postgresql() -> tuple[str, ...]:
-    return _POSTGRESQL_KEPT
+    return "ALTER TABLE contacts ADD COLUMN IF NOT EXISTS shared BOOLEAN NOT NULL DEFAULT false", *_POSTGRESQL_KEPT
 
 
-_VERSION = 6
+_VERSION = 7
 _ERASED = "EXISTS (SELECT 1 FROM erasures WHERE listener = OLD.listener)"
 _ALIKE = "EXISTS (SELECT 1 FROM entries WHERE listener = OLD.listener AND purpose = OLD.purpose AND at {} OLD.at)"
 _BETWEEN = f"({_ALIKE.format('<')} AND {_ALIKE.format('>')})"

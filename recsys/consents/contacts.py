@@ -32,12 +32,17 @@ class Book:
         Tokens of all the listener's own numbers and addresses, as they were verified.
     added, removed, blocked : collection of str
         Tokens of entries: what is removed is forgotten, and what is blocked makes no friend until it is removed.
+    shared, unshared : collection of str
+        Tokens of entries that are there: with whom the listener shares under the own name once they are friends, and
+        with whom no more.
     """
 
     own: Collection[str] = field(repr=False)
     added: Collection[str] = field(default=(), repr=False)
     removed: Collection[str] = field(default=(), repr=False)
     blocked: Collection[str] = field(default=(), repr=False)
+    shared: Collection[str] = field(default=(), repr=False)
+    unshared: Collection[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,22 @@ class Friend:
         Of the entry in the listener's book.
     listener : str
         Who it is.
+    shared : bool
+        Whether the listener shares with the friend under the own name.
+    shares : bool
+        Whether the friend does with the listener.
+    contributes : bool
+        Whether what the friend plays may count among what others play.
+    picture : str or None
+        The edition of the friend's profile picture, if there is one that may be shown.
     """
 
     token: str = field(repr=False)
     listener: str = field(repr=False)
+    shared: bool = False
+    shares: bool = False
+    contributes: bool = False
+    picture: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,10 +108,9 @@ class Contacts:
         self._database, self._erased = database, erased
         self._own = database.insert_new(IDENTIFIERS, changing=["listener", "key"])
         self._tell = database.insert_new(CONTACTS, changing=["key", "told"])
-        self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked"])
+        self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked", "shared"])
         self._use = database.insert_new(ALLOWANCES, changing=["used_until"])
         of_one: sa.BindParameter[str] = sa.bindparam("listener")
-        self._mutual = database.compiled(_mutual(_MINE.c.listener == of_one))
         self._identifiers, self._contacts, self._used = (
             database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(*table.primary_key))
             for table in (IDENTIFIERS, CONTACTS, ALLOWANCES)
@@ -115,9 +131,12 @@ class Contacts:
         of_one = CONTACTS.c.listener == listener
         connection.execute(sa.delete(CONTACTS).where(of_one, CONTACTS.c.token.in_(list(book.removed))))
         before, own_before = _count(connection, listener), _own_tokens(connection, listener)
-        row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False}
+        row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False, "shared": False}
         _each(connection, self._tell, [row | {"token": token} for token in book.added])
         _each(connection, self._block, [row | {"token": token, "blocked": True} for token in book.blocked])
+        for shared, tokens in ((True, book.shared), (False, book.unshared)):
+            of_some = sa.update(CONTACTS).where(of_one, CONTACTS.c.token.in_(list(tokens)), sa.not_(CONTACTS.c.blocked))
+            connection.execute(of_some.values(shared=shared))
         self._keep_own(connection, listener, book.own, key=key)
         after = _count(connection, listener)
         if after > most:
@@ -149,11 +168,6 @@ class Contacts:
         full = microseconds(at) + bounds.most * bounds.cost
         return {of: max(0, (full - each) // bounds.cost) for of, each in until.items()}
 
-    def mutual(self, listener: str, *, key: str) -> list[Friend]:
-        """Return who and the listener have each other in the book, whether they still allow it or not."""
-        rows = self._database.read(self._mutual, {"listener": listener, "key": key})
-        return [Friend(token, other) for _, token, other in rows]
-
     def told(self, listener: str) -> list[dict[str, Any]]:
         """Return what is kept of a listener, as an export tells it."""
         asked = {"listener": listener}
@@ -161,8 +175,8 @@ class Contacts:
         return [
             *({"kind": "identifier", "token": token} for token, *_ in own),
             *(
-                {"kind": "contact", "token": token, "told": day, "blocked": bool(blocked)}
-                for _, token, _, day, blocked in book
+                {"kind": "contact", "token": token, "told": day, "blocked": bool(blocked), "shared": bool(shared)}
+                for _, token, _, day, blocked, shared in book
             ),
         ]
 
@@ -177,7 +191,7 @@ class Contacts:
         What makes somebody a friend, and what is blocked, does not wait.
         """
         waits = sa.and_(CONTACTS.c.told < before.isoformat(), sa.not_(CONTACTS.c.blocked))
-        of_friends = _mutual().with_only_columns(_MINE.c.listener, _MINE.c.token).order_by(None)
+        of_friends = mutual_of().with_only_columns(MINE.c.listener, MINE.c.token).order_by(None)
         alone = sa.tuple_(CONTACTS.c.listener, CONTACTS.c.token).not_in(of_friends.params(key=key))
         gone = (
             sa.delete(CONTACTS).where(sa.or_(CONTACTS.c.key != key, sa.and_(waits, alone))),
@@ -198,31 +212,38 @@ class Contacts:
         return max(microseconds(at), erased, held or 0)
 
 
-_MINE, _THEIRS = CONTACTS.alias("mine"), CONTACTS.alias("theirs")
-_ME, _THEM = IDENTIFIERS.alias("me"), IDENTIFIERS.alias("them")
+MINE, THEM = CONTACTS.alias("mine"), IDENTIFIERS.alias("them")
+"""An entry of a listener's book, and the number or address of somebody, as :func:`mutual_of` selects them."""
 
 
-def _mutual(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select listeners with the entry of the book, and who that is."""
+def mutual_of(*which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select who have each other in the book, whether they still allow it or not; of all, or of some.
+
+    Returns
+    -------
+    sqlalchemy.Select
+        ``listener``, ``token`` of the entry of the listener's book, and ``other``, who that is; whether the entry is
+        ``shared``, and whether the other one ``shares``.
+    """
     key: sa.BindParameter[str] = sa.bindparam("key")
-    met = (
-        _THEM.c.token == _MINE.c.token,
-        _THEM.c.listener != _MINE.c.listener,
-        _ME.c.listener == _MINE.c.listener,
-        _THEIRS.c.listener == _THEM.c.listener,
-        _THEIRS.c.token == _ME.c.token,
-    )
-    open_ = (sa.not_(_blocks(_MINE, _THEM, key=key)), sa.not_(_blocks(_THEM, _MINE, key=key)))
-    counted = (table.c.key == key for table in (_MINE, _THEIRS, _ME, _THEM))
-    columns = (_MINE.c.listener, _MINE.c.token, _THEM.c.listener.label("other"))
-    return sa.select(*columns).distinct().where(*which, *met, *open_, *counted).order_by(*columns)
+    met = (THEM.c.token == MINE.c.token, THEM.c.listener != MINE.c.listener)
+    counted = (table.c.key == key for table in (MINE, THEM))
+    told = _holds(THEM, MINE, key=key)
+    open_ = (sa.not_(_holds(who, whom, "blocked", key=key)) for who, whom in ((MINE, THEM), (THEM, MINE)))
+    shares = _holds(THEM, MINE, "shared", key=key).label("shares")
+    columns = (MINE.c.listener, MINE.c.token, THEM.c.listener.label("other"))
+    return sa.select(*columns, MINE.c.shared, shares).where(*which, *met, told, *open_, *counted).order_by(*columns)
 
 
-def _blocks(who: sa.FromClause, whom: sa.FromClause, *, key: sa.BindParameter[str]) -> sa.Exists:
-    """Tell whether somebody has blocked somebody, by whichever number or address of theirs."""
-    entry, theirs = CONTACTS.alias(), IDENTIFIERS.alias()
-    of_both = (entry.c.listener == who.c.listener, theirs.c.listener == whom.c.listener)
-    return sa.exists().where(*of_both, entry.c.token == theirs.c.token, entry.c.blocked, entry.c.key == key)
+def _holds(who: sa.FromClause, whom: sa.FromClause, *flags: str, key: sa.BindParameter[str]) -> sa.Exists:
+    """Tell whether the book of somebody has an entry (that is flagged so) for somebody, by any number or address.
+
+    These are few, and looked up in the book, however many entries it has.
+    """
+    entry, own = CONTACTS.alias(), IDENTIFIERS.alias()
+    there = (entry.c.listener == who.c.listener, entry.c.token == own.c.token, entry.c.key == key)
+    entries = sa.exists().where(*there, *(entry.c[flag] for flag in flags)).correlate(who, own)
+    return sa.exists().where(own.c.listener == whom.c.listener, own.c.key == key, entries).correlate(who, whom)
 
 
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:

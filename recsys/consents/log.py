@@ -21,18 +21,19 @@ from recsys.consents.consent_tables import (
     ENTRIES,
     ERASURES,
     IMPORTED,
+    PICTURES,
     instant_of,
     microseconds,
     not_erased,
     prepare,
 )
-from recsys.consents.contacts import Contacts, Friend
+from recsys.consents.contacts import MINE, THEM, Contacts, Friend, mutual_of
 from recsys.consents.database import Database
 from recsys.consents.erasure import Erasures
 from recsys.consents.feedback import Feedback, Told
 from recsys.consents.log_copy import Copied, copy_log
 from recsys.consents.marks import NEVER, Marks, about, never
-from recsys.consents.pictures import Pictures
+from recsys.consents.pictures import PROFILE, Pictures
 from recsys.consents.witness import place_of
 from recsys.errors import ConsentError
 from recsys.messages import Message, said
@@ -201,6 +202,8 @@ class ConsentLog:
         self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
         self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
         self._choices = self._database.compiled(_choices(notices))
+        self._friends = self._database.compiled(_friends(notices))
+        self._friend = self._database.compiled(_friends(notices, THEM.c.listener == _given("other")))
         self._of, self._newest = self._database.compiled(_all_of_one()), self._database.compiled(_newest_of_one())
         self._given_here = self._database.compiled(_given_here())
         self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
@@ -330,6 +333,7 @@ class ConsentLog:
         """Return the friends of a listener who allows it: each of both told of the other, and both allow it.
 
         It is found out at each question: nothing has to be brought up to date when somebody withdraws or is erased.
+        However many there are, they are asked for at once.
 
         Parameters
         ----------
@@ -338,8 +342,29 @@ class ConsentLog:
             The fingerprint of the key under which tokens count.
         at : datetime
         """
-        mutual = self.contacts.mutual(listener, key=key)
-        return [friend for friend in mutual if self.allows(friend.listener, Purpose.CONTACTS, at=at)]
+        return self._friends_among(self._friends, listener, key=key, at=at)
+
+    def shares(self, owner: str, *, with_: str, key: str, at: datetime) -> bool:
+        """Tell whether somebody shares with a friend under the own name, where both allow it at this moment."""
+        found = self._friends_among(self._friend, with_, key=key, at=at, other=owner)  # in any case, as of pictures
+        return self.allows(with_, Purpose.CONTACTS, at=at) and any(friend.shares for friend in found)
+
+    def _friends_among(self, query: str, listener: str, *, key: str, at: datetime, **which: str) -> list[Friend]:
+        asked = {"listener": listener, "key": key, "until": microseconds(at), "never": NEVER, **which}
+        rows = self._database.read(query, asked | self._accepted)
+        marked = self._marks_among(other for _, other, *_ in rows)
+        found = []
+        for token, other, shared, shares, picture, erased, *answers in rows:
+            given = {
+                purpose
+                for purpose, since in zip(_OF_FRIENDS, answers, strict=True)
+                if since is not None and since > _off_until(other, purpose, marked=marked)
+            }
+            if Purpose.CONTACTS in given:
+                contributes = Purpose.CONTRIBUTE_TRENDS in given and not erased
+                shown = picture if Purpose.IMAGES in given else None
+                found.append(Friend(token, other, bool(shared), bool(shares), contributes, shown))
+        return found
 
     def told_of_contacts(self, listener: str) -> list[dict[str, Any]]:
         """Return what is held of a listener's contacts; nothing where the switch is off, as of :meth:`told`.
@@ -487,6 +512,12 @@ class ConsentLog:
 
     def _marked(self) -> Callable[[str], int]:
         return self._marks.known() if self._marks else never
+
+    def _marks_among(self, listeners: Iterable[str]) -> Callable[[str], int]:
+        """Return what knows the marks of some listeners, as far as they are about friends."""
+        if self._marks is None:
+            return never
+        return self._marks.among([each for who in listeners for each in (who, *(about(who, p) for p in _OF_FRIENDS))])
 
     def _marks_of(self, listener: str) -> Callable[[str], int]:
         after = zip(Purpose, self._after_each(listener, list(Purpose))[1:], strict=True)
@@ -653,6 +684,28 @@ def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
     return sa.select(*answers, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
+def _friends(notices: Collection[str] | None, *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select a listener's friends, or some, each with what they share, their picture, and since when what is given.
+
+    And with whether an erasure is still to be done.
+    """
+    friend = mutual_of(MINE.c.listener == _given("listener"), *which).subquery("friend")
+    profile = (PICTURES.c.listener == friend.c.other, PICTURES.c.kind == _constant(f"'{PROFILE}'"))
+    picture = sa.select(PICTURES.c.edition).where(*profile).scalar_subquery()
+    erased = sa.exists().where(ERASURES.c.listener == friend.c.other)
+    columns = (friend.c.token, friend.c.other, friend.c.shared, friend.c.shares, picture, erased)
+    answers = (_given_at(purpose, notices, of=friend) for purpose in _OF_FRIENDS)
+    return sa.select(*columns, *answers).order_by(friend.c.token, friend.c.other)
+
+
+def _given_at(purpose: Purpose, notices: Collection[str] | None, *, of: sa.FromClause) -> sa.ScalarSelect[Any]:
+    """Select when each other listener gave a consent that stands; null for who did not, or withdrew it."""
+    newest = _newest(_constant(f"'{purpose}'"), after="never", of=of)
+    counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())
+    since = sa.case((_yes(notices) == _constant("1"), sa.func.max(ENTRIES.c.at)))
+    return sa.select(since).where(*newest, counts).correlate(of).scalar_subquery()
+
+
 def _all_of_one() -> sa.Select[Any]:
     of_one = sa.select(ENTRIES).where(*_about_listener())
     return of_one.order_by(ENTRIES.c.purpose, ENTRIES.c.at, ENTRIES.c.state, ENTRIES.c.notice_version)
@@ -704,15 +757,19 @@ def _last_decided() -> sa.Select[Any]:
     return sa.select(sa.func.max(each.c.at))
 
 
-def _newest(purpose: sa.ColumnElement[str], *, after: str = "after") -> tuple[sa.ColumnElement[bool], ...]:
+def _newest(
+    purpose: sa.ColumnElement[str], *, after: str = "after", of: sa.FromClause | None = None
+) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the conditions of the entries of a purpose's last instant no later than an instant, and of later ones.
 
-    The last instant is looked up from the end of the index: its time does not grow with the number of entries.
+    The last instant is looked up from the end of the index: its time does not grow with the number of entries. They are
+    those of the listener who is asked for, or of each ``other`` that is selected beside them.
     """
-    of_this = (ENTRIES.c.listener == _given("listener"), ENTRIES.c.purpose == purpose, not_erased())
+    listener = _given("listener") if of is None else of.c.other
+    of_this = (ENTRIES.c.listener == listener, ENTRIES.c.purpose == purpose, not_erased())
     past = sa.select(ENTRIES.c.at).where(*of_this, ENTRIES.c.at > _given(after), ENTRIES.c.at <= _given("until"))
     first = past.order_by(ENTRIES.c.at.desc()).limit(_constant("1")).offset(_constant("0"))
-    last = first.correlate(None).scalar_subquery()
+    last = first.correlate(of).scalar_subquery()
     later = sa.case((_given("until") > _given(after), _given("until")), else_=_given(after))
     return *of_this, ENTRIES.c.at >= sa.func.coalesce(last, later + _constant("1"))  # one bound: SQLite uses one
 
@@ -771,6 +828,9 @@ def _named(notices: Collection[str] | None) -> dict[str, str]:
 _CHOOSING = (Purpose.LOCAL_TRENDS, Purpose.PERSONALISATION, Purpose.FEEDBACK)
 """The purposes that choose a list."""
 
+_OF_FRIENDS = (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS, Purpose.IMAGES)
+"""The purposes that are asked of friends: to be one, to let plays count for others, and to show a picture."""
+
 _EXPLAINED = {
     Purpose.LOCAL_TRENDS: said(
         "When you ask for what is near you, the rough area that you are in chooses your list. Your exact position "
@@ -802,6 +862,8 @@ _EXPLAINED = {
     ),
     Purpose.CONTACTS: said(
         "Who is in your address book, has you in theirs and turned this on, too, becomes your friend here. Your book "
-        "never arrives here, only what your app made unreadable. Turning it off forgets all of it at once."
+        "never arrives here, only what your app made unreadable. If your plays count in charts, too, friends are "
+        "told what several of their friends played, without names. Turning it off ends this at once and forgets your "
+        "contacts."
     ),
 }

@@ -7,6 +7,7 @@ the workspace, so that no restored workspace does.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -30,6 +31,7 @@ _MARKS = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC
     sqlite_with_rowid=False,
 )
+_EVERY = sa.select(_MARKS.c.mark, _MARKS.c.at)
 
 
 class Marks:
@@ -80,6 +82,12 @@ class Marks:
         first, *rest = self._here.latest([self._hashed(each) for each in (subject, *others)])
         return [first, *(max(first, each) for each in rest)]
 
+    def among(self, subjects: Collection[str]) -> Callable[[str], int]:
+        """Return what tells the same of some subjects, which are asked for at once."""
+        hashed = {subject: self._hashed(subject) for subject in subjects}
+        found = self._here.among(hashed.values()) if hashed else {}
+        return lambda subject: found.get(hashed[subject], NEVER)
+
     def known(self) -> Callable[[str], int]:
         """Return what tells the same of many subjects, by the marks that there are now, which it holds in memory."""
         every = self.every()
@@ -127,7 +135,9 @@ class _Kept:
         with database.deciding("marks schema") as connection:
             _MARKS.create(connection, checkfirst=True)
         self._latest: dict[int, str] = {}  # by how many marks are asked for
-        self._every = database.compiled(sa.select(_MARKS.c.mark, _MARKS.c.at))
+        listed = sa.func.json_each(sa.bindparam("marks")).table_valued("value")  # of SQLite, as marks here are
+        self._among = database.compiled(_EVERY.where(_MARKS.c.mark.in_(sa.select(listed.c.value))))
+        self._every = database.compiled(_EVERY)
 
     def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
         new = self._insert(_MARKS)
@@ -144,6 +154,9 @@ class _Kept:
             self._latest[len(marks)] = self._database.compiled(_latest(asked))
         (found,) = self._database.read(self._latest[len(marks)], asked)
         return [NEVER if at is None else int(at) for at in found]
+
+    def among(self, marks: Iterable[str]) -> dict[str, int]:
+        return dict(self._database.read(self._among, {"marks": json.dumps(list(marks))}))
 
     def every(self) -> dict[str, int]:
         return dict(self._database.read(self._every, {}))

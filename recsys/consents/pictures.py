@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from recsys.consents.consent_tables import PICTURES
 from recsys.consents.database import Database
 
+PROFILE = "profile"
+"""The kind of a picture of the listener."""
+
 _OF = PICTURES.c
 _EDITION = 16  # bytes
 

@@ -43,6 +43,7 @@ from recsys.serving.routes import (
     contacts,
     data_rights,
     feedback,
+    friends,
     health,
     images,
     releases,
@@ -197,7 +198,7 @@ def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:
 
 _ROUTES = {  # in the order in which a request is tried: what no cache in front of the endpoint answers comes first
     "near me": (trending, twin, feedback, voice),
-    "friends": (contacts,),
+    "friends": (contacts, friends),
     "charts": (charts,),
     "songs": (songs,),
     "open data": (releases,),

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.contacts import BLINDED, NUMBERS, URL, Device
-from support.edge import LISBON, Client, decide, publish, told
+from support.edge import LISBON, Client, decide, publish, remember_plays, told
 from support.serving import Server
 from voprf import ristretto
 
@@ -135,6 +135,7 @@ def test_where_it_is_off_every_byte_is_as_in_a_world_without_friends(
         for name in ("listener", "token", "marks", "contacts"):
             (workspace.root / f"{name}.key").write_bytes(name.encode().ljust(32))
         publish(workspace)
+        remember_plays(workspace, {"ana": ("PT", ["track-1"]), "ben": ("PT", ["track-1"])})
         client = Client(workspace, settings=settings, records=lambda _: iter(()))
         ben, cho = (Device(who, client, workspace=workspace, settings=settings) for who in ("ben", "cho"))
         if befriended:
@@ -149,7 +150,10 @@ def test_where_it_is_off_every_byte_is_as_in_a_world_without_friends(
 def _everything(ana: Device, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     monkeypatch.setattr("secrets.token_hex", lambda size=16: "0" * 2 * size)  # the receipt of an erasure
     asked: list[tuple[str, str, dict[str, object]]] = [
-        *(("GET", url, {}) for url in (URL, "/v1/me/trending", f"/v1/me/trending?cell={LISBON}", "/v1/me/consents")),
+        *(
+            ("GET", url, {})
+            for url in (URL, f"{URL}/trending", "/v1/me/trending", f"/v1/me/trending?cell={LISBON}", "/v1/me/consents")
+        ),
         *(("GET", url, {}) for url in ("/v1/me/data", "/v1/me/consents/receipts", "/v1/transparency", "/transparency")),
         ("POST", URL, {"json": {"added": ["A" * 22]}}),
         ("POST", URL, {"json": {"added": ["nonsense"]}}),
@@ -157,7 +161,7 @@ def _everything(ana: Device, monkeypatch: pytest.MonkeyPatch) -> list[tuple[obje
         ("DELETE", "/v1/me/data", {}),
     ]
     answers = [ana.ask(method, url, **options) for method, url, options in asked]
-    assert [answer.status_code for answer in answers if URL in str(answer.url)] == [403, 403, 400, 403]
+    assert [answer.status_code for answer in answers if URL in str(answer.url)] == [403, 403, 403, 400, 403]
     return [told(answer) for answer in answers]
 
 

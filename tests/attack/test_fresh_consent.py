@@ -42,8 +42,9 @@ class Run:
         for number in range(2):
             nightly.run_night(self.job, night_of(number))
         nightly.publish(self.job)
-        listeners = open_affinities(self.job.store.sealed).listeners.tolist()
-        self.seen["lists"] = {each.ljust(16, b"\0").hex() for each in listeners}
+        found = open_affinities(self.job.store.sealed)
+        for where, listeners in (("lists", found.listeners), ("for friends", found.recent.listeners)):
+            self.seen[where] = {each.ljust(16, b"\0").hex() for each in listeners.tolist()}
 
     def _on(self, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, action: Callable[..., None]) -> None:
         """Do something before each call of a function."""
@@ -87,12 +88,17 @@ def test_who_says_no_at_a_step_is_in_nothing_after_it(
     vars(job)["atlas"] = nightly_audit._atlas(settings)  # Lisbon and Porto, at no cost
     job.workspace.prepare()
     import_consents(sources.consents, workspace=job.workspace, settings=settings)
+    everybody = {listener_of(user, key=job.listener_key) for user in USERS}
+    job.consents.append(
+        Entry(who, Purpose.CONTACTS, State.GIVEN, NOW - timedelta(days=9), "2026-09") for who in everybody
+    )
     run = Run(job, step, monkeypatch)
     run.go()
-    everybody = {listener_of(user, key=job.listener_key) for user in USERS}
     gone = {listener_of(user, key=job.listener_key) for user in (WITHDREW, ERASED)}
-    places = [f"drawn {FIRST}", f"drawn {night_of(1)}", "trained", "lists made", "lists"]
-    after = {"before reading": 0, "between nights": 1, "before drawing": 1}.get(step, STEPS.index(step) - 1)
+    places = [f"drawn {FIRST}", f"drawn {night_of(1)}", "trained", "lists made", "lists", "for friends"]
+    after = {"before reading": 0, "between nights": 1, "before drawing": 1}.get(
+        step, STEPS.index(step) - 1
+    )  # the last two are written at once
     assert {place: run.seen[place] for place in places} == {
         place: everybody if number < after else everybody - gone for number, place in enumerate(places)
     }

@@ -14,8 +14,10 @@ Matching is measured on a real server: bodies in both directions, and CPU time o
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -24,8 +26,10 @@ import psutil
 from support.edge import decide, publish
 from support.serving import Server
 
+from recsys.artifacts.recent_plays import RecentPlays, Song, recent_plays_of
 from recsys.consents.contacts import Book, Bounds
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.consents.marks import Marks
 from recsys.serving.auth.tokens import mint
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -101,6 +105,31 @@ def matching(contacts: int) -> tuple[float, int, int]:
             server.stop()
 
 
+def listing(friends: int) -> float:
+    """Return the milliseconds of CPU, the least of 5, in which so many friends and what several played are found."""
+    at, users = datetime(2026, 3, 1, tzinfo=UTC), [_named(n) for n in range(friends + 1)]
+    songs = [Song(f"t{n}", f"Title {n}", "Artist", "a") for n in range(5_000)]
+    picks = np.random.default_rng(friends).zipf(1.3, (friends, 200)).clip(max=len(songs)) - 1
+    own = ([songs[pick].track_id for pick in dict.fromkeys(row)] for row in picks.tolist())
+    recent = recent_plays_of({who: ("PT", own_) for who, own_ in zip(users[1:], own, strict=True)}, songs=songs)
+    purposes = (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS)
+    with tempfile.TemporaryDirectory() as folder:
+        log = ConsentLog(Path(folder) / "consents.db", marks=Marks(Path(folder) / "marks.db", key=b"k" * 32))
+        log.append(Entry(who, purpose, State.GIVEN, at, "1") for who in users for purpose in purposes)
+        for n, who in enumerate(users):
+            book = Book({str(n)}, {"0"} if n else {str(other) for other in range(1, friends + 1)})
+            with log.allowing(who, Purpose.CONTACTS, at=at) as connection:
+                log.contacts.keep(connection, who, book, key="k", day=at.date(), most=friends + 1)
+        return min(_listed(log, users[0], recent, at=at) for _ in range(5))
+
+
+def _listed(log: ConsentLog, who: str, recent: RecentPlays, *, at: datetime) -> float:
+    begun = time.process_time()
+    found = log.friends(who, key="k", at=at)
+    list(islice(recent.among([friend.listener for friend in found], country="PT"), 20))
+    return (time.process_time() - begun) * 1_000
+
+
 def _cpu_seconds(pid: int) -> float:
     process = psutil.Process(pid)
     every = (each.cpu_times() for each in (process, *process.children(recursive=True)))
@@ -130,6 +159,8 @@ def main(seed: int) -> int:
     seconds, sent, received = zip(*(matching(1_000) for _ in range(5)), strict=True)
     print(f"matching 1,000 contacts, 5 times: {np.median(seconds):.2f} s of server CPU (most {max(seconds):.2f}),")
     print(f"{sent[0]:,} bytes of bodies sent and {received[0]:,} received")
+    figures = ", ".join(f"{listing(friends):.1f} ms of {friends:,}" for friends in (0, 5, 100, 500, 2_000))
+    print(f"CPU of friends and of what they play: {figures} (the beat is 100 ms)")
     held = [
         _held(shares.values(), MOST_FOUND),
         _held(seconds, MOST_SECONDS),

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from support.browsing import Site
-from support.contacts import NUMBERS
-from support.edge import NOW
+from support.contacts import NUMBERS, befriend
+from support.edge import NOW, decide, remember_plays
 
-from recsys.consents.log import Purpose
+from recsys.artifacts.addresses import song_address
+from recsys.consents.log import Purpose, State
 from recsys.serving.auth.tokens import mint
 from recsys.serving.pages import templates
 from recsys.settings import Settings
@@ -72,6 +73,41 @@ def test_two_become_friends_and_no_number_leaves_the_page(served: Site, pages: d
     assert b"/v1/me/contacts/blinded" in sent
     written = ["91 000-0001", "nobody@example.org", "Nobody@Example.org", *NUMBERS.values()]
     assert [each for each in written if each.encode() in sent or each.strip("+").encode() in sent] == []
+
+
+def test_sharing_is_shown_on_both_sides_and_the_list_says_that_there_are_too_few(pages: dict[str, Page]) -> None:
+    ana, ben = pages["ana"], pages["ben"]
+    for page, other in ((ana, NUMBERS["ben"]), (ben, NUMBERS["ana"])):
+        turn_on(page)
+        expect(page.locator("#friends")).to_contain_text("Not enough friends yet")
+        look_for(page, other)
+    ben.get_by_role("button", name=f"Share under my name: {NUMBERS['ana']}").click()
+    expect(ben.get_by_role("button", name=f"Stop sharing: {NUMBERS['ana']}")).to_be_visible()
+    ana.reload()
+    expect(ana.locator("#friends li")).to_contain_text("shares with you")
+    ben.get_by_role("button", name=f"Stop sharing: {NUMBERS['ana']}").click()
+    expect(ben.get_by_role("button", name=f"Share under my name: {NUMBERS['ana']}")).to_be_visible()
+    ana.reload()
+    expect(ana.locator("#friends li")).to_contain_text(NUMBERS["ben"])
+    expect(ana.locator("#friends li")).not_to_contain_text("shares with you")
+
+
+def test_what_friends_played_is_listed_with_who_shares_it(served: Site, pages: dict[str, Page]) -> None:
+    ana, others = pages["ana"], ("ben", "cho", "dov", "eve", "fay", "gus")
+    turn_on(ana)
+    turn_on(pages["ben"])
+    for who in others:
+        for purpose in (Purpose.CONTACTS, Purpose.CONTRIBUTE_TRENDS):
+            decide(served.workspace, who, State.GIVEN, purpose=purpose)
+    befriend(served.workspace, "ana", *others, day=NOW.date())
+    remember_plays(served.workspace, {who: ("PT", ["track-1"]) for who in others})
+    look_for(pages["ben"], NUMBERS["ana"])
+    pages["ben"].get_by_role("button", name=f"Share under my name: {NUMBERS['ana']}").click()
+    look_for(ana, NUMBERS["ben"])
+    line = ana.locator("#friends ol li")
+    expect(line).to_contain_text("Title of track-1 The Ünits")
+    expect(line).to_contain_text(f"Played by {NUMBERS['ben']}")
+    expect(line.get_by_role("link")).to_have_attribute("href", song_address("track-1", "Title of track-1"))
 
 
 def test_the_arithmetic_is_loaded_by_who_looks_for_friends_alone(pages: dict[str, Page]) -> None:

@@ -1,5 +1,6 @@
 """The client of ``examples/``, against a real server: two address books, and who in them is a friend."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,7 +28,9 @@ def looked_for(server: Server, who: str, *book: str, settings: Settings) -> list
     command = [sys.executable, "-W", "error", CLIENT, server.url, token, written]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    return ran.stdout.split()
+    *friends, why = ran.stdout.splitlines()
+    assert why.startswith("Not enough friends yet")
+    return friends
 
 
 def test_two_address_books_make_two_friends(workspace: Workspace, settings: Settings) -> None:
@@ -43,6 +46,10 @@ def test_two_address_books_make_two_friends(workspace: Workspace, settings: Sett
         assert looked_for(server, "cho", NUMBERS["ben"], settings=settings) == []
     finally:
         server.stop()
+
+
+def _export(client: httpx.Client) -> list[dict[str, object]]:
+    return [json.loads(line) for line in client.get("/v1/me/data").text.splitlines()]
 
 
 def test_a_client_does_not_believe_a_server_with_another_key(
@@ -64,7 +71,12 @@ def test_a_client_does_not_believe_a_server_with_another_key(
     server = Server(workspace)
     try:
         with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}) as client:
-            assert len(Contacts(client).tokens([NUMBERS["ben"]])) == 1
+            contacts = Contacts(client)
+            tokens = contacts.tokens([NUMBERS["ben"]])
+            assert len(tokens) == 1
+            contacts.tell(added=list(tokens.values()))
+            contacts.share(*tokens.values())
+            assert [each["shared"] for each in _export(client) if each["kind"] == "contact"] == [True]
             with pytest.raises(ValueError, match="not of the key"):
                 Pinned(client).tokens([NUMBERS["ben"]])
     finally:

@@ -1,7 +1,7 @@
 """Listeners with address books, as their devices see the endpoint."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import httpx
@@ -9,12 +9,26 @@ from support.edge import Client
 from voprf import ristretto
 
 from recsys.consents.blinding import Blinding, token_of
+from recsys.consents.contacts import Book
+from recsys.consents.log import ConsentLog, Purpose
 from recsys.serving.auth.tokens import mint
 from recsys.settings import Settings
-from recsys.workspace import Workspace
+from recsys.workspace import Workspace, listener_of
 
 URL, BLINDED = "/v1/me/contacts", "/v1/me/contacts/blinded"
 NUMBERS = {name: f"+35191000{n:04}" for n, name in enumerate(("ana", "ben", "cho", "dov", "eve", "fay", "gus", "hal"))}
+
+
+def befriend(workspace: Workspace, one: str, *others: str, day: date = date(2026, 10, 31)) -> None:
+    """Let one of ``NUMBERS`` and each of some others have each other in the book, as if both had told of it."""
+    blinding, log = Blinding(workspace.contacts_key()), ConsentLog(workspace.consents)
+    token = {who: blinding.token(NUMBERS[who]) for who in (one, *others)}
+    for who, book in ((one, others), *((other, (one,)) for other in others)):
+        told = Book({token[who]}, {token[each] for each in book})
+        listener = listener_of(who, key=workspace.listener_key())
+        at = datetime.combine(day, time(12), UTC)
+        with log.allowing(listener, Purpose.CONTACTS, at=at) as connection:
+            log.contacts.keep(connection, listener, told, key=blinding.id, day=day, most=100)
 
 
 class Device:

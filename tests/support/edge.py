@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -17,10 +17,11 @@ from support.sealing import sealed_in
 
 from pipelines.night.public_files import write_public
 from recsys.artifacts.addresses import artist_address, song_address
-from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, write
+from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, nobody, write
 from recsys.artifacts.chart_database import PlaceRow, write_chart_database
 from recsys.artifacts.chart_history import Night, append
 from recsys.artifacts.public_files import rendering
+from recsys.artifacts.recent_plays import Song, recent_plays_of
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.geography.names import Name
 from recsys.releases.snapshot.publishing import link_public
@@ -167,6 +168,19 @@ def remember(
 
 
 RIVALS = "0123456789abcdef"
+
+
+def remember_plays(workspace: Workspace, played: Mapping[str, tuple[str, Collection[str]]]) -> Affinities:
+    """Write what each user played lately, with its country, for their friends, as the night does; no more than that."""
+    key = workspace.listener_key()
+    tracks = sorted({track for _, own in played.values() for track in own})
+    songs = [Song(track, f"Title of {track}", "The Ünits", "ünits") for track in tracks]
+    recent = recent_plays_of(
+        {listener_of(user, key=key): own for user, own in played.items()}, songs=songs, night=AS_OF
+    )
+    affinities = replace(nobody(), recent=recent)
+    write(sealed_in(workspace.private), affinities)
+    return affinities
 
 
 def _affinities(workspace: Workspace, close: Mapping[str, Mapping[str, float]], *, played: Sequence[str]) -> Affinities:

@@ -1157,10 +1157,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "an address made for anybody shows a profile picture",
-        "recsys/serving/pictures/kinds.py",
-        "return viewer == owner",
-        "return bool(viewer and owner)",
-        ("attack/test_pictures.py::test_only_the_listeners_own_address_shows_a_profile_picture",),
+        "recsys/serving/routes/images.py",
+        "visible = asked.kind != PROFILE or asked.viewer == asked.owner or shares",
+        "visible = True",
+        (
+            "attack/test_pictures.py::test_only_the_listeners_own_address_shows_a_profile_picture",
+            "attack/test_sharing.py::test_an_address_that_a_friend_has_shows_nothing_once_it_ends[unshares]",
+        ),
     ),
     Mutation(
         "an address never ends",
@@ -1216,22 +1219,22 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "somebody is a friend who does not allow it any more",
         "recsys/consents/log.py",
-        "return [friend for friend in mutual if self.allows(friend.listener, Purpose.CONTACTS, at=at)]",
-        "return mutual",
+        "            if Purpose.CONTACTS in given:\n",
+        "            if given is not None:\n",
         ("unit/test_contacts.py::test_a_lapsed_notice_ends_it_until_it_is_given_again[sqlite]",),
     ),
     Mutation(
         "one side is enough for a friend",
         "recsys/consents/contacts.py",
-        "        _THEIRS.c.token == _ME.c.token,\n",
-        "",
+        "*met, told, *open_",
+        "*met, *open_",
         ("unit/test_contacts.py::test_friends_are_who_told_of_each_other_in_whichever_order[sqlite]",),
     ),
     Mutation(
         "who is blocked is not heeded",
         "recsys/consents/contacts.py",
-        "(sa.not_(_blocks(_MINE, _THEM, key=key)), sa.not_(_blocks(_THEM, _MINE, key=key)))",
-        "(sa.not_(_blocks(_MINE, _THEM, key=key)),)",
+        "for who, whom in ((MINE, THEM), (THEM, MINE)))",
+        "for who, whom in ((MINE, THEM),))",
         ("unit/test_contacts.py::test_a_block_holds_until_it_is_removed[sqlite]",),
     ),
     Mutation(
@@ -1247,6 +1250,30 @@ MUTATIONS: tuple[Mutation, ...] = (
         '"told", new, bounds',
         '"told", 0, bounds',
         ("attack/test_contacts.py::test_a_token_of_another_listener_makes_nobody_a_friend_and_costs_as_much",),
+    ),
+    Mutation(
+        "what a friend plays counts who does not let it",
+        "recsys/serving/lists/friends.py",
+        "{friend.listener for friend in friends if friend.contributes}",
+        "{friend.listener for friend in friends}",
+        (
+            "attack/test_friends_list.py::test_what_a_friend_ends_counts_from_the_next_request"
+            "[lets plays not count-played it]",
+        ),
+    ),
+    Mutation(
+        "four friends are enough",
+        "recsys/artifacts/recent_plays.py",
+        "FEWEST_FRIENDS, FEWEST_PLAYED = 5, 3",
+        "FEWEST_FRIENDS, FEWEST_PLAYED = 4, 3",
+        ("attack/test_friends_list.py::test_what_a_friend_ends_counts_from_the_next_request[unfriends-did not]",),
+    ),
+    Mutation(
+        "who shares tells of those who do not",
+        "recsys/artifacts/recent_plays.py",
+        "of_unknown = self._counts(unknown) * (len(unknown) >= FEWEST_FRIENDS)",
+        "of_unknown = self._counts(unknown) * (len(unknown) + len(known) >= FEWEST_FRIENDS)",
+        ("attack/test_sharing.py::test_only_who_shares_is_named_and_the_others_are_counted_by_themselves",),
     ),
     # The audit
     Mutation(

@@ -1,11 +1,14 @@
 """Contacts beside the consent log: friends are who told of each other, as long as both allow it."""
 
+import re
+import sqlite3
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.databases import psycopg
 
 from recsys.consents.contacts import Book, Bounds
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
@@ -21,8 +24,16 @@ BOUNDS = Bounds(most=100, a_day=10)
 CONTACTS = Purpose.CONTACTS
 
 
-def say(log: ConsentLog, who: str, state: State = State.GIVEN, *, at: datetime = T0, notice: str = "1") -> None:
-    log.decide(Entry(who, CONTACTS, state, at, notice))
+def say(
+    log: ConsentLog,
+    who: str,
+    state: State = State.GIVEN,
+    *,
+    at: datetime = T0,
+    notice: str = "1",
+    purpose: Purpose = CONTACTS,
+) -> None:
+    log.decide(Entry(who, purpose, state, at, notice))
 
 
 @pytest.fixture
@@ -151,6 +162,99 @@ def test_a_lapsed_notice_ends_it_until_it_is_given_again(place: Path | str) -> N
     assert friends(log, ANA, at=NOW + DAY) == []
     say(log, BO, at=NOW, notice="2")
     assert friends(log, ANA, at=NOW + DAY) == ["of b"]
+
+
+def contributing(log: ConsentLog, *, at: datetime = NOW) -> list[str]:
+    return [friend.token for friend in log.friends(ANA, key=KEY, at=at) if friend.contributes]
+
+
+def test_what_friends_play_counts_while_they_let_it(log: ConsentLog) -> None:
+    befriend(log)
+    tell(log, ANA, "of c")
+    tell(log, CHO, "of a")
+    plays = Purpose.CONTRIBUTE_TRENDS
+    assert contributing(log) == []  # the default is no
+    say(log, BO, purpose=plays)
+    say(log, CHO, purpose=plays, at=NOW + DAY)
+    assert contributing(log) == ["of b"]
+    assert contributing(log, at=NOW + DAY) == ["of b", "of c"]
+    say(log, BO, State.WITHDRAWN, purpose=plays, at=NOW + 9 * DAY)  # by a clock that runs ahead
+    assert contributing(log, at=NOW + DAY) == ["of c"]
+    say(log, BO, purpose=plays, at=NOW + 10 * DAY)
+    assert contributing(log, at=NOW + 10 * DAY) == ["of b", "of c"]
+    assert friends(log, ANA, at=NOW + DAY) == ["of b", "of c"]
+
+
+def test_what_was_played_before_an_erasure_that_is_not_done_yet_does_not_count(log: ConsentLog) -> None:
+    receipt = log.erasures.ask(BO, at=T0 + timedelta(minutes=1))
+    for purpose in (CONTACTS, Purpose.CONTRIBUTE_TRENDS):
+        say(log, BO, purpose=purpose, at=T0 + timedelta(hours=1))
+    befriend(log)
+    assert contributing(log) == []
+    log.erasures.finish(receipt)
+    assert contributing(log) == ["of b"]
+
+
+def shared(log: ConsentLog) -> list[tuple[bool, bool]]:
+    """Of Ana and of Bo, whether they share with the other one, and the other with them."""
+    found = (log.friends(who, key=KEY, at=NOW)[0] for who in (ANA, BO))
+    return [(friend.shared, friend.shares) for friend in found]
+
+
+def test_sharing_is_a_choice_of_each_that_both_see_and_that_ends_with_the_entry(log: ConsentLog) -> None:
+    befriend(log)
+    assert shared(log) == [(False, False), (False, False)]
+    tell(log, ANA, "of c", shared=["of b", "of nobody"])
+    assert shared(log) == [(True, False), (False, True)]
+    assert log.shares(ANA, with_=BO, key=KEY, at=NOW)
+    assert not log.shares(BO, with_=ANA, key=KEY, at=NOW)
+    assert not log.shares(ANA, with_=CHO, key=KEY, at=NOW)
+    tell(log, ANA, "of b")  # told again, it stays
+    assert [line["shared"] for line in log.told_of_contacts(ANA) if line["kind"] == "contact"] == [True, False]
+    assert shared(log) == [(True, False), (False, True)]
+    tell(log, ANA, unshared=["of b"])
+    assert shared(log) == [(False, False), (False, False)]
+    for ending in ("removed", "blocked"):
+        tell(log, ANA, shared=["of b"])
+        tell(log, ANA, **{ending: ["of b"]})
+        assert not log.shares(ANA, with_=BO, key=KEY, at=NOW)
+        tell(log, ANA, removed=["of b"])
+        tell(log, ANA, "of b")
+        assert shared(log) == [(False, False), (False, False)]
+
+
+@pytest.mark.parametrize("who", [ANA, BO])
+def test_nothing_is_shared_with_or_by_who_turned_contacts_off(log: ConsentLog, who: str) -> None:
+    befriend(log)
+    tell(log, ANA, shared=["of b"])
+    say(log, who, State.WITHDRAWN, at=NOW)
+    assert not log.shares(ANA, with_=BO, key=KEY, at=NOW)
+
+
+def test_a_log_of_before_there_was_sharing_is_brought_up(place: Path | str) -> None:
+    log = ConsentLog(place)
+    for who in (ANA, BO):
+        say(log, who)
+    befriend(log)
+    _make_version_6(place)
+    log = ConsentLog(place)
+    assert shared(log) == [(False, False), (False, False)]
+    tell(log, ANA, shared=["of b"])
+    assert shared(log) == [(True, False), (False, True)]
+
+
+def _make_version_6(place: Path | str) -> None:
+    if isinstance(place, Path):
+        with sqlite3.connect(place) as database:
+            database.executescript("ALTER TABLE contacts DROP COLUMN shared; PRAGMA user_version = 6")
+        return
+    with psycopg.connect(place, autocommit=True) as connection:
+        connection.execute("ALTER TABLE contacts DROP COLUMN shared")
+        ((kept,),) = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'entries_kept'").fetchall()
+        before = re.sub("version [0-9]+", "version 6", kept)
+        connection.execute(
+            f"CREATE OR REPLACE FUNCTION entries_kept() RETURNS trigger LANGUAGE plpgsql AS $${before}$$"
+        )
 
 
 def test_an_erasure_leaves_nothing_of_the_listener(log: ConsentLog) -> None:

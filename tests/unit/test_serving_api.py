@@ -217,6 +217,7 @@ def test_the_openapi_document_describes_every_request_with_examples(client: Clie
         "/v1/voice/intent",
         "/v1/me/contacts",
         "/v1/me/contacts/blinded",
+        "/v1/me/contacts/trending",
         "/v1/me/consents",
         "/v1/me/consents/{purpose}",
         "/v1/me/consents/receipts",

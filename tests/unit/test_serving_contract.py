@@ -90,6 +90,7 @@ def test_the_contract_names_headers_of_requests_and_the_types_of_problems(client
         "/v1/me/trending",
         "/v1/me/twin",
         "/v1/me/contacts",
+        "/v1/me/contacts/trending",
         "/v1/me/consents",
         "/v1/me/consents/receipts",
         "/v1/me/data",

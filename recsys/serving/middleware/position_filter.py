@@ -139,7 +139,7 @@ _PUBLIC = "/v1/regions"
 _OURS = frozenset(
     {
         *("/v1/me/trending", "/v1/me/twin", "/v1/me/consents", "/v1/me/data", "/v1/me/feedback", "/v1/me/images"),
-        *("/v1/me/contacts", "/v1/me/contacts/blinded", "/v1/voice/intent"),
+        *("/v1/me/contacts", "/v1/me/contacts/blinded", "/v1/me/contacts/trending", "/v1/voice/intent"),
     }
 )  # paths that hold nothing of the caller's
 _SWITCHES = "/v1/me/consents/"

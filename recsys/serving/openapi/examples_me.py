@@ -79,7 +79,7 @@ EXPORT = """\
 {"kind": "picture", "used_for": ["images"], "image": "profile", "jpeg_base64": "/9j/4AAQSkZJRg"}
 {"kind": "identifier", "used_for": ["contacts"], "token": "p3Jc8qXnE0uVd6sYb1tGzA"}
 {"kind": "contact", "used_for": ["contacts"], "token": "Zl0mW3n9kTq2yB7cX5vR1w", "told": "2026-10-03", \
-"blocked": false}
+"blocked": false, "shared": false}
 {"kind": "allowance", "used_for": ["contacts"], "of": "told", "used_until": "2026-10-03T12:28:48+00:00"}
 {"kind": "contribution", "night": "2026-10-02", "used_for": ["contribute_trends"], "region": "8539336bfffffff", \
 "track_id": "t000123", "plays": 3}
@@ -89,7 +89,9 @@ EXPORT = """\
 "meaning": "We think that this track is close to what you play."}
 {"kind": "evaluation", "night": "2026-10-04", "used_for": [], "region": "8539336bfffffff", "history": "6-20", \
 "ndcg_at_10": {"global": 0.31, "blend": 0.42}}
-{"kind": "end", "lines": 12}
+{"kind": "recent", "night": "2026-10-04", "used_for": ["contacts", "contribute_trends"], "region": "PT", \
+"track_id": "t000123"}
+{"kind": "end", "lines": 13}
 """
 
 FEEDBACK = {"list": "q7mB1yX0cVn2kTzR5wHdJ8sL", "played": ["t000123"], "hidden": ["t000456"]}
@@ -124,7 +126,7 @@ INTENT = {
 }
 
 CONTACTS = {
-    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w"}],
+    "friends": [{"token": "Zl0mW3n9kTq2yB7cX5vR1w", "shares": True, "picture": IMAGE["address"]}],
     "key": {
         "id": "8d0e6f2b7a914c35b1d7f0a2c4e69385",
         "public": "e6d0f1c2b3a4958677685940312213040516273849506172839405162738495a",
@@ -133,7 +135,36 @@ CONTACTS = {
     "at_once": 250,
 }
 
-TOLD = {"added": ["Zl0mW3n9kTq2yB7cX5vR1w"], "removed": [], "blocked": []}
+FRIENDS_LIST: dict[str, Any] = {
+    "region": {
+        "id": "PT",
+        "name": "Portugal",
+        "country": "Portugal",
+        "level": "country",
+        "parent": "world",
+        "centre": {"latitude": 39.69, "longitude": -8.13},
+        "population": 9876543,
+    },
+    "scope": "country",
+    "as_of": "2025-06-30",
+    "location_used": True,
+    "why": "At least 3 of your friends who let their plays count in Portugal played each of these in the 7 nights to "
+    "2025-06-30. Only who shares with you is named.",
+    "items": [
+        {
+            "rank": 1,
+            "track_id": "t000123",
+            "title": "Blue Harbour",
+            "artist": "The Lanterns",
+            "artist_id": "a0042",
+            "page": "/songs/blue-harbour-ndjkfhgmpaobelci/",
+            "artist_page": "/artists/the-lanterns-bpomkcafdjehglni/",
+            "friends": ["Zl0mW3n9kTq2yB7cX5vR1w"],
+        }
+    ],
+}
+
+TOLD = {"added": ["Zl0mW3n9kTq2yB7cX5vR1w"], "removed": [], "blocked": [], "shared": [], "unshared": []}
 
 ERASURE = {"receipt": "3b1f0c6a9d7e4582b6c1a0f4e8d92775", "state": "pending", "mark_kept_days": 1100}
 

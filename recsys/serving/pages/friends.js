@@ -1,14 +1,22 @@
 // Friends by mutual choice, where the switch for it is on: the book stays in this tab, and what is sent is unreadable.
+import { label } from "./reasons.js";
 import { ask, askForBytes, askForText } from "./session.js";
 import { _ } from "./words.js";
 
 const BLIND = "/assets/blind.js"; // which is large, and is not there where it was not built
 const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens are, and of which key; me.js drops it
 const AT_ONCE = 25; // entries: some tenths of a second
+const UNKNOWN = _("A friend whose entry this tab does not know");
 
-/** Show who is a friend, and where to look for more. @param {HTMLElement} place @param {(what: () => Promise<void>) => void} attempt */
-export async function showFriends(place, attempt) {
-  const found = await ask("/v1/me/contacts"), again = () => attempt(() => showFriends(place, attempt));
+/** @typedef {{token: string, shared?: true, shares?: true, picture?: string}} Friend */
+/** @typedef {{removed?: string[], blocked?: string[], shared?: string[], unshared?: string[]}} Told */
+
+/**
+ * Show who is a friend, what friends play, and where to look for more.
+ * @param {HTMLElement} place @param {(what: () => Promise<void>) => void} attempt @param {string} cell of the list that is shown, if any
+ */
+export async function showFriends(place, attempt, cell) {
+  const found = await ask("/v1/me/contacts"), again = () => attempt(() => showFriends(place, attempt, cell));
   const book = made("textarea", { id: "book", rows: 4, autocomplete: "off", spellcheck: false });
   const said = made("p", { className: "small" });
   said.setAttribute("role", "status");
@@ -35,20 +43,44 @@ export async function showFriends(place, attempt) {
       again();
     })),
     asking, buttons, said,
+    await playedByFriends(found.key, cell),
   );
   place.hidden = false;
 }
 
-/** @param {{token: string}[]} friends @param {{id: string}} key @param {(told: {removed?: string[], blocked?: string[]}) => void} tell */
+/** @param {Friend[]} friends @param {{id: string}} key @param {(told: Told) => void} tell */
 function listOf(friends, key, tell) {
   if (!friends.length) return made("p", { textContent: _("No friends yet.") });
   const list = made("ul", { className: "found" }), kept = keptBook(key);
-  list.append(...friends.map(({ token }) => {
-    const name = kept[token] ?? _("A friend whose entry this tab does not know"), line = made("li", { textContent: `${name} ` });
-    line.append(button(_("Unfriend"), name, () => tell({ removed: [token] })), " ", button(_("Block"), name, () => tell({ blocked: [token] })));
+  list.append(...friends.map(({ token, shared, shares, picture }) => {
+    const name = kept[token] ?? UNKNOWN, line = made("li");
+    if (picture) line.append(made("img", { src: picture, alt: "", width: 32, height: 32, loading: "lazy" }), " ");
+    line.append(`${name} `, shares ? made("small", { textContent: `${_("shares with you")} ` }) : "");
+    line.append(shared ? button(_("Stop sharing"), name, () => tell({ unshared: [token] })) : button(_("Share under my name"), name, () => tell({ shared: [token] })));
+    line.append(" ", button(_("Unfriend"), name, () => tell({ removed: [token] })), " ", button(_("Block"), name, () => tell({ blocked: [token] })));
     return line;
   }));
-  return list;
+  const what = made("p", { className: "small", textContent: _("A friend with whom you share sees your picture, and which songs of the list of their friends you played.") });
+  const both = made("div");
+  both.append(list, what);
+  return both;
+}
+
+/** What several friends played. @param {{id: string}} key @param {string} cell */
+async function playedByFriends(key, cell) {
+  const { items, region } = await ask(`/v1/me/contacts/trending${cell && `?cell=${cell}`}`), kept = keptBook(key), box = made("div");
+  const why = !items.length ? _("Not enough friends yet: it takes five who let their plays count, and three who played the same.")
+    : region.level === "world" ? _("What at least three of your friends played lately; only who shares with you is named.")
+    : _("What at least three of your friends played lately in {place}; only who shares with you is named.", { place: label(region) });
+  const list = made("ol", { className: "found" });
+  list.append(...items.map((/** @type {{title: string, artist: string, page: string, friends: string[]}} */ item) => {
+    const line = made("li"), names = item.friends.map((token) => kept[token] ?? UNKNOWN).join(", ");
+    line.append(made("a", { href: item.page, textContent: item.title }), ` ${item.artist}`);
+    if (names) line.append(made("p", { className: "small", textContent: _("Played by {names}", { names }) }));
+    return line;
+  }));
+  box.append(made("h3", { textContent: _("Trending among my friends") }), made("p", { className: "why", textContent: why }), list);
+  return box;
 }
 
 /** Make tokens of entries with the server's help, and tell of them. @param {string[]} entries @param {{id: string, public: string}} key @param {HTMLElement} said */
@@ -98,7 +130,7 @@ function button(text, name, what) {
   return found;
 }
 
-/** @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {object} properties */
-function made(tag, properties) {
+/** @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {object} [properties] */
+function made(tag, properties = {}) {
   return Object.assign(document.createElement(tag), properties);
 }

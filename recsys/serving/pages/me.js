@@ -274,7 +274,7 @@ async function showPictures() {
 async function showFriends() {
   const on = await allows("contacts"), place = find("friends");
   place.hidden = !on;
-  if (on) await (await import(FRIENDS)).showFriends(place, attempt);
+  if (on) await (await import(FRIENDS)).showFriends(place, attempt, shownCell);
   else {
     place.replaceChildren();
     sessionStorage.removeItem("hearabouts-book");

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from recsys.consents.pictures import PROFILE
 from recsys.settings import ImagesSettings
-
-PROFILE = "profile"
 
 LISTS: Sequence[str] = ("trending", "twin")
 """The lists of a listener, called as in their addresses: names of ours, so that no text of anybody's has to be kept."""
@@ -20,8 +19,3 @@ def side_of(kind: str, settings: ImagesSettings) -> int:
 def bytes_of(kind: str, settings: ImagesSettings) -> int:
     """Return how long every picture of a kind is, with zeros behind it: two bits a pixel, good for most as they are."""
     return side_of(kind, settings) ** 2 // 4
-
-
-def may_see(viewer: str, owner: str) -> bool:
-    """Tell whether an address given to somebody shows the profile picture of somebody: for now one's own alone."""
-    return viewer == owner

@@ -2,7 +2,7 @@
 
 from functools import partial
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from recsys.consents.blinding import ELEMENT_BYTES, TOKEN_LENGTH
-from recsys.consents.contacts import Book, Bounds, Of
+from recsys.consents.contacts import Book, Bounds, Friend, Of
 from recsys.consents.log import Purpose, not_allowed
+from recsys.consents.pictures import PROFILE
 from recsys.errors import InputError, PositionError, TooManyRequestsError
 from recsys.geography.positions import mentions_position
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import CONTACTS, TOLD
+from recsys.serving.pictures.addresses import Shown
 from recsys.serving.requests.credentials import ALLOWANCE, bearer_of
 from recsys.serving.requests.json_body import body_of
 from recsys.serving.requests.one_size import padded
@@ -42,17 +44,26 @@ class Told(BaseModel):
     added: Tokens
     removed: Tokens
     blocked: Tokens
+    shared: Tokens
+    unshared: Tokens
 
     @property
     def entries(self) -> int:
         """How many tokens there are."""
-        return sum(map(len, (self.added, self.removed, self.blocked)))
+        return sum(map(len, (self.added, self.removed, self.blocked, self.shared, self.unshared)))
 
 
 class Befriended(TypedDict):
-    """A friend, by the entry of the listener's book: a list shows no more of anybody."""
+    """A friend, by the entry of the listener's book: a list shows no more of anybody who does not choose it.
+
+    ``shared`` says that the listener shares with the friend under the own name, and ``shares`` that the friend does;
+    ``picture`` is then the address of the friend's picture, if there is one. What is not so is missing.
+    """
 
     token: str
+    shared: NotRequired[bool]
+    shares: NotRequired[bool]
+    picture: NotRequired[str]
 
 
 class Key(TypedDict):
@@ -89,6 +100,8 @@ async def friends(who: Listener, parts: Parts) -> Response:
 
     A friend is named by the token of the entry, which only the listener's own device can tell the name of. Who is not
     among them may not be here, may not allow it, may have blocked the listener, or may not have told: all look alike.
+    Sharing under one's own name is a choice of its own, friend by friend: it shows one's picture, and which tracks of
+    the friend's `/v1/me/contacts/trending` one has played.
     """
     return await on_the_beat(partial(_friends, who, parts))
 
@@ -126,7 +139,7 @@ async def _told(request: Request) -> Told:
     return body_of(await request.body(), Told, hint=_BODY)
 
 
-_BODY = 'Send {"added": [...], "removed": [...], "blocked": [...]} as application/json; each may miss.'
+_BODY = 'Send {"added": [...], "removed": [...], "blocked": [...], "shared": [...], "unshared": [...]}; each may miss.'
 
 
 @router.post(
@@ -149,7 +162,8 @@ async def tell(request: Request, *, who: Listener, told: Annotated[Told, Depends
     claim `identifiers`; without any the answer is 400. What is `added` waits for the other side, some months from when
     it was told last; an entry that is told anew counts against a leaky allowance (429). What is `removed` is forgotten:
     it ends a friendship, or a block, at once. What is `blocked` makes no friend although it is added again. Neither is
-    told to anybody. The answer is the same whoever the entries are.
+    told to anybody. With whom is `shared`, the listener shares under the own name from when both are friends, until it
+    is `unshared` or the entry removed; the friend sees that. The answer is the same whoever the entries are.
     """
     return await on_the_beat(partial(_kept, told, request, who, parts))
 
@@ -160,12 +174,24 @@ def _friends(who: SignedIn, parts: Endpoint) -> Response:
         raise not_allowed(Purpose.CONTACTS)
     found = log.friends(who.listener, key=parts.blinding.id, at=who.now)
     answer = {
-        "friends": [{"token": each.token} for each in found],
+        "friends": [_befriended(each, who, parts) for each in found],
         "key": {"id": parts.blinding.id, "public": parts.blinding.public_key.hex()},
         "left": log.contacts.left(who.listener, bounds=_bounds(of), at=who.now),
         "at_once": of.at_once,
     }
     return _Padded(answer)
+
+
+def _befriended(friend: Friend, who: SignedIn, parts: Endpoint) -> Befriended:
+    found: Befriended = {"token": friend.token}
+    if friend.shared:
+        found["shared"] = True
+    if friend.shares:
+        found["shares"] = True
+    if friend.shares and friend.picture:
+        shown = Shown(friend.listener, PROFILE, friend.picture, who.listener)
+        found["picture"], _ = parts.addresses.address_of(shown, now=who.now)
+    return found
 
 
 class _Padded(JSONResponse):
@@ -195,9 +221,9 @@ def _kept(told: Told, request: Request, who: SignedIn, parts: Endpoint) -> Respo
         raise not_allowed(Purpose.CONTACTS)
     own = {parts.blinding.token(each) for each in _identifiers(request, who, parts)}
     _check_at_once(told.entries, parts)
-    if {*told.added, *told.blocked} & {*told.removed}:
-        raise InputError("an entry is to be kept and removed", hint="Name it once.")
-    book = Book(own, set(told.added), set(told.removed), set(told.blocked))
+    if {*told.added, *told.blocked} & {*told.removed} or {*told.shared} & {*told.unshared}:
+        raise InputError("an entry is named for both sides of a choice", hint="Name it once.")
+    book = Book(own, *map(set, (told.added, told.removed, told.blocked, told.shared, told.unshared)))
     with log.allowing(who.listener, Purpose.CONTACTS, at=who.now) as connection:
         new = log.contacts.keep(connection, who.listener, book, key=key, day=who.now.date(), most=of.most)
         wait = log.contacts.use(connection, who.listener, "told", new, bounds=_bounds(of), at=who.now)

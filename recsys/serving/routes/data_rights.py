@@ -55,6 +55,8 @@ def data(who: Listener, parts: Parts) -> StreamingResponse:
     A `taste` is a track of which the last night said how close it is to what the listener plays, the closest first. An
     `evaluation` is how well each of the models that are compared would have ranked for the listener what was played on
     the last nights up to its own (NDCG at 10, from 0 to 1), after so many listens in `history`.
+    A `recent` is a track that the listener played lately in a country, which counts in what friends are told, of no
+    fewer than three together, where both of its purposes allow it.
     `hidden` and `played` are what the listener told of lists, by the night of the list; what was played is kept where
     two ways to make lists shared one, and `put_there_by` is the one whose track it was.
     `picture` is one that the listener chose, as it is kept.
@@ -170,9 +172,13 @@ def _used_for(purpose: Purpose, allowed: set[Purpose]) -> list[str]:
 
 def _stored(record: Record, allowed: set[Purpose]) -> dict[str, Any]:
     used_for = [purpose.value for purpose in record.stored_for if purpose in allowed]
+    if record.kind == "recent" and len(used_for) < len(record.stored_for):
+        used_for = []  # either alone is not enough
     line: dict[str, Any] = {"kind": record.kind, "night": record.night.isoformat(), "used_for": used_for}
     if record.kind == "contribution":
         line |= {"region": record.place, "track_id": record.track_id, "plays": record.plays}
+    if record.kind == "recent":
+        line |= {"region": record.place, "track_id": record.track_id}
     if record.kind == "taste":
         meaning = "You played this track." if record.played else "We think that this track is close to what you play."
         line |= {"track_id": record.track_id, "closeness": record.closeness, "meaning": meaning}

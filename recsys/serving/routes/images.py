@@ -10,11 +10,12 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from recsys.consents.log import Purpose, not_allowed
+from recsys.consents.pictures import PROFILE
 from recsys.errors import TooManyRequestsError, UnknownListError, UnknownPictureError
 from recsys.serving.openapi.examples import problems
 from recsys.serving.openapi.examples_me import IMAGE, IMAGES
 from recsys.serving.pictures.addresses import Shown
-from recsys.serving.pictures.kinds import KINDS, LISTS, PROFILE, bytes_of, may_see
+from recsys.serving.pictures.kinds import KINDS, LISTS, bytes_of
 from recsys.serving.requests.credentials import ALLOWANCE
 from recsys.serving.requests.one_size import padded
 from recsys.serving.requests.problems import MEDIA_TYPE, problem_of
@@ -92,7 +93,8 @@ def images(who: Listener, parts: Parts) -> JSONResponse:
 
     Whoever has the address of a picture sees it, for an hour (`images.address_minutes`): the listener passes that of a
     cover on with the list, or does not. The page passes on none of a profile picture. A picture that was removed or
-    replaced, or whose switch is off, is at none of its addresses from that moment on.
+    replaced, or whose switch is off, is at none of its addresses from that moment on. Friends with whom the listener
+    shares it have addresses of their own (`GET /v1/me/contacts`).
     """
     editions = parts.consents.pictures.editions(who.listener)
     allowed = parts.consents.allows(who.listener, Purpose.IMAGES, at=who.now)
@@ -186,13 +188,15 @@ def shown(
 ) -> Response:
     """Return the picture of an address that is still good; no token is needed, as an address is a secret itself.
 
-    A picture that was withdrawn or replaced is answered as one that never was (404).
+    A picture that was withdrawn or replaced is answered as one that never was (404), and so is that of a friend who
+    does not share it with the listener any more whom the address was given to, or is none any more.
     """
     now = parts.clock()
     asked = parts.addresses.shown(name, now=now) or _NOBODYS
     # Of nobody, too: the time tells nothing.
     found = parts.consents.picture(asked.owner, asked.kind, at=now, edition=asked.edition)
-    visible = asked.kind != PROFILE or may_see(asked.viewer, asked.owner)
+    shares = parts.consents.shares(asked.owner, with_=asked.viewer, key=parts.blinding.id, at=now)
+    visible = asked.kind != PROFILE or asked.viewer == asked.owner or shares
     return _picture(asked.kind, found if visible else None, parts)
 
 

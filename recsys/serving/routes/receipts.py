@@ -146,6 +146,8 @@ def _information(purpose: Purpose, settings: Settings) -> list[str]:
         Purpose.CONTACTS: [
             "tokens of the listener's verified numbers and addresses",
             "tokens of those in the listener's address book, by the day on which they were told",
+            "with which friends the listener shares under the own name",
+            "tracks played lately and the country, for lists of what friends play, where contribute_trends is on, too",
             "how much of two allowances is used up, which outlives a withdrawal until it is back",
         ],
         Purpose.IMAGES: ["pictures that the listener chose, made anew without what their files said"],
@@ -163,7 +165,8 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
         Purpose.PARTNER_STATISTICS: nights,
         Purpose.FEEDBACK: f"{settings.feedback.kept_days} days where it was played; until shown again where it was "
         "hidden",
-        Purpose.CONTACTS: f"{waiting}, from when it was told; until removed where it makes a friend, or is blocked",
+        Purpose.CONTACTS: f"{waiting}, from when it was told; until removed where it makes a friend, or is blocked; "
+        "tracks played lately, until the next night works them out anew",
         Purpose.IMAGES: "until removed, replaced or withdrawn",
         Purpose.VOICE: "not kept: it finds what one request means and is forgotten",
     }[purpose]
@@ -171,8 +174,14 @@ def _retention(purpose: Purpose, settings: Settings) -> str:
 
 _RECIPIENTS = {
     Purpose.CONTRIBUTE_TRENDS: ["everybody, as differentially private counts of many listeners"],
-    Purpose.CONTACTS: ["friends, that the listener is one"],
-    Purpose.IMAGES: ["whoever the listener gives the address of a picture, while it is good"],
+    Purpose.CONTACTS: [
+        "friends, that the listener is one, and which tracks at least three of their friends played",
+        "friends with whom the listener shares, the profile picture, and which of these tracks the listener played",
+    ],
+    Purpose.IMAGES: [
+        "whoever the listener gives the address of a picture, while it is good",
+        "friends with whom the listener shares under the own name, where contacts is on, too",
+    ],
     Purpose.PARTNER_STATISTICS: ["partners, as differentially private counts of many listeners"],
 }
 

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from typing_extensions import TypedDict
 
 from recsys.artifacts.privacy_account import Accounted
+from recsys.artifacts.recent_plays import FEWEST_FRIENDS, FEWEST_PLAYED, MOST_TRACKS
 from recsys.consents.log import Purpose
 from recsys.geography.positions import FINEST
 from recsys.messages import Message, counted, said
@@ -264,6 +265,34 @@ def _of_contacts(settings: Settings) -> list[Collected]:
                 settings.contacts.waiting_days,
             ),
             "seen_by": said("{operator}; friends see that you are one", operator=_OPERATOR),
+        },
+        {
+            "what": said("with which friends you share under your own name"),
+            "purposes": [Purpose.CONTACTS.value],
+            "how_coarse": said("a mark beside the entry of the friend"),
+            "kept": said("until you stop sharing, remove the entry, or turn the switch off"),
+            "seen_by": said(
+                "{operator}; each of these friends, who sees your picture and which songs of their list you played",
+                operator=_OPERATOR,
+            ),
+        },
+        {
+            "what": said("which tracks you played lately, for lists of what friends play, if both switches are on"),
+            "purposes": [Purpose.CONTACTS.value, Purpose.CONTRIBUTE_TRENDS.value],
+            "how_coarse": counted(
+                "{tracks} tracks at most of {n} night, and your country, under a keyed hash of the user id",
+                "{tracks} tracks at most of {n} nights, and your country, under a keyed hash of the user id",
+                settings.charts.window_nights,
+                tracks=MOST_TRACKS,
+            ),
+            "kept": said("until the next night works it out anew"),
+            "seen_by": said(
+                "{operator}; friends see the tracks that at least {played} of {friends} or more friends played, and no "
+                "names but of those who share with them",
+                operator=_OPERATOR,
+                played=FEWEST_PLAYED,
+                friends=FEWEST_FRIENDS,
+            ),
         },
         {
             "what": said("how much of your book your app has told of lately, so that nobody tries all numbers"),

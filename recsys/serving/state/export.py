@@ -16,7 +16,8 @@ class Record:
     kind : str
         ``contribution``: what was played; ``balance``: what the listener had earned and not spent after a night;
         ``taste``: a track that is held to be close to what the listener plays; ``evaluation``: how well each model
-        would have ranked what the listener played on the last nights of a run.
+        would have ranked what the listener played on the last nights of a run; ``recent``: a track that was played
+        up to that night in a country and counts, where both purposes allow it, among what the friends of others play.
     night : date
     place : str or None
         The id of the region or country it is counted in.
