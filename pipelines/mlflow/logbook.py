@@ -11,6 +11,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from pipelines.base.job_context import JobContext, Sources
+from pipelines.mlflow.metric_keys import logged_keys
 from pipelines.mlflow.run_record import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
@@ -18,7 +19,7 @@ from recsys.arrivals.input_tables import files_of
 from recsys.geography.atlas import Atlas
 from recsys.models.collaborative import FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
-from recsys.models.evaluation.report_tables import MODELS, metric_keys
+from recsys.models.evaluation.report_tables import METRICS_OF_MODELS, MODELS
 from recsys.releases.budget.accounting import summary
 from recsys.workspace import digest
 
@@ -60,6 +61,7 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
     run.metrics(numbers(evaluation))
     by_region = named(evaluation.by_part, atlas=atlas)
     tables = {
+        "metrics": models_side_by_side(evaluation.metrics),
         "regions": by_region,
         "histories": evaluation.by_history,
         "comparisons": evaluation.comparisons,
@@ -80,10 +82,17 @@ def numbers(evaluation: Evaluation) -> dict[str, float]:
         "weight": (FEATURES, evaluation.weights),
         "seconds": (SECONDS, evaluation.seconds),
     }
-    found = {key: evaluation.metrics.get(key, math.nan) for key in metric_keys()}
+    found = {key: evaluation.metrics.get(key, math.nan) for key in logged_keys()}
     for group, (names, values) in groups.items():
         found |= {f"{group}.{name}": float(values.get(name, math.nan)) for name in names}
     return found
+
+
+def models_side_by_side(metrics: Mapping[str, float]) -> pl.DataFrame:
+    """Return all metrics, a row each and a column a model; no row where nothing was measured."""
+    columns = {model: [metrics.get(f"{model}.{name}") for name in METRICS_OF_MODELS] for model in MODELS}
+    table = pl.DataFrame({"metric": METRICS_OF_MODELS, **columns}, schema_overrides=dict.fromkeys(MODELS, pl.Float64))
+    return table.filter(pl.any_horizontal(pl.col(MODELS).is_not_null()))
 
 
 def headline(evaluation: Evaluation) -> dict[str, float]:

@@ -51,7 +51,7 @@ class Run:
     logged: str | None
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        """Log numbers under flat dotted keys."""
+        """Log numbers under flat keys with dots, of which MLflow's have slashes."""
         self.note("metrics", {key: float(value) for key, value in values.items()})
 
     def params(self, values: Mapping[str, Any]) -> None:

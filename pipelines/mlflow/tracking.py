@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
@@ -30,6 +30,8 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+from pipelines.mlflow import views
+from pipelines.mlflow.metric_keys import grouped
 from pipelines.mlflow.run_record import Record
 from pipelines.mlflow.tracking_database import DATABASE, address
 from recsys.errors import NotReadyError
@@ -70,7 +72,7 @@ def log(place: Store, record: Record) -> str:
     run = str(store.create_run(experiment, record.started, tags=tags, run_name=record.name).info.run_id)
     mlflow.log_params(dict(record.params), run_id=run)
     for at, numbers in record.metrics:
-        mlflow.log_metrics(dict(numbers), run_id=run, timestamp=at)
+        mlflow.log_metrics({grouped(key): value for key, value in numbers.items()}, run_id=run, timestamp=at)
     for name, digest in record.datasets.items():
         _log_dataset(store, run, name=name, digest=digest)
     for name, frame in record.tables():
@@ -79,6 +81,24 @@ def log(place: Store, record: Record) -> str:
         store.log_artifact(run, str(file))
     store.set_terminated(run, record.status, record.ended)
     return run
+
+
+def experiment_to_show(place: Store, names: Sequence[str]) -> str | None:
+    """Return the id of the first of some experiments that has runs, now that it opens on them; None where none has.
+
+    Raises
+    ------
+    NotReadyError
+        If the store cannot be used now.
+    """
+    store = client(place)
+    found = [each for name in names if (each := store.get_experiment_by_name(name)) is not None]
+    shown = next(
+        (str(each.experiment_id) for each in found if store.search_runs([each.experiment_id], max_results=1)), None
+    )
+    if shown is not None:
+        views.prepare(store, shown)
+    return shown
 
 
 def end_lost(place: Store) -> int:
@@ -255,6 +275,7 @@ def _log_table(run: str, frame: pl.DataFrame, *, name: str) -> None:
 
 def _experiment(store: MlflowClient, name: str, artifacts: Path | None) -> str:
     found = store.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(store.create_experiment(name, artifact_location=artifacts.resolve().as_uri() if artifacts else None))
+    where = artifacts.resolve().as_uri() if artifacts else None
+    id_ = str(found.experiment_id if found else store.create_experiment(name, artifact_location=where))
+    views.prepare(store, id_)
+    return id_

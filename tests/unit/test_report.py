@@ -11,6 +11,7 @@ import pytest
 from support.listening import world
 
 from pipelines.mlflow import logbook
+from pipelines.mlflow.metric_keys import logged_keys
 from pipelines.report.drawing import Dot, dots, lines
 from pipelines.report.maps import draw_map
 from pipelines.report.page import regional_gains, render
@@ -183,8 +184,21 @@ def test_a_run_logs_the_same_keys_whatever_was_measured(evaluation: Evaluation) 
     assert (something["size.listeners"], something["regions.compared"]) == (
         evaluation.sizes["listeners"], evaluation.by_part.height
     )  # fmt: skip
-    assert {*evaluation.metrics, *(f"size.{key}" for key in evaluation.sizes)} < set(something)
+    assert {*logged_keys(), *(f"size.{key}" for key in evaluation.sizes)} < set(something)
+    assert something["blend.macro_ndcg_at_10"] == evaluation.metrics["blend.macro_ndcg_at_10"]
     assert {f"weight.{key}" for key in evaluation.weights} < set(something)
+
+
+def test_a_table_has_all_metrics_of_all_models(evaluation: Evaluation) -> None:
+    table = logbook.models_side_by_side(evaluation.metrics)
+    rows = {row["metric"]: row for row in table.iter_rows(named=True)}
+    assert table.columns == ["metric", *MODELS]
+    for key, value in evaluation.metrics.items():
+        model, _, metric = key.partition(".")
+        if model in MODELS:
+            np.testing.assert_equal(rows[metric][model], value)
+    assert "with_heard_recall_at_20" in rows
+    assert logbook.models_side_by_side({}).is_empty()
 
 
 def test_dots_stand_where_their_values_are() -> None:

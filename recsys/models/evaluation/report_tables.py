@@ -39,6 +39,16 @@ BEYOND_ACCURACY = (
 )
 SHORT = ("ndcg_at_10", "recall_at_20")  # in tables, in comparisons, and of the worst regions
 KINDS = ("", "with_heard_")  # of lists: what a listener heard before is taken out of list and truth, or stays in both
+METRICS_OF_MODELS = tuple(
+    f"{kind}{name}"
+    for kind in KINDS
+    for name in (
+        *METRICS,
+        *(f"macro_{name}" for name in METRICS),
+        *(f"worst_{name}" for name in SHORT),
+        *BEYOND_ACCURACY,
+    )
+)
 RIVALS = ("global", "local")  # what a region would be served without what we add: the world's model, or its own alone
 HISTORIES = ("0", "1-5", "6-20", "more")
 _FIRST_OF_HISTORY = (1, 6, 21)  # past listens from which on a listener is in the next bucket
@@ -118,13 +128,12 @@ class Tested:
 
 def metric_keys() -> tuple[str, ...]:
     """Return the keys of every run's metrics, in order: those of models, of comparisons, and of regions."""
-    names = (*METRICS, *(f"macro_{name}" for name in METRICS), *(f"worst_{name}" for name in SHORT), *BEYOND_ACCURACY)
     ends = ("", "_low", "_high", "_relative")
     compared = [
         f"{kind}{over}{name}{end}" for kind in KINDS for over in _OVER.values() for name in SHORT for end in ends
     ]
     return (
-        *(f"{model}.{kind}{name}" for model in MODELS for kind in KINDS for name in names),
+        *(f"{model}.{name}" for model in MODELS for name in METRICS_OF_MODELS),
         *(f"{_minus(model)}.{name}" for model in MODELS if model != SERVED for name in compared),
         "history.local_share",
         "regions.compared",
