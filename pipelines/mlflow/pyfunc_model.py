@@ -39,6 +39,16 @@ INPUT = {"track_id": "string", "plays": "long", "nights_ago": "long", "part": "s
 OUTPUT = {"request": "string", "rank": "long", "track_id": "string", "score": "double"}
 OPTIONAL = ("plays", "nights_ago", "part", "request")
 PARAMETERS = {"limit": 20}
+EXAMPLE = pd.DataFrame(
+    {
+        "track_id": ["t00012", "t00431", "t00012"],
+        "plays": [3, 1, 2],
+        "nights_ago": [0, 2, 1],
+        "part": ["PT-rest", "PT-rest", "IE-rest"],
+        "request": ["a", "a", "b"],
+    }
+)
+"""Two made-up requests, of which MLflow's page makes code to copy."""
 
 _NIGHT = date(2000, 1, 1)  # any: only the differences of nights count
 _NOTHING = ""  # a track that nobody knows: so that a listener without listens has a row, and with it a home

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,25 @@ _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the t
 
 Store = Path | str
 """A folder that holds ``mlflow.db`` and ``artifacts/``, the address of a database (``sqlite:///``), or a server's."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What MLflow's page shows of a registered model.
+
+    Parameters
+    ----------
+    description : str
+        Of all versions.
+    card : str
+        Of this version, as Markdown.
+    tags : mapping of str to str
+        Of this version.
+    """
+
+    description: str
+    card: str
+    tags: Mapping[str, str]
 
 
 def log(place: Store, record: Record) -> str:
@@ -189,7 +209,14 @@ def _check_server(store: MlflowClient, place: Store) -> None:
 
 
 def register(
-    place: Store, *, run_id: str, model: str, loader: str, content: Mapping[str, str], config: Mapping[str, str]
+    place: Store,
+    *,
+    run_id: str,
+    model: str,
+    loader: str,
+    content: Mapping[str, str],
+    config: Mapping[str, str],
+    about: About,
 ) -> int:
     """Register a model that a module of ours loads, and return its version.
 
@@ -203,30 +230,34 @@ def register(
     model : str
         The name under which it is registered.
     loader : str
-        A module with ``_load_pyfunc(path, config)``, ``INPUT``, ``OUTPUT`` and ``PARAMETERS`` (columns and types).
+        A module with ``_load_pyfunc(path, config)``, ``INPUT``, ``OUTPUT`` and ``PARAMETERS`` (columns and types), and
+        ``EXAMPLE``, a frame that is nobody's.
     content : mapping of str to str
         Small files by name.
     config : mapping of str to str
         What the model finds where it is loaded; whoever loads it may give other values.
+    about : About
+        What MLflow's page shows of it.
     """
-    store = client(place)
+    store, module = client(place), import_module(loader)
     with TemporaryDirectory() as made, warnings.catch_warnings():
         data, saved = Path(made) / "data", Path(made) / model
         data.mkdir()
         for name, text in content.items():
             (data / name).write_text(text, encoding="utf-8")
-        # MLflow asks for an example, which would be listens, and warns of its own types when it first loads this part.
-        warnings.filterwarnings("ignore", message=".*(input example|AnyType)")
+        # MLflow warns of its own types when it first loads this part, and of its own use of pandas 3.
+        warnings.filterwarnings("ignore", message=".*AnyType|Operation with range is deprecated")
         mlflow.pyfunc.save_model(  # not log_model: it would add the config to the settings of the run
             saved,
             loader_module=loader,
             data_path=str(data),
             model_config=dict(config),
-            signature=_signature(import_module(loader)),
+            signature=signature_of(module),
+            input_example=module.EXAMPLE,
             pip_requirements=[f"hearabouts=={version('hearabouts')}"],
         )
         store.log_artifacts(run_id, str(saved), model)
-    return _version(store, model=model, source=f"runs:/{run_id}/{model}", run_id=run_id)
+    return _version(store, model=model, source=f"runs:/{run_id}/{model}", run_id=run_id, about=about)
 
 
 def _forget_table(store: MlflowClient, *, run_id: str) -> None:
@@ -235,13 +266,18 @@ def _forget_table(store: MlflowClient, *, run_id: str) -> None:
     store.set_tag(run_id, _TABLES, json.dumps([table for table in listed if table.get("path") != _LISTENERS]))
 
 
-def _version(store: MlflowClient, *, model: str, source: str, run_id: str) -> int:
+def _version(store: MlflowClient, *, model: str, source: str, run_id: str, about: About) -> int:
     with suppress(MlflowException):  # which says that the name is taken
         store.create_registered_model(model)
-    return int(store.create_model_version(model, source=source, run_id=run_id).version)
+    store.update_registered_model(model, about.description)
+    made = store.create_model_version(
+        model, source=source, run_id=run_id, description=about.card, tags=dict(about.tags)
+    )
+    return int(made.version)
 
 
-def _signature(loader: ModuleType) -> ModelSignature:
+def signature_of(loader: ModuleType) -> ModelSignature:
+    """Return the columns and parameters of a module's model, with their types."""
     inputs, outputs = (
         Schema([ColSpec(dtype, name, required=name not in loader.OPTIONAL) for name, dtype in side.items()])
         for side in (loader.INPUT, loader.OUTPUT)
