@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 
@@ -25,7 +26,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds, of 120
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
@@ -33,7 +34,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from pipelines.mlflow import views
 from pipelines.mlflow.metric_keys import grouped
-from pipelines.mlflow.run_record import Record
+from pipelines.mlflow.run_record import Numbers, Record
 from pipelines.mlflow.tracking_database import DATABASE, address
 from recsys.errors import NotReadyError
 from recsys.settings import SQLITE
@@ -42,6 +43,10 @@ RECORD = "record.id"  # the tag with which the workspace finds what belongs to a
 _OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
 _TRACKING_URI, _REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
+_PARENT = "mlflow.parentRunId"  # the tag by which MLflow's page puts a run below another
+_TRIAL_OF = "trial.of"  # the record that a trial belongs to
+_IN_ONE_REQUEST = 1_000  # numbers, the most that MLflow takes
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
@@ -91,14 +96,15 @@ def log(place: Store, record: Record) -> str:
     tags = {**record.tags, RECORD: record.id}
     run = str(store.create_run(experiment, record.started, tags=tags, run_name=record.name).info.run_id)
     mlflow.log_params(dict(record.params), run_id=run)
-    for at, numbers in record.metrics:
-        mlflow.log_metrics({grouped(key): value for key, value in numbers.items()}, run_id=run, timestamp=at)
-    for name, digest in record.datasets.items():
-        _log_dataset(store, run, name=name, digest=digest)
+    _log_numbers(store, run, record.metrics)
+    for name, told in record.datasets.items():
+        _log_dataset(store, run, name=name, told=told)
     for name, frame in record.tables():
         _log_table(run, frame, name=name)
     for file in record.artifacts():
         store.log_artifact(run, str(file))
+    _log_series(store, record, experiment=experiment)
+    _log_trials(store, run, record, experiment=experiment)
     store.set_terminated(run, record.status, record.ended)
     return run
 
@@ -291,14 +297,58 @@ def _logged_before(store: MlflowClient, record: Record, *, experiment: str) -> s
     for run in store.search_runs([experiment], filter_string=f"tags.`{RECORD}` = '{record.id}'"):
         if run.info.status != "RUNNING":
             return str(run.info.run_id)
-        store.set_terminated(run.info.run_id, "KILLED")
-        store.delete_run(run.info.run_id)
+        _take_away(store, run.info.run_id)
+    for trial in store.search_runs([experiment], filter_string=f"tags.`{_TRIAL_OF}` = '{record.id}'"):
+        _take_away(store, trial.info.run_id)
     return None
 
 
-def _log_dataset(store: MlflowClient, run: str, *, name: str, digest: str) -> None:
-    source = CodeDatasetSource(tags={"name": name})
-    dataset = MetaDataset(source, name=name, digest=digest[:36])  # type: ignore[abstract]
+def _take_away(store: MlflowClient, run: str) -> None:
+    store.set_terminated(run, "KILLED")
+    store.delete_run(run)
+
+
+def _log_numbers(store: MlflowClient, run: str, numbers: Sequence[Numbers]) -> None:
+    """Log numbers under MLflow's keys, many in one request; what is there already is not there twice."""
+    found = [Metric(grouped(key), value, each.at, each.step) for each in numbers for key, value in each.values.items()]
+    for first in range(0, len(found), _IN_ONE_REQUEST):
+        store.log_batch(run, metrics=found[first : first + _IN_ONE_REQUEST])
+
+
+def _log_series(store: MlflowClient, record: Record, *, experiment: str) -> None:
+    """Add nights to the run that has all nights of the experiment, making it when missing."""
+    if not record.series:
+        return
+    found = store.search_runs([experiment], filter_string=f"tags.`{views.SERIES}` = 'nights'", max_results=1)
+    if found:
+        run = str(found[0].info.run_id)
+    else:
+        tags = {views.SERIES: "nights", **{key: value for key, value in record.tags.items() if key == _OURS}}
+        run = str(store.create_run(experiment, record.started, tags=tags, run_name="all nights").info.run_id)
+    _log_numbers(store, run, record.series)
+    store.set_terminated(run, "FINISHED")
+
+
+def _log_trials(store: MlflowClient, run: str, record: Record, *, experiment: str) -> None:
+    """Log the trials of a search as runs below its run, and save the view that compares them."""
+    if not record.trials:
+        return
+    for trial in record.trials:
+        tags = {_PARENT: run, _TRIAL_OF: record.id}
+        child = str(store.create_run(experiment, record.started, tags=tags, run_name=trial.name).info.run_id)
+        params = [Param(key, value) for key, value in trial.params.items()]
+        store.log_batch(child, params=params)
+        _log_numbers(store, child, [Numbers(record.ended, 0, trial.metrics)])
+        store.set_terminated(child, trial.status, record.ended)
+    link = views.prepare_trials(store, experiment, run=run, params=sorted(record.trials[0].params))
+    store.set_tag(run, DESCRIPTION, f"{record.tags.get(DESCRIPTION, '')} [Compare the trials]({link}).".strip())
+
+
+def _log_dataset(store: MlflowClient, run: str, *, name: str, told: Mapping[str, Any]) -> None:
+    source = CodeDatasetSource(tags={"name": name, "source": told.get("source", "")})
+    told_columns = told.get("columns", {})
+    columns = Schema([ColSpec(dtype, column) for column, dtype in told_columns.items()]) if told_columns else None
+    dataset = MetaDataset(source, name=name, digest=told["digest"][:36], schema=columns)  # type: ignore[abstract]
     tags = [InputTag(key="mlflow.data.context", value="nightly")]
     store.log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), tags)])
 

@@ -24,7 +24,7 @@ COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S
 PYTHON = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
 PROGRAM = ".venv/bin/hearabouts "
 CONTESTS = {"promote ease", "promote search"}  # who wins on this world is not the page's to promise
-OF_A_KIND = {"night", "privacy", "search"}  # metrics of nights alone, and of experiments alone
+OF_A_KIND = {"night", "privacy", "search", "loss"}  # of nights, of experiments, and of one engine alone
 SMALL = {  # so that a few nights of few listeners are enough
     "MIN_LISTENERS_PER_TRACK": 3,
     "MIN_LISTENERS_PER_REGION": 15,
