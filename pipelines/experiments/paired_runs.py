@@ -22,7 +22,7 @@ from recsys.settings import Settings
 from recsys.workspace import Workspace
 
 _ROUNDING = 1e-9  # of sums: an interval that touches zero does not leave it out
-_KEYS = ("listener", "part", "history")
+_KEYS = ("listener", "part")
 _LEAST = "models.min_listeners_in_table"
 _QUESTION = ("models.test_nights", "models.gap_nights", "models.min_listeners_per_track")  # who is asked for what
 

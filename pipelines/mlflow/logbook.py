@@ -101,6 +101,7 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
         "metrics": models_side_by_side(evaluation.metrics),
         "regions": by_region,
         "histories": evaluation.by_history,
+        "popularity": evaluation.by_popularity,
         "comparisons": evaluation.comparisons,
         "curve": evaluation.curve,
     }

@@ -327,6 +327,7 @@ def _log_series(store: MlflowClient, record: Record, *, experiment: str) -> None
         run = str(store.create_run(experiment, record.started, tags=tags, run_name="all nights").info.run_id)
     _log_numbers(store, run, record.series)
     store.set_terminated(run, "FINISHED")
+    views.prepare_nights(store, experiment)
 
 
 def _log_trials(store: MlflowClient, run: str, record: Record, *, experiment: str) -> None:

@@ -25,10 +25,16 @@ _MADE = 1_790_000_000_000  # the page wants an instant, in milliseconds; the sam
 
 
 def prepare(store: "MlflowClient", experiment: str) -> None:
-    """Let an experiment open as runs of model training, with its views, and links to them in its description."""
-    saved = {**_saved(LEADERBOARD, "Leaderboard", leaderboard()), **_saved(NIGHTS, "All nights", nights())}
+    """Let an experiment open as runs of model training, and save the leaderboard with it."""
+    _tag(store, experiment, {**_KIND, **_saved(LEADERBOARD, "Leaderboard", leaderboard())})
+
+
+def prepare_nights(store: "MlflowClient", experiment: str) -> None:
+    """Save a view of the numbers of all nights, and link to it, unless somebody described the experiment."""
     links = f"[Leaderboard]({page('', experiment)}) · [All nights]({page('', experiment, view=NIGHTS, charts=True)})"
-    _tag(store, experiment, {**_KIND, **saved, _DESCRIPTION: links})
+    described = _DESCRIPTION in store.get_experiment(experiment).tags
+    view = _saved(NIGHTS, "All nights", nights())
+    _tag(store, experiment, view if described else {**view, _DESCRIPTION: links})
 
 
 def prepare_trials(store: "MlflowClient", experiment: str, *, run: str, params: Sequence[str]) -> str:
@@ -59,7 +65,7 @@ def nights() -> dict[str, Any]:
 
 def trials(run: str, params: Sequence[str]) -> dict[str, Any]:
     """Return the view of a search's trials: one line a trial, across what varies to what came of it."""
-    section = {"uuid": "trials", "name": "Trials", "display": True, "isReordered": False, "isGenerated": False}
+    section: dict[str, Any] = {"uuid": "trials", "name": "Trials", "display": True, "columns": 1, "isGenerated": False}
     chart = {
         "uuid": "parallel",
         "type": "PARALLEL",
@@ -79,6 +85,7 @@ def trials(run: str, params: Sequence[str]) -> dict[str, Any]:
         "selectedColumns": [_metric(TRIAL), *map(_param, params)],
         "compareRunSections": [section],
         "compareRunCharts": [chart],
+        "isAccordionReordered": True,  # else the page sorts its own charts before this one
         "runsHiddenMode": "SHOW_ALL",
     }
 

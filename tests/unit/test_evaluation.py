@@ -104,8 +104,9 @@ def test_by_history_has_a_row_for_every_model_and_number_of_listens(evaluation: 
 
 
 def test_past_listens_are_told_apart_where_it_says() -> None:
-    listens = np.array([1, 5, 6, 20, 21, 1000])
-    assert [HISTORIES[position] for position in history_of(listens)] == ["1-5", "1-5", "6-20", "6-20", "more", "more"]
+    listens = np.array([1, 5, 6, 20, 21, 60, 61, 150, 151, 1000])
+    told = [HISTORIES[position] for position in history_of(listens)]
+    assert told == [each for each in ("1-5", "6-20", "21-60", "61-150", "more") for _ in range(2)]
 
 
 def test_comparisons_are_those_of_the_listeners_in_pairs(evaluation: Evaluation) -> None:

@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from recsys.models.cold_start import rank_cold, strangers
@@ -15,6 +17,7 @@ from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_a
 from recsys.models.evaluation import report_tables
 from recsys.models.evaluation.baselines import fit_baselines
 from recsys.models.evaluation.beyond_accuracy import Background, stability
+from recsys.models.evaluation.by_popularity import SCHEMA, by_popularity
 from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
@@ -75,6 +78,8 @@ class Evaluation:
         Why nothing could be measured, or what to know about the numbers; mostly empty.
     trained : Trained, optional
         The models behind the numbers, for whoever goes on with them; never logged.
+    by_popularity : polars.DataFrame
+        One row per model and fifth of what was played; see :func:`~.by_popularity.by_popularity`.
     """
 
     metrics: Mapping[str, float]
@@ -89,6 +94,7 @@ class Evaluation:
     seconds: Mapping[str, float]
     note: str = ""
     trained: Trained | None = field(default=None, repr=False)
+    by_popularity: pl.DataFrame = field(default_factory=partial(pl.DataFrame, schema=SCHEMA), repr=False)
 
     @property
     def overlap(self) -> Mapping[str, float]:
@@ -165,12 +171,15 @@ class _Job:
 
     def _too_few(self, learned: Trained) -> str:
         """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
-        new = without(heard_later(self.split.test, known=learned.known), learned.known.confidence)
-        asked, needed = np.count_nonzero(np.diff(new.indptr)), self.settings.min_listeners_in_table
+        asked, needed = np.count_nonzero(np.diff(self._new(learned).indptr)), self.settings.min_listeners_in_table
         if asked >= needed:
             return ""
         who = f"Fewer than {needed} known listeners" if asked else "No known listener"
         return f"{who} played a known track for the first time on the test nights."
+
+    def _new(self, learned: Trained) -> sparse.csr_array:
+        """Return what known listeners played for the first time on the test nights."""
+        return without(heard_later(self.split.test, known=learned.known), learned.known.confidence)
 
     def _trained(self, settings: ModelsSettings) -> Trained:
         return learn_and_train(self.split.train, self.split.validation, settings=settings, parents=self.parents)
@@ -203,6 +212,7 @@ class _Job:
             seconds=self.seconds,
             note=self.note,
             trained=learned,
+            by_popularity=by_popularity(ranked, new=self._new(learned), known=learned.known, at_least=tested.at_least),
         )
 
     def _tested(self, learned: Trained) -> Tested:

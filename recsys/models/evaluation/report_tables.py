@@ -50,8 +50,8 @@ METRICS_OF_MODELS = tuple(
     )
 )
 RIVALS = ("global", "local")  # what a region would be served without what we add: the world's model, or its own alone
-HISTORIES = ("0", "1-5", "6-20", "more")
-_FIRST_OF_HISTORY = (1, 6, 21)  # past listens from which on a listener is in the next bucket
+HISTORIES = ("0", "1-5", "6-20", "21-60", "61-150", "more")  # five classes of those who are known, and strangers
+_FIRST_OF_HISTORY = (1, 6, 21, 61, 151)  # past listens from which on a listener is in the next bucket
 
 
 @dataclass(frozen=True)
