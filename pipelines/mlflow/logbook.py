@@ -18,6 +18,7 @@ from pipelines.report.maps import draw_map
 from pipelines.report.page import render
 from recsys.arrivals.input_tables import Counts, files_of
 from recsys.geography.atlas import Atlas
+from recsys.models.blending import TREE_FEATURES
 from recsys.models.collaborative import FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
 from recsys.models.evaluation.report_tables import METRICS_OF_MODELS, MODELS, SERVED
@@ -118,6 +119,7 @@ def numbers(evaluation: Evaluation) -> dict[str, float]:
     groups: Mapping[str, tuple[Sequence[str], Mapping[str, float]]] = {
         "size": (SIZES, evaluation.sizes),
         "weight": (FEATURES, evaluation.weights),
+        "importance": (TREE_FEATURES, evaluation.importances),
         "seconds": (SECONDS, evaluation.seconds),
     }
     found = {key: evaluation.metrics.get(key, math.nan) for key in logged_keys()}

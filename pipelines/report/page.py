@@ -74,6 +74,7 @@ def _found(evaluation: Evaluation, gains: pl.DataFrame, *, atlas: Atlas) -> dict
         "between": gains.height - 2 * NAMED,
         "histories": _histories(evaluation),
         "popularities": _popularities(evaluation),
+        "importances": _importances(evaluation),
         "curve": _curve(evaluation),
         "columns": list(_BEYOND_ACCURACY.values()),
         "beyond_accuracy": [_beyond_accuracy(model, evaluation.metrics) for model in MODELS],
@@ -149,6 +150,12 @@ def _popularities(evaluation: Evaluation) -> Markup:
     recall = {model: table.filter(pl.col("model") == model)[f"recall_at_{AT}"].to_list() for model in DRAWN}
     tracks = table.filter(pl.col("model") == SERVED)["tracks"].to_list()
     return lines({NAMES[model]: values for model, values in recall.items()}, across=[f"{each:,}" for each in tracks])
+
+
+def _importances(evaluation: Evaluation) -> Markup | None:
+    ordered = sorted(evaluation.importances.items(), key=lambda found: (-found[1], found[0]))
+    rows = [Dot(name.replace("_", " "), value, value, value, f"{value:+.4f}") for name, value in ordered]
+    return dots(rows, zero=True) if rows else None
 
 
 def _curve(evaluation: Evaluation) -> Markup | None:

@@ -8,6 +8,7 @@ import pytest
 from support.checkerboard import checkerboard
 from support.listening import FIRST_NIGHT, contributions, world
 
+from recsys.models.blending import TREE_FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SEEDED, SIZES, Evaluation, evaluate
 from recsys.models.evaluation.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
 from recsys.models.splitting import split_by_night, split_rows
@@ -101,6 +102,16 @@ def test_by_history_has_a_row_for_every_model_and_number_of_listens(evaluation: 
     mean = (blend["ndcg_at_10"] * blend["test_listeners"]).sum() / blend["test_listeners"].sum()
     assert mean == pytest.approx(evaluation.metrics["blend.ndcg_at_10"])
     assert blend["test_listeners"].sum() == evaluation.sizes["test_listeners"]
+
+
+def test_the_learned_order_says_what_it_goes_by_and_a_sum_does_not() -> None:
+    rows = world(1, listeners=600, tracks=80, parts=4, nights=12)
+    learned, summed = (evaluate(rows, settings=models(factors=8, ranker=ranker)) for ranker in ("trees", "logistic"))
+    assert learned.trained is not None
+    assert learned.trained.parameters.trees is not None
+    assert list(learned.importances) == list(TREE_FEATURES)
+    assert np.isfinite(list(learned.importances.values())).all()
+    assert summed.importances == {}
 
 
 def test_past_listens_are_told_apart_where_it_says() -> None:

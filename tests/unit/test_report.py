@@ -206,6 +206,13 @@ def test_a_table_has_all_metrics_of_all_models(evaluation: Evaluation) -> None:
     assert logbook.models_side_by_side({}).is_empty()
 
 
+def test_the_page_says_what_the_learned_order_goes_by(evaluation: Evaluation, atlas: Atlas) -> None:
+    page = page_of(replace(evaluation, importances={"own": -0.001, "recent_world": 0.05}), atlas)
+    assert page.index("recent world") < page.index('<span class="said">+0.0500') < page.index('said">-0.0010')
+    assert "no other was learned" not in page
+    assert "no other was learned" in page_of(replace(evaluation, importances={}), atlas)
+
+
 def test_dots_stand_where_their_values_are() -> None:
     drawn = dots([Dot("a & b", 0.5, 0.0, 1.0, "0.5")])
     assert 'left:50.0%"></b>' in drawn

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import polars as pl
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from recsys.models.blending import TREE_FEATURES, Blend
 from recsys.models.cold_start import rank_cold, strangers
 from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_and_train
 from recsys.models.evaluation import report_tables
@@ -19,6 +21,7 @@ from recsys.models.evaluation.baselines import fit_baselines
 from recsys.models.evaluation.beyond_accuracy import Background, stability
 from recsys.models.evaluation.by_popularity import SCHEMA, by_popularity
 from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
+from recsys.models.fit_blend import pool_of
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
@@ -36,6 +39,7 @@ SIZES = (
     "test_rows",
     "test_outside",
 )
+_JUDGES = 500  # listeners at most, by whom the features of the learned order are judged
 SECONDS = ("train", "baselines", "rank", "measure", "second_seed")
 
 
@@ -78,6 +82,9 @@ class Evaluation:
         Why nothing could be measured, or what to know about the numbers; mostly empty.
     trained : Trained, optional
         The models behind the numbers, for whoever goes on with them; never logged.
+    importances : mapping of str to float
+        How much NDCG at 10 the learned order loses without each of
+        :data:`~recsys.models.blending.TREE_FEATURES`, by test listeners; empty where there is none.
     by_popularity : polars.DataFrame
         One row per model and fifth of what was played; see :func:`~.by_popularity.by_popularity`.
     """
@@ -94,6 +101,7 @@ class Evaluation:
     seconds: Mapping[str, float]
     note: str = ""
     trained: Trained | None = field(default=None, repr=False)
+    importances: Mapping[str, float] = field(default_factory=dict)
     by_popularity: pl.DataFrame = field(default_factory=partial(pl.DataFrame, schema=SCHEMA), repr=False)
 
     @property
@@ -212,8 +220,17 @@ class _Job:
             seconds=self.seconds,
             note=self.note,
             trained=learned,
+            importances=self._importances(learned),
             by_popularity=by_popularity(ranked, new=self._new(learned), known=learned.known, at_least=tested.at_least),
         )
+
+    def _importances(self, learned: Trained) -> dict[str, float]:
+        served = cast(Blend, learned.models[SERVED])
+        if served.trees is None:
+            return {}
+        pool = pool_of(served, self._new(learned), at_most=_JUDGES)
+        found = pool.importances(served.trees, seed=self.settings.seed)
+        return dict(zip(TREE_FEATURES, found.tolist(), strict=True))
 
     def _tested(self, learned: Trained) -> Tested:
         known = learned.known
