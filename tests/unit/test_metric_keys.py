@@ -29,7 +29,7 @@ def test_what_jobs_read_of_runs_is_logged_and_no_region_has_a_number_of_its_own(
     assert {HEADLINE, COMPARED, *KEPT, *(f"{model}.macro_ndcg_at_10" for model in MODELS)} <= logged
     others = [model for model in MODELS if model != "blend"]
     assert {f"blend_minus.{model}.macro_ndcg_at_10{end}" for model in others for end in ("", "_low", "_high")} <= logged
-    assert len(logged) <= 100
+    assert len(logged) < 150
     assert not [key for key in logged if "with_heard" in key]
 
 
