@@ -41,8 +41,8 @@ serve: $(VENV)/.ready page ## serve the published charts on http://127.0.0.1:800
 	@$(BIN)/hearabouts serve --workspace $(WORKSPACE)
 
 .PHONY: ui
-ui: $(VENV)/.ready ## open the MLflow page of the runs on http://127.0.0.1:5000
-	@MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+ui: $(VENV)/.ready ## open the leaderboard of the runs, on http://127.0.0.1:5000 or the MLflow server that they are on
+	@$(BIN)/hearabouts ui --workspace $(WORKSPACE)
 
 # Many tests start the command: what is compiled once is kept, whatever the environment says.
 .PHONY: test

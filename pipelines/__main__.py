@@ -239,6 +239,31 @@ def promote(
 
 
 @app.command
+def ui(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(validator=Number(gte=1, lte=65535))] = 5000,
+    common: Common = COMMON,
+) -> dict[str, Any]:
+    """Open MLflow's page where the runs are, on the leaderboard: of experiments, else of nights.
+
+    Where `tracking.uri` or MLFLOW_TRACKING_URI names a server, this tells its address; else it serves the page until
+    interrupted.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; whoever reaches it reads true counts of many listeners.
+    port
+        Port to listen on.
+    """
+    from pipelines.mlflow.page import show
+
+    tracking = common.read(common.settings).tracking
+    return show(tracking.store, experiments=(tracking.evaluations, tracking.experiment), host=host, port=port)
+
+
+@app.command
 def chart(
     place: str,
     *,

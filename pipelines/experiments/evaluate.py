@@ -17,8 +17,10 @@ from pipelines.base.terminal import step
 from pipelines.experiments.paired_runs import DRAWS, keep
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook
-from pipelines.mlflow.run_record import Run
+from pipelines.mlflow.run_record import Run, Status, Trial
 from pipelines.mlflow.run_tags import DATA_DIGEST, NIGHT, allowed_rows, tags_of_data, tracked
+from pipelines.mlflow.tracking import DESCRIPTION
+from pipelines.mlflow.views import TRIAL
 from recsys.errors import InputError
 from recsys.geography.atlas import countries
 from recsys.models.evaluation.evaluation import Evaluation, evaluate
@@ -29,7 +31,6 @@ from recsys.settings import ModelsSettings
 SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
 
 BEST = "search.best.macro_ndcg_at_10"  # of the validation nights; NaN without a search, so that all runs have the key
-_DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
     parents = countries(job.atlas)
     evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, times=times)
-    return Measured(evaluation, {**tags_of_data(rows), _DESCRIPTION: described(evaluation)})
+    return Measured(evaluation, {**tags_of_data(rows), DESCRIPTION: described(evaluation)})
 
 
 def described(evaluation: Evaluation) -> str:
@@ -113,6 +114,7 @@ def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done
         with step("models"):
             measured = measure(rows, job=job, models=models, times=times)
         run.tags(measured.tags)
+        logbook.log_data(run, measured.tags[DATA_DIGEST])
         run.metrics({"seconds.total": round(time.monotonic() - started, 1), BEST: found.value if found else math.nan})
         night = nights(rows)[-1]
         logbook.log_models(run, measured.evaluation, atlas=job.atlas, night=night)
@@ -152,14 +154,30 @@ def _rows(job: JobContext) -> pl.DataFrame:
 
 
 def _searched(run: Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:
-    """Carry out the search of a config, and log its trials as a table: one run, not one for every trial."""
+    """Carry out the search of a config, and log its trials: as a table, and each as a run below this one."""
     if config.search is None:
         return None
     with step("search"):
         found = search(rows, asked=config.search, settings=job.settings.models, parents=countries(job.atlas))
     run.table(found.trials, "trials")
+    for row in found.trials.iter_rows(named=True):
+        run.trial(_trial(row))
     run.tags({f"search.{key}": str(getattr(config.search, key)) for key in ("trials", "seed", "sampler", "share")})
     return found
+
+
+def _trial(row: Mapping[str, Any]) -> Trial:
+    """Return a trial as its run shows it: what was varied, and what came of it as far as it went."""
+    numbers = {TRIAL: row["value"], "search.first_look": row["first_look"], "search.seconds": row["seconds"]}
+    return Trial(
+        f"trial {row['trial']}",
+        _STATES[row["state"]],
+        {key: str(value) for key, value in row.items() if key.startswith("models.")},
+        {key: float(value) for key, value in numbers.items() if value is not None},
+    )
+
+
+_STATES: Mapping[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
 
 def _summary(run: Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:

@@ -25,6 +25,9 @@ EXPERIMENT = "library"
 DATASET_DIGEST = "dataset.digest"  # not that of runs on a workspace, which `hearabouts compare` and `promote` look for
 
 _LOADER = "pipelines.mlflow.own_model"
+_DESCRIPTION = (
+    "A model of one's own, that won an evaluation of recsys.library; nights do not use it. See docs/library.md."
+)
 _RECIPE = "recipe"  # the tag of a version that says how it is made
 _GAIN = ["difference", "difference_low", "difference_high"]
 _LONGEST = 500  # of what MLflow's page shows of a parameter
@@ -96,7 +99,10 @@ def promote(results: Results, model: str, *, run: str, store: Path | str | None 
     _check_run(run, results, place)
     config = {"plays": "", **{key: name or "" for key, name in results.question.train.columns._asdict().items()}}
     content = {RECIPE_FILE: json.dumps(recipe)}
-    number = tracking.register(place, run_id=run, model=model, loader=_LOADER, content=content, config=config)
+    about = tracking.About(_DESCRIPTION, f"{results!r}\n", {DATASET_DIGEST: data_digest(results.question.train.rows)})
+    number = tracking.register(
+        place, run_id=run, model=model, loader=_LOADER, content=content, config=config, about=about
+    )
     client = tracking.client(place)
     client.set_model_version_tag(model, str(number), _RECIPE, json.dumps(recipe))
     client.set_model_version_tag(model, str(number), "won.by", won)

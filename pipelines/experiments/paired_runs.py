@@ -25,7 +25,7 @@ from recsys.workspace import Workspace
 
 DRAWS = 3  # trainings that a run's figures are the mean of, at least, before it may be promoted
 _ROUNDING = 1e-9  # of sums: an interval that touches zero does not leave it out
-_KEYS = ("listener", "part", "history")
+_KEYS = ("listener", "part")
 _LEAST = "models.min_listeners_in_table"
 _QUESTION = ("models.test_nights", "models.gap_nights", "models.min_listeners_per_track")  # who is asked for what
 

@@ -10,9 +10,10 @@ from typing import Any
 from pipelines.experiments.champion import changed_keys, logged, with_champion
 from pipelines.experiments.paired_runs import Figures, Gain, both, gain, other_code_in, why_not
 from pipelines.mlflow import tracking
+from pipelines.mlflow.model_card import DESCRIPTION, card
 from pipelines.mlflow.model_registry import CHALLENGER, CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
-from pipelines.mlflow.run_tags import DATA_DIGEST
+from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, COMMIT, DATA_DIGEST, LOCK_DIGEST, NIGHT
 from pipelines.mlflow.tracking import Store
 from recsys.errors import InputError, NotBetterError, UnknownRunError, UsageError
 from recsys.models.evaluation.report_tables import MODELS, SERVED
@@ -21,6 +22,7 @@ from recsys.workspace import Workspace
 
 LOADER = "pipelines.mlflow.pyfunc_model"
 
+_ORIGIN = (COMMIT, LOCK_DIGEST, CODE_DIGEST, DATA_DIGEST, ATLAS_VERSION, NIGHT)  # tags of a version, from its run
 _OTHERS = tuple(model for model in MODELS if model != SERVED)
 
 
@@ -231,6 +233,7 @@ def _registered(store: Store, run: LoggedRun, *, workspace: Path, settings_file:
             "workspace": str(workspace.resolve()),
             "settings": str(settings_file.resolve()) if settings_file else "",
         },
+        about=tracking.About(DESCRIPTION, card(run), {key: run.tags[key] for key in _ORIGIN if key in run.tags}),
     )
 
 

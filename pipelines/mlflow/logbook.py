@@ -7,31 +7,68 @@ from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
+import dataframely as dy
 import polars as pl
 from matplotlib.figure import Figure
 
 from pipelines.base.job_context import JobContext, Sources
+from pipelines.mlflow.metric_keys import COMPARED, HEADLINE, logged_keys
 from pipelines.mlflow.run_record import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
-from recsys.arrivals.input_tables import files_of
+from recsys.arrivals.input_tables import Counts, files_of
 from recsys.geography.atlas import Atlas
+from recsys.models.blending import TREE_FEATURES
 from recsys.models.collaborative import FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
-from recsys.models.evaluation.report_tables import MODELS, metric_keys
+from recsys.models.evaluation.report_tables import METRICS_OF_MODELS, MODELS, SERVED
 from recsys.releases.budget.accounting import summary
+from recsys.schemas import Contributions, Listens
 from recsys.workspace import digest
 
-SERVED, SHARED = "blend.ndcg_at_10", "global.ndcg_at_10"
+_SERVED, _SHARED = f"{SERVED}.ndcg_at_10", "global.ndcg_at_10"  # columns of the regions, whose difference is the map
 
 
 def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
     """Log the digests of what was read: the listens of the nights, if there are any, the catalogue, the consents."""
     if nights:
-        run.dataset("listens", digest_of(listens_files(sources.listens, nights=nights)))
-    run.dataset("catalogue", _digest(sources.catalogue))
+        listens = digest_of(listens_files(sources.listens, nights=nights))
+        run.dataset("listens", listens, source="what the app's backend delivers a night", columns=_types(Listens))
+    run.dataset("catalogue", _digest(sources.catalogue), source="the tracks", columns=_CATALOGUE)
     if sources.consents:
-        run.dataset("consents", _digest(sources.consents))
+        source = "decisions that were taken elsewhere"
+        run.dataset("consents", _digest(sources.consents), source=source, columns=_CONSENTS)
+
+
+def log_data(run: Run, digest: str) -> None:
+    """Log on which contributions models were measured: the digest that says which runs were asked the same."""
+    source = "the workspace's private store, as far as listeners allow personalisation"
+    run.dataset("contributions", digest, source=source, columns=_types(Contributions))
+
+
+def _types(schema: type[dy.Schema]) -> dict[str, str]:
+    """Return MLflow's types of a schema's columns."""
+    return {name: _TYPES[type(column.dtype)] for name, column in schema.columns().items()}
+
+
+_TYPES = {
+    pl.String: "string",
+    pl.Date: "datetime",
+    pl.Datetime: "datetime",
+    pl.Float64: "double",
+    pl.Int64: "long",
+    pl.UInt32: "long",
+    pl.UInt8: "integer",
+    pl.Boolean: "boolean",
+}
+_CATALOGUE = {
+    **dict.fromkeys(("track_id", "title", "artist_id", "artist"), "string"),
+    "released": "datetime",
+}
+_CONSENTS = {
+    **dict.fromkeys(("user_id", "purpose", "state", "notice_version"), "string"),
+    "at": "datetime",
+}
 
 
 def _digest(source: Path) -> str:
@@ -58,10 +95,14 @@ def _spent(job: JobContext) -> float:
 def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -> None:
     """Log how good the models are: numbers, tables, a map, and a page that shows them."""
     run.metrics(numbers(evaluation))
+    for (model,), curve in evaluation.curve.group_by("model", maintain_order=True):
+        run.curve(f"loss.{model}", curve["loss"].to_list())
     by_region = named(evaluation.by_part, atlas=atlas)
     tables = {
+        "metrics": models_side_by_side(evaluation.metrics),
         "regions": by_region,
         "histories": evaluation.by_history,
+        "popularity": evaluation.by_popularity,
         "comparisons": evaluation.comparisons,
         "curve": evaluation.curve,
     }
@@ -78,12 +119,32 @@ def numbers(evaluation: Evaluation) -> dict[str, float]:
     groups: Mapping[str, tuple[Sequence[str], Mapping[str, float]]] = {
         "size": (SIZES, evaluation.sizes),
         "weight": (FEATURES, evaluation.weights),
+        "importance": (TREE_FEATURES, evaluation.importances),
         "seconds": (SECONDS, evaluation.seconds),
     }
-    found = {key: evaluation.metrics.get(key, math.nan) for key in metric_keys()}
+    found = {key: evaluation.metrics.get(key, math.nan) for key in logged_keys()}
     for group, (names, values) in groups.items():
         found |= {f"{group}.{name}": float(values.get(name, math.nan)) for name in names}
     return found
+
+
+def log_night(run: Run, evaluation: Evaluation, *, night: date, rows: Mapping[date, Counts]) -> None:
+    """Add nights to the series over all nights: their rows, and what the models were worth after the last one."""
+    for each, tally in rows.items():
+        run.series(each, {"nights.rows": tally.rows, "nights.bad_rows": tally.rows - tally.good})
+    found = {key: evaluation.metrics.get(key, math.nan) for key in (HEADLINE, COMPARED, *_OVER_NIGHTS)}
+    measured = {f"nights.{key}": value for key, value in found.items() if not math.isnan(value)}
+    run.series(night, measured)
+
+
+_OVER_NIGHTS = (f"{SERVED}.recall_at_20", f"{SERVED}.coverage")
+
+
+def models_side_by_side(metrics: Mapping[str, float]) -> pl.DataFrame:
+    """Return all metrics, a row each and a column a model; no row where nothing was measured."""
+    columns = {model: [metrics.get(f"{model}.{name}") for name in METRICS_OF_MODELS] for model in MODELS}
+    table = pl.DataFrame({"metric": METRICS_OF_MODELS, **columns}, schema_overrides=dict.fromkeys(MODELS, pl.Float64))
+    return table.filter(pl.any_horizontal(pl.col(MODELS).is_not_null()))
 
 
 def headline(evaluation: Evaluation) -> dict[str, float]:
@@ -98,7 +159,7 @@ def by_model(metrics: Mapping[str, float], metric: str) -> dict[str, float]:
 
 
 def _map(by_region: pl.DataFrame, *, atlas: Atlas, night: date) -> Figure:
-    values = dict(by_region.select("place", pl.col(SERVED) - pl.col(SHARED)).iter_rows())
+    values = dict(by_region.select("place", pl.col(_SERVED) - pl.col(_SHARED)).iter_rows())
     title = f"What regions gain over the global model, for the nights to {night}"
     return draw_map(values, atlas=atlas, title=title, label="NDCG at 10, blend minus global")
 

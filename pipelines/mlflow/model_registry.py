@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.base.experiment_config import FIXED
 from pipelines.mlflow import tracking
+from pipelines.mlflow.metric_keys import dotted
 from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, DATA_DIGEST, NIGHT
 from recsys.errors import InputError, UnknownRunError
 from recsys.models.evaluation.report_tables import SERVED
@@ -38,6 +39,7 @@ class LoggedRun:
     started : datetime
     params, tags : mapping of str to str
     metrics : mapping of str to float
+        Under our keys, which have dots; see :mod:`pipelines.mlflow.metric_keys`.
     """
 
     id: str
@@ -275,4 +277,5 @@ def _begins(run_id: str, wanted: str) -> bool:
 
 def _logged(run: Any) -> LoggedRun:
     started = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC)
-    return LoggedRun(run.info.run_id, run.info.run_name, started, run.data.params, run.data.tags, run.data.metrics)
+    metrics = dotted(run.data.metrics)
+    return LoggedRun(run.info.run_id, run.info.run_name, started, run.data.params, run.data.tags, metrics)

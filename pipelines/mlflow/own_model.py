@@ -25,6 +25,7 @@ INPUT = {"user": "string"}
 OUTPUT = {"user": "string", "item": "string", "rank": "long"}
 OPTIONAL = ()
 PARAMETERS = {"limit": 20}
+EXAMPLE = pd.DataFrame({"user": ["u1", "u2"]})
 
 Recipe = Mapping[str, Any]
 """How a model is made: its ``class``, as ``module:Name``, and the ``parameters`` to make it with."""

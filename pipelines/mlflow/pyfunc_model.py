@@ -6,10 +6,12 @@ long as training the served models of a night does; so whoever was forgotten or 
 
     >>> model = mlflow.pyfunc.load_model("models:/hearabouts@champion")
     >>> model.predict(pandas.DataFrame({"track_id": ["t00012", "t00431"], "plays": [3, 1], "nights_ago": [0, 2]}))
+
+Many requests are answered together, each by itself: their rows have the same ``request``.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,8 @@ from typing import Any
 
 import pandas as pd
 import polars as pl
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from pydantic import ValidationError
 
 from pipelines.base.job_context import JobContext, Sources
@@ -29,15 +33,37 @@ from recsys.workspace import Workspace
 
 SETTINGS_FILE = "models.json"
 
-INPUT = {"track_id": "string", "plays": "long", "nights_ago": "long", "part": "string"}
-"""One listen, or several of a track, of the one anonymous listener who asks; see :meth:`Registered.predict`."""
+INPUT = {"track_id": "string", "plays": "long", "nights_ago": "long", "part": "string", "request": "string"}
+"""One listen, or several of a track, of an anonymous listener who asks; see :meth:`Registered.predict`."""
 
-OUTPUT = {"rank": "long", "track_id": "string", "score": "double"}
-OPTIONAL = ("plays", "nights_ago", "part")
+OUTPUT = {"request": "string", "rank": "long", "track_id": "string", "score": "double"}
+OPTIONAL = ("plays", "nights_ago", "part", "request")
 PARAMETERS = {"limit": 20}
+EXAMPLE = pd.DataFrame(
+    {
+        "track_id": ["t00012", "t00431", "t00012"],
+        "plays": [3, 1, 2],
+        "nights_ago": [0, 2, 1],
+        "part": ["PT-rest", "PT-rest", "IE-rest"],
+        "request": ["a", "a", "b"],
+    }
+)
+"""Two made-up requests, of which MLflow's page makes code to copy."""
 
 _NIGHT = date(2000, 1, 1)  # any: only the differences of nights count
 _NOTHING = ""  # a track that nobody knows: so that a listener without listens has a row, and with it a home
+
+
+class RefusedRequest(MlflowException):
+    """A request that does not fit: what MLflow's server answers with status 400, and the message.
+
+    Parameters
+    ----------
+    error : InputError
+    """
+
+    def __init__(self, error: InputError) -> None:
+        super().__init__(f"{error.message}. {error.hint}", error_code=INVALID_PARAMETER_VALUE)
 
 
 @dataclass(frozen=True)
@@ -55,64 +81,99 @@ class Registered:
     places: frozenset[str] = field(repr=False)
 
     def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Return the best tracks that the listener did not play, best first.
+        """Return the best tracks that the listener of each request did not play, best first.
 
         Parameters
         ----------
         model_input : pandas.DataFrame
-            Listens of one listener, nameless: ``track_id``, and optionally ``plays`` (1), ``nights_ago`` (0) and
-            ``part``, where the listener is at home (a region's id, or ``PT-rest``; the same in all rows). No rows: what
-            everybody gets of whom nothing is known. A row without a track tells only where the listener is.
+            Listens, nameless: ``track_id``, and optionally ``plays`` (1), ``nights_ago`` (0), ``part``, where the
+            listener is at home (a region's id, or ``PT-rest``; the same in all rows of a request), and ``request``, any
+            text that tells one listener from another; without it all are one listener's. No rows: what everybody gets
+            of whom nothing is known. A row without a track tells only where the listener is.
         params : mapping, optional
-            ``limit``: tracks at most, 20 by default.
+            ``limit``: tracks at most for each request, 20 by default.
 
         Returns
         -------
         pandas.DataFrame
-            ``rank, track_id, score``.
+            ``rank, track_id, score``, after ``request`` where the input has it, in the order of the input.
 
         Raises
         ------
-        InputError
-            If there are several parts, one that the atlas does not know, or plays, nights or a limit below what there
-            can be.
+        RefusedRequest
+            If it is no table with a ``track_id``; if a request has several parts, or one that the atlas does not know;
+            or if plays, nights or a limit are below what there can be.
         """
-        limit = int((params or {}).get("limit", PARAMETERS["limit"]))
-        ranked = self.served.answer(self._contributions(model_input), limit=limit)
-        lines = [(rank, track, score) for rank, (track, score) in enumerate(ranked, start=1)]
-        return pd.DataFrame(lines, columns=list(OUTPUT))
+        try:
+            return self._answers(model_input, limit=int((params or {}).get("limit", PARAMETERS["limit"])))
+        except InputError as error:
+            raise RefusedRequest(error) from None
 
-    def _contributions(self, listens: pd.DataFrame) -> pl.DataFrame:
-        """Return the rows of a request as contributions of a listener without a name."""
+    def _answers(self, listens: pd.DataFrame, *, limit: int) -> pd.DataFrame:
+        _check_columns(listens)
+        names, request = _requests(listens)
+        found = self.served.answers(self._contributions(listens, request), limit=limit)
+        found = found.with_columns(pl.col("listener").cast(pl.Int64).alias("request")).sort("request", "rank")
+        answer = found.select("rank", "track_id", "score").to_pandas()
+        if "request" in listens:
+            answer.insert(0, "request", [names[position] for position in found["request"]])
+        return answer
+
+    def _contributions(self, listens: pd.DataFrame, request: Sequence[int]) -> pl.DataFrame:
+        """Return the rows of requests as contributions of listeners without names: the numbers of the requests."""
         frame = listens.reindex(columns=list(INPUT))
-        part = self._part([str(value) for value in frame["part"].dropna().unique() if value])
         plays, ago = (
             [int(v) for v in frame[name].fillna(default)] for name, default in (("plays", 1), ("nights_ago", 0))
         )
         if min(plays, default=1) < 1 or min(ago, default=0) < 0:
             raise InputError("plays are 1 or more, and nights_ago 0 or more; less was found", hint="Check the frame.")
-        tracks = [str(track) for track in frame["track_id"].fillna(_NOTHING)]
+        asked = sorted({*request} or {0})
+        parts = self._parts(frame["part"], request)
+        every = [*request, *asked]  # and a row for each that may have none
         return pl.DataFrame(
             {
-                "listener": "somebody",
-                "night": [_NIGHT - timedelta(days=nights) for nights in (*ago, 0)],
-                "part": pl.Series([part] * (len(tracks) + 1), dtype=pl.String),
-                "track_id": [*tracks, _NOTHING],
-                "plays": pl.Series([*plays, 1], dtype=pl.UInt32),
-                "weight": pl.Series([0] * (len(tracks) + 1), dtype=pl.UInt8),
+                "listener": [str(number) for number in every],
+                "night": [_NIGHT - timedelta(days=nights) for nights in (*ago, *[0] * len(asked))],
+                "part": pl.Series([parts.get(number) for number in every], dtype=pl.String),
+                "track_id": [*(str(track) for track in frame["track_id"].fillna(_NOTHING)), *[_NOTHING] * len(asked)],
+                "plays": pl.Series([*plays, *[1] * len(asked)], dtype=pl.UInt32),
+                "weight": pl.Series([0] * len(every), dtype=pl.UInt8),
                 "trained": True,
-                "partner_part": pl.Series([None] * (len(tracks) + 1), dtype=pl.String),
+                "partner_part": pl.Series([None] * len(every), dtype=pl.String),
             }
         )
 
-    def _part(self, found: list[str]) -> str | None:
-        if len(found) > 1:
-            raise InputError(f"found {len(found)} parts, and a listener is at home in one", hint="Name one part.")
-        if found and found[0] not in self.places:
+    def _parts(self, parts: "pd.Series[Any]", request: Sequence[int]) -> dict[int, str]:
+        """Return the part that each request names, where it names one."""
+        found: dict[int, str] = {}
+        told = [(number, str(part)) for number, part in zip(request, parts, strict=True) if not pd.isna(part) and part]
+        for number, part in told:
+            if found.setdefault(number, part) != part:
+                raise InputError("found several parts, and a listener is at home in one", hint="Name one a request.")
+        if not self.places.issuperset(found.values()):
             raise InputError(
                 "the part is none of the atlas", hint="Name a region's id as /v1/regions tells it, or none."
             )
-        return found[0] if found else None
+        return found
+
+
+def _check_columns(listens: object) -> None:
+    """Refuse what is no table of listens: a list of ids, say, would be answered as somebody who played nothing."""
+    hint = 'One row a listen, as pandas.DataFrame({"track_id": ["t00012"], "request": ["a"]}).'
+    if not isinstance(listens, pd.DataFrame):
+        raise InputError("found no table, and the model is asked by a table of listens with a track_id", hint=hint)
+    if "track_id" not in listens.columns:
+        raise InputError("the table has no column track_id", hint=hint)
+
+
+def _requests(listens: pd.DataFrame) -> tuple[Sequence[str], Sequence[int]]:
+    """Return the names of the requests in the order of the input, and the position of each row's among them."""
+    if "request" not in listens.columns:
+        return [""], [0] * len(listens)
+    if listens["request"].isna().any():
+        raise InputError("some rows have no request, and others do", hint="Name one in all rows, or leave it out.")
+    position, names = pd.factorize(listens["request"])
+    return [str(name) for name in names], [int(number) for number in position]
 
 
 def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:

@@ -10,9 +10,10 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -51,8 +52,21 @@ class Run:
     logged: str | None
 
     def metrics(self, values: Mapping[str, float]) -> None:
-        """Log numbers under flat dotted keys."""
+        """Log numbers under flat keys with dots, of which MLflow's have slashes."""
         self.note("metrics", {key: float(value) for key, value in values.items()})
+
+    def curve(self, key: str, values: Sequence[float]) -> None:
+        """Log how a number went on from step to step, the first being 1."""
+        for step, value in enumerate(values, start=1):
+            self.note("metrics", {key: float(value)}, step=step)
+
+    def series(self, night: date, values: Mapping[str, float]) -> None:
+        """Add a night to the one run in which the numbers of all nights of the experiment are series."""
+        self.note("series", {key: float(value) for key, value in values.items()}, night=night.isoformat())
+
+    def trial(self, trial: "Trial") -> None:
+        """Log a trial as a run below this one."""
+        self.note("trial", asdict(trial))
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log settings, flat; none that is logged already can change."""
@@ -62,9 +76,18 @@ class Run:
         """Set tags."""
         self.note("tags", dict(values))
 
-    def dataset(self, name: str, digest: str) -> None:
-        """Log that an input with this digest was used; the input itself is not copied."""
-        self.note("datasets", {name: digest})
+    def dataset(self, name: str, digest: str, *, source: str = "", columns: Mapping[str, str] | None = None) -> None:
+        """Log that an input with this digest was used; neither the input nor its place is logged.
+
+        Parameters
+        ----------
+        name, digest : str
+        source : str
+            Where such data comes from, in words.
+        columns : mapping of str to str
+            MLflow's types by name.
+        """
+        self.note("datasets", {name: {"digest": digest, "source": source, "columns": dict(columns or {})}})
 
     def table(self, frame: pl.DataFrame, name: str) -> None:
         """Log a frame as a table that the MLflow page shows and ``mlflow.load_table`` returns."""
@@ -78,10 +101,48 @@ class Run:
         """Log a text file."""
         (self._folder / "artifacts" / name).write_text(text, encoding="utf-8")
 
-    def note(self, kind: str, values: Mapping[str, Any]) -> None:
+    def note(self, kind: str, values: Mapping[str, Any], **more: Any) -> None:
         """Add a line to the journal."""
-        self._journal.write(json.dumps({"kind": kind, "at": _now(), "values": values}) + "\n")
+        self._journal.write(json.dumps({"kind": kind, "at": _now(), "values": values, **more}) + "\n")
         self._journal.flush()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try of a search.
+
+    Parameters
+    ----------
+    name : str
+    status : str
+        ``KILLED`` where it was given up, ``FAILED`` where it could not be measured.
+    params : mapping of str to str
+        What the search varies, and nothing else.
+    metrics : mapping of str to float
+    """
+
+    name: str
+    status: Status
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was logged at an instant, or of a step or a night.
+
+    Parameters
+    ----------
+    at : int
+        Milliseconds since 1970.
+    step : int
+        0 where there are no steps.
+    values : mapping of str to float
+    """
+
+    at: int
+    step: int
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -96,9 +157,12 @@ class Record:
         Milliseconds since 1970; for one that was cut off, the last line of its journal.
     status : str
         ``FINISHED``, ``FAILED``, or ``KILLED`` where it was cut off.
-    params, tags, datasets : mapping of str to str
-    metrics : sequence of (int, mapping)
-        The instant of each line, and its numbers.
+    params, tags : mapping of str to str
+    datasets : mapping of str to mapping
+        Digest, source and columns by name.
+    metrics, series : sequence of Numbers
+        Those of the run, and those of nights, whose step is the night's ordinal.
+    trials : sequence of Trial
     """
 
     folder: Path
@@ -109,8 +173,10 @@ class Record:
     status: Status
     params: Mapping[str, str] = field(repr=False)
     tags: Mapping[str, str] = field(repr=False)
-    datasets: Mapping[str, str] = field(repr=False)
-    metrics: tuple[tuple[int, Mapping[str, float]], ...] = field(repr=False)
+    datasets: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    metrics: Sequence[Numbers] = field(repr=False)
+    series: Sequence[Numbers] = field(repr=False)
+    trials: Sequence[Trial] = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -212,8 +278,11 @@ def _read(folder: Path) -> Record | None:
         return None
     first, last = lines[0], lines[-1]
 
-    def merged(kind: str) -> dict[str, str]:
-        return {key: value for line in lines if line["kind"] == kind for key, value in line["values"].items()}
+    def of(kind: str) -> list[dict[str, Any]]:
+        return [line for line in lines if line["kind"] == kind]
+
+    def merged(kind: str) -> dict[str, Any]:
+        return {key: value for line in of(kind) for key, value in line["values"].items()}
 
     return Record(
         folder=folder,
@@ -224,9 +293,18 @@ def _read(folder: Path) -> Record | None:
         status=last["values"]["status"] if last["kind"] == "end" else "KILLED",
         params=merged("params"),
         tags=merged("tags"),
-        datasets=merged("datasets"),
-        metrics=tuple((line["at"], line["values"]) for line in lines if line["kind"] == "metrics"),
+        datasets={
+            name: told if isinstance(told, dict) else {"digest": told} for name, told in merged("datasets").items()
+        },
+        metrics=[Numbers(line["at"], line.get("step", 0), line["values"]) for line in of("metrics")],
+        series=[_of_night(date.fromisoformat(line["night"]), line["values"]) for line in of("series")],
+        trials=[Trial(**line["values"]) for line in of("trial")],
     )
+
+
+def _of_night(night: date, values: Mapping[str, float]) -> Numbers:
+    midnight = datetime.combine(night, datetime.min.time(), tzinfo=UTC)
+    return Numbers(int(midnight.timestamp()) * 1000, night.toordinal(), values)
 
 
 def _lines(journal: Path) -> list[dict[str, Any]]:

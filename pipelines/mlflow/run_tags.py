@@ -7,8 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 import polars as pl
+from mlflow.utils.git_utils import get_git_commit
 
-from pipelines.base.code_digest import code_digest
+from pipelines.base.code_digest import TOP, code_digest, lock_digest
 from pipelines.base.job_context import JobContext
 from pipelines.mlflow.handover import run_of
 from pipelines.mlflow.run_record import Run
@@ -17,6 +18,7 @@ from recsys.models.interactions import trained
 
 CODE_DIGEST, DATA_DIGEST, CHAMPION_VERSION, NIGHT = "code.digest", "data.digest", "champion.version", "night"
 ATLAS_VERSION = "atlas.version"
+COMMIT, LOCK_DIGEST = "mlflow.source.git.commit", "lock.digest"  # the first is what MLflow's page shows as the version
 NO_CHAMPION = "none"
 
 _DIGITS = 16  # of a digest in a tag: enough to tell any two apart, short enough to compare by eye
@@ -38,7 +40,14 @@ def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:
         "engine": engine,
         ATLAS_VERSION: job.atlas.version,
         CHAMPION_VERSION: job.champion,
+        **origin(),
     }
+
+
+def origin() -> dict[str, str]:
+    """Return the tags that only a checkout has: its commit, beside which ``code.digest`` tells of changes, and lock."""
+    commit = get_git_commit(str(TOP)) if (TOP / ".git").exists() else None
+    return {key: value for key, value in ((COMMIT, commit), (LOCK_DIGEST, lock_digest())) if value}
 
 
 def allowed_rows(job: JobContext, *, of: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -3,13 +3,15 @@
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 import polars as pl
 
@@ -24,13 +26,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds, of 120
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import DatasetInput, InputTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from pipelines.mlflow.run_record import Record
+from pipelines.mlflow import views
+from pipelines.mlflow.metric_keys import grouped
+from pipelines.mlflow.run_record import Numbers, Record
 from pipelines.mlflow.tracking_database import DATABASE, address
 from recsys.errors import NotReadyError
 from recsys.settings import SQLITE
@@ -39,11 +43,34 @@ RECORD = "record.id"  # the tag with which the workspace finds what belongs to a
 _OURS = "hearabouts.version"  # the tag of all our runs
 _LISTENERS = "listeners.json"  # of earlier releases: a line for each test listener
 _TRACKING_URI, _REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
+DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run's description
+_PARENT = "mlflow.parentRunId"  # the tag by which MLflow's page puts a run below another
+_TRIAL_OF = "trial.of"  # the record that a trial belongs to
+_IN_ONE_REQUEST = 1_000  # numbers, the most that MLflow takes
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
 Store = Path | str
 """A folder that holds ``mlflow.db`` and ``artifacts/``, the address of a database (``sqlite:///``), or a server's."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What MLflow's page shows of a registered model.
+
+    Parameters
+    ----------
+    description : str
+        Of all versions.
+    card : str
+        Of this version, as Markdown.
+    tags : mapping of str to str
+        Of this version.
+    """
+
+    description: str
+    card: str
+    tags: Mapping[str, str]
 
 
 def log(place: Store, record: Record) -> str:
@@ -69,16 +96,35 @@ def log(place: Store, record: Record) -> str:
     tags = {**record.tags, RECORD: record.id}
     run = str(store.create_run(experiment, record.started, tags=tags, run_name=record.name).info.run_id)
     mlflow.log_params(dict(record.params), run_id=run)
-    for at, numbers in record.metrics:
-        mlflow.log_metrics(dict(numbers), run_id=run, timestamp=at)
-    for name, digest in record.datasets.items():
-        _log_dataset(store, run, name=name, digest=digest)
+    _log_numbers(store, run, record.metrics)
+    for name, told in record.datasets.items():
+        _log_dataset(store, run, name=name, told=told)
     for name, frame in record.tables():
         _log_table(run, frame, name=name)
     for file in record.artifacts():
         store.log_artifact(run, str(file))
+    _log_series(store, record, experiment=experiment)
+    _log_trials(store, run, record, experiment=experiment)
     store.set_terminated(run, record.status, record.ended)
     return run
+
+
+def experiment_to_show(place: Store, names: Sequence[str]) -> str | None:
+    """Return the id of the first of some experiments that has runs, now that it opens on them; None where none has.
+
+    Raises
+    ------
+    NotReadyError
+        If the store cannot be used now.
+    """
+    store = client(place)
+    found = [each for name in names if (each := store.get_experiment_by_name(name)) is not None]
+    shown = next(
+        (str(each.experiment_id) for each in found if store.search_runs([each.experiment_id], max_results=1)), None
+    )
+    if shown is not None:
+        views.prepare(store, shown)
+    return shown
 
 
 def end_lost(place: Store) -> int:
@@ -169,7 +215,14 @@ def _check_server(store: MlflowClient, place: Store) -> None:
 
 
 def register(
-    place: Store, *, run_id: str, model: str, loader: str, content: Mapping[str, str], config: Mapping[str, str]
+    place: Store,
+    *,
+    run_id: str,
+    model: str,
+    loader: str,
+    content: Mapping[str, str],
+    config: Mapping[str, str],
+    about: About,
 ) -> int:
     """Register a model that a module of ours loads, and return its version.
 
@@ -183,30 +236,34 @@ def register(
     model : str
         The name under which it is registered.
     loader : str
-        A module with ``_load_pyfunc(path, config)``, ``INPUT``, ``OUTPUT`` and ``PARAMETERS`` (columns and types).
+        A module with ``_load_pyfunc(path, config)``, ``INPUT``, ``OUTPUT`` and ``PARAMETERS`` (columns and types), and
+        ``EXAMPLE``, a frame that is nobody's.
     content : mapping of str to str
         Small files by name.
     config : mapping of str to str
         What the model finds where it is loaded; whoever loads it may give other values.
+    about : About
+        What MLflow's page shows of it.
     """
-    store = client(place)
+    store, module = client(place), import_module(loader)
     with TemporaryDirectory() as made, warnings.catch_warnings():
         data, saved = Path(made) / "data", Path(made) / model
         data.mkdir()
         for name, text in content.items():
             (data / name).write_text(text, encoding="utf-8")
-        # MLflow asks for an example, which would be listens, and warns of its own types when it first loads this part.
-        warnings.filterwarnings("ignore", message=".*(input example|AnyType)")
+        # MLflow warns of its own types when it first loads this part, and of its own use of pandas 3.
+        warnings.filterwarnings("ignore", message=".*AnyType|Operation with range is deprecated")
         mlflow.pyfunc.save_model(  # not log_model: it would add the config to the settings of the run
             saved,
             loader_module=loader,
             data_path=str(data),
             model_config=dict(config),
-            signature=_signature(import_module(loader)),
+            signature=signature_of(module),
+            input_example=module.EXAMPLE,
             pip_requirements=[f"hearabouts=={version('hearabouts')}"],
         )
         store.log_artifacts(run_id, str(saved), model)
-    return _version(store, model=model, source=f"runs:/{run_id}/{model}", run_id=run_id)
+    return _version(store, model=model, source=f"runs:/{run_id}/{model}", run_id=run_id, about=about)
 
 
 def _forget_table(store: MlflowClient, *, run_id: str) -> None:
@@ -215,13 +272,18 @@ def _forget_table(store: MlflowClient, *, run_id: str) -> None:
     store.set_tag(run_id, _TABLES, json.dumps([table for table in listed if table.get("path") != _LISTENERS]))
 
 
-def _version(store: MlflowClient, *, model: str, source: str, run_id: str) -> int:
+def _version(store: MlflowClient, *, model: str, source: str, run_id: str, about: About) -> int:
     with suppress(MlflowException):  # which says that the name is taken
         store.create_registered_model(model)
-    return int(store.create_model_version(model, source=source, run_id=run_id).version)
+    store.update_registered_model(model, about.description)
+    made = store.create_model_version(
+        model, source=source, run_id=run_id, description=about.card, tags=dict(about.tags)
+    )
+    return int(made.version)
 
 
-def _signature(loader: ModuleType) -> ModelSignature:
+def signature_of(loader: ModuleType) -> ModelSignature:
+    """Return the columns and parameters of a module's model, with their types."""
     inputs, outputs = (
         Schema([ColSpec(dtype, name, required=name not in loader.OPTIONAL) for name, dtype in side.items()])
         for side in (loader.INPUT, loader.OUTPUT)
@@ -235,14 +297,59 @@ def _logged_before(store: MlflowClient, record: Record, *, experiment: str) -> s
     for run in store.search_runs([experiment], filter_string=f"tags.`{RECORD}` = '{record.id}'"):
         if run.info.status != "RUNNING":
             return str(run.info.run_id)
-        store.set_terminated(run.info.run_id, "KILLED")
-        store.delete_run(run.info.run_id)
+        _take_away(store, run.info.run_id)
+    for trial in store.search_runs([experiment], filter_string=f"tags.`{_TRIAL_OF}` = '{record.id}'"):
+        _take_away(store, trial.info.run_id)
     return None
 
 
-def _log_dataset(store: MlflowClient, run: str, *, name: str, digest: str) -> None:
-    source = CodeDatasetSource(tags={"name": name})
-    dataset = MetaDataset(source, name=name, digest=digest[:36])  # type: ignore[abstract]
+def _take_away(store: MlflowClient, run: str) -> None:
+    store.set_terminated(run, "KILLED")
+    store.delete_run(run)
+
+
+def _log_numbers(store: MlflowClient, run: str, numbers: Sequence[Numbers]) -> None:
+    """Log numbers under MLflow's keys, many in one request; what is there already is not there twice."""
+    found = [Metric(grouped(key), value, each.at, each.step) for each in numbers for key, value in each.values.items()]
+    for first in range(0, len(found), _IN_ONE_REQUEST):
+        store.log_batch(run, metrics=found[first : first + _IN_ONE_REQUEST])
+
+
+def _log_series(store: MlflowClient, record: Record, *, experiment: str) -> None:
+    """Add nights to the run that has all nights of the experiment, making it when missing."""
+    if not record.series:
+        return
+    found = store.search_runs([experiment], filter_string=f"tags.`{views.SERIES}` = 'nights'", max_results=1)
+    if found:
+        run = str(found[0].info.run_id)
+    else:
+        tags = {views.SERIES: "nights", **{key: value for key, value in record.tags.items() if key == _OURS}}
+        run = str(store.create_run(experiment, record.started, tags=tags, run_name="all nights").info.run_id)
+    _log_numbers(store, run, record.series)
+    store.set_terminated(run, "FINISHED")
+    views.prepare_nights(store, experiment)
+
+
+def _log_trials(store: MlflowClient, run: str, record: Record, *, experiment: str) -> None:
+    """Log the trials of a search as runs below its run, and save the view that compares them."""
+    if not record.trials:
+        return
+    for trial in record.trials:
+        tags = {_PARENT: run, _TRIAL_OF: record.id}
+        child = str(store.create_run(experiment, record.started, tags=tags, run_name=trial.name).info.run_id)
+        params = [Param(key, value) for key, value in trial.params.items()]
+        store.log_batch(child, params=params)
+        _log_numbers(store, child, [Numbers(record.ended, 0, trial.metrics)])
+        store.set_terminated(child, trial.status, record.ended)
+    link = views.prepare_trials(store, experiment, run=run, params=sorted(record.trials[0].params))
+    store.set_tag(run, DESCRIPTION, f"{record.tags.get(DESCRIPTION, '')} [Compare the trials]({link}).".strip())
+
+
+def _log_dataset(store: MlflowClient, run: str, *, name: str, told: Mapping[str, Any]) -> None:
+    source = CodeDatasetSource(tags={"name": name, "source": told.get("source", "")})
+    told_columns = told.get("columns", {})
+    columns = Schema([ColSpec(dtype, column) for column, dtype in told_columns.items()]) if told_columns else None
+    dataset = MetaDataset(source, name=name, digest=told["digest"][:36], schema=columns)  # type: ignore[abstract]
     tags = [InputTag(key="mlflow.data.context", value="nightly")]
     store.log_inputs(run, [DatasetInput(dataset._to_mlflow_entity(), tags)])
 
@@ -255,6 +362,7 @@ def _log_table(run: str, frame: pl.DataFrame, *, name: str) -> None:
 
 def _experiment(store: MlflowClient, name: str, artifacts: Path | None) -> str:
     found = store.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(store.create_experiment(name, artifact_location=artifacts.resolve().as_uri() if artifacts else None))
+    where = artifacts.resolve().as_uri() if artifacts else None
+    id_ = str(found.experiment_id if found else store.create_experiment(name, artifact_location=where))
+    views.prepare(store, id_)
+    return id_

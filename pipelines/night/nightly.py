@@ -20,7 +20,7 @@ from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook
 from pipelines.mlflow.handover import clean_up
 from pipelines.mlflow.run_record import Run
-from pipelines.mlflow.run_tags import allowed_rows, tracked
+from pipelines.mlflow.run_tags import DATA_DIGEST, allowed_rows, tracked
 from pipelines.night.coarse_listens import coarse_listens
 from pipelines.night.completeness import Acceptance, Judged, check_complete, rehearse_complete
 from pipelines.night.engines.engine import Bound, Coarse, Engine
@@ -136,10 +136,14 @@ def run_nightly(
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
-            run.tags(published.measured.tags)
-            logbook.log_models(run, published.measured.evaluation, atlas=job.atlas, night=published.nights[-1])
+            found = published.measured
+            run.tags(found.tags)
+            logbook.log_data(run, found.tags[DATA_DIGEST])
+            logbook.log_models(run, found.evaluation, atlas=job.atlas, night=published.nights[-1])
+            each = dict(zip(plan.due, rows, strict=True))
+            logbook.log_night(run, found.evaluation, night=published.nights[-1], rows=each)
             compare_lists(job, run)
-            keep(job, published.measured.evaluation, run=run.id, night=published.nights[-1])
+            keep(job, found.evaluation, run=run.id, night=published.nights[-1])
     return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
 

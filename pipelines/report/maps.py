@@ -7,18 +7,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import Place
 
+GAIN, LOSS = "#1769aa", "#c8621b"  # as in report.css: what gains has one colour everywhere, and no model's line has it
 LAND, SEA, COAST = "#f3efe6", "#dfe8ee", "#8a949c"
 PANELS = 6  # countries shown larger beside the world
 LABELS = 4  # names at most in a country's panel
 MARGIN = 1.5  # degrees around the regions of a country
 _FULL_COLOUR = 0.95  # of the regions have less than full colour
 PANEL_RATIO = 1.8  # width over height of a country's panel, so that a degree is as long both ways
+
+_COLOURS = LinearSegmentedColormap.from_list("gains", [LOSS, "white", GAIN])
 
 
 def draw_map(values: Mapping[str, float], *, atlas: Atlas, title: str, label: str) -> Figure:
@@ -38,7 +41,7 @@ def draw_map(values: Mapping[str, float], *, atlas: Atlas, title: str, label: st
         Not attached to any window; save it with ``savefig``.
     """
     regions = [place for place_id in values if (place := atlas.places[place_id]).level == "region"]
-    colours = ScalarMappable(Normalize(*_range([values[r.id] for r in regions])), "PuOr_r")
+    colours = ScalarMappable(Normalize(*_range([values[r.id] for r in regions])), _COLOURS)
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     figure.suptitle(title, fontsize=14, x=0.01, ha="left")
     grid = figure.add_gridspec(3, PANELS // 2, height_ratios=[2.2, 1, 1])

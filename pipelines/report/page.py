@@ -13,6 +13,7 @@ from pipelines.report.html_templates import template, text_of
 from pipelines.report.maps import largest_countries
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas
+from recsys.models.evaluation.by_popularity import AT
 from recsys.models.evaluation.evaluation import Evaluation
 from recsys.models.evaluation.intervals import Difference, paired, sure
 from recsys.models.evaluation.report_tables import HISTORIES, MODELS, SERVED
@@ -74,6 +75,8 @@ def _found(evaluation: Evaluation, gains: pl.DataFrame, *, atlas: Atlas) -> dict
         "regions": _regions(gains),
         "between": gains.height - 2 * NAMED,
         "histories": _histories(evaluation),
+        "popularities": _popularities(evaluation),
+        "importances": _importances(evaluation),
         "curve": _curve(evaluation),
         "columns": list(_BEYOND_ACCURACY.values()),
         "beyond_accuracy": [_beyond_accuracy(model, evaluation.metrics) for model in MODELS],
@@ -81,20 +84,24 @@ def _found(evaluation: Evaluation, gains: pl.DataFrame, *, atlas: Atlas) -> dict
     }
 
 
-def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> dict[str, str]:
-    """Return the four numbers to see first."""
+def _tiles(evaluation: Evaluation, gains: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the four numbers to see first, by what they are, each with its class."""
     metrics, over = evaluation.metrics, f"{SERVED}_minus.global.macro_ndcg_at_10"
     if not np.isfinite(metrics[over]):
         return {}
     surely = gains.filter(pl.col("sure") & (pl.col("gain") > 0)).height
+    low, high = metrics[f"{over}_low"], metrics[f"{over}_high"]
     return {
-        "macro NDCG@10 of what is served": f"{metrics[f'{SERVED}.macro_ndcg_at_10']:.4f}",
-        f"over one global model, {metrics[f'{over}_low']:+.4f} to {metrics[f'{over}_high']:+.4f}": (
-            f"{metrics[f'{over}_relative']:+.1%}"
-        ),
-        f"of {gains.height} regions surely gain over the global model": f"{surely}",
-        "surely lose against it or a model of their own alone": f"{metrics['regions.surely_below_either']:.0f}",
+        "macro NDCG@10 of what is served": (f"{metrics[f'{SERVED}.macro_ndcg_at_10']:.4f}", ""),
+        f"over one global model, {low:+.4f} to {high:+.4f}": (f"{metrics[f'{over}_relative']:+.1%}", _kind(low, high)),
+        f"of {gains.height} regions surely gain over the global model": (f"{surely}", ""),
+        "surely lose against it or a model of their own alone": (f"{metrics['regions.surely_below_either']:.0f}", ""),
     }
+
+
+def _kind(low: float, high: float) -> str:
+    """Return the class, and with it the colour, of a difference by its interval: none where it is not sure."""
+    return "gain" if low > 0 else "loss" if high < 0 else ""
 
 
 def _models(evaluation: Evaluation) -> Markup:
@@ -139,6 +146,19 @@ def _histories(evaluation: Evaluation) -> Markup:
     table = evaluation.by_history
     series = {NAMES[model]: table.filter(pl.col("model") == model)["ndcg_at_10"].to_list() for model in DRAWN}
     return lines(series, across=HISTORIES)
+
+
+def _popularities(evaluation: Evaluation) -> Markup:
+    table = evaluation.by_popularity
+    recall = {model: table.filter(pl.col("model") == model)[f"recall_at_{AT}"].to_list() for model in DRAWN}
+    tracks = table.filter(pl.col("model") == SERVED)["tracks"].to_list()
+    return lines({NAMES[model]: values for model, values in recall.items()}, across=[f"{each:,}" for each in tracks])
+
+
+def _importances(evaluation: Evaluation) -> Markup | None:
+    ordered = sorted(evaluation.importances.items(), key=lambda found: (-found[1], found[0]))
+    rows = [Dot(name.replace("_", " "), value, value, value, f"{value:+.4f}") for name, value in ordered]
+    return dots(rows, zero=True) if rows else None
 
 
 def _curve(evaluation: Evaluation) -> Markup | None:

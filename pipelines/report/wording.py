@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from recsys.models.evaluation.by_popularity import AT, FIFTHS
 from recsys.models.evaluation.evaluation import Evaluation
 from recsys.models.evaluation.report_tables import HISTORIES, RIVALS, SERVED
 
@@ -19,14 +20,22 @@ NAMES = {
     "regional": "regional, no gate",
     "blend": "blend (served)",
 }
-_WORDS = {"0": "nobody has heard from before", "1-5": "with 1 to 5 past listens", "6-20": "with 6 to 20"}
+_WORDS = {
+    "0": "nobody has heard from before",
+    "1-5": "with 1 to 5 past listens",
+    "6-20": "with 6 to 20",
+    "21-60": "with 21 to 60",
+    "61-150": "with 61 to 150",
+}
 
 
 def sentences(evaluation: Evaluation, gains: pl.DataFrame) -> list[str]:
     """Return what to know first; ``gains`` are those of regions over the global model, with intervals."""
     found = [evaluation.note, _asked(evaluation), *_against(evaluation), *_regions(gains), *_below(evaluation)]
     found.append(_gates(evaluation))
-    return [sentence for sentence in (*found, *_histories(evaluation), _locals(evaluation)) if sentence]
+    return [
+        sentence for sentence in (*found, *_histories(evaluation), _tail(evaluation), _locals(evaluation)) if sentence
+    ]
 
 
 def _asked(evaluation: Evaluation) -> str:
@@ -108,6 +117,18 @@ def _histories(evaluation: Evaluation) -> list[str]:
                 f"{-row['difference']:.4f} (95 % interval {-row['high']:.4f} to {-row['low']:.4f})."
             )
     return found
+
+
+def _tail(evaluation: Evaluation) -> str:
+    """Say what lists hold of the least popular tracks."""
+    tail = evaluation.by_popularity.filter(pl.col("fifth") == FIFTHS).drop_nans()
+    recall = dict(tail.select("model", f"recall_at_{AT}").iter_rows())
+    if not {SERVED, "global"} <= recall.keys():
+        return ""
+    return (
+        f"Of what is played of the {tail['tracks'][0]:,} least popular tracks, a fifth of all plays, the first {AT} "
+        f"places hold {recall[SERVED]:.1%} as served, and {recall['global']:.1%} by the global model."
+    )
 
 
 def _locals(evaluation: Evaluation) -> str:

@@ -15,6 +15,16 @@ from recsys.models.trends import TRENDS, standardized, trends
 from recsys.settings import ModelsSettings
 
 FEATURES = ("shared", "own", *TRENDS)
+TREE_FEATURES = (
+    *FEATURES,
+    *(f"{trend}_world" for trend in TRENDS[:2]),
+    "summed",
+    *(f"behind_best_{of}" for of in ("shared", "own", "summed")),
+    "history",
+    "own_weight",
+)
+"""What the trees are shown of each of the best tracks, in the order of :meth:`Blend.pool`."""
+
 _OWN = FEATURES.index("own")
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
 FIRST_GUESS = np.array([1.0, 0.4, 0.3, 0.6, 0.0])

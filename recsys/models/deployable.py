@@ -6,17 +6,20 @@ from typing import cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from recsys.errors import InputError
 from recsys.models.cold_start import Folding
 from recsys.models.collaborative import parameters_of, train
 from recsys.models.fit_blend import learn
-from recsys.models.interactions import Interactions, gather, heard_later
-from recsys.models.metrics import NOTHING, Lists, ndcg, rank, top
+from recsys.models.interactions import IntArray, Interactions, gather, heard_later
+from recsys.models.metrics import NOTHING, Lists, Model, ndcg, rank, top
 from recsys.models.regional import fit
 from recsys.models.splitting import Split, nights_needed, split_rows
 from recsys.settings import ModelsSettings
+
+_AT_ONCE = 64  # listeners whose scores of all tracks are in memory together
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,24 @@ class Served:
     parents: Mapping[str, str] = field(repr=False)
 
     def answer(self, listens: pl.DataFrame, *, limit: int) -> list[tuple[str, float]]:
-        """Return the best tracks that a listener did not play, with their scores, best first.
+        """Return the best tracks that a listener did not play, with their scores, best first; see :meth:`answers`."""
+        return list(self.answers(listens, limit=limit).select("track_id", "score").iter_rows())
+
+    def answers(self, listens: pl.DataFrame, *, limit: int) -> pl.DataFrame:
+        """Return the best tracks that each of some listeners did not play, best first; nobody's depend on the others.
 
         Parameters
         ----------
         listens : polars.DataFrame
-            Rows of :class:`~recsys.schemas.Contributions`, of one listener; tracks outside the vocabulary say nothing,
-            and where there is no other, the answer is that of the place.
+            Rows of :class:`~recsys.schemas.Contributions`, of one listener or more; tracks outside the vocabulary say
+            nothing, and where there is no other, the answer is that of the place.
         limit : int
-            Tracks at most, 1 or more.
+            Tracks at most for each, 1 or more.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``listener, rank, track_id, score``, by listener and rank.
 
         Raises
         ------
@@ -57,10 +69,30 @@ class Served:
         if limit < 1:
             raise InputError("limit is 1 or more; less was found", hint="Leave it out for the default.")
         asked = gather(listens, settings=self.settings, parents=self.parents, tracks=self.tracks)
-        scores = self.model.fold_in(asked).scores(np.array([0], dtype=np.int64))
-        unheard = np.where(asked.confidence.toarray() != 0, np.float32(-np.inf), scores)
-        columns = [int(column) for column in top(unheard, limit)[0] if column != NOTHING]
-        return [(self.tracks[column], float(scores[0, column])) for column in columns]
+        model, there = self.model.fold_in(asked), np.arange(asked.shape[0])
+        parts = [there[first : first + _AT_ONCE] for first in range(0, len(there), _AT_ONCE)]
+        with threadpool_limits(1, "blas"):  # as in training: threads are slower, and change bits
+            found = [_best(model, asked, some, limit=limit) for some in parts]
+        rows, columns, scores = (np.concatenate(side) for side in zip(*found, strict=True))
+        lists = pl.DataFrame({"row": rows, "track_id": self.tracks.gather(columns), "score": scores})
+        return lists.select(
+            asked.listeners.gather(rows).alias("listener"),
+            pl.int_range(1, pl.len() + 1).over("row").alias("rank"),
+            "track_id",
+            "score",
+        )
+
+
+def _best(
+    model: Model, asked: Interactions, rows: IntArray, *, limit: int
+) -> tuple[IntArray, IntArray, NDArray[np.float64]]:
+    """Return the rows, columns and scores of the best unheard tracks of some listeners, row by row, best first."""
+    scores = model.scores(rows)
+    unheard = np.where(asked.confidence[rows].toarray() != 0, np.float32(-np.inf), scores)
+    columns = top(unheard, limit)
+    listed = columns != NOTHING
+    at = np.nonzero(listed)[0]
+    return rows[at], columns[listed], scores[at, columns[listed]].astype(np.float64)
 
 
 def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> Served:

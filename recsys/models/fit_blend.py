@@ -85,7 +85,7 @@ def _weighted(
     """
     new, tried = without(later, fitted.interactions.confidence), [parameters]
     for _ in range(_ROUNDS):
-        pool = _pool(blend(fitted, parameters=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
+        pool = pool_of(blend(fitted, parameters=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
         starts = [FIRST_GUESS, _GLOBAL_ALONE, REGIONAL_ONLY, tried[-1].weights]
         features = pool.features[:, :, : len(FEATURES)]
         tried.append(replace(parameters, weights=learned_weights(replace(pool, features=features), starts=starts)))
@@ -101,7 +101,7 @@ def _with_trees(
     makes them worse by more than a standard error. New parts, and listeners at home nowhere, get it.
     """
     new = without(later, fitted.interactions.confidence)
-    pool = _pool(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
+    pool = pool_of(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
     gain = gain_of_trees(pool, seed=settings.seed)
     if gain is None or gain.sum() <= 0:
         return parameters
@@ -163,8 +163,17 @@ def _judged(gain: NDArray[np.float64], place: IntArray, places: int) -> tuple[ND
     return judges, sums
 
 
-def _pool(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
-    """Return the best unheard tracks of listeners who played an unheard one later."""
+def pool_of(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
+    """Return the best unheard tracks of listeners who played an unheard one later, or of every so many of them.
+
+    Parameters
+    ----------
+    guess : Blend
+    new : scipy.sparse.csr_array
+        (n, m) ones where a listener played a track later that was unheard before.
+    at_most : int
+        Listeners.
+    """
     learners = np.flatnonzero(np.diff(new.indptr))
     learners = learners[:: max(1, -(-len(learners) // at_most))]
     learners = learners[np.argsort(guess.own.homes[learners], kind="stable")]  # a place is asked once

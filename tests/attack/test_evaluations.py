@@ -36,6 +36,7 @@ from pipelines.experiments import evaluate
 from pipelines.experiments.compare import compare
 from pipelines.experiments.paired_runs import Figures
 from pipelines.mlflow import tracking
+from pipelines.mlflow.metric_keys import dotted
 from pipelines.mlflow.model_registry import Registry
 from pipelines.night.nightly import run_nightly
 from pipelines.privacy.export import records_in
@@ -128,7 +129,7 @@ def tables(mlruns: Path) -> Iterator[tuple[str, pl.DataFrame]]:
 def logged(mlruns: Path) -> dict[str, float]:
     """Every number of every run; NaN is stored as a flag."""
     with closing(sqlite3.connect(mlruns / "mlflow.db")) as database:
-        return dict(database.execute("SELECT key, value FROM metrics WHERE NOT is_nan").fetchall())
+        return dotted(dict(database.execute("SELECT key, value FROM metrics WHERE NOT is_nan").fetchall()))
 
 
 def holders(folder: Path, *listeners: str) -> list[str]:
@@ -140,14 +141,16 @@ def holders(folder: Path, *listeners: str) -> list[str]:
 
 def unpacked(file: Path) -> bytes:
     content = content_of(file)
-    return content + (pl.read_parquet(content).write_csv().encode() if content.startswith(b"PAR1") else b"")
+    return content + (pl.read_parquet(content).write_ndjson().encode() if content.startswith(b"PAR1") else b"")
 
 
 def test_the_night_measured_something(ran: Ran) -> None:
     """Without this the other tests would find nothing because there is nothing."""
     assert {name for name, _ in tables(ran.mlruns)} == {
+        "metrics.json",
         "regions.json",
         "histories.json",
+        "popularity.json",
         "comparisons.json",
         "curve.json",
     }

@@ -27,7 +27,7 @@ from recsys.workspace import listener_of
 
 TELLING = [f"user-{number:02}" for number in range(24)]  # half at home in Lisbon, half in Porto
 QUIET = [f"quiet-{number:02}" for number in range(12)]
-KEY = "interleaving.challenger_minus_champion"
+KEY = "interleaving/challenger_minus_champion"
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def ran(job: JobContext, number: int) -> Run:
 def test_nights_keep_the_challengers_lists_and_log_whom_listeners_prefer(job: JobContext, tmp_path: Path) -> None:
     """Three nights in one test, as each takes seconds: nobody has told anything, many have, and nobody challenges."""
     first = ran(job, 2)
-    assert first.data.metrics.keys() >= {"interleaving.listeners", KEY, f"{KEY}_low", f"{KEY}_high"}
+    assert first.data.metrics.keys() >= {"interleaving/listeners", KEY, f"{KEY}_low", f"{KEY}_high"}
     assert isnan(first.data.metrics[KEY])
     assert first.data.tags["challenger.version"] == "2"
     found = lists(job)
@@ -101,7 +101,7 @@ def test_nights_keep_the_challengers_lists_and_log_whom_listeners_prefer(job: Jo
     later = next_night(job, 3, consents=file)
     with reading(job.workspace.consents):  # as a backup does: what was deleted stays on the disk until the next night
         second = ran(later, 3).data
-    assert second.metrics["interleaving.listeners"] == 21
+    assert second.metrics["interleaving/listeners"] == 21
     assert second.metrics[KEY] == pytest.approx((15 - 6) / 21)
     assert -1 < second.metrics[f"{KEY}_low"] < second.metrics[KEY] < second.metrics[f"{KEY}_high"] < 1
     registry = Registry(job.settings.tracking.folder)

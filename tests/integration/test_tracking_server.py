@@ -23,6 +23,7 @@ from pipelines.experiments.promote import promote
 from pipelines.mlflow import tracking
 from pipelines.mlflow.handover import hand_over, run_of
 from pipelines.mlflow.model_registry import MODEL, Registry
+from pipelines.mlflow.page import show
 from pipelines.mlflow.run_record import waiting
 
 LOWEST, LOW, HIGH = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]
@@ -79,6 +80,8 @@ def test_runs_and_the_champion_are_on_the_server_and_the_night_goes_on_without_i
     champion = log_run(tmp_path, "first", gains=LOW, models={"factors": 16}, store=server.url)
     better = log_run(tmp_path, "better", gains=HIGH, models={"factors": 8}, store=server.url)
     # What is logged is read back through the server, and lies where the server keeps artifacts.
+    told = show(server.url, experiments=("none", "evaluate"), host="127.0.0.1", port=5000)
+    assert told["page"].startswith(f"{server.url}/#/experiments/{mlflow.get_run(better.id).info.experiment_id}/runs?")
     registry = Registry(server.url)
     assert registry.table(better, "regions").height == 2
     assert len(list((server.folder / "kept").rglob("regions.json"))) == 3

@@ -1,14 +1,21 @@
 """The served model by itself: it answers for anybody, and keeps nobody."""
 
+import asyncio
 import pickle
+import warnings
+from collections.abc import Callable
 
+import httpx
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from mlflow.models import Model
 from support.listening import world
 
-from pipelines.mlflow.pyfunc_model import Registered
+from pipelines.mlflow import pyfunc_model
+from pipelines.mlflow.pyfunc_model import RefusedRequest, Registered
+from pipelines.mlflow.tracking import signature_of
 from recsys.errors import InputError
 from recsys.models import collaborative
 from recsys.models.collaborative import learn_and_train, train
@@ -30,6 +37,7 @@ SETTINGS = load_settings(
         }
     }
 ).models
+Asked = Callable[[dict[str, object]], httpx.Response]
 PARTS = ("part-000", "part-001")
 
 
@@ -98,14 +106,110 @@ def test_without_a_play_a_place_has_its_own_list(registered: Registered) -> None
     ],
 )
 def test_what_does_not_fit_is_refused_without_its_values(registered: Registered, listens: list[tuple]) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(RefusedRequest) as refused:
         tracks_of(registered, *listens)
     assert "Atlantis" not in refused.value.message
+    assert refused.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["t00001", "t00002"], [], "t00001", np.array(["t00001"]), pd.DataFrame(["t00001"]), pd.Series(["t00001"])],
+    ids=["list", "empty", "text", "array", "frame without names", "series"],
+)
+def test_a_plain_list_is_refused_and_not_answered_as_nobody(registered: Registered, asked: object) -> None:
+    with pytest.raises(RefusedRequest, match="track_id"):
+        registered.predict(asked)  # type: ignore[arg-type]
+
+
+def test_requests_that_are_asked_together_are_answered_as_each_alone(registered: Registered) -> None:
+    print("seed", seed := 16)
+    drawn = np.random.default_rng(seed)
+    alone = {
+        f"r{number}": pd.DataFrame(
+            {
+                "track_id": drawn.choice([f"t{track:05d}" for track in range(80)], size=size),  # some nobody knows
+                "plays": drawn.integers(1, 5, size=size),
+                "nights_ago": drawn.integers(0, 10, size=size),
+                "part": [None if drawn.random() < 0.3 else drawn.choice(PARTS)] * size,
+            }
+        )
+        for number, size in enumerate([1, 5, 12, 2, *[3] * 70])  # more than are scored at once
+    }
+    together = pd.concat([frame.assign(request=name) for name, frame in alone.items()]).sample(
+        frac=1, random_state=seed
+    )
+    answer = registered.predict(together, {"limit": 7})
+    assert list(answer.columns) == ["request", "rank", "track_id", "score"]
+    assert list(answer["request"].unique()) == list(together["request"].unique())
+    for name, frame in alone.items():
+        one = registered.predict(frame, {"limit": 7})
+        mine = answer[answer["request"] == name].reset_index(drop=True)
+        assert list(mine["track_id"]) == list(one["track_id"])
+        assert list(mine["rank"]) == [1, 2, 3, 4, 5, 6, 7]
+        np.testing.assert_allclose(mine["score"], one["score"], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def endpoint(registered: Registered) -> Asked:
+    """MLflow's own application of a registered model, as `mlflow models serve` starts it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*AnyType")  # of its own types, when it first loads this part
+        from mlflow.pyfunc import PyFuncModel, scoring_server  # noqa: PLC0415
+    described = Model(signature=signature_of(pyfunc_model))
+    described.add_flavor("python_function", loader_module=pyfunc_model.__name__)
+    transport = httpx.ASGITransport(scoring_server.init(PyFuncModel(described, registered)))
+
+    async def ask(body: dict[str, object]) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://scoring") as client:
+            return await client.post("/invocations", json=body)
+
+    return lambda body: asyncio.run(ask(body))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"inputs": ["t00001", "t00002"]}, "track_id"),
+        ({"dataframe_records": [{"part": "part-000"}]}, "track_id"),
+        ({"dataframe_records": [{"track_id": "t00001", "part": "Atlantis"}]}, "the part is none of the atlas. Name a"),
+        ({"dataframe_records": [{"track_id": "t00001", "plays": 0}]}, "plays are 1 or more"),
+        ({"dataframe_records": [{"track_id": "t00001"}], "params": {"limit": 0}}, "limit is 1 or more"),
+    ],
+)
+def test_over_http_what_does_not_fit_is_a_bad_request_with_the_reason(
+    endpoint: Asked, asked: dict[str, object], told: str
+) -> None:
+    answer = endpoint(asked)
+    assert answer.status_code == 400
+    assert told in answer.json()["message"]
+    assert "Traceback" not in answer.text
+
+
+def test_over_http_many_requests_are_answered(endpoint: Asked) -> None:
+    asked = [{"track_id": f"t{track:05d}", "request": name} for name, track in (("b", 1), ("a", 2), ("b", 3))]
+    answer = endpoint({"dataframe_records": asked, "params": {"limit": 2}})
+    assert answer.status_code == 200
+    assert [(each["request"], each["rank"]) for each in answer.json()["predictions"]] == [
+        ("b", 1),
+        ("b", 2),
+        ("a", 1),
+        ("a", 2),
+    ]
+
+
+def test_the_parts_of_two_requests_may_differ_and_those_of_one_not(registered: Registered) -> None:
+    frame = pd.DataFrame({"track_id": ["t00001", "t00002"], "part": list(PARTS), "request": ["a", "b"]})
+    assert len(registered.predict(frame, {"limit": 3})) == 6
+    with pytest.raises(RefusedRequest, match="several parts"):
+        registered.predict(frame.assign(request="a"))
+    with pytest.raises(RefusedRequest, match="no request"):
+        registered.predict(frame.assign(request=["a", None]))
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(registered: Registered, limit: int) -> None:
-    with pytest.raises(InputError, match="limit is 1 or more"):
+    with pytest.raises(RefusedRequest, match="limit is 1 or more"):
         tracks_of(registered, ("t00001", 1, 0, None), limit=limit)
 
 

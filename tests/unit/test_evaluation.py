@@ -8,9 +8,18 @@ import pytest
 from support.checkerboard import checkerboard
 from support.listening import FIRST_NIGHT, contributions, world
 
+from recsys.models.blending import TREE_FEATURES
 from recsys.models.evaluation.draws import SEEDED, with_luck_of_parts
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation, evaluate
-from recsys.models.evaluation.report_tables import HISTORIES, METRICS, MODELS, SHORT, history_of, metric_keys
+from recsys.models.evaluation.report_tables import (
+    HISTORIES,
+    METRICS,
+    MODELS,
+    SHORT,
+    history_of,
+    metric_keys,
+    worst_by_chance,
+)
 from recsys.models.splitting import split_by_night, split_rows
 from recsys.schemas import Figures, at_border
 from recsys.settings import ModelsSettings, load_settings
@@ -105,9 +114,20 @@ def test_by_history_has_a_row_for_every_model_and_number_of_listens(evaluation: 
     assert blend["test_listeners"].sum() == evaluation.sizes["test_listeners"]
 
 
+def test_the_learned_order_says_what_it_goes_by_and_a_sum_does_not() -> None:
+    rows = world(1, listeners=600, tracks=80, parts=4, nights=12)
+    learned, summed = (evaluate(rows, settings=models(factors=8, ranker=ranker)) for ranker in ("trees", "logistic"))
+    assert learned.trained is not None
+    assert learned.trained.parameters.trees is not None
+    assert list(learned.importances) == list(TREE_FEATURES)
+    assert np.isfinite(list(learned.importances.values())).all()
+    assert summed.importances == {}
+
+
 def test_past_listens_are_told_apart_where_it_says() -> None:
-    listens = np.array([1, 5, 6, 20, 21, 1000])
-    assert [HISTORIES[position] for position in history_of(listens)] == ["1-5", "1-5", "6-20", "6-20", "more", "more"]
+    listens = np.array([1, 5, 6, 20, 21, 60, 61, 150, 151, 1000])
+    told = [HISTORIES[position] for position in history_of(listens)]
+    assert told == [each for each in ("1-5", "6-20", "21-60", "61-150", "more") for _ in range(2)]
 
 
 def test_comparisons_are_those_of_the_listeners_in_pairs(evaluation: Evaluation) -> None:
@@ -347,14 +367,15 @@ def test_draws_that_contradict_each_other_are_not_sure() -> None:
     assert table[f"{key}_chance"][0] > 0.5  # .02 is less than its standard error, .04
 
 
-def test_the_worst_tenth_by_chance_is_that_of_places_that_do_not_differ() -> None:
-    """Ten places, of which one has lists that are worth nothing: the others' mean by chance, nearly."""
-    rows = world(2, listeners=1000, tracks=200, parts=10)
-    metrics = evaluate(rows, settings=models(factors=8)).metrics
-    for model in ("blend", "popular_world"):
-        by_chance = metrics[f"{model}.worst_ndcg_at_10_by_chance"]
-        assert metrics[f"{model}.worst_ndcg_at_10"] <= by_chance + 0.02
-        assert by_chance < metrics[f"{model}.macro_ndcg_at_10"]
+def test_the_worst_tenth_by_chance_is_that_of_regions_that_do_not_differ() -> None:
+    """Of ten regions of ten one is worth nothing: dealt out, the worst of ten has some of its listeners, not all."""
+    home, told = np.repeat(np.arange(10), 10), np.ones(10, dtype=bool)
+    values = np.where(home == 3, 0.0, 1.0)
+    assert 0.6 < worst_by_chance(values, home, told=told) < 0.8  # of 10 draws of a tenth: 2.8 or so, at most, of ten
+    assert worst_by_chance(np.full(100, 0.5), home, told=told) == pytest.approx(0.5)
+    without = worst_by_chance(values, home, told=told & (np.arange(10) != 3))
+    assert without == pytest.approx(1.0)  # a region that is not told of is dealt to nobody
+    assert np.isnan(worst_by_chance(values, np.full(100, -1), told=told))
 
 
 def test_strangers_get_what_their_region_plays() -> None:

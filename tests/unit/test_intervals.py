@@ -86,7 +86,8 @@ def test_chances_are_those_of_students_test() -> None:
 def test_what_is_sure_is_more_than_what_is_sure_alone() -> None:
     """Of ten, the third smallest of .005, .009, .016 is not below 3 x .05 / 10 = .015, but the second is below .01."""
     assert sure([0.016, 0.005, 0.009, *[0.5] * 7]).tolist() == [False, True, True, *[False] * 7]
-    assert sure([0.03, np.nan]).tolist() == [False, False]  # .03 alone would be
+    assert sure([0.03, 0.5]).tolist() == [False, False]  # .03 alone would be
+    assert sure([0.03, np.nan]).tolist() == [True, False]  # as it is here: what is not known is not looked at
     assert sure([]).tolist() == []
 
 

@@ -314,8 +314,9 @@ def test_a_run_is_found_by_id_beginning_name_and_role(mlruns: Path, champion: Lo
 def test_the_artifact_of_a_version_is_settings_alone(mlruns: Path, champion: LoggedRun) -> None:
     assert Registry(mlruns).find("first").params == champion.params
     files = [file for file in mlruns.glob(f"artifacts/{champion.id}/artifacts/hearabouts/**/*") if file.is_file()]
+    examples = {"input_example.json", "serving_input_example.json"}  # made up: see the test of the model card
     assert {file.name for file in files} == {
-        "MLmodel", "conda.yaml", "models.json", "python_env.yaml", "requirements.txt"
+        "MLmodel", "conda.yaml", "models.json", "python_env.yaml", "requirements.txt", *examples
     }  # fmt: skip
     assert sum(file.stat().st_size for file in files) < 5_000
 

@@ -65,6 +65,19 @@ def test_trees_of_one_half_are_judged_by_the_other() -> None:
     np.testing.assert_array_equal(gain_of_trees(last, seed=1), np.ones(600))
 
 
+def test_a_feature_that_decides_is_important_and_noise_is_not() -> None:
+    given = pool(1, listeners=600)
+    trees = learned_trees(given, seed=1)
+    assert trees is not None
+    decides, noise = pool(2, listeners=300).importances(trees, seed=1)
+    assert decides > 0.3  # in no order of 20, the one is among the first ten half of the time
+    assert abs(noise) < 0.02
+    alone = replace(given, features=given.features[:, :, :1])
+    [lost] = alone.importances(learned_trees(alone, seed=1), seed=1)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(alone.features, given.features[:, :, :1])  # which are dealt out in a copy
+    assert lost > 0.3
+
+
 def test_an_odd_number_of_judges_each_has_a_gain_of_their_own() -> None:
     """Of 601 listeners every third has the track they play in front already, and has nothing to gain."""
     given = pool(1, listeners=601)

@@ -8,11 +8,14 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
 from support.listening import world
 
 from pipelines.mlflow import logbook
+from pipelines.mlflow.metric_keys import logged_keys
 from pipelines.report.drawing import Dot, dots, lines
-from pipelines.report.maps import draw_map
+from pipelines.report.html_templates import text_of
+from pipelines.report.maps import GAIN, LOSS, draw_map
 from pipelines.report.page import regional_gains, render
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas, load_atlas
@@ -95,7 +98,7 @@ def test_names_with_markup_stay_text_everywhere(evaluation: Evaluation, atlas: A
 
 def test_the_page_begins_with_four_numbers(evaluation: Evaluation, atlas: Atlas) -> None:
     metrics = {**evaluation.metrics, "regions.surely_below_either": 3.0}
-    shown = re.findall(r'<div class="tile"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
+    shown = re.findall(r'<div class="tile[^"]*"><b>(.*?)</b>', page_of(replace(evaluation, metrics=metrics), atlas))
     over = "blend_minus.global.ndcg_at_10"
     gains = evaluation.by_part.filter(pl.Series(sure(evaluation.by_part[f"{over}_chance"].to_list())))[over]
     assert shown == [
@@ -163,7 +166,10 @@ def test_the_page_says_how_many_regions_a_simpler_model_would_serve_better(evalu
 
 def test_a_tie_by_history_is_not_told_as_a_loss(evaluation: Evaluation) -> None:
     """The other model's mean is higher, and chance may have made it so: then there is nothing to tell."""
-    this = (pl.col("over") == "history.more") & (pl.col("against") == "neighbours") & (pl.col("heard") == "removed")
+    told_of = sorted(set(evaluation.by_history.drop_nulls("test_listeners")["history"]) - {"0"})[0]
+    this = (
+        (pl.col("over") == f"history.{told_of}") & (pl.col("against") == "neighbours") & (pl.col("heard") == "removed")
+    )
     for high, told in ((0.001, False), (-0.001, True)):
         numbers = {"difference": -0.01, "low": -0.02, "high": high}
         other = {"difference": 0.01, "low": 0.0, "high": 0.02}
@@ -187,8 +193,28 @@ def test_a_run_logs_the_same_keys_whatever_was_measured(evaluation: Evaluation) 
     assert (something["size.listeners"], something["regions.compared"]) == (
         evaluation.sizes["listeners"], evaluation.by_part.height
     )  # fmt: skip
-    assert {*evaluation.metrics, *(f"size.{key}" for key in evaluation.sizes)} < set(something)
+    assert {*logged_keys(), *(f"size.{key}" for key in evaluation.sizes)} < set(something)
+    assert something["blend.macro_ndcg_at_10"] == evaluation.metrics["blend.macro_ndcg_at_10"]
     assert {f"weight.{key}" for key in evaluation.weights} < set(something)
+
+
+def test_a_table_has_all_metrics_of_all_models(evaluation: Evaluation) -> None:
+    table = logbook.models_side_by_side(evaluation.metrics)
+    rows = {row["metric"]: row for row in table.iter_rows(named=True)}
+    assert table.columns == ["metric", *MODELS]
+    for key, value in evaluation.metrics.items():
+        model, _, metric = key.partition(".")
+        if model in MODELS:
+            np.testing.assert_equal(rows[metric][model], value)
+    assert "with_heard_recall_at_20" in rows
+    assert logbook.models_side_by_side({}).is_empty()
+
+
+def test_the_page_says_what_the_learned_order_goes_by(evaluation: Evaluation, atlas: Atlas) -> None:
+    page = page_of(replace(evaluation, importances={"own": -0.001, "recent_world": 0.05}), atlas)
+    assert page.index("recent world") < page.index('<span class="said">+0.0500') < page.index('said">-0.0010')
+    assert "no other was learned" not in page
+    assert "no other was learned" in page_of(replace(evaluation, importances={}), atlas)
 
 
 def test_dots_stand_where_their_values_are() -> None:
@@ -210,6 +236,16 @@ def test_the_map_colours_no_gain_in_the_middle(atlas: Atlas) -> None:
     low, high = figure.axes[-1].get_ylim()
     assert low == -high
     assert draw_map({}, atlas=atlas, title="t", label="l").axes
+
+
+def test_what_gains_has_one_colour_which_no_line_has(atlas: Atlas) -> None:
+    style = text_of("report.css")
+    assert f"--gain: {GAIN}; --loss: {LOSS};" in style
+    assert not re.findall(r"\.(?:line|key)\.c\d[^}]*(?:gain|loss)", style)
+    regions = [place.id for place in atlas.places.values() if place.parent == "PT" and place.level == "region"][:2]
+    figure = draw_map(dict(zip(regions, (0.1, -0.1), strict=True)), atlas=atlas, title="t", label="l")
+    colours = figure.axes[0].collections[-1].get_facecolor()
+    assert [to_hex(colour) for colour in np.asarray(colours)] == [GAIN, LOSS]
 
 
 def test_the_headline_leaves_out_what_could_not_be_measured(evaluation: Evaluation) -> None:

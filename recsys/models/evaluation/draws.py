@@ -104,6 +104,8 @@ def averaged(first: "Evaluation", others: Sequence["Evaluation"]) -> "Evaluation
         by_history=_means([each.by_history for each in every], "model", "history"),
         comparisons=comparisons,
         listeners=_of_listeners(drawn),
+        importances={name: _mean(each.importances.get(name, np.nan) for each in every) for name in first.importances},
+        by_popularity=_means([each.by_popularity for each in every], "model", "fifth"),
     )
 
 

@@ -5,17 +5,23 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from recsys.models.blending import TREE_FEATURES, Blend
 from recsys.models.cold_start import rank_cold, strangers
 from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_and_train
 from recsys.models.evaluation import draws, report_tables
 from recsys.models.evaluation.baselines import fit_baselines
 from recsys.models.evaluation.beyond_accuracy import Background
+from recsys.models.evaluation.by_popularity import SCHEMA, by_popularity
 from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
+from recsys.models.fit_blend import pool_of
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
@@ -32,6 +38,7 @@ SIZES = (
     "test_rows",
     "test_outside",
 )
+_JUDGES = 500  # listeners at most, by whom the features of the learned order are judged
 SECONDS = ("train", "baselines", "rank", "measure", "other_draws")
 
 
@@ -74,6 +81,11 @@ class Evaluation:
         Why nothing could be measured, or what to know about the numbers; mostly empty.
     trained : Trained, optional
         The models behind the numbers, for whoever goes on with them; never logged.
+    importances : mapping of str to float
+        How much NDCG at 10 the learned order loses without each of
+        :data:`~recsys.models.blending.TREE_FEATURES`, by test listeners; empty where there is none.
+    by_popularity : polars.DataFrame
+        One row per model and fifth of what was played; see :func:`~.by_popularity.by_popularity`.
     """
 
     metrics: Mapping[str, float] = field(repr=False)
@@ -88,6 +100,8 @@ class Evaluation:
     seconds: Mapping[str, float]
     note: str = ""
     trained: Trained | None = field(default=None, repr=False)
+    importances: Mapping[str, float] = field(default_factory=dict)
+    by_popularity: pl.DataFrame = field(default_factory=partial(pl.DataFrame, schema=SCHEMA), repr=False)
 
     @property
     def overlap(self) -> Mapping[str, float]:
@@ -183,12 +197,15 @@ class _Job:
 
     def _too_few(self, learned: Trained) -> str:
         """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
-        new = without(heard_later(self.split.test, known=learned.known), learned.known.confidence)
-        asked, needed = np.count_nonzero(np.diff(new.indptr)), self.settings.min_listeners_in_table
+        asked, needed = np.count_nonzero(np.diff(self._new(learned).indptr)), self.settings.min_listeners_in_table
         if asked >= needed:
             return ""
         who = f"Fewer than {needed} known listeners" if asked else "No known listener"
         return f"{who} played a known track for the first time on the test nights."
+
+    def _new(self, learned: Trained) -> sparse.csr_array:
+        """Return what known listeners played for the first time on the test nights."""
+        return without(heard_later(self.split.test, known=learned.known), learned.known.confidence)
 
     def _ranked(self, learned: Trained, models: Mapping[str, Model]) -> dict[str, Ranked]:
         known, test = learned.known, self.split.test
@@ -218,7 +235,17 @@ class _Job:
             seconds=self.seconds,
             note=self.note,
             trained=learned,
+            importances=self._importances(learned),
+            by_popularity=by_popularity(ranked, new=self._new(learned), known=learned.known, at_least=tested.at_least),
         )
+
+    def _importances(self, learned: Trained) -> dict[str, float]:
+        served = cast(Blend, learned.models[SERVED])
+        if served.trees is None:
+            return {}
+        pool = pool_of(served, self._new(learned), at_most=_JUDGES)
+        found = pool.importances(served.trees, seed=self.settings.seed)
+        return dict(zip(TREE_FEATURES, found.tolist(), strict=True))
 
     def _tested(self, learned: Trained) -> Tested:
         known = learned.known

@@ -1,6 +1,6 @@
 """The tables of an evaluation: overall, by region and by history, under keys that are the same in every run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,9 +39,20 @@ BEYOND_ACCURACY = (
 )
 SHORT = ("ndcg_at_10", "recall_at_20")  # in tables, in comparisons, and of the worst regions
 KINDS = ("", "with_heard_")  # of lists: what a listener heard before is taken out of list and truth, or stays in both
+METRICS_OF_MODELS = tuple(
+    f"{kind}{name}"
+    for kind in KINDS
+    for name in (
+        *METRICS,
+        *(f"macro_{name}" for name in METRICS),
+        *(f"worst_{name}" for name in SHORT),
+        *BEYOND_ACCURACY,
+        *(f"worst_{name}_by_chance" for name in SHORT),
+    )
+)
 RIVALS = ("global", "local")  # what a region would be served without what we add: the world's model, or its own alone
-HISTORIES = ("0", "1-5", "6-20", "more")
-_FIRST_OF_HISTORY = (1, 6, 21)  # past listens from which on a listener is in the next bucket
+HISTORIES = ("0", "1-5", "6-20", "21-60", "61-150", "more")  # five classes of those who are known, and strangers
+_FIRST_OF_HISTORY = (1, 6, 21, 61, 151)  # past listens from which on a listener is in the next bucket
 
 
 @dataclass(frozen=True)
@@ -118,14 +129,12 @@ class Tested:
 
 def metric_keys() -> tuple[str, ...]:
     """Return the keys of every run's metrics, in order: those of models, of comparisons, and of regions."""
-    names = (*METRICS, *(f"macro_{name}" for name in METRICS), *(f"worst_{name}" for name in SHORT), *BEYOND_ACCURACY)
-    names += tuple(f"worst_{name}_by_chance" for name in SHORT)
     ends = ("", "_low", "_high", "_relative")
     compared = [
         f"{kind}{over}{name}{end}" for kind in KINDS for over in _OVER.values() for name in SHORT for end in ends
     ]
     return (
-        *(f"{model}.{kind}{name}" for model in MODELS for kind in KINDS for name in names),
+        *(f"{model}.{name}" for model in MODELS for name in METRICS_OF_MODELS),
         *(f"{_minus(model)}.{name}" for model in MODELS if model != SERVED for name in compared),
         "history.local_share",
         "regions.compared",
@@ -257,6 +266,26 @@ def flat(comparisons: pl.DataFrame) -> dict[str, float]:
     return found
 
 
+def worst_by_chance(values: Values, home: IntArray, *, told: BoolArray) -> float:
+    """Return what the worst tenth of regions would have if only chance made them differ.
+
+    The mean over some deals of the same listeners, of the regions that are told of, among regions as large as now.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (n,) of each listener.
+    home : numpy.ndarray
+        (n,) numbers of regions; -1 where unknown.
+    told : numpy.ndarray
+        (p,) bool, of each region.
+    """
+    there = np.flatnonzero(np.isin(home, np.flatnonzero(told)))
+    rng = np.random.default_rng(_SEED)
+    deals = (_means(values[there], rng.permutation(home[there]), len(told))[told] for _ in range(_DEALS))
+    return _mean(np.array([_worst_tenth(means) for means in deals]))
+
+
 def values_of(lists: Lists) -> dict[str, Values]:
     """Return (n,) values of every metric for each listener."""
     kinds = (("ndcg", ndcg), ("recall", recall))
@@ -271,12 +300,12 @@ def _minus(model: str) -> str:
 def _metrics(lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
     values, residents = values_of(lists), tested.in_part(lists)
     by_home = {name: tested.by_part(value, lists) for name, value in values.items()}
-    asked = (residents > 0) & (residents.sum() >= tested.at_least)
+    asked, home = (residents > 0) & (residents.sum() >= tested.at_least), tested.home[lists.listeners]
     return {
         **{name: _mean(value) for name, value in values.items()},
         **{f"macro_{name}": _mean(means[asked]) for name, means in by_home.items()},
         **{f"worst_{name}": _worst_tenth(by_home[name][told]) for name in SHORT},
-        **_worst_by_chance(values, lists, tested, told),
+        **{f"worst_{name}_by_chance": worst_by_chance(values[name], home, told=told) for name in SHORT},
         **_beyond_accuracy(lists, tested),
     }
 
@@ -364,22 +393,6 @@ def _means(values: Values, group: IntArray, groups: int) -> Values:
 
 def _worst_tenth(values: Values) -> float:
     return _mean(np.sort(values)[: -(-len(values) // 10)])
-
-
-def _worst_by_chance(values: Mapping[str, Values], lists: Lists, tested: Tested, told: BoolArray) -> dict[str, float]:
-    """Return what the worst tenth would have if only chance made regions differ, by keys.
-
-    The mean over some deals of the same listeners, of the regions that are told of, among places as large as now.
-    """
-    home = tested.home[lists.listeners]
-    there = np.flatnonzero(np.isin(home, np.flatnonzero(told)))
-    rng = np.random.default_rng(_SEED)
-    deals = [rng.permutation(home[there]) for _ in range(_DEALS)]
-    return {f"worst_{name}_by_chance": _mean_of_deals(values[name][there], deals, told) for name in SHORT}
-
-
-def _mean_of_deals(values: Values, deals: Sequence[IntArray], told: BoolArray) -> float:
-    return _mean(np.array([_worst_tenth(_means(values, deal, len(told))[told]) for deal in deals]))
 
 
 def _over(values: Values, strata: IntArray | None) -> float:
