@@ -38,10 +38,10 @@ def test_a_run_has_every_figure_its_interval_and_how_models_were_made(rows: pl.D
     assert run.info.run_name == "first try"
     assert run.info.status == "FINISHED"
     for model, metric, value, low, high, *gain in results.figures.iter_rows():
-        keys = [f"{model}.{metric}{end}" for end in ("", "_low", "_high")]
+        keys = [f"{model}/{metric}{end}" for end in ("", "_low", "_high")]
         assert [run.data.metrics[key] for key in keys] == pytest.approx([value, low, high])
         if model == "mine":
-            keys = [f"mine_minus.popular_world.{metric}{end}" for end in ("", "_low", "_high")]
+            keys = [f"mine_minus/popular_world/{metric}{end}" for end in ("", "_low", "_high")]
             assert [run.data.metrics[key] for key in keys] == pytest.approx(gain)
     assert run.data.params["model.mine"] == "ALS(min_listeners_per_track=1, factors=8, iterations=2)"
     assert run.data.params["models.test_nights"] == "5"
