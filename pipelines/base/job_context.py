@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +16,8 @@ from pipelines.base.terminal import tell_of
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.permission import Permissions, permissions
 from recsys.cells.store import Store
+from recsys.consents.belongings import on_since
+from recsys.consents.consent_tables import instant_of
 from recsys.consents.log import ConsentLog, Purpose, consent_log, marks_of
 from recsys.consents.marks import Marks
 from recsys.consents.witness import Witness, check_key, witness_of
@@ -117,10 +121,11 @@ class JobContext:
             self._permitted[state] = permissions(self.consents, now=self.now)
         return self._permitted[state]
 
-    def allowing(self, purpose: Purpose) -> set[str]:
-        """Return who allows something at the moment it is asked."""
-        last = {listener: given for listener, _, given in self.consents.history(purpose, until=self.now)}
-        return {listener for listener, given in last.items() if given}
+    def allowing(self, purpose: Purpose) -> dict[str, datetime]:
+        """Return who allows something at the moment it is asked, and since when without a break."""
+        said = groupby(self.consents.history(purpose, until=self.now), key=itemgetter(0))
+        since = {listener: on_since((at, given) for _, at, given in answers) for listener, answers in said}
+        return {listener: instant_of(at) for listener, at in since.items() if at is not None}
 
     @cached_property
     def _permitted(self) -> dict[object, Permissions]:

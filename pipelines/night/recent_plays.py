@@ -14,19 +14,23 @@ from recsys.geography.atlas import countries
 def recent_plays(job: JobContext, *, lines: pl.DataFrame) -> RecentPlays:
     """Return what those played in the nights behind the charts who allow it at this moment.
 
-    That takes two switches: ``contribute_trends``, as of every play that counts for others, and ``contacts``.
+    That takes two switches: ``contribute_trends``, as of every play that counts for others, and ``contacts``, on whose
+    first day it begins: nothing from before is told.
 
     Parameters
     ----------
     job : JobContext
     lines : polars.DataFrame
-        The ``track_id`` of everything on a chart: no other track has a page, nor is it anybody's business.
+        The ``track_id`` of everything on a chart: no other track has a page, nor is it anybody's business. What is on
+        most charts comes first.
     """
     nights = job.releases.nights()[-job.settings.charts.window_nights :]
-    on = pl.LazyFrame({"listener": list(job.allowing(Purpose.CONTACTS))}, {"listener": pl.String})
-    stored = job.store.scan(nights).join(on, on="listener", how="semi")
+    on = {listener: since.date() for listener, since in job.allowing(Purpose.CONTACTS).items()}
+    since = pl.LazyFrame({"listener": on.keys(), "since": on.values()}, {"listener": pl.String, "since": pl.Date})
+    stored = job.store.scan(nights).join(since, on="listener").filter(pl.col("night") >= pl.col("since")).drop("since")
     rows = still_allowed(stored, permissions=job.permissions).filter(pl.col("weight") > 0).collect()
-    charted = job.catalogue.join(lines.select("track_id").unique(), on="track_id", how="semi")
+    often = lines["track_id"].value_counts().sort("count", "track_id", descending=[True, False])
+    charted = often.select("track_id").join(job.catalogue, on="track_id", maintain_order="left")
     songs = [Song(*row) for row in charted.select("track_id", "title", "artist", "artist_id").iter_rows()]
     found = gathered(rows.join(charted, on="track_id", how="semi"), songs=songs, country_of=countries(job.atlas))
     return replace(found, night=nights[-1].isoformat())

@@ -7,11 +7,13 @@ endpoint finds that out at each request, so that whatever ends at any moment end
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from recsys.artifacts.list_candidates import IntArray
@@ -56,7 +58,7 @@ class RecentPlays:
     night : str
         The last of the nights, as an ISO date; empty where there was none.
     songs : tuple of Song
-        Behind the columns.
+        Behind the columns, in the order of every answer: of nothing that a friend played.
     listeners : numpy.ndarray
         (n,) sorted bytes of the keyed hashes.
     countries : numpy.ndarray
@@ -72,7 +74,9 @@ class RecentPlays:
     columns: IntArray = field(repr=False)
 
     def among(self, nameless: Collection[str], named: Collection[str] = (), *, country: str | None) -> Iterator[Shared]:
-        """Yield the tracks that enough friends played, most of them first, each with those who may be named.
+        """Yield the tracks that enough friends played, in the order of the songs, each with those who may be named.
+
+        How many played a track is told by nothing, their order included: where all of five did, it would be of each.
 
         The nameless are told of together: it takes five of them, and three who played a track, whatever the named did,
         as what is left when these are taken away would be about one of them else. Of the named it takes three, of five
@@ -86,13 +90,14 @@ class RecentPlays:
             In which it was played; None for wherever.
         """
         unknown, known = self._rows_of(nameless, country), self._rows_of(named, country)
-        of_unknown = self._counts(unknown) * (len(unknown) >= FEWEST_FRIENDS)
-        of_known = self._counts(known) * (len(unknown) + len(known) >= FEWEST_FRIENDS)
-        counts = np.where(of_unknown >= FEWEST_PLAYED, of_unknown, 0) + np.where(
-            (of_unknown >= FEWEST_PLAYED) | (of_known >= FEWEST_PLAYED), of_known, 0
-        )
-        order = np.argsort(-counts, kind="stable")
-        return (self._shared(column, known) for column in order[counts[order] > 0].tolist())
+        of_unknown = (self._counts(unknown) >= FEWEST_PLAYED) & (len(unknown) >= FEWEST_FRIENDS)
+        of_known = (self._counts(known) >= FEWEST_PLAYED) & (len(unknown) + len(known) >= FEWEST_FRIENDS)
+        return (self._shared(column, known) for column in np.flatnonzero(of_unknown | of_known).tolist())
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """How many bytes of JSON each song is, the longest first."""
+        return sorted((len(orjson.dumps(song._asdict())) for song in self.songs), reverse=True)
 
     def told(self, listener: str) -> tuple[str, list[str]] | None:
         """Return what is held about a listener: the country, and tracks; None where nothing is."""
@@ -133,7 +138,7 @@ class RecentPlays:
 
 
 def recent_plays_of(
-    played: Mapping[str, tuple[str, Collection[str]]], *, songs: Collection[Song], night: str = ""
+    played: Mapping[str, tuple[str, Collection[str]]], *, songs: Sequence[Song], night: str = ""
 ) -> RecentPlays:
     """Return the recent plays of some listeners, each a country and tracks, most played first; others have no row.
 
@@ -141,21 +146,20 @@ def recent_plays_of(
     ----------
     played : mapping of str to (str, collection of str)
         Ids of a country and of tracks, by listener.
-    songs : collection of Song
-        All of these tracks, and perhaps others.
+    songs : sequence of Song
+        All of these tracks, and perhaps others, in the order in which answers have them.
     night : str
         The last of the nights.
     """
     here = sorted(played)
-    known = tuple(sorted(songs))
-    number = {song.track_id: column for column, song in enumerate(known)}
+    number = {song.track_id: column for column, song in enumerate(songs)}
     columns = np.full((len(here), MOST_TRACKS), NO_TRACK, dtype=np.int32)
     for row, listener in enumerate(here):
         own = [number[track] for track in played[listener][1]][:MOST_TRACKS]
         columns[row, : len(own)] = own
     listeners = np.array([bytes.fromhex(listener) for listener in here], dtype="S16")
     countries = np.array([played[listener][0].encode() for listener in here], dtype="S8")
-    return RecentPlays(night, known, listeners, countries, columns)
+    return RecentPlays(night, tuple(songs), listeners, countries, columns)
 
 
 NO_PLAYS = recent_plays_of({}, songs=())

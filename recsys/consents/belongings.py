@@ -22,6 +22,7 @@ from recsys.consents.consent_tables import (
     PLAYED,
     not_erased,
 )
+from recsys.consents.contacts import unshare
 from recsys.consents.database import Database
 from recsys.consents.marks import NEVER
 
@@ -119,7 +120,9 @@ class Belongings:
 
 def forget_belongings(connection: sa.Connection, listener: str, *purposes: str) -> None:
     """Delete everything that belongs to a listener, or what does under some purposes, in a transaction."""
-    tables = chain.from_iterable(BELONGINGS[purpose] for purpose in purposes) if purposes else BELONGING_TABLES
+    tables = list(chain.from_iterable(BELONGINGS[purpose] for purpose in purposes) if purposes else BELONGING_TABLES)
+    if CONTACTS in tables:
+        unshare(connection, listener)
     for table in tables:
         connection.execute(sa.delete(table).where(table.c.listener == listener))
 

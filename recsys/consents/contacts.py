@@ -130,6 +130,7 @@ class Contacts:
         """
         of_one = CONTACTS.c.listener == listener
         connection.execute(sa.delete(CONTACTS).where(of_one, CONTACTS.c.token.in_(list(book.removed))))
+        unshare(connection, listener, others=[*book.removed, *book.blocked])
         before, own_before = _count(connection, listener), _own_tokens(connection, listener)
         row = {"listener": listener, "key": key, "told": day.isoformat(), "blocked": False, "shared": False}
         _each(connection, self._tell, [row | {"token": token} for token in book.added])
@@ -244,6 +245,24 @@ def _holds(who: sa.FromClause, whom: sa.FromClause, *flags: str, key: sa.BindPar
     there = (entry.c.listener == who.c.listener, entry.c.token == own.c.token, entry.c.key == key)
     entries = sa.exists().where(*there, *(entry.c[flag] for flag in flags)).correlate(who, own)
     return sa.exists().where(own.c.listener == whom.c.listener, own.c.key == key, entries).correlate(who, whom)
+
+
+def unshare(connection: sa.Connection, listener: str, *, others: Collection[str] | None = None) -> None:
+    """End what others share with a listener under their own name, those of some tokens or all: a friendship ends so.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        In a transaction.
+    listener : str
+    others : collection of str, optional
+        Tokens of the others' numbers and addresses.
+    """
+    own, theirs = IDENTIFIERS.alias(), IDENTIFIERS.alias()
+    with_me = CONTACTS.c.token.in_(sa.select(own.c.token).where(own.c.listener == listener))
+    by_some = CONTACTS.c.listener.in_(sa.select(theirs.c.listener).where(theirs.c.token.in_(list(others or ()))))
+    which = (CONTACTS.c.shared, with_me) if others is None else (CONTACTS.c.shared, with_me, by_some)
+    connection.execute(sa.update(CONTACTS).where(*which).values(shared=False))
 
 
 def _each(connection: sa.Connection, statement: str, rows: list[dict[str, Any]]) -> None:

@@ -203,17 +203,27 @@ def test_no_request_after_a_withdrawal_counts_the_friend(ana: Device, workspace:
     assert [found for after, found in said if after] == [[]]
 
 
-@pytest.mark.parametrize("befriended", [True, False])
 @pytest.mark.parametrize("query", ["", f"?cell={LISBON}", "?cell=nonsense", "?limit=3", "?friend=ben"])
-def test_with_the_switch_off_nothing_is_told(
-    ana: Device, new: New, workspace: Workspace, query: str, befriended: bool
-) -> None:
-    who = new("ana" if befriended else "hal")
-    off = {"at": datetime(2026, 10, 31, 23, tzinfo=UTC), "purpose": Purpose.CONTACTS}
-    decide(workspace, who.who, State.WITHDRAWN, **off)  # type: ignore[arg-type]
-    answer = who.ask("GET", f"{URL}{query}")
-    assert answer.status_code == (403 if query in ("", f"?cell={LISBON}") else 400)
-    assert SONG not in answer.text
+def test_with_the_switch_off_friends_change_no_byte(ana: Device, new: New, workspace: Workspace, query: str) -> None:
+    answers = []
+    for who in (ana, new("hal")):  # who has friends, and who has none
+        off = {"at": datetime(2026, 10, 31, 23, tzinfo=UTC), "purpose": Purpose.CONTACTS}
+        decide(workspace, who.who, State.WITHDRAWN, **off)  # type: ignore[arg-type]
+        answers.append(who.ask("GET", f"{URL}{query}"))
+    assert answers[0].status_code == (403 if query in ("", f"?cell={LISBON}") else 400)
+    assert told(answers[0]) == told(answers[1])
+
+
+def test_how_many_played_a_track_is_told_by_nothing(ana: Device, new: New, workspace: Workspace) -> None:
+    """Three of five who played one and five the other, or five and three, or all both: the same bytes each time."""
+    few, all_of_them = FRIENDS[:3], FRIENDS
+    answers = []
+    for of_song, of_other in ((few, all_of_them), (all_of_them, few), (all_of_them, all_of_them)):
+        tracks = {who: [*[SONG] * (who in of_song), *[OTHER] * (who in of_other)] for who in FRIENDS}
+        remember_plays(workspace, {who: ("PT", some) for who, some in tracks.items()})
+        answers.append(told(ana.ask("GET", URL)))
+    assert len({*answers}) == 1
+    assert len(json.loads(answers[0][2])["items"]) == 2  # type: ignore[arg-type]
 
 
 def test_without_a_night_of_it_there_is_nothing(ana: Device, workspace: Workspace) -> None:

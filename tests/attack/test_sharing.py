@@ -98,6 +98,37 @@ def test_an_address_that_a_friend_has_shows_nothing_once_it_ends(new: New, clien
     assert told(client.get(address)) == never
 
 
+_PARTINGS: dict[str, Callable[[Device, Device], object]] = {
+    "is unfriended": lambda _, ana: ana.tell(removed=ana.tokens(NUMBERS["ben"])),
+    "is blocked": lambda _, ana: [
+        ana.tell(blocked=ana.tokens(NUMBERS["ben"])),
+        ana.tell(removed=ana.tokens(NUMBERS["ben"])),
+    ],
+    "the friend turns contacts off": lambda _, ana: [
+        ana.ask("PUT", "/v1/me/consents/contacts", json=_WITHDRAW),
+        ana.ask("PUT", "/v1/me/consents/contacts", json=_WITHDRAW | {"state": "given"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("parting", _PARTINGS)
+def test_who_becomes_a_friend_again_is_shared_with_anew_or_not_at_all(
+    new: New, client: Client, workspace: Workspace, parting: str
+) -> None:
+    ana, ben = new("ana"), new("ben")
+    show(ben)
+    share(ben, "ana")
+    assert picture_of("ben", ana) is not None
+    client.now += timedelta(minutes=1)
+    _PARTINGS[parting](ben, ana)
+    client.now += timedelta(days=200)  # until there are allowances again
+    ana.add("ben")
+    ben.add("ana")
+    assert picture_of("ben", ana) is None
+    share(ben, "ana")
+    assert picture_of("ben", ana) is not None
+
+
 def test_an_address_is_good_for_an_hour(new: New, client: Client) -> None:
     ana, ben = new("ana"), new("ben")
     show(ben)

@@ -271,7 +271,7 @@ class World:
             "some nights": Job("empty", (*nightly, "--through", night_of(after - 1)), partial(_released, nights=after)),
             "next night": Job("grown", (*nightly, "--through", night_of(after)), partial(_released, nights=after + 1)),
             "evaluate": Job("grown", ("evaluate", "--catalogue", folder / "catalogue.csv", *settings), _is_evaluated),
-            "promote": Job("grown", ("promote", "latest", *settings), _has_champion),
+            "promote": Job("measured", ("promote", "evaluate", *settings), _has_champion),
             "partner": Job("grown", ("partner", "--from", period[0], "--to", period[1], *given), _has_partner_file),
             "forget": Job("grown", ("forget", GONE, *settings), _is_forgotten),
             "consents copy": Job("grown", ("consents", "copy", "--to", "copy.db", *settings), _is_copied),
@@ -287,6 +287,8 @@ class World:
             self._run(empty, ("MLFLOW",))
         shutil.copytree(empty, self._folder / "grown" / "state")
         self._run(self._folder / "grown" / "state", self.jobs["some nights"].arguments)
+        shutil.copytree(self._folder / "grown" / "state", self._folder / "measured" / "state", symlinks=True)
+        self._run(self._folder / "measured" / "state", self.jobs["evaluate"].arguments)
 
     def _run(self, state: Path, arguments: Sequence[object]) -> None:
         done = self._forge.run(state, arguments)

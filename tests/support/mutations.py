@@ -1271,8 +1271,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "who shares tells of those who do not",
         "recsys/artifacts/recent_plays.py",
-        "of_unknown = self._counts(unknown) * (len(unknown) >= FEWEST_FRIENDS)",
-        "of_unknown = self._counts(unknown) * (len(unknown) + len(known) >= FEWEST_FRIENDS)",
+        "& (len(unknown) >= FEWEST_FRIENDS)",
+        "& (len(unknown) + len(known) >= FEWEST_FRIENDS)",
         ("attack/test_sharing.py::test_only_who_shares_is_named_and_the_others_are_counted_by_themselves",),
     ),
     # The audit

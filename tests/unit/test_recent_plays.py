@@ -57,7 +57,7 @@ def test_what_is_told_is_what_counting_finds(played: dict[str, set[str]], friend
     there = friends & played.keys()
     counts = {track: sum(track in played[who] for who in there) for track in "abcdef"}
     enough = [track for track in "abcdef" if counts[track] >= FEWEST_PLAYED and len(there) >= FEWEST_FRIENDS]
-    assert tracks(recent, friends, country=PT) == sorted(enough, key=lambda track: -counts[track])
+    assert tracks(recent, friends, country=PT) == enough  # in the order of the songs, whoever played what
 
 
 @given(

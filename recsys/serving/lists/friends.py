@@ -1,7 +1,6 @@
 """What is trending among a listener's friends: tracks that several of them played, by whom only of who shares it."""
 
 from collections.abc import Collection, Mapping
-from heapq import nlargest
 from itertools import islice
 from typing import Any
 
@@ -43,7 +42,7 @@ class FriendsTrack(TypedDict):
 
 
 class FriendsList(TypedDict):
-    """What several friends played, most of them first; nothing where they are too few, or too few played the same.
+    """What several friends played, what is on most charts first; nothing of too few, or that too few of them played.
 
     ``region`` is the country of the listener's place, and only what was played there counts; without a place it is the
     world. ``why`` says on what the list stands, or what is missing.
@@ -124,7 +123,7 @@ def _longest(published: Published, recent: RecentPlays) -> int:
     """Return how long all answers are: as long as the longest could be."""
     friends = ["0" * TOKEN_LENGTH] * MOST_NAMED
     more = len(orjson.dumps({"rank": MOST, **longest_addresses(), "friends": friends}))
-    songs = nlargest(MOST, (len(orjson.dumps(song._asdict())) for song in recent.songs))
+    songs = recent.lengths[:MOST]
     place = published.longest_place
     whole = max(len(orjson.dumps(_answer(published, place, used=False, found=found))) for found in (True, False))
     return -(-(whole + sum(songs) + MOST * more + STEP // 2) // STEP) * STEP

@@ -31,7 +31,7 @@ export async function showFriends(place, attempt, cell) {
     again();
   });
   const label = made("label", { htmlFor: "book", textContent: _("Numbers and addresses in your book, one a line, as +351 21 123 4567 or name@example.org") });
-  const asking = made("p", {}), buttons = made("p", { className: "buttons" });
+  const played = made("div", {}), asking = made("p", {}), buttons = made("p", { className: "buttons" });
   asking.append(label, book);
   buttons.append(look);
   place.replaceChildren(
@@ -42,10 +42,10 @@ export async function showFriends(place, attempt, cell) {
       forget(told.removed ?? [], found.key);
       again();
     })),
-    asking, buttons, said,
-    await playedByFriends(found.key, cell),
+    asking, buttons, said, played,
   );
   place.hidden = false;
+  played.replaceChildren(await playedByFriends(found.key, cell)); // last: where there is no list yet, the rest is there
 }
 
 /** @param {Friend[]} friends @param {{id: string}} key @param {(told: Told) => void} tell */

@@ -128,7 +128,9 @@ async function showList(cell = "") {
 /** @param {any} list @param {{cell: string, plays: boolean}} asked */
 function showListOf(list, { cell, plays }) {
   find("list-why").textContent = whyOf(list, plays);
+  const before = shownCell;
   shownCell = list.location_used ? cell : "";
+  if (shownCell !== before) attempt(showFriends); // what they play is of the same country
   showLines(list);
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
