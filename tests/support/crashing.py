@@ -202,7 +202,7 @@ class Job:
     ----------
     begins : str
         The state that it begins with: ``nothing`` at all, MLflow's store and else ``empty``, or
-        ``grown`` by some nights.
+        ``grown`` by some nights, or also ``measured``.
     arguments : tuple
         Of the command line.
     is_done : callable
