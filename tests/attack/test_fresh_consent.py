@@ -1,7 +1,7 @@
 """Promise 3 in the midst of a run: who withdraws or is erased is in nothing that is drawn, learned or listed after."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,8 @@ def test_who_says_no_at_a_step_is_in_nothing_after_it(
     job.workspace.prepare()
     import_consents(sources.consents, workspace=job.workspace, settings=settings)
     everybody = {listener_of(user, key=job.listener_key) for user in USERS}
-    job.consents.append(
-        Entry(who, Purpose.CONTACTS, State.GIVEN, NOW - timedelta(days=9), "2026-09") for who in everybody
-    )
+    before = datetime.combine(FIRST, time(), UTC)
+    job.consents.append(Entry(who, Purpose.CONTACTS, State.GIVEN, before, "2026-09") for who in everybody)
     run = Run(job, step, monkeypatch)
     run.go()
     gone = {listener_of(user, key=job.listener_key) for user in (WITHDREW, ERASED)}
@@ -102,3 +101,26 @@ def test_who_says_no_at_a_step_is_in_nothing_after_it(
     assert {place: run.seen[place] for place in places} == {
         place: everybody if number < after else everybody - gone for number, place in enumerate(places)
     }
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_friends_are_told_nothing_from_before_the_switch_was_on(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who turned it on in the second night is told of by that night alone, who did in the first by both."""
+    sources, settings = write_world(tmp_path, nights=2, users=USERS), small_settings(tmp_path)
+    job = deployed(tmp_path, sources, settings)
+    vars(job)["atlas"] = nightly_audit._atlas(settings)
+    job.workspace.prepare()
+    import_consents(sources.consents, workspace=job.workspace, settings=settings)
+    everybody = [listener_of(user, key=job.listener_key) for user in USERS]
+    given = datetime.combine(night_of(number), time(23), UTC)
+    job.consents.append(Entry(who, Purpose.CONTACTS, State.GIVEN, given, "2026-09") for who in everybody)
+    Run(job, "never", monkeypatch).go()
+    recent = open_affinities(job.store.sealed).recent
+    nights = [night_of(each) for each in (0, 1)]
+    played = {night: job.store.scan([night]).select("listener", "track_id").collect() for night in nights}
+    of_first, of_second = ({*played[night].iter_rows()} for night in nights)
+    told = {(who, track) for who in everybody for track in (recent.told(who) or ("", []))[1]}
+    assert told & of_second
+    assert bool(told - of_second) == (number == 0 and bool(of_first - of_second))
