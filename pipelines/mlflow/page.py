@@ -16,7 +16,7 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.base.terminal import print_line
-from pipelines.mlflow import tracking, views
+from pipelines.mlflow import tracking
 from recsys.errors import NotReadyError, UnknownRunError
 
 _ENVIRONMENT = {
@@ -45,19 +45,19 @@ def show(store: tracking.Store, *, experiments: Sequence[str], host: str, port: 
     NotReadyError
         If the store cannot be used, or the page not be served there.
     """
-    shown = tracking.experiment_to_show(store, experiments) if tracking.is_there(store) else None
+    shown = tracking.page_to_show(store, experiments) if tracking.is_there(store) else None
     if shown is None:
         raise UnknownRunError(
             f"there are no runs in {store}", hint="Run `hearabouts nightly` or `hearabouts evaluate` first."
         )
     database = tracking.database_of(store)
     if database is None:
-        address = views.page(str(store), shown)
+        address = f"{str(store).rstrip('/')}/{shown}"
         _open(address)
         return {"status": "done", "page": address}
     _check_free(host, port)
     server = f"http://{host}:{port}"
-    address = views.page(server, shown)
+    address = f"{server}/{shown}"
     with _served(database, host=host, port=port) as running:
         _wait(running, server)
         _open(address)
