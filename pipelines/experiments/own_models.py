@@ -5,6 +5,7 @@ What a night serves is the product's own blend: a model that is promoted here is
 
 import json
 import re
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ _DESCRIPTION = (
 _RECIPE = "recipe"  # the tag of a version that says how it is made
 _GAIN = ["difference", "difference_low", "difference_high"]
 _LONGEST = 500  # of what MLflow's page shows of a parameter
-_NAME = re.compile(r"[\w.\- ]+")  # of a metric, as MLflow takes it
+_NAME = re.compile(r"[\w.\- ]+")  # of a metric, as MLflow takes it; and so nothing that ends a text in a filter
 
 
 def log(results: Results, *, name: str = "evaluate", store: Path | str | None = None) -> str:
@@ -54,7 +55,7 @@ def log(results: Results, *, name: str = "evaluate", store: Path | str | None = 
     SettingsError
         If there is no such store.
     NotReadyError
-        If MLflow cannot be used now.
+        If MLflow cannot be used now, or does not let us log runs.
     """
     _check(results)
     with TemporaryDirectory() as folder:
@@ -64,7 +65,9 @@ def log(results: Results, *, name: str = "evaluate", store: Path | str | None = 
             run.table(results.figures, "models")
             run.text(repr(results), "models.txt")
         [record] = waiting(spool)
-        return tracking.log(_store(store), record)
+        place = _store(store)
+        with tracking.refusals_told(place):
+            return tracking.log(place, record)
 
 
 def promote(results: Results, model: str, *, run: str, store: Path | str | None = None) -> int:
@@ -87,33 +90,54 @@ def promote(results: Results, model: str, *, run: str, store: Path | str | None 
     NotBetterError
         If the model does not surely win.
     UsageError
-        If there is no such model, it cannot be made again elsewhere, the run is of other data, or the baseline is not
-        the champion.
+        If there is no such model, it cannot be made again elsewhere, the run is of other data, the baseline is not
+        the champion, or a registered model of somebody else has the name.
+    NotReadyError
+        If MLflow cannot be used now, or does not let us register models.
     """
     if model not in results.models or model == MODEL:
         raise UsageError(f"no model of your own is called {model!r}", hint=f"There are: {', '.join(results.models)}.")
     _check(results)
     recipe, won = recipe_of(results.models[model]), _won(results, model)
     place = _store(store)
-    _check_champion(results, model, place)
-    _check_run(run, results, place)
-    config = {"plays": "", **{key: name or "" for key, name in results.question.train.columns._asdict().items()}}
-    content = {RECIPE_FILE: json.dumps(recipe)}
-    about = tracking.About(_DESCRIPTION, f"{results!r}\n", {DATASET_DIGEST: data_digest(results.question.train.rows)})
-    number = tracking.register(
-        place, run_id=run, model=model, loader=_LOADER, content=content, config=config, about=about
-    )
-    client = tracking.client(place)
-    client.set_model_version_tag(model, str(number), _RECIPE, json.dumps(recipe))
-    client.set_model_version_tag(model, str(number), "won.by", won)
-    client.set_registered_model_alias(model, CHAMPION, str(number))
+    with tracking.refusals_told(place):
+        _check_champion(results, model, place)
+        _check_run(run, results, place)
+        number = _registered(results, model, run=run, place=place, recipe=json.dumps(recipe), won=won)
+        tracking.client(place).set_registered_model_alias(model, CHAMPION, str(number))
     return number
 
 
 def champion(model: str, *, store: Path | str | None = None) -> Model | None:
-    """Return the champion of a name, not yet fitted, to be evaluated beside others; None where there is none."""
-    recipe = _champion(model, _store(store))
+    """Return the champion of a name, not yet fitted, to be evaluated beside others; None where there is none.
+
+    Raises
+    ------
+    UsageError
+        If it is no name, or a registered model of somebody else has it.
+    NotReadyError
+        If MLflow cannot be used now.
+    """
+    _check_names([model])
+    place = _store(store)
+    with tracking.refusals_told(place):
+        recipe = _champion(model, place)
     return made(recipe) if recipe else None
+
+
+def _registered(results: Results, model: str, *, run: str, place: Store, recipe: str, won: str) -> int:
+    """Register how a model is made, and return the version: tagged from its first moment, it is known for ours."""
+    train = results.question.train
+    tags = {DATASET_DIGEST: data_digest(train.rows), _RECIPE: recipe, "won.by": won}
+    return tracking.register(
+        place,
+        run_id=run,
+        model=model,
+        loader=_LOADER,
+        content={RECIPE_FILE: recipe},
+        config={"plays": "", **{key: name or "" for key, name in train.columns._asdict().items()}},
+        about=tracking.About(_DESCRIPTION, f"{results!r}\n", tags),
+    )
 
 
 def _won(results: Results, model: str) -> str:
@@ -148,12 +172,22 @@ def _check_run(run: str, results: Results, place: Store) -> None:
 
 
 def _champion(model: str, place: Store) -> Recipe | None:
+    """Return how the champion of a name is made; None where there is none, and the name is free or ours."""
     if not tracking.is_there(place):
         return None
     client = tracking.client(place)
-    named = client.search_registered_models(filter_string=f"name = '{model}'")
-    number = named[0].aliases.get(CHAMPION) if named else None
-    return dict(json.loads(client.get_model_version(model, number).tags[_RECIPE])) if number else None
+    of_the_name = f"name = '{model}'"
+    named = client.search_registered_models(of_the_name)
+    if not named:
+        return None
+    number = named[0].aliases.get(CHAMPION)
+    versions = [client.get_model_version(model, number)] if number else client.search_model_versions(of_the_name)
+    recipes = [version.tags[_RECIPE] for version in versions if _RECIPE in version.tags]
+    if not recipes:
+        raise UsageError(
+            f"the name {model!r} is taken by a registered model of somebody else", hint="Call yours otherwise."
+        )
+    return dict(json.loads(recipes[0])) if number else None
 
 
 def _store(named: Path | str | None) -> Store:
@@ -167,9 +201,13 @@ def _check(results: Results) -> None:
         raise InputError(
             f"{asked} users were asked, and no figure of fewer than {needed} is logged", hint="Take more users or days."
         )
-    if strange := [model for model in results.models if not _NAME.fullmatch(model)]:
+    _check_names(results.models)
+
+
+def _check_names(models: Iterable[str]) -> None:
+    if strange := [model for model in models if not _NAME.fullmatch(model)]:
         raise UsageError(
-            f"MLflow has no metric called after {', '.join(map(repr, strange))}",
+            f"MLflow has no model or metric called after {', '.join(map(repr, strange))}",
             hint="Letters, digits, spaces, and the signs _ - . make names.",
         )
 

@@ -6,17 +6,18 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 from rich.text import Text
 
 from pipelines.base.terminal import print_line
-from pipelines.mlflow import tracking, views
+from pipelines.mlflow import tracking
 from recsys.errors import NotReadyError, UnknownRunError
 
 _ENVIRONMENT = {
@@ -45,19 +46,19 @@ def show(store: tracking.Store, *, experiments: Sequence[str], host: str, port: 
     NotReadyError
         If the store cannot be used, or the page not be served there.
     """
-    shown = tracking.experiment_to_show(store, experiments) if tracking.is_there(store) else None
+    shown = tracking.page_to_show(store, experiments) if tracking.is_there(store) else None
     if shown is None:
         raise UnknownRunError(
             f"there are no runs in {store}", hint="Run `hearabouts nightly` or `hearabouts evaluate` first."
         )
     database = tracking.database_of(store)
     if database is None:
-        address = views.page(str(store), shown)
+        address = f"{str(store).rstrip('/')}/{shown}"
         _open(address)
         return {"status": "done", "page": address}
-    _check_free(host, port)
-    server = f"http://{host}:{port}"
-    address = views.page(server, shown)
+    server = f"http://{f'[{host}]' if _is_ipv6(host) else host}:{port}"
+    _check_free(host, port, server)
+    address = f"{server}/{shown}"
     with _served(database, host=host, port=port) as running:
         _wait(running, server)
         _open(address)
@@ -83,13 +84,17 @@ def _served(database: Path, *, host: str, port: int) -> Iterator["subprocess.Pop
                 os.killpg(running.pid, signal.SIGTERM)
 
 
-def _check_free(host: str, port: int) -> None:
+def _is_ipv6(host: str) -> bool:
+    return ":" in host
+
+
+def _check_free(host: str, port: int, server: str) -> None:
     """Refuse an address that is taken: what answers there would be taken for ours."""
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=socket.AF_INET6 if _is_ipv6(host) else socket.AF_INET).close()
     except OSError as error:
         raise NotReadyError(
-            f"MLflow's page cannot be served at {host}:{port}: {error.strerror}", hint="--port names another port."
+            f"MLflow's page cannot be served at {server}: {error.strerror}", hint="--port names another port."
         ) from None
 
 
@@ -97,13 +102,23 @@ def _wait(running: "subprocess.Popen[bytes]", server: str) -> None:
     for _ in range(10 * _PATIENCE):
         if running.poll() is not None:
             break
-        with suppress(OSError):
-            urllib.request.urlopen(f"{server}/health", timeout=5).close()  # noqa: S310 - our own
+        if _answers(server):
             return
         time.sleep(0.1)
     raise NotReadyError(
         f"MLflow's page cannot be served at {server}", hint="What MLflow says is above; --port names another port."
     )
+
+
+def _answers(server: str) -> bool:
+    """Tell whether a server is there, which one is that answers an error; a proxy is not asked for our own."""
+    try:
+        build_opener(ProxyHandler({})).open(f"{server}/health", timeout=5).close()
+    except HTTPError as error:
+        error.close()
+    except OSError:
+        return False
+    return True
 
 
 def _open(address: str) -> None:

@@ -51,6 +51,8 @@ EXAMPLE = pd.DataFrame(
 """Two made-up requests, of which MLflow's page makes code to copy."""
 
 _NIGHT = date(2000, 1, 1)  # any: only the differences of nights count
+_MOST_PLAYS = 1_000_000  # of one row: far from what their sum cannot hold
+_MOST_NIGHTS = 36_525  # a century: the calendar begins in the year 1
 _NOTHING = ""  # a track that nobody knows: so that a listener without listens has a row, and with it a home
 
 
@@ -102,7 +104,7 @@ class Registered:
         ------
         RefusedRequest
             If it is no table with a ``track_id``; if a request has several parts, or one that the atlas does not know;
-            or if plays, nights or a limit are below what there can be.
+            if plays or nights are fewer or more than there can be; or if a limit is below 1.
         """
         try:
             return self._answers(model_input, limit=int((params or {}).get("limit", PARAMETERS["limit"])))
@@ -122,11 +124,8 @@ class Registered:
     def _contributions(self, listens: pd.DataFrame, request: Sequence[int]) -> pl.DataFrame:
         """Return the rows of requests as contributions of listeners without names: the numbers of the requests."""
         frame = listens.reindex(columns=list(INPUT))
-        plays, ago = (
-            [int(v) for v in frame[name].fillna(default)] for name, default in (("plays", 1), ("nights_ago", 0))
-        )
-        if min(plays, default=1) < 1 or min(ago, default=0) < 0:
-            raise InputError("plays are 1 or more, and nights_ago 0 or more; less was found", hint="Check the frame.")
+        plays = _numbers(frame["plays"], least=1, most=_MOST_PLAYS)
+        ago = _numbers(frame["nights_ago"], least=0, most=_MOST_NIGHTS)
         asked = sorted({*request} or {0})
         parts = self._parts(frame["part"], request)
         every = [*request, *asked]  # and a row for each that may have none
@@ -164,6 +163,14 @@ def _check_columns(listens: object) -> None:
         raise InputError("found no table, and the model is asked by a table of listens with a track_id", hint=hint)
     if "track_id" not in listens.columns:
         raise InputError("the table has no column track_id", hint=hint)
+
+
+def _numbers(column: "pd.Series[Any]", *, least: int, most: int) -> list[int]:
+    """Return the whole numbers of a column, the least where there is none."""
+    found = column.fillna(least)
+    if not found.between(least, most).all():
+        raise InputError(f"{column.name} are {least} to {most:,}, and others were found", hint="Check the frame.")
+    return [int(number) for number in found]
 
 
 def _requests(listens: pd.DataFrame) -> tuple[Sequence[str], Sequence[int]]:

@@ -47,6 +47,7 @@ DESCRIPTION = "mlflow.note.content"  # the tag that MLflow's page shows as a run
 _PARENT = "mlflow.parentRunId"  # the tag by which MLflow's page puts a run below another
 _TRIAL_OF = "trial.of"  # the record that a trial belongs to
 _IN_ONE_REQUEST = 1_000  # numbers, the most that MLflow takes
+_TAKEN = "RESOURCE_ALREADY_EXISTS"  # MLflow's code
 _TABLES = "mlflow.loggedArtifacts"  # the tag by which MLflow's page finds the tables of a run
 
 
@@ -61,7 +62,7 @@ class About:
     Parameters
     ----------
     description : str
-        Of all versions.
+        Of all versions, from the first on: it may be somebody's own by then.
     card : str
         Of this version, as Markdown.
     tags : mapping of str to str
@@ -109,8 +110,10 @@ def log(place: Store, record: Record) -> str:
     return run
 
 
-def experiment_to_show(place: Store, names: Sequence[str]) -> str | None:
-    """Return the id of the first of some experiments that has runs, now that it opens on them; None where none has.
+def page_to_show(place: Store, names: Sequence[str]) -> str | None:
+    """Return the page, without its server, of the first of some experiments that has runs; None where none has.
+
+    It is the leaderboard; where a server lets us read and not save that, it is the plain list of runs.
 
     Raises
     ------
@@ -122,9 +125,13 @@ def experiment_to_show(place: Store, names: Sequence[str]) -> str | None:
     shown = next(
         (str(each.experiment_id) for each in found if store.search_runs([each.experiment_id], max_results=1)), None
     )
-    if shown is not None:
+    if shown is None:
+        return None
+    try:
         views.prepare(store, shown)
-    return shown
+    except MlflowException:
+        return views.page(shown, view=None)
+    return views.page(shown)
 
 
 def end_lost(place: Store) -> int:
@@ -204,6 +211,24 @@ def _environment_kept() -> Iterator[None]:
             os.environ[name] = value
 
 
+@contextmanager
+def refusals_told(place: Store) -> Iterator[None]:
+    """Say what to do where MLflow refuses what somebody asked for, as a server does that lets them read alone.
+
+    Raises
+    ------
+    NotReadyError
+        Instead of MLflow's own error.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise NotReadyError(
+            f"MLflow in {place} does not do this now ({error.error_code})",
+            hint="Check that you may log runs and register models there, or name another store.",
+        ) from None
+
+
 def _check_server(store: MlflowClient, place: Store) -> None:
     try:
         store.search_experiments(max_results=1)
@@ -273,9 +298,11 @@ def _forget_table(store: MlflowClient, *, run_id: str) -> None:
 
 
 def _version(store: MlflowClient, *, model: str, source: str, run_id: str, about: About) -> int:
-    with suppress(MlflowException):  # which says that the name is taken
-        store.create_registered_model(model)
-    store.update_registered_model(model, about.description)
+    try:
+        store.create_registered_model(model, description=about.description)
+    except MlflowException as error:
+        if error.error_code != _TAKEN:
+            raise
     made = store.create_model_version(
         model, source=source, run_id=run_id, description=about.card, tags=dict(about.tags)
     )

@@ -31,7 +31,7 @@ def prepare(store: "MlflowClient", experiment: str) -> None:
 
 def prepare_nights(store: "MlflowClient", experiment: str) -> None:
     """Save a view of the numbers of all nights, and link to it, unless somebody described the experiment."""
-    links = f"[Leaderboard]({page('', experiment)}) · [All nights]({page('', experiment, view=NIGHTS, charts=True)})"
+    links = f"[Leaderboard]({page(experiment)}) · [All nights]({page(experiment, view=NIGHTS, charts=True)})"
     described = _DESCRIPTION in store.get_experiment(experiment).tags
     view = _saved(NIGHTS, "All nights", nights())
     _tag(store, experiment, view if described else {**view, _DESCRIPTION: links})
@@ -41,7 +41,7 @@ def prepare_trials(store: "MlflowClient", experiment: str, *, run: str, params: 
     """Save a view that compares the trials of a search by what it varies; return its address on the page."""
     view = f"trials-{run[:8]}"
     _tag(store, experiment, _saved(view, f"Trials of {run[:8]}", trials(run, params)))
-    return page("", experiment, view=view, charts=True)
+    return page(experiment, view=view, charts=True)
 
 
 def leaderboard() -> dict[str, Any]:
@@ -90,10 +90,11 @@ def trials(run: str, params: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def page(server: str, experiment: str, *, view: str = LEADERBOARD, charts: bool = False) -> str:
-    """Return the address of a saved view on MLflow's page, as a table or as charts."""
+def page(experiment: str, *, view: str | None = LEADERBOARD, charts: bool = False) -> str:
+    """Return the page of a saved view, without its server, as a table or as charts; or that of the plain runs."""
     how = f"{_TRAINING}&compareRunsMode=CHART" if charts else _TRAINING
-    return f"{server.rstrip('/')}{'/' if server else ''}#/experiments/{experiment}/runs?{_KEY}={view}&{how}"
+    saved = f"{_KEY}={view}&" if view else ""
+    return f"#/experiments/{experiment}/runs?{saved}{how}"
 
 
 def _tag(store: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import narwhals as nw
 import polars as pl
 
-from recsys.library.frames import Columns, as_given, check, chosen, coded, to_polars
+from recsys.library.frames import Columns, as_given, check, check_names, chosen, coded, to_polars
 
 Repeats = Literal["refuse", "count"]
 
@@ -59,10 +59,12 @@ class Dataset:
         Raises
         ------
         FrameError
-            If a column is missing, has missing values or another kind, if rows repeat others or are in the future, or
-            if there is one user, one item or one region alone.
+            If a column is missing, has missing values or another kind, if that of users or items is called as a column
+            of answers is, if rows repeat others or are in the future, or if there is one user, one item or one region
+            alone.
         """
         columns = Columns(user, item, time, region)
+        check_names(columns)
         given = chosen(frame, columns.names)
         plays = coded(given, columns)
         check(plays, columns, may_repeat=repeats == "count")
@@ -96,13 +98,13 @@ class Dataset:
 
     def ids(self, users: pl.Series) -> list[Any]:
         """Return ids of users that are text as they are in the frame."""
-        kind = to_polars(chosen(self.frame, [self.columns.user]).head(0)).schema[self.columns.user]
-        return (users.cast(kind, strict=False) if kind.is_integer() else users).to_list()
+        return self._typed(users, self.columns.user).to_list()
 
-    def lists(self, users: pl.Series, items: pl.Series, **more: pl.Series) -> Any:
+    def lists(self, users: pl.Series, items: pl.Series, *, rank: pl.Series, score: pl.Series) -> Any:
         """Return ids that are text as a frame in the library, and with the kinds of ids, of this data set."""
-        named = {self.columns.user: users, self.columns.item: items}
-        return as_given(pl.DataFrame(named | more), like=self.frame)
+        user, item = self.columns.user, self.columns.item
+        ids = {user: self._typed(users, user), item: self._typed(items, item)}
+        return as_given(pl.DataFrame({**ids, "rank": rank, "score": score}), like=self.frame)
 
     def __repr__(self) -> str:
         """Return one line that says how much there is of what."""
@@ -112,6 +114,11 @@ class Dataset:
             f"Dataset({self.plays.height:,} plays, {self.plays['listener'].n_unique():,} users, "
             f"{self.plays['track_id'].n_unique():,} items{regions}, {first!s} to {last!s})"
         )
+
+    def _typed(self, ids: pl.Series, column: str) -> pl.Series:
+        """Return ids that are text as whole numbers, where the frame's column has such."""
+        kind = to_polars(chosen(self.frame, [column]).head(0)).schema[column]
+        return ids.cast(kind, strict=False) if kind.is_integer() else ids
 
     def _distinct(self, column: str) -> Any:
         return nw.from_native(self.frame, eager_only=True)[column].unique().sort().to_native()

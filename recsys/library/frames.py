@@ -10,6 +10,7 @@ import polars as pl
 from recsys.errors import FrameError
 
 _FRAMES = "a frame of pandas, Polars or Arrow"
+_ANSWERED = ("rank", "score")  # beside the ids, in the lists of our models
 _CODED = ("listener", "track_id", "night", "part")
 
 
@@ -44,6 +45,20 @@ def read(frame: Any) -> nw.DataFrame[Any]:
         ) from None
     except nw.exceptions.DuplicateError:
         raise FrameError("two columns of the frame have the same name", hint="Rename one, or leave it out.") from None
+
+
+def check_names(columns: Columns) -> None:
+    """Refuse to call ids as something else in the lists of our models is called.
+
+    Raises
+    ------
+    FrameError
+    """
+    if taken := [name for name in (columns.user, columns.item) if name in _ANSWERED]:
+        raise FrameError(
+            f"the column of users or items is called {taken[0]!r}, and lists have a column {taken[0]!r} of their own",
+            hint="Rename it, to user or item say; every name but rank and score will do.",
+        )
 
 
 def chosen(frame: Any, names: Sequence[str]) -> nw.DataFrame[Any]:
@@ -150,11 +165,9 @@ def codes(ids: Iterable[Any]) -> pl.Series:
 
 
 def as_given(frame: pl.DataFrame, *, like: Any) -> Any:
-    """Return a frame in the library of another, with whole numbers where a column of that name has them there."""
-    other = nw.from_native(like, eager_only=True)
-    kinds = to_polars(other.select(name for name in other.columns if name in frame.columns).head(0)).schema
-    typed = frame.cast({name: kind for name, kind in kinds.items() if kind.is_integer()})
-    return nw.from_arrow(typed.to_arrow(), backend=other.implementation).to_native()
+    """Return a frame in the library of another."""
+    library = nw.from_native(like, eager_only=True).implementation
+    return nw.from_arrow(frame.to_arrow(), backend=library).to_native()
 
 
 def _local(given: nw.DataFrame[Any], time: str) -> nw.DataFrame[Any]:

@@ -68,6 +68,7 @@ class Served:
         """
         if limit < 1:
             raise InputError("limit is 1 or more; less was found", hint="Leave it out for the default.")
+        limit = min(limit, len(self.tracks))  # whose places are in memory
         asked = gather(listens, settings=self.settings, parents=self.parents, tracks=self.tracks)
         model, there = self.model.fold_in(asked), np.arange(asked.shape[0])
         parts = [there[first : first + _AT_ONCE] for first in range(0, len(there), _AT_ONCE)]

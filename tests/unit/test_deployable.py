@@ -103,6 +103,10 @@ def test_without_a_play_a_place_has_its_own_list(registered: Registered) -> None
         [("t00001", 1, 0, "Atlantis")],
         [("t00001", 0, 0, None)],
         [("t00001", 1, -1, None)],
+        [("t00001", 1_000_001, 0, None)],
+        [("t00001", 2**40, 0, None)],
+        [("t00001", 1, 36_526, None)],
+        [("t00001", 1, 800_000, None)],
     ],
 )
 def test_what_does_not_fit_is_refused_without_its_values(registered: Registered, listens: list[tuple]) -> None:
@@ -173,7 +177,9 @@ def endpoint(registered: Registered) -> Asked:
         ({"inputs": ["t00001", "t00002"]}, "track_id"),
         ({"dataframe_records": [{"part": "part-000"}]}, "track_id"),
         ({"dataframe_records": [{"track_id": "t00001", "part": "Atlantis"}]}, "the part is none of the atlas. Name a"),
-        ({"dataframe_records": [{"track_id": "t00001", "plays": 0}]}, "plays are 1 or more"),
+        ({"dataframe_records": [{"track_id": "t00001", "plays": 0}]}, "plays are 1 to 1,000,000"),
+        ({"dataframe_records": [{"track_id": "t00001", "plays": 2**40}]}, "plays are 1 to 1,000,000"),
+        ({"dataframe_records": [{"track_id": "t00001", "nights_ago": 800_000}]}, "nights_ago are 0 to 36,525"),
         ({"dataframe_records": [{"track_id": "t00001"}], "params": {"limit": 0}}, "limit is 1 or more"),
     ],
 )
@@ -207,14 +213,20 @@ def test_the_parts_of_two_requests_may_differ_and_those_of_one_not(registered: R
         registered.predict(frame.assign(request=["a", None]))
 
 
+def test_the_most_plays_and_nights_are_answered(registered: Registered) -> None:
+    answer = tracks_of(registered, ("t00001", 1_000_000, 36_525, None), ("t00002", 1_000_000, 0, None))
+    assert len(answer) == 10
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(registered: Registered, limit: int) -> None:
     with pytest.raises(RefusedRequest, match="limit is 1 or more"):
         tracks_of(registered, ("t00001", 1, 0, None), limit=limit)
 
 
-def test_a_limit_above_all_tracks_is_answered_with_all_unheard_ones(registered: Registered) -> None:
-    answer = tracks_of(registered, ("t00001", 1, 0, None), limit=10**5)
+@pytest.mark.parametrize("limit", [10**5, 2**62])
+def test_a_limit_above_all_tracks_is_answered_with_all_unheard_ones(registered: Registered, limit: int) -> None:
+    answer = tracks_of(registered, ("t00001", 1, 0, None), limit=limit)
     assert sorted([*answer, "t00001"]) == registered.served.tracks.to_list()
 
 

@@ -94,6 +94,28 @@ def test_other_names_are_those_of_the_answer() -> None:
     assert Popular(min_listeners_per_track=1).fit(dataset).recommend([0], k=1).columns[:2] == ["who", "what"]
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("name", ["rank", "score", "value"])
+def test_a_region_may_be_called_as_a_column_of_an_answer_is(library: str, name: str) -> None:
+    """Its whole numbers make none of the scores, or the figures, of that name."""
+    frame = diagonal().with_columns(region=pl.col("user") % 2).rename({"region": name})
+    dataset = Dataset.from_frame(LIBRARIES[library](frame), region=name)
+    plain = Dataset.from_frame(LIBRARIES[library](diagonal()), region="region")
+    ours, same = (ALS(**SMALL).fit(each).recommend([3, 5], k=4) for each in (dataset, plain))
+    assert pl.DataFrame(ours).equals(pl.DataFrame(same))
+    results = evaluate(dataset, beside=["popular_world"], settings=ON_THE_DIAGONAL)
+    assert pl.DataFrame(results.frame).equals(results.figures)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("name", ["model", "metric", "value"])
+def test_users_may_be_called_as_a_column_of_the_figures_is(library: str, name: str) -> None:
+    dataset = Dataset.from_frame(LIBRARIES[library](diagonal().rename({"user": name})), user=name)
+    results = evaluate(dataset, beside=["popular_world"], settings=ON_THE_DIAGONAL)
+    assert isinstance(results.frame, KINDS[library])
+    assert pl.DataFrame(results.frame).equals(results.figures)
+
+
 @pytest.mark.parametrize("kind", [str, "category", "Int64", "uint8"])
 def test_ids_may_be_text_categories_or_numbers(kind: Any) -> None:
     frame = diagonal().to_pandas().astype({"user": kind, "item": kind})
@@ -277,6 +299,14 @@ def test_a_frame_that_does_not_fit_is_refused_with_a_hint(kind: str) -> None:
 def test_a_column_is_not_two_things() -> None:
     with pytest.raises(FrameError, match="named for two things"):
         Dataset.from_frame(diagonal(), user="item")
+
+
+@pytest.mark.parametrize("column", ["user", "item"])
+@pytest.mark.parametrize("name", ["rank", "score"])
+def test_ids_are_not_called_as_a_column_of_the_lists_is(column: str, name: str) -> None:
+    with pytest.raises(FrameError, match=f"is called '{name}', and lists have a column '{name}'") as refused:
+        Dataset.from_frame(diagonal().rename({column: name}), **{column: name})
+    assert refused.value.hint
 
 
 def test_tomorrow_has_begun_somewhere() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.tracking import MlflowClient
 from support.runs import NOW, log_run, workspace_of
 
 from pipelines.experiments.champion import settings_of
@@ -242,6 +245,27 @@ def test_who_needs_the_store_is_told_why_it_cannot_be_used(mlruns: Path) -> None
     junk(mlruns)
     with pytest.raises(NotReadyError, match="is damaged, or none"):
         Registry(mlruns).find("latest")
+
+
+def test_who_may_only_read_is_shown_the_plain_runs(mlruns: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Showing an address needs no right to write."""
+
+    def denied(*_: object) -> None:
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    store = tracking.client(mlruns)
+    shown = store.create_experiment("evaluate")
+    store.create_run(shown)
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_experiment_tag", denied)
+        plain = tracking.page_to_show(mlruns, ["none", "evaluate"])
+    assert plain == f"#/experiments/{shown}/runs?workflowType=machine_learning"
+    assert store.get_experiment(shown).tags == {}
+    saved = f"#/experiments/{shown}/runs?viewStateShareKey=leaderboard&workflowType=machine_learning"
+    assert tracking.page_to_show(mlruns, ["none", "evaluate"]) == saved
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_experiment_tag", denied)
+        assert tracking.page_to_show(mlruns, ["evaluate"]) == saved  # which is there already
 
 
 @pytest.mark.parametrize("name", ["runs.db", "mlflow.db"])

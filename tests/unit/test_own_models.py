@@ -9,6 +9,9 @@ import mlflow
 import pandas as pd
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.tracking import MlflowClient
 from support.frames import dataset_of, frame_of
 from support.listening import world
 
@@ -16,7 +19,7 @@ from pipelines.experiments.own_models import champion, log, promote
 from pipelines.mlflow import tracking
 from pipelines.mlflow.model_registry import Registry
 from pipelines.mlflow.own_model import recipe_of
-from recsys.errors import InputError, NotBetterError, UnknownRunError, UsageError
+from recsys.errors import InputError, NotBetterError, NotReadyError, UnknownRunError, UsageError
 from recsys.library import ALS, EASE, Dataset, Popular, Results, evaluate
 
 SMALL = {"min_listeners_per_track": 1, "factors": 8, "iterations": 2}
@@ -77,7 +80,7 @@ def test_nothing_is_logged_of_few_and_no_metric_under_a_name_that_mlflow_has_not
 ) -> None:
     with pytest.raises(InputError, match="users were asked, and no figure of fewer than 1000 is logged"):
         log(measured(rows, min_listeners_in_table=1000), store=mlruns)
-    with pytest.raises(UsageError, match="MLflow has no metric called after 'mine!'"):
+    with pytest.raises(UsageError, match="MLflow has no model or metric called after 'mine!'"):
         log(measured(rows, "mine!"), store=mlruns)
 
 
@@ -160,6 +163,76 @@ def test_what_does_not_surely_win_or_cannot_be_made_again_is_not_promoted(rows: 
     for model in (results.models["mine"], Unknown(object())):
         with pytest.raises(UsageError, match="cannot be made again elsewhere"):
             recipe_of(model)
+
+
+def of_somebody_else(store: MlflowClient, run: str) -> str:
+    """Register a version as others do, and return its number."""
+    if not store.search_registered_models("name = 'mine'"):
+        store.create_registered_model("mine", description="theirs")
+    return str(store.create_model_version("mine", source=f"runs:/{run}/theirs", run_id=run).version)
+
+
+@pytest.mark.parametrize("alias", [True, False])
+def test_a_registered_model_of_somebody_else_is_left_as_it_is(rows: pl.DataFrame, mlruns: Path, alias: bool) -> None:
+    results, store = contest(rows, {"mine": EASE(**SMALL)}, "popular_world"), tracking.client(mlruns)
+    run = log(results, store=mlruns)
+    number = of_somebody_else(store, run)
+    if alias:
+        store.set_registered_model_alias("mine", "champion", number)
+    before = dict(store.get_registered_model("mine"))
+    for asked in (lambda: champion("mine", store=mlruns), lambda: promote(results, "mine", run=run, store=mlruns)):
+        with pytest.raises(UsageError, match="the name 'mine' is taken"):
+            asked()
+    after = dict(store.get_registered_model("mine"))
+    assert [after[key] for key in ("description", "aliases", "last_updated_timestamp")] == [
+        before[key] for key in ("description", "aliases", "last_updated_timestamp")
+    ]
+    assert len(store.search_model_versions("name = 'mine'")) == 1
+
+
+def test_a_name_of_ours_keeps_the_description_that_it_was_given_and_no_champion_of_others(
+    rows: pl.DataFrame, mlruns: Path
+) -> None:
+    results, store = contest(rows, {"mine": EASE(**SMALL)}, "popular_world"), tracking.client(mlruns)
+    run = log(results, store=mlruns)
+    promote(results, "mine", run=run, store=mlruns)
+    assert "won an evaluation" in store.get_registered_model("mine").description
+    store.update_registered_model("mine", "mine, and described by me")
+    store.delete_registered_model_alias("mine", "champion")
+    assert champion("mine", store=mlruns) is None
+    assert promote(results, "mine", run=run, store=mlruns) == 2
+    assert store.get_registered_model("mine").description == "mine, and described by me"
+    store.set_registered_model_alias("mine", "champion", of_somebody_else(store, run))
+    with pytest.raises(UsageError, match="the name 'mine' is taken"):
+        champion("mine", store=mlruns)
+
+
+def test_what_is_no_name_has_no_champion(mlruns: Path) -> None:
+    for strange in ("it's mine", "", "a/b"):
+        with pytest.raises(UsageError, match="MLflow has no model or metric called after"):
+            champion(strange, store=mlruns)
+
+
+def test_a_store_that_only_lets_us_read_is_not_ready(
+    rows: pl.DataFrame, mlruns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise MlflowException("no", error_code=PERMISSION_DENIED)
+
+    results = contest(rows, {"mine": EASE(**SMALL)}, "popular_world")
+    run = log(results, store=mlruns)
+    calls = {
+        "create_run": lambda: log(results, store=mlruns),
+        "create_registered_model": lambda: promote(results, "mine", run=run, store=mlruns),
+        "set_registered_model_alias": lambda: promote(results, "mine", run=run, store=mlruns),
+        "search_registered_models": lambda: champion("mine", store=mlruns),
+    }
+    for refused, asked in calls.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(MlflowClient, refused, denied)
+            with pytest.raises(NotReadyError, match=r"does not do this now \(PERMISSION_DENIED\)") as told:
+                asked()
+        assert "log runs and register models" in told.value.hint
 
 
 def test_a_run_of_other_data_is_not_promoted(rows: pl.DataFrame, mlruns: Path) -> None:
