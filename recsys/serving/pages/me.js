@@ -1,19 +1,18 @@
-// The listener's own part: the list and why, the switches, the place, and the rights. Without a token it shows how to
-// sign in; whatever is declined leaves everything else as it is.
+// The listener's own part: the list and why, the switches, the place, and the rights; without a token, how to sign in.
 import { linesOf } from "./list.js";
 import { label, whyOf, whyTwin } from "./reasons.js";
 import { ask, askForText, isSignedIn, Refused, showVoice, SignedOut, signIn, signOut } from "./session.js";
 import { _, day, number } from "./words.js";
 
 const FRIENDS = "./friends.js"; // for those who have the switch on
-const CELLS = "/assets/cells.js"; // which is large, and where it was not built, there is no button for it
+const CELLS = "/assets/cells.js"; // large; where it was not built, there is no button for it
 
-let asked = 0; // lists: an answer that comes after a later question is not shown
+let asked = 0; // lists: no answer of before the last question is shown
 let compared = 0; // the same of the places that listen alike
 let shownCell = ""; // the cell of the list that is shown, if it was used
 let consents = Promise.resolve(/** @type {any[]} */ ([])); // as they were read last
-let seesTwin = false; // the places that listen alike are asked for once they come into view: most come for their list
-let looked = 0; // near me: what the browser says after a later click or decision is not sent
+let seesTwin = false; // the places that listen alike are asked for once they are in view
+let looked = 0; // near me: nothing of before the last click or decision is sent
 
 /** @param {string} id @returns {any} */
 const find = (id) => document.getElementById(id);
@@ -101,7 +100,7 @@ export async function attempt(what) {
   try {
     await what();
   } catch (error) {
-    if (error instanceof SignedOut || find("me") !== me) return; // nobody is there any more to be told
+    if (error instanceof SignedOut || find("me") !== me) return; // nobody is there to be told
     if (!(error instanceof Refused)) return say(_("That did not work. Please try again."));
     if (error.status !== 401) return say(error.message);
     signOut();
@@ -121,16 +120,16 @@ async function showList(cell = "") {
     const list = await ask(`/v1/me/trending${cell && `?cell=${cell}`}`), plays = await allows("personalisation");
     if (mine === asked) showListOf(list, { cell, plays });
   } finally {
-    if (mine === asked) find("my-room").setAttribute("hidden", ""); // where it fails, too, but not before its lines are there
+    if (mine === asked) find("my-room").setAttribute("hidden", ""); // where it fails, too
   }
 }
 
 /** @param {any} list @param {{cell: string, plays: boolean}} asked */
 function showListOf(list, { cell, plays }) {
   find("list-why").textContent = whyOf(list, plays);
-  const before = shownCell;
-  shownCell = list.location_used ? cell : "";
-  if (shownCell !== before) attempt(showFriends); // what they play is of the same country
+  if (!list.location_used) cell = "";
+  if (shownCell !== cell) attempt(showFriends);
+  shownCell = cell;
   showLines(list);
   find("my-place").hidden = !list.location_used;
   if (!list.location_used) return tell("place-shown", { id: "world" });
@@ -203,7 +202,7 @@ async function showTwin() {
     find("twin").replaceChildren(...(twin.history_used ? twin.places.map((/** @type {any} */ { region }) => placeOf(region)) : []));
   } catch (error) {
     if (!(error instanceof Refused) || error.status === 401 || mine !== compared) throw error;
-    find("twin-why").textContent = error.message; // there, as it was only scrolled past: what is said above may be in use
+    find("twin-why").textContent = error.message; // there, as it was only scrolled past
   }
 }
 
@@ -225,7 +224,7 @@ async function near() {
   say(_("Asking your browser for a rough position…"));
   const { cellHere } = await import(CELLS);
   const answer = await cellHere();
-  if (mine === looked) await found(answer); // it may take seconds, in which the switch was turned off
+  if (mine === looked) await found(answer); // seconds later the switch may be off
 }
 
 /** @param {{cell?: string, refused?: boolean}} answer */
@@ -296,7 +295,7 @@ function switchOf(consent, notice) {
   button.setAttribute("aria-checked", String(on));
   button.dataset.purpose = consent.purpose;
   button.onclick = () => attempt(() => decide(consent.purpose, on ? "withdrawn" : "given", notice).finally(
-    () => find("switches").querySelector(`[data-purpose=${consent.purpose}]`)?.focus(), // another one than that of before
+    () => find("switches").querySelector(`[data-purpose=${consent.purpose}]`)?.focus(),
   ));
   return made;
 }
@@ -329,7 +328,7 @@ export async function decide(purpose, state, notice_version) {
   try {
     await ask(`/v1/me/consents/${purpose}`, { method: "PUT", body: { state, notice_version } });
   } finally {
-    await showSwitches().finally(async () => { // also where it was refused: the notice may have changed meanwhile
+    await showSwitches().finally(async () => { // refused, too: the notice may be another one
       if (!here) return;
       find("near-first").hidden = true;
       await showList();
