@@ -15,9 +15,9 @@ from recsys.arrivals.permission import permissions, still_personal
 from recsys.cells import evaluations
 from recsys.consents.log import consent_log
 from recsys.errors import InputError
+from recsys.models.evaluation.draws import strata_of
 from recsys.models.evaluation.evaluation import Evaluation
 from recsys.models.evaluation.intervals import by_stratum, luck_of_mean, luck_of_strata, paired
-from recsys.models.interactions import IntArray
 from recsys.models.metrics import Values
 from recsys.sealed_files import SealedFiles
 from recsys.settings import Settings
@@ -192,7 +192,7 @@ def gain(listeners: pl.DataFrame) -> Gain:
     """
     at_home = listeners.drop_nulls("part")
     asked = listeners if at_home.is_empty() else at_home
-    strata = None if at_home.is_empty() else _strata(asked)
+    strata = None if at_home.is_empty() else strata_of(asked)
     sides = [_draws(asked, side) for side in ("left", "right")]
     luck = [luck_of_mean(draws, strata) for draws in sides if draws.shape[1] > 1]
     left, right = (draws.mean(axis=1) for draws in sides)
@@ -207,7 +207,7 @@ def gains_by_part(listeners: pl.DataFrame, *, at_least: int) -> pl.DataFrame:
     asked = at_home.filter(pl.len().over("part") >= at_least).sort("part")
     if asked.is_empty():
         return pl.DataFrame(schema=_BY_PART)
-    strata, sides = _strata(asked), [_draws(asked, side) for side in ("left", "right")]
+    strata, sides = strata_of(asked), [_draws(asked, side) for side in ("left", "right")]
     luck = [term for draws in sides if draws.shape[1] > 1 for term in luck_of_strata(draws, strata)]
     left, right = (draws.mean(axis=1) for draws in sides)
     found = by_stratum(right - left, strata, luck=luck)
@@ -218,10 +218,6 @@ def gains_by_part(listeners: pl.DataFrame, *, at_least: int) -> pl.DataFrame:
         .with_columns((pl.col("right") - pl.col("left")).alias("difference"))
         .with_columns(**{name: pl.Series(values, dtype=pl.Float64) for name, values in intervals.items()})
     )
-
-
-def _strata(listeners: pl.DataFrame) -> IntArray:
-    return listeners["part"].rank("dense").cast(pl.Int64).to_numpy()
 
 
 def _draws(listeners: pl.DataFrame, side: str) -> Values:

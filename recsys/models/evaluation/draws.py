@@ -130,7 +130,7 @@ def _with_luck(row: Mapping[str, object], drawn: Sequence[pl.DataFrame]) -> dict
     if not told:
         return {}
     gains = _gains(some, str(row["against"]))
-    strata = _strata(some[0]) if row["over"] == "regions" else None
+    strata = strata_of(some[0]) if row["over"] == "regions" else None
     (found,) = paired(gains.mean(axis=1)[:, None], strata, luck=[luck_of_mean(gains, strata)])
     return {"low": found.low, "high": found.high}
 
@@ -148,7 +148,7 @@ def with_luck_of_parts(by_part: pl.DataFrame, drawn: Sequence[pl.DataFrame]) -> 
     some = [each.filter(pl.col("part").is_in(by_part["part"].implode())) for each in drawn]
     parts = some[0]["part"].unique().sort()
     for model in RIVALS:
-        gains, strata = _gains(some, model), _strata(some[0])
+        gains, strata = _gains(some, model), strata_of(some[0])
         found = by_stratum(gains.mean(axis=1), strata, luck=luck_of_strata(gains, strata) if len(gains) else ())
         key = f"{SERVED}_minus.{model}.ndcg_at_10"
         ends = ("low", "high", "chance")
@@ -163,7 +163,8 @@ def _gains(drawn: Sequence[pl.DataFrame], model: str) -> Values:
     return np.column_stack([(each[SERVED] - each[model]).to_numpy() for each in drawn])
 
 
-def _strata(listeners: pl.DataFrame) -> IntArray:
+def strata_of(listeners: pl.DataFrame) -> IntArray:
+    """Return (n,) a number for the part that each listener is at home in; all must be at home somewhere."""
     return listeners["part"].rank("dense").cast(pl.Int64).to_numpy()
 
 

@@ -243,7 +243,16 @@ def _of_pictures(settings: Settings) -> list[Collected]:
 
 
 def _of_contacts(settings: Settings) -> list[Collected]:
-    """Say what is kept of address books."""
+    """Say what is kept of address books and for friends."""
+    return [
+        *_of_books(settings),
+        *_of_friends(settings),
+        *_of_allowances(settings),
+    ]
+
+
+def _of_books(settings: Settings) -> list[Collected]:
+    """Say what is kept of numbers and addresses."""
     return [
         {
             "what": said("your own numbers and addresses, as your app has verified them"),
@@ -266,6 +275,12 @@ def _of_contacts(settings: Settings) -> list[Collected]:
             ),
             "seen_by": said("{operator}; friends see that you are one", operator=_OPERATOR),
         },
+    ]
+
+
+def _of_friends(settings: Settings) -> list[Collected]:
+    """Say what is kept of what friends share and played."""
+    return [
         {
             "what": said("with which friends you share under your own name"),
             "purposes": [Purpose.CONTACTS.value],
@@ -294,6 +309,12 @@ def _of_contacts(settings: Settings) -> list[Collected]:
                 friends=FEWEST_FRIENDS,
             ),
         },
+    ]
+
+
+def _of_allowances(settings: Settings) -> list[Collected]:
+    """Say what is kept so that nobody tries all numbers."""
+    return [
         {
             "what": said("how much of your book your app has told of lately, so that nobody tries all numbers"),
             "purposes": [Purpose.CONTACTS.value],
