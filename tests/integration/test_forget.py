@@ -1,6 +1,7 @@
 """Promise 7: erasure is exact; after it everything is as it would have been without that listener."""
 
 import json
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -66,9 +67,15 @@ def again(job: module.JobContext, *, days: int = 1) -> module.JobContext:
 
 
 def private_bytes(workspace: Workspace) -> dict[str, bytes]:
-    """What every private file holds but the keys, and the nights' tallies, which say how many rows the input had."""
+    """What every private file says of listeners.
+
+    That is all but the keys, the nights' tallies, which say how many rows the input had, and the order of songs, which
+    is that of the charts and so of their noise; the digest in a folder's name holds that order.
+    """
+    aside = {"keys.json", "recent-songs.json", "current"}
     files = [path for path in workspace.private.rglob("*") if path.is_file() and path.parent.name != "nights"]
-    return {str(path.relative_to(workspace.private)): content_of(path) for path in files if path.name != "keys.json"}
+    contents = {path.relative_to(workspace.private): content_of(path) for path in files if path.name not in aside}
+    return {re.sub(r"(tastes/[\d-]{10})-\w+", r"\1", path.as_posix()): said for path, said in contents.items()}
 
 
 def models_aside(files: dict[str, bytes]) -> dict[str, bytes]:
