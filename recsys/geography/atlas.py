@@ -141,8 +141,12 @@ class Atlas:
 
     @cached_property
     def names(self) -> tuple[Name, ...]:
-        """What a snapshot's index holds beside its places' own names: countries' names, and those of towns."""
-        towns = self._called.filter(pl.col("population") >= TOWN)
+        """What a snapshot's index holds beside its places' own names: countries' names, and those of towns.
+
+        That is towns of the countries of which a release covers anything.
+        """
+        covered = {self.chain(place)[-2] for place in self.members if place != WORLD}
+        towns = _called(self.cities.filter((pl.col("population") >= TOWN) & pl.col("country").is_in(covered)))
         place = {cell: self._place_of_cell(cell) for cell in towns["cell"].unique()}
         located = towns.with_columns(place=pl.col("cell").replace_strict(place, return_dtype=pl.String))
         found = located.select("search", "place", "name", "population", "own").iter_rows()
@@ -173,16 +177,8 @@ class Atlas:
 
     @cached_property
     def _called(self) -> pl.DataFrame:
-        """What people type for each city, a row for each of its names: ``search``, and whether it is its ``own``.
-
-        That takes some seconds, which only those wait for who look for a city.
-        """
-        cities = (self.cities if self.cities.width else _NO_CITIES).with_row_index("city")
-        others = cities.filter(pl.col("others") != "").with_columns(called=pl.col("others").str.split("\n"), own=False)
-        called = pl.concat([cities.with_columns(called="name", own=True), others.explode("called")])
-        searched = pl.Series("search", [searchable(name) for name in called["called"]], dtype=pl.String)
-        found = called.select("city", "name", "population", "cell", "own", searched).filter(pl.col("search") != "")
-        return found.unique(["city", "search"], keep="first", maintain_order=True)
+        """What people type for each city. That takes some seconds, which only those wait for who look for a city."""
+        return _called(self.cities if self.cities.width else _NO_CITIES)
 
     def _suggestion(self, wanted: str) -> str:
         names = {place.name for place in self.places.values() if place.level == "country"}
@@ -273,6 +269,16 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _called(cities: pl.DataFrame) -> pl.DataFrame:
+    """Return what people type for cities, a row for each name: ``search``, and whether it is a city's ``own``."""
+    numbered = cities.with_row_index("city")
+    others = numbered.filter(pl.col("others") != "").with_columns(called=pl.col("others").str.split("\n"), own=False)
+    called = pl.concat([numbered.with_columns(called="name", own=True), others.explode("called")])
+    searched = pl.Series("search", [searchable(name) for name in called["called"]], dtype=pl.String)
+    found = called.select("city", "name", "population", "cell", "own", searched).filter(pl.col("search") != "")
+    return found.unique(["city", "search"], keep="first", maintain_order=True)
 
 
 def _others(city: Mapping[str, Any]) -> str:

