@@ -26,7 +26,9 @@ from recsys.settings import AtlasSettings
 
 REMAINDER = "-rest"  # "PT-rest" is what of Portugal lies in none of its regions
 TOWN = 15_000  # people: from this size on a place is found by its names in other languages, too
-_NO_CITIES = pl.DataFrame(schema={"name": pl.String, "population": pl.Int64, "cell": pl.UInt64, "others": pl.String})
+_NO_CITIES = pl.DataFrame(
+    schema={"name": pl.String, "country": pl.String, "population": pl.Int64, "cell": pl.UInt64, "others": pl.String}
+)
 COUNTRY_RESOLUTIONS = (4, 3)  # a cell outside every region lies in the country most of whose people share these cells
 
 
@@ -146,7 +148,7 @@ class Atlas:
         That is towns of the countries of which a release covers anything.
         """
         covered = {self.chain(place)[-2] for place in self.members if place != WORLD}
-        towns = _called(self.cities.filter((pl.col("population") >= TOWN) & pl.col("country").is_in(covered)))
+        towns = _called(self._cities.filter((pl.col("population") >= TOWN) & pl.col("country").is_in(covered)))
         place = {cell: self._place_of_cell(cell) for cell in towns["cell"].unique()}
         located = towns.with_columns(place=pl.col("cell").replace_strict(place, return_dtype=pl.String))
         found = located.select("search", "place", "name", "population", "own").iter_rows()
@@ -178,7 +180,11 @@ class Atlas:
     @cached_property
     def _called(self) -> pl.DataFrame:
         """What people type for each city. That takes some seconds, which only those wait for who look for a city."""
-        return _called(self.cities if self.cities.width else _NO_CITIES)
+        return _called(self._cities)
+
+    @property
+    def _cities(self) -> pl.DataFrame:
+        return self.cities if self.cities.width else _NO_CITIES
 
     def _suggestion(self, wanted: str) -> str:
         names = {place.name for place in self.places.values() if place.level == "country"}
