@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,13 @@ def decide(
 ) -> None:
     """Let a listener give or withdraw consent, by default under the notice of the settings."""
     listener = listener_of(user_id, key=workspace.listener_key())
-    ConsentLog(workspace.consents).append([Entry(listener, purpose, state, at, notice)])
+    _log(workspace.consents).append([Entry(listener, purpose, state, at, notice)])
+
+
+@lru_cache(maxsize=1)
+def _log(place: Path) -> ConsentLog:
+    """Open a log once for many decisions: that takes as long as a hundred of them."""
+    return ConsentLog(place)
 
 
 def remember(
