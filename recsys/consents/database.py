@@ -9,6 +9,7 @@ import sqlite3
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -65,8 +66,11 @@ class Database:
         return self._engine.dialect.name == "postgresql"
 
     def compiled(self, statement: sa.ClauseElement) -> str:
-        """Return a statement in the words of this database; parameters stay named."""
-        return str(statement.compile(dialect=self._engine.dialect))
+        """Return a statement in the words of this database; parameters stay named.
+
+        A statement that is asked for again is compiled once in a process: that takes milliseconds.
+        """
+        return _compiled(statement, self._engine.dialect.name)
 
     def insert_new(
         self, table: sa.Table, *, taken: sa.ColumnElement[bool] | None = None, changing: Collection[str] = ()
@@ -211,6 +215,14 @@ class Database:
             f"the {self.name} cannot be used now ({type(cause).__name__})",
             hint="See to its database, and try again.",
         )
+
+
+@lru_cache(maxsize=256)
+def _compiled(statement: sa.ClauseElement, dialect: str) -> str:
+    return str(statement.compile(dialect=_DIALECTS[dialect]))
+
+
+_DIALECTS = {"sqlite": sqlite.dialect(paramstyle="named"), "postgresql": postgresql.psycopg.dialect()}  # type: ignore[no-untyped-call]
 
 
 def _create(path: Path, *, name: str) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
@@ -42,6 +42,7 @@ from recsys.workspace import Workspace, accepting, fingerprint
 
 _PIECE = 10_000  # entries that are written at a time
 _TRACES = (ENTRIES, ERASURES, IMPORTED)  # what was ever used has a row in one of them
+_Notices = frozenset[str] | None  # versions in force; None: every one is
 
 
 class Purpose(StrEnum):
@@ -189,27 +190,28 @@ class ConsentLog:
     def __init__(
         self, place: Path | str, *, notices: Collection[str] | None = None, marks: Marks | None = None
     ) -> None:
+        in_force = None if notices is None else frozenset(notices)
         self._database = Database(place)
         prepare(self._database)
         self.erasures = Erasures(self._database, marks=marks, purposes=tuple(Purpose))
         self.belongings, self.feedback = Belongings(self._database), Feedback(self._database)
         self.pictures = Pictures(self._database)
         self.contacts = Contacts(self._database, erased=marks.of if marks else never)
-        self._notices, self._marks = notices, marks
+        self._notices, self._marks = in_force, marks
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
         self._imported = self._database.insert_new(IMPORTED)
         self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
-        self._latest = self._database.compiled(_latest(notices, of=_given("purpose")))
-        self._choices = self._database.compiled(_choices(notices))
-        self._friends = self._database.compiled(_friends(notices))
-        self._friend = self._database.compiled(_friends(notices, THEM.c.listener == _given("other")))
+        self._latest = self._database.compiled(_latest(in_force, of=_given("purpose")))
+        self._choices = self._database.compiled(_choices(in_force))
+        self._friends = self._database.compiled(_friends(in_force))
+        self._friend = self._database.compiled(_friends(in_force, one=True))
         self._of, self._newest = self._database.compiled(_all_of_one()), self._database.compiled(_newest_of_one())
         self._given_here = self._database.compiled(_given_here())
         self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
         self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
         self._last_decided = self._database.compiled(_last_decided())
-        self._history, self._accepted = self._database.compiled(_history(notices)), _named(notices)
+        self._history, self._accepted = self._database.compiled(_history(in_force)), _named(in_force)
         self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -667,7 +669,8 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
     ]
 
 
-def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str], after: str = "after") -> sa.Select[Any]:
+@cache
+def _latest(notices: _Notices, *, of: sa.ColumnElement[str], after: str = "after") -> sa.Select[Any]:
     """Select whether one listener's last answer for one purpose is yes.
 
     It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
@@ -676,7 +679,8 @@ def _latest(notices: Collection[str] | None, *, of: sa.ColumnElement[str], after
     return sa.select(_yes(notices)).where(*newest, sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later()))
 
 
-def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
+@cache
+def _choices(notices: _Notices) -> sa.Select[Any]:
     """Select the last answers for the purposes that choose a list, and whether an erasure is still to be done."""
     answers = (
         _latest(notices, of=_constant(f"'{purpose}'"), after=_after(purpose)).scalar_subquery() for purpose in _CHOOSING
@@ -684,11 +688,13 @@ def _choices(notices: Collection[str] | None) -> sa.Select[Any]:
     return sa.select(*answers, sa.exists().where(ERASURES.c.listener == _given("listener")))
 
 
-def _friends(notices: Collection[str] | None, *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select a listener's friends, or some, each with what they share, their picture, and since when what is given.
+@cache
+def _friends(notices: _Notices, *, one: bool = False) -> sa.Select[Any]:
+    """Select a listener's friends, or one, each with what they share, their picture, and since when what is given.
 
     And with whether an erasure is still to be done.
     """
+    which = (THEM.c.listener == _given("other"),) if one else ()
     friend = mutual_of(MINE.c.listener == _given("listener"), *which).subquery("friend")
     profile = (PICTURES.c.listener == friend.c.other, PICTURES.c.kind == _constant(f"'{PROFILE}'"))
     picture = sa.select(PICTURES.c.edition).where(*profile).scalar_subquery()
@@ -698,7 +704,7 @@ def _friends(notices: Collection[str] | None, *which: sa.ColumnElement[bool]) ->
     return sa.select(*columns, *answers).order_by(friend.c.token, friend.c.other)
 
 
-def _given_at(purpose: Purpose, notices: Collection[str] | None, *, of: sa.FromClause) -> sa.ScalarSelect[Any]:
+def _given_at(purpose: Purpose, notices: _Notices, *, of: sa.FromClause) -> sa.ScalarSelect[Any]:
     """Select when each other listener gave a consent that stands; null for who did not, or withdrew it."""
     newest = _newest(_constant(f"'{purpose}'"), after="never", of=of)
     counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())
@@ -706,11 +712,13 @@ def _given_at(purpose: Purpose, notices: Collection[str] | None, *, of: sa.FromC
     return sa.select(since).where(*newest, counts).correlate(of).scalar_subquery()
 
 
+@cache
 def _all_of_one() -> sa.Select[Any]:
     of_one = sa.select(ENTRIES).where(*_about_listener())
     return of_one.order_by(ENTRIES.c.purpose, ENTRIES.c.at, ENTRIES.c.state, ENTRIES.c.notice_version)
 
 
+@cache
 def _newest_of_one() -> sa.Select[Any]:
     """Select the entries of each purpose's last instant no later than an instant, and all later ones."""
     newest = sa.union_all(*(sa.select(ENTRIES).where(*_newest(_constant(f"'{purpose}'"))) for purpose in Purpose))
@@ -718,6 +726,7 @@ def _newest_of_one() -> sa.Select[Any]:
     return newest.order_by(columns.purpose, columns.at, columns.state, columns.notice_version)  # type: ignore[return-value]
 
 
+@cache
 def _given_here() -> sa.Select[Any]:
     """Select when a listener gave a consent since an instant, the latest first."""
     given = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
@@ -728,7 +737,8 @@ def _given_here() -> sa.Select[Any]:
     return every.order_by(every.selected_columns.at.desc())  # type: ignore[return-value]
 
 
-def _history(notices: Collection[str] | None) -> sa.Select[Any]:
+@cache
+def _history(notices: _Notices) -> sa.Select[Any]:
     """Select everybody's answers for one purpose, one an instant."""
     counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())
     past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
@@ -736,6 +746,7 @@ def _history(notices: Collection[str] | None) -> sa.Select[Any]:
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
 
+@cache
 def _state() -> tuple[sa.Select[Any], ...]:
     """Select what tells that an entry was added, or an erasure asked for or done: how many there are.
 
@@ -746,6 +757,7 @@ def _state() -> tuple[sa.Select[Any], ...]:
     return tuple(sa.select(*columns).select_from(table) for table, columns in counts)
 
 
+@cache
 def _last_decided() -> sa.Select[Any]:
     """Select the latest instant that came from a clock: of an answer that was not imported, or of an erasure."""
     imported = ENTRIES.alias()
@@ -789,6 +801,7 @@ def _withdrawn_later() -> sa.ColumnElement[bool]:
     return sa.and_(ENTRIES.c.at > _given("until"), ENTRIES.c.state == _constant(f"'{State.WITHDRAWN}'"))
 
 
+@cache
 def _taken() -> sa.ColumnElement[bool]:
     """Return the condition that an entry may be added: no consent of a file stands against a decision made here."""
     decided = ENTRIES.alias()
@@ -802,7 +815,7 @@ def _taken() -> sa.ColumnElement[bool]:
     return sa.or_(own, _given("state") == _constant(f"'{State.WITHDRAWN}'"), sa.not_(here))
 
 
-def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:
+def _yes(notices: _Notices) -> sa.ColumnElement[int]:
     """Return 1 where every entry of an instant is a yes that is in force, else 0."""
     yes = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
     if notices is not None:
@@ -811,6 +824,7 @@ def _yes(notices: Collection[str] | None) -> sa.ColumnElement[int]:
     return sa.func.min(sa.case((yes, _constant("1")), else_=_constant("0")))
 
 
+@cache
 def _given(name: str) -> sa.BindParameter[Any]:
     """Return a parameter that stands in the compiled query by its name."""
     return sa.bindparam(name)
@@ -821,7 +835,7 @@ def _constant(text: str) -> sa.ColumnElement[Any]:
     return sa.literal_column(text)
 
 
-def _named(notices: Collection[str] | None) -> dict[str, str]:
+def _named(notices: _Notices) -> dict[str, str]:
     return {f"notice_{number}": notice for number, notice in enumerate(sorted(notices or ()))}
 
 
