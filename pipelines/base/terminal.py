@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from rich import box
 from rich.console import Console, ConsoleRenderable, RichCast
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -54,9 +63,38 @@ def configure_logging() -> None:
 
 def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
     """Yield the items while a terminal shows how many are done; a pipe sees nothing of it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=progress_console, disable=not progress_console.is_terminal) as progress:
+    with _progress(MofNCompleteColumn()) as progress:
         yield from progress.track(items, description=what)
+
+
+@contextmanager
+def parts(what: str) -> Iterator[Callable[[str, float], None]]:
+    """Give what is told which part begins and which share of the whole is over.
+
+    A terminal shows both, and how long the rest will take; a pipe has a line for each part.
+    """
+    with _progress(TaskProgressColumn(), transient=True) as progress:
+        task = progress.add_task(what, total=1.0)
+
+        def told(part: str, share: float) -> None:
+            words = part.replace("_", " ")
+            progress.update(task, description=f"{what}: {words}", completed=share)
+            tell(what, part=words, done=f"{share:.0%}")
+
+        yield told
+    if progress_console.is_terminal:
+        _say_done(what)
+
+
+def _say_done(what: str) -> None:
+    progress_console.print(Text.assemble(("✓", "green"), f" {what}"))
+
+
+def _progress(done: ProgressColumn, *, transient: bool = False) -> Progress:
+    """Return a bar that a terminal shows, with how long it has taken and how long it still will."""
+    columns = (TextColumn("{task.description}"), BarColumn(), done, TimeElapsedColumn(), TextColumn("left:"))
+    hidden = not progress_console.is_terminal
+    return Progress(*columns, TimeRemainingColumn(), console=progress_console, disable=hidden, transient=transient)
 
 
 def tell(what: str, **facts: object) -> None:
@@ -81,7 +119,7 @@ def step(what: str) -> Iterator[None]:
     if progress_console.is_terminal:
         with progress_console.status(what):
             yield
-        progress_console.print(Text.assemble(("✓", "green"), f" {what}"))
+        _say_done(what)
     else:
         tell(what)
         yield

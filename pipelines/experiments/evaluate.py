@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import cpu_count
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
-from pipelines.base.terminal import step
+from pipelines.base.terminal import parts, step
 from pipelines.experiments.paired_runs import DRAWS, keep
 from pipelines.experiments.search import Found, search
 from pipelines.mlflow import logbook
@@ -64,10 +65,16 @@ class Done:
 
 
 def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, times: int = 1) -> Measured:
-    """Measure the models on contributions that may be trained on: for a night and an experiment alike."""
+    """Measure the models on contributions that may be trained on: for a night and an experiment alike.
+
+    Where that is done several times, on all cores at once.
+    """
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
-    parents = countries(job.atlas)
-    evaluation = evaluate(rows, settings=models, parents=parents, artists=artists, times=times)
+    parents, workers = countries(job.atlas), cpu_count() or 1
+    with parts("models") as told:
+        evaluation = evaluate(
+            rows, settings=models, parents=parents, artists=artists, times=times, workers=workers, told=told
+        )
     return Measured(evaluation, {**tags_of_data(rows), DESCRIPTION: described(evaluation)})
 
 
@@ -111,8 +118,7 @@ def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done
         found = _searched(run, rows, job=job, config=config)
         models = found.models if found else settings.models
         run.params(settings.model_copy(update={"models": models}).flat())
-        with step("models"):
-            measured = measure(rows, job=job, models=models, times=times)
+        measured = measure(rows, job=job, models=models, times=times)
         run.tags(measured.tags)
         logbook.log_data(run, measured.tags[DATA_DIGEST])
         run.metrics({"seconds.total": round(time.monotonic() - started, 1), BEST: found.value if found else math.nan})
@@ -180,11 +186,19 @@ def _trial(row: Mapping[str, Any]) -> Trial:
 _STATES: Mapping[str, Status] = {"complete": "FINISHED", "pruned": "KILLED", "fail": "FAILED"}
 
 
+def _number(value: float) -> float | None:
+    """Return a number as it is printed; none where nothing was measured."""
+    return None if math.isnan(value) else round(value, 4)
+
+
 def _summary(run: Run, config: Config, measured: Measured, found: Found | None) -> dict[str, Any]:
     searched = (
         {
             "trials": found.trials.height,
             "best": {key: getattr(found.models, key) for key in config.search.models},
+            "best_value": round(found.value, 4),
+            "champion_value": _number(found.before),
+            "difference": _number(found.value - found.before),
         }
         if found and config.search
         else {}

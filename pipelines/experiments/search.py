@@ -1,5 +1,6 @@
 """A small search for better settings of the models: tried on the validation nights, never on the test nights."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,7 +11,7 @@ import polars as pl
 from optuna.trial import TrialState
 
 from pipelines.base.experiment_config import Range, Search, Value, is_whole
-from pipelines.base.terminal import followed, tell
+from pipelines.base.terminal import followed, step, tell
 from recsys.errors import InputError
 from recsys.models.deployable import validated
 from recsys.settings import ModelsSettings
@@ -35,6 +36,8 @@ class Found:
         The best that was tried.
     value : float
         Its macro NDCG at 10 on the validation nights.
+    before : float
+        That of the settings as they were, those of the champion; NaN where they could not be fitted.
     trials : polars.DataFrame
         One row a trial in its order: ``trial, state, first_look, value, seconds, problem`` and a column ``models.KEY``
         for each key that was searched. A state is ``complete``, ``pruned`` or ``fail``.
@@ -42,6 +45,7 @@ class Found:
 
     models: ModelsSettings
     value: float
+    before: float
     trials: pl.DataFrame = field(repr=False)
 
 
@@ -74,14 +78,26 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
     looks = _measures(rows, asked=asked, parents=parents)
     study = _study(asked)
     start = {key: getattr(settings, key) for key in asked.models}
-    if all(_within(values, start[key]) for key, values in asked.models.items()):
+    is_tried = all(_within(values, start[key]) for key, values in asked.models.items())
+    if is_tried:
         study.enqueue_trial(start)
     for _ in followed(range(asked.trials), "trials"):
         trial = study.ask()
         tried = _with(settings, _suggested(trial, asked))
         _try(study, trial, looks, tried)
     _check_any(study)
-    return Found(_with(settings, study.best_params), study.best_value, _table(study, asked))
+    first = study.trials[0].value if is_tried else _value_of(settings, looks[-1])
+    before = math.nan if first is None else first
+    return Found(_with(settings, study.best_params), study.best_value, before, _table(study, asked))
+
+
+def _value_of(settings: ModelsSettings, measure: Measure) -> float | None:
+    """Return what settings outside the ranges are worth."""
+    with step("the settings as they are"):
+        try:
+            return measure(settings)
+        except _CANNOT_BE_FITTED:
+            return None
 
 
 def _measures(rows: pl.DataFrame, *, asked: Search, parents: Mapping[str, str]) -> tuple[Measure, ...]:
@@ -153,10 +169,10 @@ def _check_any(study: optuna.Study) -> None:
 def _looked(trial: optuna.Trial, looks: tuple[Measure, ...], settings: ModelsSettings) -> float | None:
     """Measure settings, from the cheap look to the whole; None where they were given up in between."""
     value = 0.0
-    for step, measure in enumerate(looks):
+    for number, measure in enumerate(looks):
         value = measure(settings)
-        trial.report(value, step)
-        if step + 1 < len(looks) and trial.should_prune():
+        trial.report(value, number)
+        if number + 1 < len(looks) and trial.should_prune():
             return None
     return value
 

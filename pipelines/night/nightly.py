@@ -228,9 +228,8 @@ def publish(job: JobContext) -> Published:
         nights = job.releases.nights()
         charts_of = _past_charts(job)
         found = charts_of.charts(nights)
-    with step("models"):
-        allowed = allowed_rows(job)
-        measured = measure(allowed, job=job, models=settings.models)
+    allowed = allowed_rows(job)
+    measured = measure(allowed, job=job, models=settings.models)
     with step("lists"):
         past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
         lists = personal_lists(job, past=past, lines=found.lines)

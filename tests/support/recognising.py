@@ -1,18 +1,34 @@
 """Speech of espeak-ng, heard by pocketsphinx: run by a Python that has pocketsphinx and numpy, which ours has not.
 
-Each line of standard input is said by a synthetic voice, and what a recogniser with its own English model and no
-grammar makes of it is a line of standard output.
+Standard input is JSON: ``texts`` that a synthetic voice says, and a ``grammar`` in JSpeech Grammar Format, or null for
+the recogniser's own English model. What is made of each text is a line of standard output.
+
+A word that the recogniser's dictionary lacks, as most names are, is pronounced as espeak-ng does.
 """
 
+import json
+import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 
 RATE, VOICE_RATE = 16_000, 22_050  # samples a second: of the recogniser, and of espeak-ng
 HEAD = 44  # bytes of a WAV file before its samples
 SILENCE, NOISE = 6_000, 20.0  # samples around the speech, and how loud a room is
+BEAMS = {"beam": 1e-60, "pbeam": 1e-60, "wbeam": 1e-40}  # names that no dictionary has are unlikely at first
+PHONES = {  # those of espeak-ng's English, in the words of the recogniser's: the longest first
+    "tʃ": "CH", "dʒ": "JH", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "ɔɪ": "OY", "əl": "AH L",
+    "æ": "AE", "ɛ": "EH", "ɪ": "IH", "ᵻ": "IH", "ʊ": "UH", "ʌ": "AH", "ə": "AH", "ɐ": "AH", "ɑ": "AA", "ɔ": "AO",
+    "ɜ": "ER", "ɚ": "ER", "a": "AA", "e": "EH", "i": "IY", "o": "OW", "u": "UW", "ŋ": "NG", "θ": "TH", "ð": "DH",
+    "ʃ": "SH", "ʒ": "ZH", "ɹ": "R", "r": "R", "ɾ": "D", "ʔ": "T", "j": "Y", "ɡ": "G", "b": "B", "d": "D", "f": "F",
+    "h": "HH", "k": "K", "l": "L", "m": "M", "n": "N", "p": "P", "s": "S", "t": "T", "v": "V", "w": "W", "x": "K",
+    "z": "Z", "ç": "SH",
+}  # fmt: skip
 
 
 def spoken(text: str) -> bytes:
@@ -27,11 +43,38 @@ def spoken(text: str) -> bytes:
     return (samples + room).astype("<i2").tobytes()
 
 
+def pronounced(word: str) -> str:
+    """Return the phones of a word, as espeak-ng says it."""
+    command = ["espeak-ng", "-v", "en-us", "-q", "--ipa", "--", word]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return " ".join(PHONES[phone] for phone in re.findall("|".join(PHONES), said))
+
+
+def dictionary(words: set[str], known: str) -> Iterator[str]:
+    """Yield the lines of a dictionary of some words: as a dictionary has them, or else as they are pronounced."""
+    lines: dict[str, list[str]] = {}
+    for line in known.splitlines():
+        lines.setdefault(re.split(r"[( ]", line, maxsplit=1)[0], []).append(line)
+    for word in sorted(words):
+        yield from lines.get(word) or [f"{word} {pronounced(word)}"]
+
+
 def main() -> None:
-    decoder = import_module("pocketsphinx").Decoder(samprate=RATE, loglevel="FATAL")
-    for line in sys.stdin:
+    asked = json.load(sys.stdin)
+    sphinx = import_module("pocketsphinx")
+    with tempfile.TemporaryDirectory() as folder:
+        how = {"samprate": RATE, "loglevel": "FATAL"}
+        if asked["grammar"]:
+            grammar, words = Path(folder) / "said.gram", Path(folder) / "said.dict"
+            grammar.write_text(asked["grammar"])
+            rules = re.sub(r"<[^>]*>", " ", asked["grammar"].partition(";\n")[2].partition(";\n")[2])
+            known = Path(sphinx.get_model_path("en-us/cmudict-en-us.dict")).read_text()
+            words.write_text("\n".join(dictionary(set(re.findall(r"[\w']+", rules)) - {"public"}, known)) + "\n")
+            how |= {"jsgf": str(grammar), "dict": str(words), "lm": None, **BEAMS}
+        decoder = sphinx.Decoder(**how)
+    for text in asked["texts"]:
         decoder.start_utt()
-        decoder.process_raw(spoken(line.strip()), no_search=False, full_utt=True)
+        decoder.process_raw(spoken(text), no_search=False, full_utt=True)
         decoder.end_utt()
         found = decoder.hyp()
         print(found.hypstr if found else "", flush=True)

@@ -150,6 +150,18 @@ def said_of_switches(*, seed: int, rounds: int) -> Iterator[tuple[str, str, Purp
                         yield chosen.choice(turns[True]).format(wrong), language, None, True
 
 
+def spoken_grammar(atlas: Atlas) -> str:
+    """Return all that :func:`said_of_places` and its like may say in English, in JSpeech Grammar Format."""
+    places = {_plain(form) for place in _served(atlas) for form in (place.name, f"{place.name} in {place.country}")}
+    tracks, artists = catalogue(), {_as_dictated(name, "en", _DICTATED) for name in catalogue()["artist"]}
+    titles = {_as_dictated(title, "en", _DICTATED) for title in tracks["title"]}
+    forms = [*(form.replace("{}", "<place>") for form in PLACES["en"]), ARTISTS["en"].replace("{}", "<artist>")]
+    forms += [re.sub(r"{(\w+)}", r"<\1>", form) for form in SONGS["en"]]
+    rules = {"said": forms, "place": places, "title": titles, "artist": artists}
+    lines = (f"<{name}> = {' | '.join(sorted(filter(str.isascii, some)))};" for name, some in rules.items())
+    return "\n".join(["#JSGF V1.0;", "grammar hearabouts;", *lines]).replace("<said> =", "public <said> =") + "\n"
+
+
 def _wrong(name: str, other: str, no: str, chosen: random.Random) -> Iterator[str]:
     words, others = name.split(), other.split()
     if len(words) > 1:
@@ -208,6 +220,7 @@ CHANGES: Mapping[str, Callable[[str, str, random.Random], str]] = {
     "by ear": _by_ear,
     "misspelled": _misspelled,
 }
+_DICTATED = random.Random(0)  # nothing of it is drawn
 LANGUAGES = ("en", "de", "es", "fr", "ja", "pt")
 AND = {"en": "and", "de": "und", "es": "y", "fr": "et", "ja": "と", "pt": "e"}
 NOT = {"en": "not", "de": "nicht", "es": "no", "fr": "pas", "ja": "ない", "pt": "não"}

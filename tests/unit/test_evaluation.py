@@ -354,6 +354,28 @@ def test_draws_are_means_of_the_same_listeners_under_their_own_names() -> None:
     assert thrice.metrics[f"{over}_low"] < thrice.metrics[over] < thrice.metrics[f"{over}_high"]
 
 
+def test_draws_side_by_side_are_those_one_after_another() -> None:
+    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
+    told: dict[int, list[tuple[str, float]]] = {1: [], 2: []}
+
+    def drawn(workers: int) -> Evaluation:
+        def tell(part: str, share: float) -> None:
+            told[workers].append((part, share))
+
+        return evaluate(rows, settings=models(factors=8), times=2, workers=workers, told=tell)
+
+    one, both = drawn(1), drawn(2)
+    assert one.metrics == pytest.approx(both.metrics, abs=0, nan_ok=True)
+    assert one.listeners.equals(both.listeners)
+    assert one.by_part.equals(both.by_part)
+    for heard in told.values():
+        shares = [share for _, share in heard]
+        assert shares == sorted(shares)
+        assert (shares[0], {part for part, _ in heard}) == (0.0, set(SECONDS))
+    assert [part for part, _ in told[1]].count("train") == 2
+    assert told[2][-1] == ("other_draws", 1.0)
+
+
 def test_draws_that_contradict_each_other_are_not_sure() -> None:
     """Everybody gains .06 by two draws and loses as much by the third: each draw alone is sure."""
     rows = {"listener": [f"{n:02}" for n in range(20)], "part": ["P"] * 20, "history": ["1-5"] * 20}

@@ -58,7 +58,8 @@ def settings_read() -> set[str]:
     """Return every ``section.key`` that the code reads of settings, but for the settings' own module."""
     files = [file for folder in ("recsys", "pipelines") for file in (ROOT / folder).rglob("*.py")]
     trees = [ast.parse(file.read_text()) for file in files if file != ROOT / "recsys/settings.py"]
-    return {key for tree in trees for statement in tree.body for key in read_in(statement, named=sections_in(tree))}
+    named = [(tree.body, sections_in(tree)) for tree in trees]
+    return {key for statements, names in named for each in statements for key in read_in(each, named=names)}
 
 
 def read_in(statement: ast.stmt, *, named: dict[str, str | None]) -> Iterator[str]:

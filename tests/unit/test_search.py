@@ -50,6 +50,28 @@ def test_the_first_trial_is_the_settings_as_they_are(measured: list[tuple[int, M
     assert measured[0][1] == SETTINGS
 
 
+@pytest.mark.parametrize("ranges", [{}, {"models": {"regularization": {"low": 3.0, "high": 10.0}}}], ids=["in", "out"])
+def test_what_the_settings_as_they_are_are_worth_is_told(
+    measured: list[tuple[int, ModelsSettings]], ranges: dict[str, object]
+) -> None:
+    """Also where they lie outside the ranges, and no trial is they."""
+    found = search(ROWS, asked=asked(trials=2, **ranges), settings=SETTINGS, parents={})
+    assert found.before == pytest.approx(0.5 - np.log(2 / 1.5) / 10)  # a ridge of 1.5, and not EASE
+    assert (200, SETTINGS) in measured
+
+
+def test_settings_as_they_are_that_cannot_be_fitted_are_worth_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+        if settings == SETTINGS:
+            raise InputError("nothing to learn from")
+        return settings.regularization
+
+    monkeypatch.setattr(searching, "validated", value)
+    ranges = {"regularization": {"low": 3.0, "high": 10.0}}
+    for some in ({}, {"models": ranges}):
+        assert np.isnan(search(ROWS, asked=asked(**some), settings=SETTINGS, parents={}).before)
+
+
 def test_a_trial_below_the_median_is_given_up_after_a_look_at_some(measured: list[tuple[int, ModelsSettings]]) -> None:
     found = search(ROWS, asked=asked(share=0.5), settings=SETTINGS, parents={})
     pruned = found.trials.filter(pl.col("state") == "pruned")

@@ -46,19 +46,6 @@ class Draw:
     settings: ModelsSettings = field(repr=False)
     names: Mapping[str, str] = field(repr=False)
 
-    def places(self, known: pl.Series, *, of: pl.Series) -> IntArray:
-        """Return where the first draw has each listener whom this one knows.
-
-        Parameters
-        ----------
-        known : polars.Series
-            The draw's listeners.
-        of : polars.Series
-            The first one's: the same under their own names, in another order.
-        """
-        place = {name: position for position, name in enumerate(of.to_list())}
-        return np.array([place[self.names[name]] for name in known.to_list()], dtype=np.int64)
-
     def under_own_names(self, listeners: pl.DataFrame) -> pl.DataFrame:
         """Return rows of listeners under their own names."""
         return listeners.with_columns(pl.col("listener").replace_strict(self.names, return_dtype=pl.String))
@@ -176,7 +163,7 @@ def stabilities(first: Mapping[str, Ranked], again: Mapping[str, Ranked], *, the
     first, again : mapping of str to Ranked
         By model.
     there : numpy.ndarray
-        Where the first one has each listener of the other (:meth:`Draw.places`).
+        Where the first one has each listener of the other.
     """
     return {
         f"{model}.{kind}stability": stability(lists, _moved(again[model].kinds[kind], there))

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from recsys.models.fit_blend import pool_of
 from recsys.models.interactions import heard_later, nights, trained, vocabulary
 from recsys.models.metrics import Model, rank_both, without
 from recsys.models.splitting import RANDOM, Kind, Split, nights_needed, split_rows
+from recsys.processes import mapping
 from recsys.settings import ModelsSettings
 
 SIZES = (
@@ -40,6 +41,14 @@ SIZES = (
 )
 _JUDGES = 500  # listeners at most, by whom the features of the learned order are judged
 SECONDS = ("train", "baselines", "rank", "measure", "other_draws")
+_OVER = {"train": 0.0, "baselines": 0.76, "rank": 0.77, "measure": 0.94, "other_draws": 1.0}  # of a draw, at its begin
+
+Told = Callable[[str, float], None]
+"""Is told which part of the work begins, and which share of the whole is over."""
+
+
+def _nobody(_: str, __: float) -> None:
+    """Be told, and tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,8 @@ def evaluate(
     artists: Mapping[str, str] | None = None,
     split: Kind = "temporal",
     times: int = 1,
+    workers: int = 1,
+    told: Told = _nobody,
 ) -> Evaluation:
     """Compare all models on the last nights.
 
@@ -138,6 +149,15 @@ def evaluate(
     times : int
         How often to train and measure, each time by another luck (:mod:`~recsys.models.evaluation.draws`): figures are
         means over these draws, and with two or more there is the ``stability`` of lists.
+    workers : int
+        Processes for the draws but the first one; with 1 all is done in this one. It changes no figure.
+    told : callable, optional
+        Is called with a word for each part of the work when that begins, and which share of the whole is over.
+
+    Raises
+    ------
+    NotReadyError
+        If one of these processes is killed.
     """
     if split == "random":
         warnings.warn(RANDOM, UserWarning, stacklevel=2)
@@ -149,8 +169,8 @@ def evaluate(
     if vocabulary(cut.past, at_least=settings.min_listeners_per_track).is_empty():
         return _nothing(f"No track was played by {settings.min_listeners_per_track} listeners before the test nights.")
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        job = _Job(cut, settings, parents, artists, note=RANDOM if split == "random" else "")
-        return job.run(times=times)
+        job = _Job(cut, settings, parents, artists, note=RANDOM if split == "random" else "", told=told)
+        return job.run(times=times, workers=workers)
 
 
 @dataclass(frozen=True)
@@ -162,38 +182,60 @@ class _Job:
     parents: Mapping[str, str] | None
     artists: Mapping[str, str] | None
     note: str
+    told: Told = _nobody
+    span: tuple[float, float] = (0.0, 1.0)  # which share of the whole is over when this begins, and when it ends
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def run(self, *, times: int) -> Evaluation:
-        first, ranked = self._once()
-        if not ranked or times < 2:
-            return first
-        with _timed("other_draws", self.seconds):
-            others = [self._again(number, first=first, ranked=ranked) for number in range(1, times)]
-        return draws.averaged(first, others)
+    def run(self, *, times: int, workers: int) -> Evaluation:
+        """Draw the first one here, and the others side by side with it, or else one after another."""
+        processes = min(workers, times)
+        own = self._part(0, of=1 if processes > 1 else times)
+        with mapping(replace(self, told=_nobody).draw, workers=processes) as drawn:
+            others = drawn(range(1, times)) if processes > 1 else self._one_by_one(times)
+            first, ranked = own._once()
+            if not ranked or times < 2:
+                return first
+            with own._phase("other_draws"):
+                beside = [other.beside(first, ranked) for other in others]
+        return draws.averaged(first, beside)
 
-    def _again(self, number: int, *, first: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
-        """Return another draw, with the stability of its lists beside those of the first; its models are let go."""
+    def _one_by_one(self, times: int) -> "Iterator[_Drawn]":
+        return (self._part(number, of=times).draw(number) for number in range(1, times))
+
+    def _part(self, number: int, *, of: int) -> "_Job":
+        return replace(self, span=(number / of, (number + 1) / of))
+
+    def draw(self, number: int) -> "_Drawn":
+        """Return another draw; its models are let go, and of its lists those that do not depend on luck."""
         draw = draws.another(self.split, self.settings, number=number)
         found, lists = replace(self, split=draw.split, settings=draw.settings, seconds={})._once()
-        stable = draws.stabilities(ranked, lists, there=draw.places(_known(found), of=_known(first)))
-        own = draw.under_own_names(found.listeners)
-        return replace(found, metrics={**found.metrics, **stable}, listeners=own, trained=None)
+        own = replace(found, listeners=draw.under_own_names(found.listeners), trained=None)
+        seeded = {model: lists[model] for model in draws.SEEDED if model in lists}
+        return _Drawn(own, seeded, known=[draw.names[name] for name in _known(found)])
 
     def _once(self) -> tuple[Evaluation, Mapping[str, Ranked]]:
         """Train, rank and measure; there are no lists where too few could be asked."""
-        with _timed("train", self.seconds):
+        with self._phase("train"):
             learned = learn_and_train(
                 self.split.train, self.split.validation, settings=self.settings, parents=self.parents
             )
         if note := self._too_few(learned):
             return replace(_nothing(note), trained=learned), {}
-        with _timed("baselines", self.seconds):
+        with self._phase("baselines"):
             models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
-        with _timed("rank", self.seconds):
+        with self._phase("rank"):
             ranked = self._ranked(learned, {name: models[name] for name in MODELS if name in models})
-        with _timed("measure", self.seconds):
+        with self._phase("measure"):
             return self._measured(learned, ranked), ranked
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        """Tell that a part of the work begins, and keep how long it took."""
+        begin, end = self.span
+        self.told(name, begin + _OVER[name] * (end - begin))
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
 
     def _too_few(self, learned: Trained) -> str:
         """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
@@ -258,6 +300,32 @@ class _Job:
         )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Another draw.
+
+    Parameters
+    ----------
+    found : Evaluation
+        With listeners under their own names.
+    ranked : mapping of str to Ranked
+        The lists that depend on its luck.
+    known : list of str
+        The own names of the listeners of these lists, by their rows.
+    """
+
+    found: Evaluation
+    ranked: Mapping[str, Ranked] = field(repr=False)
+    known: list[str] = field(repr=False)
+
+    def beside(self, first: Evaluation, ranked: Mapping[str, Ranked]) -> Evaluation:
+        """Return it with the stability of its lists beside those of the first."""
+        place = {name: position for position, name in enumerate(_known(first))}
+        there = np.array([place[name] for name in self.known], dtype=np.int64)
+        stable = draws.stabilities(ranked, self.ranked, there=there)
+        return replace(self.found, metrics={**self.found.metrics, **stable})
+
+
 def _known(found: Evaluation) -> pl.Series:
     """Return the listeners that the models behind an evaluation know, by their rows."""
     return found.trained.known.listeners if found.trained else pl.Series(dtype=pl.String)
@@ -296,10 +364,3 @@ def _nothing(note: str) -> Evaluation:
     by_part, by_history, comparisons, listeners = (pl.DataFrame(schema=schema) for schema in schemas)
     facts, curve = by_part.select("part"), pl.DataFrame(schema=CURVE_SCHEMA)
     return Evaluation({}, by_part, by_history, comparisons, listeners, facts, curve, {}, {}, {}, note)
-
-
-@contextmanager
-def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
