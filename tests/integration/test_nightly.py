@@ -1,8 +1,10 @@
 """Whole nights by the command line: what they leave, and what running them again does."""
 
 import json
+import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,32 @@ def nightly(hearabouts: Run, tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[int, tuple[Path, Done]]:
+    """Worlds after their first nights, by how many."""
+    return {}
+
+
+@pytest.fixture
+def lived(
+    nightly: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kept: dict[int, tuple[Path, Done]]
+) -> Callable[[int], Done]:
+    """What runs some nights, or begins after them: the first test that asks for them runs them for all."""
+
+    def live(nights: int) -> Done:
+        if nights not in kept:
+            done = nightly("--through", night_of(nights - 1))
+            kept[nights] = tmp_path_factory.mktemp("kept"), done
+            start, target = tmp_path, kept[nights][0]
+        else:
+            start, target = kept[nights][0], tmp_path
+        for name in ("workspace", "mlruns"):
+            shutil.copytree(start / name, target / name, symlinks=True, dirs_exist_ok=True)
+        return kept[nights][1]
+
+    return live
+
+
 def published(folder: Path) -> dict[str, str]:
     """Everything that left the building, by digest; and the pointer."""
     files = [
@@ -66,8 +94,10 @@ def spent(folder: Path) -> float:
         return float(connection.execute("SELECT total(rho) FROM entries").fetchone()[0])
 
 
-def test_three_nights_end_with_charts_a_snapshot_and_a_run(nightly: Run, hearabouts: Run, tmp_path: Path) -> None:
-    done = nightly()
+def test_three_nights_end_with_charts_a_snapshot_and_a_run(
+    lived: Callable[[int], Done], hearabouts: Run, tmp_path: Path
+) -> None:
+    done = lived(3)
     assert done.code == 0, done.err
     # 60 listeners play 3 tracks on 3 nights
     assert (done.summary["nights"], done.summary["rows"], done.summary["bad_rows"]) == (3, 540, {})
@@ -89,8 +119,10 @@ def test_three_nights_end_with_charts_a_snapshot_and_a_run(nightly: Run, hearabo
     assert 0.7 * said["low"] <= lisbon <= said["high"]
 
 
-def test_a_second_run_changes_no_byte_and_spends_nothing(nightly: Run, tmp_path: Path) -> None:
-    nightly()
+def test_a_second_run_changes_no_byte_and_spends_nothing(
+    lived: Callable[[int], Done], nightly: Run, tmp_path: Path
+) -> None:
+    lived(3)
     before, rho = published(tmp_path), spent(tmp_path)
     assert rho == pytest.approx(3 * 2.0)
     public = tmp_path / "workspace/public"
@@ -119,9 +151,11 @@ def inputs(folder: Path) -> list[set[str]]:
 
 
 @pytest.mark.parametrize("changed", ["[charts]\nsize = 10\n", "[serving]\nlist_size = 3\n"])
-def test_without_a_night_no_listens_are_read_and_none_are_logged(nightly: Run, tmp_path: Path, changed: str) -> None:
+def test_without_a_night_no_listens_are_read_and_none_are_logged(
+    lived: Callable[[int], Done], nightly: Run, tmp_path: Path, changed: str
+) -> None:
     """Other settings publish another snapshot of the nights that were released."""
-    first = nightly()
+    first = lived(3)
     with (tmp_path / "settings.toml").open("a") as settings:
         settings.write(changed)
     again = nightly()
@@ -132,7 +166,7 @@ def test_without_a_night_no_listens_are_read_and_none_are_logged(nightly: Run, t
 
 
 def test_a_run_hashes_each_release_once_and_draws_the_charts_of_each_night_once(
-    nightly: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lived: Callable[[int], Done], nightly: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed, drawn, draw = Counter[str](), [], charts.draw
 
@@ -144,7 +178,7 @@ def test_a_run_hashes_each_release_once_and_draws_the_charts_of_each_night_once(
         drawn.append(nights[-1])
         return draw(read, nights, **given)
 
-    nightly("--through", night_of(1))
+    lived(2)
     monkeypatch.setattr(workspace_, "digest", hashing)
     monkeypatch.setattr(charts, "draw", drawing)
     assert nightly().summary["nights"] == 1
@@ -152,8 +186,10 @@ def test_a_run_hashes_each_release_once_and_draws_the_charts_of_each_night_once(
     assert drawn == [night_of(2)]  # the lists learn from the charts of the night before, which were drawn then
 
 
-def test_a_damaged_release_stops_the_run_before_anything_is_published(nightly: Run, tmp_path: Path) -> None:
-    nightly("--through", night_of(1))
+def test_a_damaged_release_stops_the_run_before_anything_is_published(
+    lived: Callable[[int], Done], nightly: Run, tmp_path: Path
+) -> None:
+    lived(2)
     file = tmp_path / f"workspace/releases/{FIRST}/counts.parquet"
     file.write_bytes(file.read_bytes()[:-1])
     before, rho = published(tmp_path), spent(tmp_path)
@@ -210,8 +246,8 @@ def test_nights_one_by_one_end_where_all_at_once_do(nightly: Run, tmp_path: Path
     ]
 
 
-def test_late_listens_are_counted_and_not_released(nightly: Run, tmp_path: Path) -> None:
-    nightly("--through", night_of(1))
+def test_late_listens_are_counted_and_not_released(lived: Callable[[int], Done], nightly: Run, tmp_path: Path) -> None:
+    lived(2)
     before = digest(tmp_path / f"workspace/releases/{FIRST}/counts.parquet")
     late = plays(FIRST, users=USERS) + [row("user-1", TRACKS[7], noon(FIRST))] * 5
     write_listens(tmp_path / "listens", FIRST, late)
@@ -235,15 +271,15 @@ def test_listeners_without_consent_are_in_no_private_file(nightly: Run, tmp_path
     assert len(kept) == 10
 
 
-def test_private_parts_are_private(nightly: Run, tmp_path: Path) -> None:
-    nightly()
+def test_private_parts_are_private(lived: Callable[[int], Done], tmp_path: Path) -> None:
+    lived(3)
     workspace = tmp_path / "workspace"
     modes = {name: (workspace / name).stat().st_mode & 0o777 for name in ("private", "listener.key", "consents.db")}
     assert modes == {"private": 0o700, "listener.key": 0o600, "consents.db": 0o600}
 
 
-def test_no_user_id_is_anywhere_in_the_workspace_or_the_runs(nightly: Run, tmp_path: Path) -> None:
-    done = nightly()
+def test_no_user_id_is_anywhere_in_the_workspace_or_the_runs(lived: Callable[[int], Done], tmp_path: Path) -> None:
+    done = lived(3)
     files = [*tmp_path.glob("workspace/**/*"), *tmp_path.glob("mlruns/**/*")]
     assert [file for file in files if file.is_file() and b"user-1" in file.read_bytes()] == []
     assert "user-1" not in done.out + done.err
