@@ -61,6 +61,26 @@ def world(folder: Path, settings: Settings, users: list[str], *, key: bytes) -> 
     return job
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs it keeps what two nights left, for the others to begin with."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def lived(tmp_path: Path, quick: Settings, kept: Path) -> module.JobContext:
+    """A world with Ana after two nights."""
+    job, is_first = world(tmp_path, quick, [*USERS, ANA], key=bytes(32)), not (kept / "mlruns").exists()
+    if is_first:
+        run_nightly(job)
+    else:
+        shutil.rmtree(job.workspace.root)
+    start, target = (tmp_path, kept) if is_first else (kept, tmp_path)
+    for name in ("workspace", "mlruns"):
+        shutil.copytree(start / name, target / name, symlinks=True, dirs_exist_ok=True)
+    return job
+
+
 def again(job: module.JobContext, *, days: int = 1) -> module.JobContext:
     """The next run: everything is opened anew, some days later."""
     return module.JobContext(job.workspace, job.settings, job.sources, job.now + timedelta(days=days))
@@ -152,9 +172,10 @@ def with_next_night(job: module.JobContext, *, users: list[str]) -> module.JobCo
     return job
 
 
-def test_the_command_forgets_at_once_and_says_nothing_of_whom(hearabouts: Run, tmp_path: Path, quick: Settings) -> None:
-    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(job)
+def test_the_command_forgets_at_once_and_says_nothing_of_whom(
+    hearabouts: Run, tmp_path: Path, lived: module.JobContext
+) -> None:
+    job = lived
     settings = tmp_path / "settings.toml"
     settings.write_text("[store]\nbuckets = 4\n")
     for who in (ANA, "never-seen", ANA):
@@ -166,9 +187,8 @@ def test_the_command_forgets_at_once_and_says_nothing_of_whom(hearabouts: Run, t
     assert empty.code == 2
 
 
-def test_input_that_does_not_fit_keeps_nobody_from_being_forgotten(tmp_path: Path, quick: Settings) -> None:
-    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(job)
+def test_input_that_does_not_fit_keeps_nobody_from_being_forgotten(tmp_path: Path, lived: module.JobContext) -> None:
+    job = lived
     log, listener = ConsentLog(job.workspace.consents), listener_of(ANA, key=bytes(32))
     receipt = log.erasures.ask(listener, at=NOW + timedelta(minutes=1))
     job.sources.catalogue.unlink()
@@ -213,10 +233,9 @@ def test_no_import_no_restored_log_and_no_other_database_brings_anybody_back(
         assert holders(workspace.root, listener_of(ANA, key=bytes(32)), ANA) == []
 
 
-def test_a_whole_workspace_that_is_restored_brings_nobody_back(tmp_path: Path, quick: Settings) -> None:
+def test_a_whole_workspace_that_is_restored_brings_nobody_back(tmp_path: Path, lived: module.JobContext) -> None:
     """Its own marks are of before, too: the witness outside knows the one that the endpoint left."""
-    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(job)
+    job = lived
     root, listener = job.workspace.root, listener_of(ANA, key=bytes(32))
     shutil.copytree(root, tmp_path / "backup")
     assert ask(client_of(job), "DELETE", "/v1/me/data", job).status_code == 202
@@ -228,9 +247,8 @@ def test_a_whole_workspace_that_is_restored_brings_nobody_back(tmp_path: Path, q
     assert holders(root, listener, ANA) == []
 
 
-def test_while_another_job_runs_the_erasure_waits_but_counts(tmp_path: Path, quick: Settings) -> None:
-    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
-    run_nightly(job)
+def test_while_another_job_runs_the_erasure_waits_but_counts(quick: Settings, lived: module.JobContext) -> None:
+    job = lived
     workspace, log = job.workspace, ConsentLog(job.workspace.consents)
     listener, now = listener_of(ANA, key=bytes(32)), NOW + timedelta(minutes=1)
     assert log.allows(listener, Purpose.LOCAL_TRENDS, at=now)
