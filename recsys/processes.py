@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -25,8 +25,8 @@ _share: dict[str, Callable[[Any], Any]] = {}  # what this process computes, wher
 def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[Iterable[A]], Iterator[R]]]:
     """Yield what maps a function over arguments, in order; each worker has a copy of the function.
 
-    A worker starts in one to three seconds. It computes on one core, and ends with the process that started it,
-    whichever way that ends.
+    A worker starts in one to three seconds. It computes on one core, and ends with the block, whether all results were
+    taken or not, and with the process that started it, whichever way that ends.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[I
     if workers == 1:
         yield lambda arguments: map(function, arguments)
         return
-    content = pickle.dumps(function)
+    content, others = pickle.dumps(function), set(active_children())
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(content,)) as pool:
         try:
             yield lambda arguments: pool.map(_call, arguments)
@@ -52,6 +52,13 @@ def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[I
                 "a process that shared the work was killed",
                 hint="Memory may have run out: see to that, and run the command again.",
             ) from error
+        finally:  # also after an error or an interrupt: nobody waits for what nobody will take
+            pool.shutdown(wait=False, cancel_futures=True)
+            left = set(active_children()) - others
+            for worker in left:
+                worker.terminate()
+            for worker in left:
+                worker.join()
 
 
 def _begin(content: bytes) -> None:

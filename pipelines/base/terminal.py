@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,10 +16,11 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -64,7 +66,10 @@ def configure_logging() -> None:
 def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
     """Yield the items while a terminal shows how many are done; a pipe sees nothing of it."""
     with _progress(MofNCompleteColumn()) as progress:
-        yield from progress.track(items, description=what)
+        task = progress.add_task(what, total=len(items))
+        for number, item in enumerate(items, 1):
+            yield item
+            _advance(progress, task, to=number)
 
 
 @contextmanager
@@ -78,7 +83,8 @@ def parts(what: str) -> Iterator[Callable[[str, float], None]]:
 
         def told(part: str, share: float) -> None:
             words = part.replace("_", " ")
-            progress.update(task, description=f"{what}: {words}", completed=share)
+            progress.update(task, description=f"{what}: {words}")
+            _advance(progress, task, to=share)
             tell(what, part=words, done=f"{share:.0%}")
 
         yield told
@@ -92,9 +98,28 @@ def _say_done(what: str) -> None:
 
 def _progress(done: ProgressColumn, *, transient: bool = False) -> Progress:
     """Return a bar that a terminal shows, with how long it has taken and how long it still will."""
-    columns = (TextColumn("{task.description}"), BarColumn(), done, TimeElapsedColumn(), TextColumn("left:"))
+    columns = (TextColumn("{task.description}"), BarColumn(), done, TimeElapsedColumn(), _TimeLeft())
     hidden = not progress_console.is_terminal
-    return Progress(*columns, TimeRemainingColumn(), console=progress_console, disable=hidden, transient=transient)
+    return Progress(*columns, console=progress_console, disable=hidden, transient=transient)
+
+
+def _advance(progress: Progress, task: TaskID, *, to: float) -> None:
+    (shown,) = (each for each in progress.tasks if each.id == task)
+    progress.update(task, completed=to, at=shown.elapsed, refresh=True)
+
+
+class _TimeLeft(ProgressColumn):
+    """How long the rest takes, if it goes on as it did until the last step was done.
+
+    Rich's own column knows nothing before the second step, and forgets what is half a minute ago.
+    """
+
+    def render(self, task: Task) -> Text:
+        at, total = task.fields.get("at"), task.total
+        if task.finished or not task.completed or at is None or total is None or task.elapsed is None:
+            return Text("")
+        left = at * (total - task.completed) / task.completed - (task.elapsed - at)
+        return Text(f"{timedelta(seconds=max(0, round(left)))} left", style="progress.remaining")
 
 
 def tell(what: str, **facts: object) -> None:

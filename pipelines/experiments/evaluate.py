@@ -31,6 +31,8 @@ from recsys.settings import ModelsSettings
 
 SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
 
+_FEW = 20_000  # rows: from so many on, a training takes longer than a process to begin
+
 BEST = "search.best.macro_ndcg_at_10"  # of the validation nights; NaN without a search, so that all runs have the key
 
 
@@ -70,7 +72,7 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
     Where that is done several times, on all cores at once.
     """
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
-    parents, workers = countries(job.atlas), cpu_count() or 1
+    parents, workers = countries(job.atlas), (cpu_count() or 1) if rows.height > _FEW else 1
     with parts("models") as told:
         evaluation = evaluate(
             rows, settings=models, parents=parents, artists=artists, times=times, workers=workers, told=told
@@ -91,7 +93,9 @@ def described(evaluation: Evaluation) -> str:
     ).strip()
 
 
-def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done:
+def run_evaluate(
+    job: JobContext, *, config: Config, times: int = DRAWS, in_force: ModelsSettings | None = None
+) -> Done:
     """Search if the config asks for it, measure the best once on the test nights, and log it all as one run.
 
     Reads what the workspace's store holds of listeners who still allow it. Nothing of the workspace changes, but that
@@ -104,6 +108,8 @@ def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done
     config : Config
     times : int
         How often to train and measure, each time by another luck, of which the figures are means: a night does it once.
+    in_force : ModelsSettings, optional
+        What the next night would use, with which a search compares what it found; by default the job's settings.
 
     Raises
     ------
@@ -115,7 +121,7 @@ def run_evaluate(job: JobContext, *, config: Config, times: int = DRAWS) -> Done
     started, settings = time.monotonic(), job.settings
     rows = _rows(job)
     with tracked(job, experiment=settings.tracking.evaluations, name=config.name, params={}) as run:
-        found = _searched(run, rows, job=job, config=config)
+        found = _searched(run, rows, job=job, config=config, in_force=in_force)
         models = found.models if found else settings.models
         run.params(settings.model_copy(update={"models": models}).flat())
         measured = measure(rows, job=job, models=models, times=times)
@@ -159,12 +165,15 @@ def _rows(job: JobContext) -> pl.DataFrame:
     return rows
 
 
-def _searched(run: Run, rows: pl.DataFrame, *, job: JobContext, config: Config) -> Found | None:
+def _searched(
+    run: Run, rows: pl.DataFrame, *, job: JobContext, config: Config, in_force: ModelsSettings | None
+) -> Found | None:
     """Carry out the search of a config, and log its trials: as a table, and each as a run below this one."""
     if config.search is None:
         return None
     with step("search"):
-        found = search(rows, asked=config.search, settings=job.settings.models, parents=countries(job.atlas))
+        models, parents = job.settings.models, countries(job.atlas)
+        found = search(rows, asked=config.search, settings=models, parents=parents, in_force=in_force)
     run.table(found.trials, "trials")
     for row in found.trials.iter_rows(named=True):
         run.trial(_trial(row))
@@ -197,7 +206,7 @@ def _summary(run: Run, config: Config, measured: Measured, found: Found | None) 
             "trials": found.trials.height,
             "best": {key: getattr(found.models, key) for key in config.search.models},
             "best_value": round(found.value, 4),
-            "champion_value": _number(found.before),
+            "value_in_force": _number(found.before),
             "difference": _number(found.value - found.before),
         }
         if found and config.search

@@ -37,7 +37,7 @@ class Found:
     value : float
         Its macro NDCG at 10 on the validation nights.
     before : float
-        That of the settings as they were, those of the champion; NaN where they could not be fitted.
+        That of the settings in force; NaN where they could not be fitted.
     trials : polars.DataFrame
         One row a trial in its order: ``trial, state, first_look, value, seconds, problem`` and a column ``models.KEY``
         for each key that was searched. A state is ``complete``, ``pruned`` or ``fail``.
@@ -49,7 +49,14 @@ class Found:
     trials: pl.DataFrame = field(repr=False)
 
 
-def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, parents: Mapping[str, str]) -> Found:
+def search(
+    rows: pl.DataFrame,
+    *,
+    asked: Search,
+    settings: ModelsSettings,
+    parents: Mapping[str, str],
+    in_force: ModelsSettings | None = None,
+) -> Found:
     """Try settings, and return the best by macro NDCG at 10 on the validation nights.
 
     The first trial is the settings as they are, where they lie within the ranges. Every trial is first measured on a
@@ -65,6 +72,8 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
         Those that are not searched.
     parents : mapping of str to str
         The country of every part.
+    in_force : ModelsSettings, optional
+        What the next night would use, which the best is compared with; by default the settings as they are.
 
     Raises
     ------
@@ -86,14 +95,15 @@ def search(rows: pl.DataFrame, *, asked: Search, settings: ModelsSettings, paren
         tried = _with(settings, _suggested(trial, asked))
         _try(study, trial, looks, tried)
     _check_any(study)
-    first = study.trials[0].value if is_tried else _value_of(settings, looks[-1])
-    before = math.nan if first is None else first
+    is_known = is_tried and (in_force is None or in_force == settings)
+    known = study.trials[0].value if is_known else _value_of(in_force or settings, looks[-1])
+    before = math.nan if known is None else known
     return Found(_with(settings, study.best_params), study.best_value, before, _table(study, asked))
 
 
 def _value_of(settings: ModelsSettings, measure: Measure) -> float | None:
-    """Return what settings outside the ranges are worth."""
-    with step("the settings as they are"):
+    """Return what settings are worth that were not among the trials."""
+    with step("the settings in force"):
         try:
             return measure(settings)
         except _CANNOT_BE_FITTED:

@@ -228,7 +228,8 @@ def publish(job: JobContext) -> Published:
         nights = job.releases.nights()
         charts_of = _past_charts(job)
         found = charts_of.charts(nights)
-    allowed = allowed_rows(job)
+    with step("contributions"):
+        allowed = allowed_rows(job)
     measured = measure(allowed, job=job, models=settings.models)
     with step("lists"):
         past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)

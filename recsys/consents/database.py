@@ -68,7 +68,7 @@ class Database:
     def compiled(self, statement: sa.ClauseElement) -> str:
         """Return a statement in the words of this database; parameters stay named.
 
-        A statement that is asked for again is compiled once in a process: that takes milliseconds.
+        The same statement is compiled once in a process: that takes milliseconds.
         """
         return _compiled(statement, self._engine.dialect.name)
 

@@ -26,6 +26,7 @@ from recsys.settings import AtlasSettings
 
 REMAINDER = "-rest"  # "PT-rest" is what of Portugal lies in none of its regions
 TOWN = 15_000  # people: from this size on a place is found by its names in other languages, too
+CITY = 500_000  # people: from this size on a place is found from everywhere, also where no release covers it
 _NO_CITIES = pl.DataFrame(
     schema={"name": pl.String, "country": pl.String, "population": pl.Int64, "cell": pl.UInt64, "others": pl.String}
 )
@@ -145,14 +146,17 @@ class Atlas:
     def names(self) -> tuple[Name, ...]:
         """What a snapshot's index holds beside its places' own names: countries' names, and those of towns.
 
-        That is towns of the countries of which a release covers anything.
+        That is towns in places that a release covers anything of or near, and everywhere the large cities: who asks for
+        one of them means it, and no namesake.
         """
-        covered = {self.chain(place)[-2] for place in self.members if place != WORLD}
-        towns = _called(self._cities.filter((pl.col("population") >= TOWN) & pl.col("country").is_in(covered)))
+        towns = self._cities.filter(pl.col("population") >= TOWN)
         place = {cell: self._place_of_cell(cell) for cell in towns["cell"].unique()}
         located = towns.with_columns(place=pl.col("cell").replace_strict(place, return_dtype=pl.String))
-        found = located.select("search", "place", "name", "population", "own").iter_rows()
-        return (*self._country_names(), *map(Name._make, found))
+        covered = {self.chain(place)[-2] for place in self.members if place != WORLD}
+        near = {place for place in located["place"].unique() if covered.intersection(self.chain(place))}
+        known = pl.col("country").is_in(covered) | pl.col("place").is_in(near) | (pl.col("population") >= CITY)
+        found = _called(located.filter(known)).select("search", "place", "name", "population", "own")
+        return (*self._country_names(), *map(Name._make, found.iter_rows()))
 
     def _country_names(self) -> Iterator[Name]:
         for place in self.places.values():
@@ -283,7 +287,7 @@ def _called(cities: pl.DataFrame) -> pl.DataFrame:
     others = numbered.filter(pl.col("others") != "").with_columns(called=pl.col("others").str.split("\n"), own=False)
     called = pl.concat([numbered.with_columns(called="name", own=True), others.explode("called")])
     searched = pl.Series("search", [searchable(name) for name in called["called"]], dtype=pl.String)
-    found = called.select("city", "name", "population", "cell", "own", searched).filter(pl.col("search") != "")
+    found = called.drop("called").with_columns(searched).filter(pl.col("search") != "")
     return found.unique(["city", "search"], keep="first", maintain_order=True)
 
 

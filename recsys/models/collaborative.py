@@ -1,6 +1,6 @@
 """Collaborative filtering: learn how to blend on the validation nights, then fit the models that are served."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "FEATURES",
     "HOME_SCHEMA",
     "LEARNED_SCHEMA",
+    "STEPS",
     "UNLEARNED",
     "Blend",
     "BlendParameters",
@@ -37,6 +38,13 @@ LEARNED_SCHEMA: Mapping[str, type[pl.DataType]] = {
     "learned_order": pl.Boolean,
 }
 CURVE_SCHEMA: Mapping[str, type[pl.DataType]] = {"model": pl.String, "step": pl.Int64, "loss": pl.Float64}
+STEPS = ("earlier_models", "order", "models")
+
+Began = Callable[[str], None]
+
+
+def _unheard(_: str) -> None:
+    """Hear that a step began, and tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,12 @@ class Trained:
 
 
 def learn_and_train(
-    train: pl.DataFrame, validation: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str] | None = None
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str] | None = None,
+    began: Began = _unheard,
 ) -> Trained:
     """Learn on the validation nights how to blend, then fit all models on both.
 
@@ -79,8 +92,11 @@ def learn_and_train(
     settings : ModelsSettings
     parents : mapping of str to str, optional
         The country of every part.
+    began : callable, optional
+        Is called as each of :data:`STEPS` begins.
     """
-    parameters = parameters_of(train, validation, settings=settings, parents=parents)
+    parameters = parameters_of(train, validation, settings=settings, parents=parents, began=began)
+    began("models")
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
     watched = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
@@ -97,14 +113,22 @@ def learn_and_train(
 
 
 def parameters_of(
-    train: pl.DataFrame, validation: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str] | None = None
+    train: pl.DataFrame,
+    validation: pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str] | None = None,
+    began: Began = _unheard,
 ) -> BlendParameters:
     """Learn on the validation nights how to blend, with models of the nights before."""
+    began("earlier_models")
     before = gather(train, settings=settings, parents=parents)
     if 0 in before.shape:
         return UNLEARNED
     later = heard_later(validation, known=before)
-    return learn(fit(before, settings=settings).asked_again(), later=later, settings=settings)
+    fitted = fit(before, settings=settings).asked_again()
+    began("order")
+    return learn(fitted, later=later, settings=settings)
 
 
 def train(

@@ -89,13 +89,17 @@ def again(job: module.JobContext, *, days: int = 1) -> module.JobContext:
 def private_bytes(workspace: Workspace) -> dict[str, bytes]:
     """What every private file says of listeners.
 
-    That is all but the keys, the nights' tallies, which say how many rows the input had, and the order of songs, which
-    is that of the charts and so of their noise; the digest in a folder's name holds that order.
+    That is all but the keys, the nights' tallies, which say how many rows the input had, and in which order songs are:
+    that is the order of the charts, and so of their noise, and the digest in a folder's name holds it.
     """
-    aside = {"keys.json", "recent-songs.json", "current"}
     files = [path for path in workspace.private.rglob("*") if path.is_file() and path.parent.name != "nights"]
-    contents = {path.relative_to(workspace.private): content_of(path) for path in files if path.name not in aside}
-    return {re.sub(r"(tastes/[\d-]{10})-\w+", r"\1", path.as_posix()): said for path, said in contents.items()}
+    contents = {path.relative_to(workspace.private).as_posix(): content_of(path) for path in files}
+    found = {re.sub(r"(tastes/[\d-]{10})-\w+", r"\1", name): said for name, said in contents.items()}
+    assert len(found) == len(contents)  # of one night there is one folder
+    for name, said in found.items():
+        if name.endswith("/recent-songs.json"):
+            found[name] = json.dumps(sorted(json.loads(said))).encode()
+    return {name: said for name, said in found.items() if name not in {"keys.json", "tastes/current"}}
 
 
 def models_aside(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -108,14 +108,35 @@ def test_no_large_city_is_lost_to_a_far_smaller_namesake(published: Published, w
     assert len(lost) <= len(large) / 100, sorted(lost)
 
 
-def test_towns_are_named_of_the_countries_that_a_release_covers(world_atlas: Atlas) -> None:
-    lisbon = world_atlas.find("Lisbon").id
-    area = {"service_area": (lisbon, "ES")}
-    atlas = load_atlas(world_atlas.settings.model_copy(update=area))
-    named = {name.search for name in atlas.names}
-    assert {"lisboa", "oporto", "sevilha", "japan", "japon"} <= named
-    assert named.isdisjoint({"munchen", "warszawa"})
-    assert {"munchen", "warszawa"} <= {name.search for name in world_atlas.names}
+@pytest.fixture(scope="module")
+def of_a_few(world_atlas: Atlas) -> Atlas:
+    """An atlas of a release that covers Lisbon's region, Germany and the United States."""
+    area = (world_atlas.find("Lisbon").id, "DE", "US")
+    return load_atlas(world_atlas.settings.model_copy(update={"service_area": area}))
+
+
+@pytest.mark.parametrize(
+    ("typed", "where"),
+    [
+        ("oporto", "Porto"),  # of a country of which something is covered
+        ("schaffhausen", "Singen"),  # a town of Switzerland in a region of Germany
+        ("japon", "Japan"),
+        ("los angeles", "Los Angeles"),
+        ("moskva", "Moscow"),  # the large one, as before, and no town of the United States
+        ("moscow", "Moscow"),
+        ("zwolle", None),  # a town of the Netherlands
+    ],
+)
+def test_towns_are_found_where_a_release_covers_anything_and_large_cities_everywhere(
+    of_a_few: Atlas, typed: str, where: str | None
+) -> None:
+    found = meant(
+        typed, named=lambda text: (name for name in of_a_few.names if name.search == text), chain=of_a_few.chain
+    )
+    place = of_a_few.places[found[0].place] if found else None
+    assert (place and place.name) == where
+    if typed == "moscow":
+        assert (place and place.country) == "Russia"
 
 
 SMALL, LARGE, FAR_LARGER = (

@@ -1,11 +1,13 @@
 """Processes that share work: the same answers in the same order, and none is left behind."""
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,17 @@ def test_workers_answer_in_order_again_and_again() -> None:
 def test_a_worker_that_is_killed_is_an_error_that_says_so() -> None:
     with pytest.raises(NotReadyError, match="was killed"), mapping(_die, workers=2) as dying:
         list(dying([1]))
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, None])
+def test_what_nobody_takes_any_more_is_not_waited_for(error: type[BaseException] | None) -> None:
+    """Of six naps of ten minutes two are being taken and four are to come, when the block ends, however it does."""
+    with pytest.raises(error) if error else nullcontext(), mapping(time.sleep, workers=2) as asleep:
+        answers = asleep([0, 0, *[600] * 6])
+        assert [next(answers), next(answers)] == [None, None]
+        if error:
+            raise error
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP, which libraries for Linux bring along")

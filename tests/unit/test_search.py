@@ -60,6 +60,16 @@ def test_what_the_settings_as_they_are_are_worth_is_told(
     assert (200, SETTINGS) in measured
 
 
+def test_what_is_in_force_is_compared_with_where_the_experiment_changed_it(
+    measured: list[tuple[int, ModelsSettings]],
+) -> None:
+    changed = SETTINGS.model_copy(update={"factors": 8})
+    found = search(ROWS, asked=asked(trials=1), settings=changed, parents={}, in_force=SETTINGS)
+    assert found.before == pytest.approx(0.5 - np.log(2 / 1.5) / 10)
+    assert measured[0][1] == changed
+    assert measured[-1] == (200, SETTINGS)
+
+
 def test_settings_as_they_are_that_cannot_be_fitted_are_worth_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
         if settings == SETTINGS:

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.models.blending import TREE_FEATURES, Blend
 from recsys.models.cold_start import rank_cold, strangers
-from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, Trained, learn_and_train
+from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, STEPS, Trained, learn_and_train
 from recsys.models.evaluation import draws, report_tables
 from recsys.models.evaluation.baselines import fit_baselines
 from recsys.models.evaluation.beyond_accuracy import Background
@@ -41,7 +41,10 @@ SIZES = (
 )
 _JUDGES = 500  # listeners at most, by whom the features of the learned order are judged
 SECONDS = ("train", "baselines", "rank", "measure", "other_draws")
-_OVER = {"train": 0.0, "baselines": 0.76, "rank": 0.77, "measure": 0.94, "other_draws": 1.0}  # of a draw, at its begin
+_OVER = dict(zip((*STEPS, "baselines", "rank", "measure"), (0.0, 0.07, 0.61, 0.76, 0.77, 0.94), strict=True))
+"""Of a draw, when each part of it begins (on the sample world, 2026-11-30)."""
+
+_NEARLY = 0.95
 
 Told = Callable[[str, float], None]
 """Is told which part of the work begins, and which share of the whole is over."""
@@ -85,7 +88,8 @@ class Evaluation:
         where these are too few); rows of the test nights, and those of them whose track is outside the vocabulary: no
         model can list it, so it is no part of the truth.
     seconds : mapping of str to float
-        Wall time by ``SECONDS``: of training, ranking and measuring.
+        Wall time by ``SECONDS``: of training, ranking and measuring the first draw, and how long the others took after
+        it, where they were drawn beside it.
     note : str
         Why nothing could be measured, or what to know about the numbers; mostly empty.
     trained : Trained, optional
@@ -188,54 +192,61 @@ class _Job:
 
     def run(self, *, times: int, workers: int) -> Evaluation:
         """Draw the first one here, and the others side by side with it, or else one after another."""
-        processes = min(workers, times)
-        own = self._part(0, of=1 if processes > 1 else times)
+        processes = min(workers, max(2, times - 1)) if times > 1 else 1  # beside this one, which draws, too
+        over = 1 / times if processes == 1 else min(_NEARLY, (processes + 1) / times)
         with mapping(replace(self, told=_nobody).draw, workers=processes) as drawn:
             others = drawn(range(1, times)) if processes > 1 else self._one_by_one(times)
-            first, ranked = own._once()
+            first, ranked = replace(self, span=(0.0, over)).once()
             if not ranked or times < 2:
                 return first
-            with own._phase("other_draws"):
-                beside = [other.beside(first, ranked) for other in others]
+            with self._timed("other_draws"):
+                beside = [other.beside(first, ranked) for other in self._waited_for(others, over=over, of=times)]
         return draws.averaged(first, beside)
 
-    def _one_by_one(self, times: int) -> "Iterator[_Drawn]":
-        return (self._part(number, of=times).draw(number) for number in range(1, times))
+    def _waited_for(self, others: "Iterable[_Drawn]", *, over: float, of: int) -> "Iterator[_Drawn]":
+        """Yield the other draws, and tell how many of all there are."""
+        for number, other in enumerate(others, 2):
+            self.told("other_draws", max(over, number / of))
+            yield other
 
-    def _part(self, number: int, *, of: int) -> "_Job":
-        return replace(self, span=(number / of, (number + 1) / of))
+    def _one_by_one(self, times: int) -> "Iterator[_Drawn]":
+        spans = ((number / times, (number + 1) / times) for number in range(1, times))
+        return (replace(self, span=span).draw(number) for number, span in enumerate(spans, 1))
 
     def draw(self, number: int) -> "_Drawn":
         """Return another draw; its models are let go, and of its lists those that do not depend on luck."""
         draw = draws.another(self.split, self.settings, number=number)
-        found, lists = replace(self, split=draw.split, settings=draw.settings, seconds={})._once()
+        found, lists = replace(self, split=draw.split, settings=draw.settings, seconds={}).once()
         own = replace(found, listeners=draw.under_own_names(found.listeners), trained=None)
         seeded = {model: lists[model] for model in draws.SEEDED if model in lists}
         return _Drawn(own, seeded, known=[draw.names[name] for name in _known(found)])
 
-    def _once(self) -> tuple[Evaluation, Mapping[str, Ranked]]:
+    def once(self) -> tuple[Evaluation, Mapping[str, Ranked]]:
         """Train, rank and measure; there are no lists where too few could be asked."""
-        with self._phase("train"):
-            learned = learn_and_train(
-                self.split.train, self.split.validation, settings=self.settings, parents=self.parents
-            )
+        with self._timed("train"):
+            nights = self.split.train, self.split.validation
+            learned = learn_and_train(*nights, settings=self.settings, parents=self.parents, began=self._tell)
         if note := self._too_few(learned):
             return replace(_nothing(note), trained=learned), {}
-        with self._phase("baselines"):
+        with self._timed("baselines"):
             models = {**fit_baselines(learned.known, settings=self.settings), **learned.models}
-        with self._phase("rank"):
+        with self._timed("rank"):
             ranked = self._ranked(learned, {name: models[name] for name in MODELS if name in models})
-        with self._phase("measure"):
+        with self._timed("measure"):
             return self._measured(learned, ranked), ranked
 
     @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        """Tell that a part of the work begins, and keep how long it took."""
-        begin, end = self.span
-        self.told(name, begin + _OVER[name] * (end - begin))
+    def _timed(self, name: str) -> Iterator[None]:
+        """Keep how long a part of the work takes, and tell that it begins."""
+        if name in _OVER:
+            self._tell(name)
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
+
+    def _tell(self, part: str) -> None:
+        begin, end = self.span
+        self.told(part, begin + _OVER[part] * (end - begin))
 
     def _too_few(self, learned: Trained) -> str:
         """Return why nothing is measured: nobody can be asked, or so few that every figure would be of them."""
