@@ -4,7 +4,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
@@ -43,22 +43,25 @@ def mapping(function: Callable[[A], R], *, workers: int) -> Iterator[Callable[[I
     if workers == 1:
         yield lambda arguments: map(function, arguments)
         return
-    content, others = pickle.dumps(function), set(active_children())
+    content, others, asked = pickle.dumps(function), set(active_children()), list[Future[R]]()
+
+    def mapped(arguments: Iterable[A]) -> Iterator[R]:
+        futures = [pool.submit(_call, argument) for argument in arguments]
+        asked.extend(futures)
+        return (future.result() for future in futures)
+
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(content,)) as pool:
         try:
-            yield lambda arguments: pool.map(_call, arguments)
+            yield mapped
         except BrokenProcessPool as error:
             raise NotReadyError(
                 "a process that shared the work was killed",
                 hint="Memory may have run out: see to that, and run the command again.",
             ) from error
         finally:  # also after an error or an interrupt: nobody waits for what nobody will take
-            pool.shutdown(wait=False, cancel_futures=True)
-            left = set(active_children()) - others
-            for worker in left:
-                worker.terminate()
-            for worker in left:
-                worker.join()
+            if not all(future.done() for future in asked):
+                for worker in set(active_children()) - others:
+                    worker.terminate()
 
 
 def _begin(content: bytes) -> None:
