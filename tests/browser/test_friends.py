@@ -75,6 +75,26 @@ def test_two_become_friends_and_no_number_leaves_the_page(served: Site, pages: d
     assert [each for each in written if each.encode() in sent or each.strip("+").encode() in sent] == []
 
 
+def test_a_book_that_is_being_typed_outlives_other_switches_and_not_its_own(pages: dict[str, Page]) -> None:
+    ana = pages["ana"]
+    turn_on(ana)
+    book = ana.get_by_label("Numbers and addresses in your book")
+    book.fill("nobody@example.org")
+    other = ana.get_by_role("switch", name="Hear what I hide and play")
+    other.click()
+    expect(other).to_have_attribute("aria-checked", "true")
+    ana.wait_for_load_state("networkidle")
+    expect(book).to_have_value("nobody@example.org")
+    ana.reload()
+    expect(book).to_have_value("nobody@example.org")
+    look_for(ana, "nobody@example.org")
+    expect(book).to_have_value("")
+    book.fill("somebody@example.org")
+    ana.get_by_role("switch", name="Find friends in my address book").click()
+    expect(book).to_have_count(0)
+    assert "example.org" not in str(ana.evaluate("JSON.stringify(sessionStorage)"))
+
+
 def test_sharing_is_shown_on_both_sides_and_the_list_says_that_there_are_too_few(pages: dict[str, Page]) -> None:
     ana, ben = pages["ana"], pages["ben"]
     for page, other in ((ana, NUMBERS["ben"]), (ben, NUMBERS["ana"])):

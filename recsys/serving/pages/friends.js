@@ -4,7 +4,7 @@ import { ask, askForBytes, askForText } from "./session.js";
 import { _ } from "./words.js";
 
 const BLIND = "/assets/blind.js"; // which is large, and is not there where it was not built
-const KEPT = "hearabouts-book"; // in this tab: what the entries behind tokens are, and of which key; me.js drops it
+const KEPT = "hearabouts-book"; // in this tab: what was typed, and what the entries behind tokens are; me.js drops it
 const AT_ONCE = 25; // entries: some tenths of a second
 const UNKNOWN = _("A friend whose entry this tab does not know");
 
@@ -17,7 +17,9 @@ const UNKNOWN = _("A friend whose entry this tab does not know");
  */
 export async function showFriends(place, attempt, cell) {
   const found = await ask("/v1/me/contacts"), again = () => attempt(() => showFriends(place, attempt, cell));
-  const book = made("textarea", { id: "book", rows: 4, autocomplete: "off", spellcheck: false });
+  const value = inTab().typed ?? ""; // a switch that is turned, a friend who goes and a reload take none of it
+  const book = made("textarea", { id: "book", rows: 4, autocomplete: "off", spellcheck: false, value });
+  book.oninput = () => keepInTab({ typed: book.value });
   const said = made("p", { className: "small" });
   said.setAttribute("role", "status");
   const look = made("button", { type: "button", textContent: _("Look for friends") });
@@ -25,6 +27,7 @@ export async function showFriends(place, attempt, cell) {
     look.disabled = true;
     try {
       await tellOf(entriesIn(book.value), found.key, said);
+      keepInTab({ typed: "" });
     } finally {
       look.disabled = false;
     }
@@ -107,14 +110,20 @@ function entriesIn(text) {
   return [...new Set(entries.filter(Boolean))];
 }
 
+/** What this tab keeps. @returns {{id?: string, book?: Record<string, string>, typed?: string}} */
+const inTab = () => JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+
+/** @param {{id?: string, book?: Record<string, string>, typed?: string}} more */
+const keepInTab = (more) => sessionStorage.setItem(KEPT, JSON.stringify({ ...inTab(), ...more }));
+
 /** What is known of the entries: nothing under another key, whose tokens are others. @param {{id: string}} key @returns {Record<string, string>} */
 function keptBook(key) {
-  const { id, book } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  const { id, book = {} } = inTab();
   return id === key.id ? book : {};
 }
 
 /** @param {Record<string, string>} book @param {{id: string}} key */
-const keep = (book, key) => sessionStorage.setItem(KEPT, JSON.stringify({ id: key.id, book }));
+const keep = (book, key) => keepInTab({ id: key.id, book });
 
 /** Let entries go, so that they are told anew when they are looked for again. @param {string[]} tokens @param {{id: string}} key */
 function forget(tokens, key) {
