@@ -143,7 +143,7 @@ def wanted(intent: Intent | None) -> str | None:
 
 
 SHOWN = 12
-UTTERANCES = 180  # of a kind: each takes seconds
+UTTERANCES = 200  # of a kind: each takes seconds
 AS_WRITTEN = ("as dictated", "by ear")
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Standard input is JSON: ``texts`` that a synthetic voice says, and a ``grammar`` in JSpeech Grammar Format, or null for
 the recogniser's own English model. What is made of each text is a line of standard output.
 
-A word that the recogniser's dictionary lacks, as most names are, is pronounced as espeak-ng does.
+Words are pronounced as the recogniser's dictionary has them, which lacks most names, or as espeak-ng says them.
 """
 
 import json
@@ -36,9 +36,9 @@ def spoken(text: str) -> bytes:
     command = ["espeak-ng", "-v", "en-us", "-s", "150", "--stdout", "--", text]
     content = subprocess.run(command, capture_output=True, check=True).stdout[HEAD:]
     voice = np.frombuffer(content[: len(content) // 2 * 2], dtype="<i2").astype(float)
-    smooth = np.convolve(voice, np.hanning(9) / np.hanning(9).sum(), "same")  # nothing above what RATE can hold
-    at = np.arange(int(len(smooth) * RATE / VOICE_RATE)) * VOICE_RATE / RATE
-    samples = np.pad(0.6 * np.interp(at, np.arange(len(smooth)), smooth), SILENCE)
+    wanted = int(len(voice) * RATE / VOICE_RATE)
+    resampled = np.fft.irfft(np.fft.rfft(voice)[: wanted // 2 + 1], wanted) * wanted / len(voice)
+    samples = np.pad(0.6 * resampled, SILENCE)
     room = np.random.default_rng(1).normal(0, NOISE, len(samples))
     return (samples + room).astype("<i2").tobytes()
 
@@ -51,12 +51,14 @@ def pronounced(word: str) -> str:
 
 
 def dictionary(words: set[str], known: str) -> Iterator[str]:
-    """Yield the lines of a dictionary of some words: as a dictionary has them, or else as they are pronounced."""
-    lines: dict[str, list[str]] = {}
+    """Yield the lines of a dictionary of some words: as a dictionary has them, and as they are pronounced."""
+    phones: dict[str, list[str]] = {}
     for line in known.splitlines():
-        lines.setdefault(re.split(r"[( ]", line, maxsplit=1)[0], []).append(line)
+        word, _, said = line.partition(" ")
+        phones.setdefault(word.partition("(")[0], []).append(said)
     for word in sorted(words):
-        yield from lines.get(word) or [f"{word} {pronounced(word)}"]
+        for number, said in enumerate(dict.fromkeys([*phones.get(word, ()), pronounced(word)]), 1):
+            yield f"{word} {said}" if number == 1 else f"{word}({number}) {said}"
 
 
 def main() -> None:
