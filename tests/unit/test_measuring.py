@@ -18,7 +18,7 @@ from pipelines.experiments.evaluate import Measured, measure, models_table, run_
 from pipelines.mlflow import tracking
 from pipelines.mlflow.logbook import by_model
 from recsys.errors import InputError
-from recsys.settings import Settings, load_settings
+from recsys.settings import ModelsSettings, Settings, load_settings
 from recsys.workspace import Workspace
 
 TINY = {
@@ -92,16 +92,18 @@ def test_the_samples_settings_go_with_the_samples_catalogue(
 def test_three_draws_are_measured_unless_fewer_are_asked_for_on_the_command_line(
     hearabouts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    """And what is in force is what a night would use, whatever an experiment changes."""
+    asked: list[tuple[int, int, int]] = []
+    (tmp_path / "wide.toml").write_text("[models]\nfactors = 256\n")
 
-    def stop(_: object, *, config: Config, times: int) -> None:
-        asked.append(times)
+    def stop(job: JobContext, *, config: Config, times: int, in_force: ModelsSettings) -> None:
+        asked.append((times, job.settings.models.factors, in_force.factors))
         raise InputError("seen")
 
     monkeypatch.setattr("pipelines.experiments.evaluate.run_evaluate", stop)
-    for flags in ([], ["--draws", "1"]):
+    for flags in ([], ["--draws", 1], ["--config", tmp_path / "wide.toml"]):
         hearabouts("evaluate", "--catalogue", tmp_path / "c.csv", *flags)
-    assert asked == [3, 1]
+    assert asked == [(3, 128, 128), (1, 128, 128), (3, 256, 128)]
     assert hearabouts("evaluate", "--draws", "0").code == 2
 
 
