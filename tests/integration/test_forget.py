@@ -16,6 +16,7 @@ from support.edge import Client, bearer
 from support.night import (
     NOW,
     TRACKS,
+    copy_lived,
     deployed,
     night_of,
     plays,
@@ -70,14 +71,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def lived(tmp_path: Path, quick: Settings, kept: Path) -> module.JobContext:
     """A world with Ana after two nights."""
-    job, is_first = world(tmp_path, quick, [*USERS, ANA], key=bytes(32)), not (kept / "mlruns").exists()
-    if is_first:
+    job = world(tmp_path, quick, [*USERS, ANA], key=bytes(32))
+    if not (kept / "workspace").exists():
         run_nightly(job)
+        copy_lived(tmp_path, kept)
     else:
         shutil.rmtree(job.workspace.root)
-    start, target = (tmp_path, kept) if is_first else (kept, tmp_path)
-    for name in ("workspace", "mlruns"):
-        shutil.copytree(start / name, target / name, symlinks=True, dirs_exist_ok=True)
+        copy_lived(kept, tmp_path)
     return job
 
 

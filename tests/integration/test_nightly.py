@@ -1,7 +1,6 @@
 """Whole nights by the command line: what they leave, and what running them again does."""
 
 import json
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from support.commands import Done, Run
 from support.night import (
     FIRST,
     TRACKS,
+    copy_lived,
     deployed,
     night_of,
     noon,
@@ -69,11 +69,9 @@ def lived(
         if nights not in kept:
             done = nightly("--through", night_of(nights - 1))
             kept[nights] = tmp_path_factory.mktemp("kept"), done
-            start, target = tmp_path, kept[nights][0]
+            copy_lived(tmp_path, kept[nights][0])
         else:
-            start, target = kept[nights][0], tmp_path
-        for name in ("workspace", "mlruns"):
-            shutil.copytree(start / name, target / name, symlinks=True, dirs_exist_ok=True)
+            copy_lived(kept[nights][0], tmp_path)
         return kept[nights][1]
 
     return live

@@ -1,5 +1,6 @@
 """Small hand-made input for whole nights, and a way to run them."""
 
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -84,6 +85,12 @@ def small_settings(mlruns: Path, **sections: dict[str, object]) -> Settings:
         "models": {"factors": 4, "iterations": 2, "min_listeners_per_track": 2, "min_listeners_per_region": 4},
     }
     return load_settings(overrides={**small, **sections})
+
+
+def copy_lived(start: Path, target: Path) -> None:
+    """Copy a workspace and its runs, with the witness among them, over what is there of both."""
+    for name in ("workspace", "mlruns"):
+        shutil.copytree(start / name, target / name, symlinks=True, dirs_exist_ok=True)
 
 
 def deployed(folder: Path, sources: Sources, settings: Settings, *, now: datetime = NOW) -> JobContext:
