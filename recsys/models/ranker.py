@@ -14,6 +14,7 @@ from recsys.models.metrics import NOTHING, BoolArray, Values, ndcg_of_candidates
 Weights = NDArray[np.float64]
 
 _FEWEST_LEARNERS = 100  # of fewer, a handful of numbers, or trees, would learn the noise
+_VALUES = 255  # of a feature of the trees: the most that scikit-learn's bins hold
 _STEPS = (0.2, 0.1, 0.05, 0.025)  # of weights whose absolute values sum to 1
 
 
@@ -125,9 +126,30 @@ def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | 
         early_stopping=False,
         random_state=seed,
     )
-    return trees.fit(
-        asked.features[asked.there], asked.played[asked.there], sample_weight=importance / importance.mean()
-    )
+    features = rounded(asked.features[asked.there], most=_VALUES)
+    return trees.fit(features, asked.played[asked.there], sample_weight=importance / importance.mean())
+
+
+def rounded(features: FloatArray, *, most: int) -> FloatArray:
+    """Return each column's values rounded to the nearest of its quantiles.
+
+    Of columns with so few values scikit-learn's trees take the middles between them as thresholds, at which a value
+    lies on the same side as what it was rounded to: what is learned of rounded values holds for all. Of more values and
+    with weights they sort a column anew for each of their 254 thresholds, which took most of the time to learn an order.
+
+    Parameters
+    ----------
+    features : numpy.ndarray
+        (n, f).
+    most : int
+        Different values of a column to keep, at most.
+    """
+    kept = np.empty_like(features)
+    for number, column in enumerate(features.T):
+        values = np.unique(np.quantile(column, np.linspace(0, 1, most), method="inverted_cdf"))
+        middles = (values[1:].astype(np.float64) + values[:-1]) / 2
+        kept[:, number] = values[np.searchsorted(middles, column)]
+    return kept
 
 
 def reordered(scores: FloatArray, *, columns: IntArray, order: Values) -> FloatArray:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import structlog
 from support.commands import Run
-from support.night import FIRST, NOW, deployed, night_of, small_settings, write_world
+from support.night import AREA_IN_TOML, FIRST, NOW, deployed, night_of, small_settings, write_world
 
 from pipelines.base.job_context import Sources
 from pipelines.night import nightly
@@ -56,8 +56,7 @@ def test_nothing_is_drawn_or_published_when_the_audit_fails(
 ) -> None:
     write_world(tmp_path, nights=2, users=[f"user-{number}" for number in range(20)])
     (tmp_path / "settings.toml").write_text(
-        '[atlas]\nservice_area = ["PT"]\n[models]\nfactors = 4\nmin_listeners_per_track = 2\n'
-        "validation_nights = 1\ntest_nights = 1\n"
+        f"{AREA_IN_TOML}[models]\nfactors = 4\nmin_listeners_per_track = 2\nvalidation_nights = 1\ntest_nights = 1\n"
     )
     files = ("--listens", "listens", "--catalogue", "catalogue.csv", "--consents", "consents.csv")
     first = hearabouts("nightly", *files, "--settings", "settings.toml", "--through", night_of(0))

@@ -15,7 +15,18 @@ from pathlib import Path
 import h3
 import polars as pl
 import pytest
-from support.night import FIRST, LISBON, TRACKS, noon, plays, row, write_catalogue, write_consents, write_listens
+from support.night import (
+    AREA_IN_TOML,
+    FIRST,
+    LISBON,
+    TRACKS,
+    noon,
+    plays,
+    row,
+    write_catalogue,
+    write_consents,
+    write_listens,
+)
 from support.sealing import content_of, rows_of
 
 from pipelines.__main__ import main
@@ -72,7 +83,7 @@ def input_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_listens(folder / "listens", night, plays(night, users=USERS) + canaries)
     write_catalogue(folder / "catalogue.csv")
     write_consents(folder / "consents.csv", USERS)
-    (folder / "settings.toml").write_text('[atlas]\nservice_area = ["PT"]\n[models]\nmin_listeners_per_track = 2\n')
+    (folder / "settings.toml").write_text(f"{AREA_IN_TOML}[models]\nmin_listeners_per_track = 2\n")
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support.commands import Run
-from support.night import FIRST, PURPOSES, TRACKS, plays, write_catalogue, write_consents, write_listens
+from support.night import AREA_IN_TOML, FIRST, PURPOSES, TRACKS, plays, write_catalogue, write_consents, write_listens
 
 USERS = [f"user-{number}" for number in range(8)]
 TIME, USER, TRACK = "2026-10-01T12:34:56Z", "canary-listener", "canary-track"
@@ -87,7 +87,7 @@ def told(hearabouts: Run, tmp_path: Path) -> Callable[[str], str]:
     write_listens(tmp_path / "listens", FIRST, plays(FIRST, users=USERS))
     write_catalogue(tmp_path / "catalogue.csv", TRACKS)
     write_consents(tmp_path / "consents.csv", USERS)
-    (tmp_path / "settings.toml").write_text('[atlas]\nservice_area = ["PT"]\n')
+    (tmp_path / "settings.toml").write_text(AREA_IN_TOML)
 
     def told(table: str) -> str:
         paths = {"listens": "listens", "catalogue": "catalogue.csv", "consents": "consents.csv", table: "spoiled"}

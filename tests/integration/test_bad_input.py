@@ -7,11 +7,22 @@ from pathlib import Path
 
 import pytest
 from support.commands import Done, Run
-from support.night import FIRST, TRACKS, night_of, noon, plays, row, write_catalogue, write_listens, write_world
+from support.night import (
+    AREA_IN_TOML,
+    FIRST,
+    TRACKS,
+    night_of,
+    noon,
+    plays,
+    row,
+    write_catalogue,
+    write_listens,
+    write_world,
+)
 
 USERS = [f"user-{number}" for number in range(20)]
 WITNESS = "mlruns/witness.db"
-SETTINGS = '[atlas]\nservice_area = ["PT"]\n[models]\nmin_listeners_per_track = 2\n'
+SETTINGS = f"{AREA_IN_TOML}[models]\nmin_listeners_per_track = 2\n"
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from support.commands import Run
 from support.night import (
+    AREA_IN_TOML,
     FARO,
     LISBON,
     PORTO,
@@ -273,7 +274,7 @@ def test_the_command_line_stops_accepts_and_records(
     hearabouts: Run, job: JobContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "settings.toml").write_text(
-        '[atlas]\nservice_area = ["PT"]\n[store]\nbuckets = 4\n'
+        f"{AREA_IN_TOML}[store]\nbuckets = 4\n"
         "[models]\nfactors = 4\niterations = 2\nmin_listeners_per_track = 2\nvalidation_nights = 1\ntest_nights = 1\n"
     )
     for number in (1, 2):

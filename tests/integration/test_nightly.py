@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from support.commands import Done, Run
 from support.night import (
+    AREA_IN_TOML,
     FIRST,
     TRACKS,
     copy_lived,
@@ -41,7 +42,7 @@ def nightly(hearabouts: Run, tmp_path: Path) -> Run:
     """`hearabouts nightly` on a world of three nights in Portugal."""
     write_world(tmp_path, nights=3, users=USERS)
     (tmp_path / "settings.toml").write_text(
-        '[atlas]\nservice_area = ["PT"]\n[privacy]\nrho_per_night = 2.0\n'
+        f"{AREA_IN_TOML}[privacy]\nrho_per_night = 2.0\n"
         "[models]\nfactors = 4\nmin_listeners_per_track = 2\nmin_listeners_per_region = 4\n"
         "validation_nights = 1\ntest_nights = 1\n"
     )

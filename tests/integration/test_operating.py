@@ -42,7 +42,7 @@ COMMANDS = {
     for title, text in SECTIONS.items()
 }
 SETTINGS = (
-    '[atlas]\nservice_area = ["PT"]\n[store]\nbuckets = 4\n'
+    f"{night.AREA_IN_TOML}[store]\nbuckets = 4\n"
     "[models]\nfactors = 4\niterations = 2\nmin_listeners_per_track = 2\nmin_listeners_per_region = 4\n"
 )
 USERS = [f"user-{number}" for number in range(12)]

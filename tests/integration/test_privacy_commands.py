@@ -7,15 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support.commands import Done, Run
-from support.night import FIRST, deployed, night_of, small_settings, write_consents, write_world
+from support.night import AREA_IN_TOML, FIRST, deployed, night_of, small_settings, write_consents, write_world
 
 from pipelines.night.nightly import run_night
 from pipelines.privacy.import_consents import import_consents
 
 USERS = [f"user-{number}" for number in range(90)]
 SETTINGS = (
-    '[atlas]\nservice_area = ["PT"]\n[store]\nbuckets = 4\n'
-    "[partner]\nrho = 10.0\nmin_nights = 2\nmost_per_file = 3\nmax_tracks = 3\n"
+    f"{AREA_IN_TOML}[store]\nbuckets = 4\n[partner]\nrho = 10.0\nmin_nights = 2\nmost_per_file = 3\nmax_tracks = 3\n"
 )
 
 

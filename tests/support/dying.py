@@ -22,6 +22,8 @@ from support.releasing import NIGHT, catalogue, contributed, released, small_atl
 from support.witnessing import MOMENT, telling_moments
 
 from recsys.artifacts.public_files import PublicFile, write_files
+from recsys.geography.country_names import country_names
+from recsys.geography.places import WORLD, Place
 from recsys.releases.charts import charts
 from recsys.releases.snapshot import publishing
 from recsys.settings import load_settings
@@ -93,6 +95,9 @@ def died(job: str, root: Path, copies: Path) -> list[Path]:
 
 def main(job: str, workspace: Path, copies: Path) -> None:
     """Run the job again and again, dying one write later each time, until it lives."""
+    assert list(
+        country_names(Place(WORLD, "World", None, "world", None, 0, 0, 0))
+    )  # takes a second: once, and not in every child
     for moment in itertools.count(1):
         root = Path(shutil.copytree(workspace, copies / str(moment), symlinks=True))
         child = os.fork()  # from a process that has imported everything and started nothing

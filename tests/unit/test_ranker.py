@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights, reordered
+from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights, reordered, rounded
 
 GUESS = np.array([0.5, 0.5])
 
@@ -51,6 +51,24 @@ def test_trees_order_by_what_predicts_and_the_same_for_any_number_of_threads() -
     np.testing.assert_array_equal(*orders)
     best = orders[0].reshape(50, 20).argmax(axis=1)
     assert (asked.played[np.arange(50), best]).mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_trees_know_no_value_from_what_it_is_rounded_to(seed: int) -> None:
+    given = pool(seed, listeners=600)
+    trees = learned_trees(given, seed=1)
+    assert trees is not None
+    values = given.features.reshape(-1, 2)
+    kept = rounded(values, most=255)
+    assert [len(np.unique(column)) for column in kept.T] == [255, 255]
+    assert np.abs(kept - values).mean() < 0.01  # of a standard normal: the middle ones are 0.01 apart
+    np.testing.assert_array_equal(trees.decision_function(kept), trees.decision_function(values))
+
+
+def test_of_few_values_none_is_rounded() -> None:
+    values = np.array([[0, 0.5], [1, 0.5], [1, 0.5], [3, 0.5]], dtype=np.float32)
+    np.testing.assert_array_equal(rounded(values, most=255), values)
+    assert set(rounded(np.arange(9, dtype=np.float32)[:, None], most=3)[:, 0]) == {0, 4, 8}
 
 
 def test_trees_of_one_half_are_judged_by_the_other() -> None:
