@@ -47,11 +47,11 @@ ui: $(VENV)/.ready ## open the leaderboard of the runs, on http://127.0.0.1:5000
 # Many tests start the command: what is compiled once is kept, whatever the environment says.
 .PHONY: test
 test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal --durations 25
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist worksteal --durations 25
 
 .PHONY: faults
 faults: $(VENV)/.ready page ## seed faults in the privacy code one by one, and see that tests notice each
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist load -m faults tests/attack/test_mutations.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist load -m faults tests/attack/test_mutations.py
 
 .PHONY: check
 check: $(VENV)/.ready ## style, types and layers

@@ -1,5 +1,6 @@
 """What all tests share; it imports MLflow and the command line only where a test needs them, which takes seconds."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -107,6 +108,17 @@ def hearabouts(
 
     monkeypatch.chdir(tmp_path)
     return runner(monkeypatch, capfd)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since tests wait for browsers, servers and disks; at most 8."""
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones: a worker that begins one last is waited for by all others."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -134,8 +134,8 @@ def rounded(features: FloatArray, *, most: int) -> FloatArray:
     """Return each column's values rounded to the nearest of its quantiles.
 
     Of columns with so few values scikit-learn's trees take the middles between them as thresholds, at which a value
-    lies on the same side as what it was rounded to: what is learned of rounded values holds for all. Of more values and
-    with weights they sort a column anew for each of their 254 thresholds, which took most of the time to learn an order.
+    lies on the same side as what it was rounded to: what is learned of rounded values holds for all. Of more values
+    that have weights they sort a column anew for each of 254 thresholds, which for small pools took most of the time.
 
     Parameters
     ----------

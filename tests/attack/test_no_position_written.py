@@ -106,6 +106,7 @@ def test_the_search_finds_what_it_looks_for(input_folder: Path) -> None:
     assert {name.split("/")[-1] for name, _ in found_in(input_folder)} >= {"listens.parquet unpacked"}
 
 
+@pytest.mark.slow
 def test_no_byte_that_a_night_writes_holds_a_position(input_folder: Path, tmp_path: Path, mlruns: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pipelines", *arguments(input_folder)],

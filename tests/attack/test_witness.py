@@ -55,6 +55,7 @@ def drawn(root: Path) -> str | None:
     return digest(file) if file.exists() else None
 
 
+@pytest.mark.slow
 def test_whatever_moment_kills_a_run_the_next_goes_on_by_itself_and_draws_once(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     moments = []

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 from support.commands import Run
+from support.small_sample import write_small_sample
 
 from pipelines import __main__ as command_line
 from pipelines.mlflow.metric_keys import logged_keys
 from pipelines.mlflow.model_registry import Registry
-from pipelines.sample import write_world
 from recsys.geography.atlas import Atlas
 from recsys.models.evaluation.report_tables import MODELS
 from recsys.workspace import listener_of
@@ -38,7 +38,7 @@ SMALL = {  # so that a few nights of few listeners are enough
 def world(hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sample world of 8 nights, with the examples beside it."""
     sample = tmp_path / "data" / "sample"
-    write_world(sample, atlas=world_atlas, size=0.05, nights=8, tracks=150)
+    write_small_sample(sample, atlas=world_atlas, nights=8, tracks=150)
     monkeypatch.setattr(command_line, "SAMPLE", sample)
     for key, value in SMALL.items():
         monkeypatch.setenv(f"HEARABOUTS__MODELS__{key}", str(value))

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from support.commands import Run
 from support.edge import Client, bearer
+from support.small_sample import write_small_sample
 
 from pipelines import __main__ as command_line
-from pipelines.sample import write_world
 from recsys.geography.atlas import Atlas
 from recsys.settings import load_settings
 from recsys.workspace import Workspace
@@ -32,12 +32,13 @@ def test_every_file_that_the_readme_links_exists() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_in_order(
     hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`make nightly` is `hearabouts nightly`."""
     sample = tmp_path / "data" / "sample"
-    write_world(sample, atlas=world_atlas, size=0.05, nights=14, tracks=300)
+    write_small_sample(sample, atlas=world_atlas, nights=14, tracks=300)
     monkeypatch.setattr(command_line, "SAMPLE", sample)
     program = ".venv/bin/hearabouts "
     ran = ["nightly", *(command.removeprefix(program) for command in COMMANDS if command.startswith(program))]

@@ -71,6 +71,7 @@ def server(tmp_path: Path, mlruns_template: Path, monkeypatch: pytest.MonkeyPatc
     server.stop()
 
 
+@pytest.mark.slow
 def test_runs_and_the_champion_are_on_the_server_and_the_night_goes_on_without_it(
     server: TrackingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

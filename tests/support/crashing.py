@@ -53,6 +53,8 @@ from pipelines.night import nightly
 from pipelines.privacy import copy_consents, nightly_audit, partner
 from recsys import workspace
 from recsys.consents.witness import DRAWN, Witness
+from recsys.geography.country_names import country_names
+from recsys.geography.places import WORLD
 from recsys.releases.budget import accounting
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.snapshot import publishing
@@ -544,6 +546,7 @@ def _imported() -> Callable[[], None]:
     job_context.load_atlas = lambda _: atlas
     nightly.audit_release = lambda _: passed
     accounting.summary(load_settings().privacy)  # which every night tells
+    assert list(country_names(atlas.places[WORLD]))  # which every snapshot lists
     with TemporaryDirectory() as folder:
         tracking.client(Path(folder))  # which imports seconds' worth of MLflow
     return command_line.main

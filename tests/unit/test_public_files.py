@@ -40,9 +40,19 @@ ADDRESSES = {
 }
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Workspace:
+    """A workspace with one snapshot: made once."""
+    workspace = Workspace(tmp_path_factory.mktemp("published") / "workspace").prepare()
+    publish(workspace, files=settings)
+    return workspace
+
+
 @pytest.fixture
-def folder(workspace: Workspace, settings: Settings) -> Path:
-    return workspace.snapshots / publish(workspace, files=settings) / "public"
+def folder(workspace: Workspace, published: Workspace) -> Path:
+    """The public files of a workspace of the test's own."""
+    shutil.copytree(published.root, workspace.root, symlinks=True, dirs_exist_ok=True)
+    return workspace.public.resolve()
 
 
 @pytest.fixture
