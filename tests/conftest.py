@@ -33,11 +33,23 @@ hypothesis.settings.load_profile("no deadline")
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 
 
+FROM_OUTSIDE = ("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "MLFLOW_TRACKING_URI")
+"""What a test must not find in the environment: of the developer, or as MLflow sets it when it is told a store."""
+
+
+def _forget_settings() -> None:
+    for name in FROM_OUTSIDE:
+        os.environ.pop(name, None)
+
+
+_forget_settings()
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test must not depend on the developer's environment."""
-    for name in ("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+def _no_settings_from_outside() -> Iterator[None]:
+    """Leave none behind, that fixtures of the next module might find."""
+    yield
+    _forget_settings()
 
 
 @pytest.fixture(autouse=True)

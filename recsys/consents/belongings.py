@@ -6,6 +6,7 @@ begins with nothing: what was there before it was off is gone.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
@@ -51,7 +52,7 @@ class Belongings:
         self._database = database
         self._owners = {purpose: database.compiled(_owners(tables)) for purpose, tables in BELONGINGS.items()}
         self._any = {purpose: database.compiled(_any(tables)) for purpose, tables in BELONGINGS.items()}
-        self._answers = {purpose: database.compiled(_answers(purpose)) for purpose in BELONGINGS}
+        self._answers = {purpose: database.compiled(_every_answer(purpose)) for purpose in BELONGINGS}
 
     @contextmanager
     def kept(
@@ -175,10 +176,17 @@ def _answers(purpose: str, *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return answers.order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
 
-def _owners(tables: Iterable[sa.Table]) -> sa.CompoundSelect[Any]:
+@cache
+def _every_answer(purpose: str) -> sa.Select[Any]:
+    return _answers(purpose)
+
+
+@cache
+def _owners(tables: tuple[sa.Table, ...]) -> sa.CompoundSelect[Any]:
     return sa.union(*(sa.select(table.c.listener) for table in tables))
 
 
-def _any(tables: Iterable[sa.Table]) -> sa.Select[Any]:
+@cache
+def _any(tables: tuple[sa.Table, ...]) -> sa.Select[Any]:
     of_one = (sa.select(table).where(table.c.listener == sa.bindparam("listener")) for table in tables)
     return sa.select(sa.or_(*map(sa.exists, of_one)))

@@ -94,6 +94,12 @@ class Bounds:
         return _DAY // self.a_day
 
 
+_OF_ONE = [
+    sa.select(table).where(table.c.listener == sa.bindparam("listener")).order_by(*table.primary_key)
+    for table in (IDENTIFIERS, CONTACTS, ALLOWANCES)
+]
+
+
 class Contacts:
     """The contacts in the database of one consent log (:attr:`recsys.consents.log.ConsentLog.contacts`).
 
@@ -110,11 +116,7 @@ class Contacts:
         self._tell = database.insert_new(CONTACTS, changing=["key", "told"])
         self._block = database.insert_new(CONTACTS, changing=["key", "told", "blocked", "shared"])
         self._use = database.insert_new(ALLOWANCES, changing=["used_until"])
-        of_one: sa.BindParameter[str] = sa.bindparam("listener")
-        self._identifiers, self._contacts, self._used = (
-            database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(*table.primary_key))
-            for table in (IDENTIFIERS, CONTACTS, ALLOWANCES)
-        )
+        self._identifiers, self._contacts, self._used = map(database.compiled, _OF_ONE)
 
     def keep(self, connection: sa.Connection, listener: str, book: Book, *, key: str, day: date, most: int) -> int:
         """Keep what a listener tells, in a transaction in which it is allowed; return what an allowance is charged for.

@@ -84,14 +84,7 @@ class Database:
         changing : collection of str
             Columns that a row which is there already takes over.
         """
-        insert: Any = (postgresql if self.is_postgresql else sqlite).insert(table)
-        if taken is not None:
-            row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c)).where(taken)
-            insert = insert.from_select(table.c.keys(), row)
-        if changing:
-            new = {name: insert.excluded[name] for name in changing}
-            return self.compiled(insert.on_conflict_do_update(index_elements=table.primary_key, set_=new))
-        return self.compiled(insert.on_conflict_do_nothing())
+        return self.compiled(_insertion(table, self._engine.dialect.name, taken, tuple(changing)))
 
     def read(self, query: str, values: Values) -> list[tuple[Any, ...]]:
         """Return all rows of one compiled query, in a transaction of its own.
@@ -215,6 +208,20 @@ class Database:
             f"the {self.name} cannot be used now ({type(cause).__name__})",
             hint="See to its database, and try again.",
         )
+
+
+@lru_cache(maxsize=256)
+def _insertion(
+    table: sa.Table, dialect: str, taken: sa.ColumnElement[bool] | None, changing: tuple[str, ...]
+) -> sa.ClauseElement:
+    insert: Any = {"postgresql": postgresql, "sqlite": sqlite}[dialect].insert(table)
+    if taken is not None:
+        row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c)).where(taken)
+        insert = insert.from_select(table.c.keys(), row)
+    if changing:
+        new = {name: insert.excluded[name] for name in changing}
+        return insert.on_conflict_do_update(index_elements=table.primary_key, set_=new)  # type: ignore[no-any-return]
+    return insert.on_conflict_do_nothing()  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=256)

@@ -17,6 +17,11 @@ from recsys.consents.marks import Marks, about
 
 _OF = ERASURES.c
 
+_CONCERNS = sa.select(_OF.receipt).where(_OF.listener == sa.bindparam("listener"))
+_DONE = sa.select(_OF.done).where(_OF.receipt == sa.bindparam("receipt"))
+_PENDING = sa.select(_OF.receipt, _OF.listener, _OF.asked_at).where(sa.not_(_OF.done))
+_FIRST = sa.select(ENTRIES.c.listener, sa.func.min(ENTRIES.c.at)).group_by(ENTRIES.c.listener)
+
 
 class Erasures:
     """The erasures of one consent log, kept beside its entries.
@@ -33,12 +38,8 @@ class Erasures:
 
     def __init__(self, database: Database, *, marks: Marks | None = None, purposes: Collection[str] = ()) -> None:
         self._database, self._marks, self._purposes = database, marks, purposes
-        self._concerns = database.compiled(sa.select(_OF.receipt).where(_OF.listener == sa.bindparam("listener")))
-        self._done = database.compiled(sa.select(_OF.done).where(_OF.receipt == sa.bindparam("receipt")))
-        pending = sa.select(_OF.receipt, _OF.listener, _OF.asked_at).where(sa.not_(_OF.done))
-        self._pending = database.compiled(pending)
-        first = sa.select(ENTRIES.c.listener, sa.func.min(ENTRIES.c.at)).group_by(ENTRIES.c.listener)
-        self._first = database.compiled(first)
+        self._concerns, self._done = database.compiled(_CONCERNS), database.compiled(_DONE)
+        self._pending, self._first = database.compiled(_PENDING), database.compiled(_FIRST)
 
     def ask(self, listener: str, *, at: datetime) -> str:
         """Erase a listener's entries, and remember what else is to be erased; return the receipt.

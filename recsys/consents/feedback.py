@@ -17,6 +17,10 @@ from recsys.consents.database import Database, Values
 from recsys.errors import InputError
 
 _TABLES = (HIDDEN, PLAYED)
+_LISTENER: sa.BindParameter[str] = sa.bindparam("listener")
+_HIDDEN = sa.select(HIDDEN.c.track).where(HIDDEN.c.listener == _LISTENER)
+_EVERY = [sa.select(t).where(t.c.listener == _LISTENER).order_by(t.c.night, t.c.track) for t in _TABLES]
+_RIVALS = sa.select(PLAYED).where(PLAYED.c.rivals == sa.bindparam("rivals"), PLAYED.c.team.is_not(None))
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,8 @@ class Feedback:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hide, self._play = (database.insert_new(table) for table in _TABLES)
-        of_one: sa.BindParameter[str] = sa.bindparam("listener")
-        self._hidden = database.compiled(sa.select(HIDDEN.c.track).where(HIDDEN.c.listener == of_one))
-        self._every = [
-            database.compiled(sa.select(table).where(table.c.listener == of_one).order_by(table.c.night, table.c.track))
-            for table in _TABLES
-        ]
-        self._rivals = database.compiled(
-            sa.select(PLAYED).where(PLAYED.c.rivals == sa.bindparam("rivals"), PLAYED.c.team.is_not(None))
-        )
+        self._hidden, self._rivals = database.compiled(_HIDDEN), database.compiled(_RIVALS)
+        self._every = list(map(database.compiled, _EVERY))
 
     def keep(self, connection: sa.Connection, listener: str, told: Told, *, most_hidden: int, most_played: int) -> None:
         """Keep what a listener told, in a transaction in which it was allowed; the same once more changes nothing.

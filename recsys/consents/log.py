@@ -201,15 +201,15 @@ class ConsentLog:
         self._insert = self._database.insert_new(ENTRIES)
         self._take_in = self._database.insert_new(ENTRIES, taken=_taken())
         self._imported = self._database.insert_new(IMPORTED)
-        self._is_imported = self._database.compiled(sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest")))
+        self._is_imported = self._database.compiled(_imported())
         self._latest = self._database.compiled(_latest(in_force, of=_given("purpose")))
         self._choices = self._database.compiled(_choices(in_force))
         self._friends = self._database.compiled(_friends(in_force))
         self._friend = self._database.compiled(_friends(in_force, one=True))
         self._of, self._newest = self._database.compiled(_all_of_one()), self._database.compiled(_newest_of_one())
         self._given_here = self._database.compiled(_given_here())
-        self._claimed = self._database.compiled(sa.select(CLAIMED.c.key))
-        self._used = self._database.compiled(sa.select(sa.or_(*(sa.exists(sa.select(t)) for t in _TRACES))))
+        self._claimed = self._database.compiled(_claimed())
+        self._used = self._database.compiled(_used())
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(in_force)), _named(in_force)
         self._state = [self._database.compiled(statement) for statement in _state()]
@@ -744,6 +744,22 @@ def _history(notices: _Notices) -> sa.Select[Any]:
     past = (ENTRIES.c.purpose == _given("purpose"), counts, not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
+
+
+@cache
+def _imported() -> sa.Select[Any]:
+    return sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest"))
+
+
+@cache
+def _claimed() -> sa.Select[Any]:
+    return sa.select(CLAIMED.c.key)
+
+
+@cache
+def _used() -> sa.Select[Any]:
+    """Select whether anybody has left a trace."""
+    return sa.select(sa.or_(*(sa.exists(sa.select(table)) for table in _TRACES)))
 
 
 @cache

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _MARKS = sa.Table(
     sqlite_with_rowid=False,
 )
 _EVERY = sa.select(_MARKS.c.mark, _MARKS.c.at)
+_LISTED = sa.func.json_each(sa.bindparam("marks")).table_valued("value")  # of SQLite, as marks here are
+_AMONG = _EVERY.where(_MARKS.c.mark.in_(sa.select(_LISTED.c.value)))
 
 
 class Marks:
@@ -135,9 +138,7 @@ class _Kept:
         with database.deciding("marks schema") as connection:
             _MARKS.create(connection, checkfirst=True)
         self._latest: dict[int, str] = {}  # by how many marks are asked for
-        listed = sa.func.json_each(sa.bindparam("marks")).table_valued("value")  # of SQLite, as marks here are
-        self._among = database.compiled(_EVERY.where(_MARKS.c.mark.in_(sa.select(listed.c.value))))
-        self._every = database.compiled(_EVERY)
+        self._among, self._every = database.compiled(_AMONG), database.compiled(_EVERY)
 
     def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
         new = self._insert(_MARKS)
@@ -151,7 +152,7 @@ class _Kept:
     def latest(self, marks: Sequence[str]) -> list[int]:
         asked = {f"mark_{number}": mark for number, mark in enumerate(marks)}
         if len(marks) not in self._latest:
-            self._latest[len(marks)] = self._database.compiled(_latest(asked))
+            self._latest[len(marks)] = self._database.compiled(_latest(tuple(asked)))
         (found,) = self._database.read(self._latest[len(marks)], asked)
         return [NEVER if at is None else int(at) for at in found]
 
@@ -169,7 +170,8 @@ class _Kept:
         self._database.scrub(_MARKS)
 
 
-def _latest(names: Iterable[str]) -> sa.Select[Any]:
+@cache
+def _latest(names: tuple[str, ...]) -> sa.Select[Any]:
     """Select one row in any case: what is done with it takes the same time for everybody."""
     each = (sa.select(_MARKS.c.at).where(_MARKS.c.mark == sa.bindparam(name)) for name in names)
     return sa.select(*(one.scalar_subquery() for one in each))

@@ -20,18 +20,20 @@ PROFILE = "profile"
 _OF = PICTURES.c
 _EDITION = 16  # bytes
 
+_OF_ONE = _OF.listener == sa.bindparam("listener")
+_EDITIONS = sa.select(_OF.kind, _OF.edition).where(_OF_ONE)
+_EVERY = sa.select(_OF.kind, _OF.content).where(_OF_ONE).order_by(_OF.kind)
+_CONTENT = sa.select(_OF.content).where(_OF_ONE, _OF.kind == sa.bindparam("kind"))
+_CONTENT_OF_EDITION = _CONTENT.where(_OF.edition == sa.bindparam("edition"))
+
 
 class Pictures:
     """The pictures in the database of one consent log (:attr:`recsys.consents.log.ConsentLog.pictures`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        of_one = _OF.listener == sa.bindparam("listener")
-        self._editions = database.compiled(sa.select(_OF.kind, _OF.edition).where(of_one))
-        content = sa.select(_OF.content).where(of_one, _OF.kind == sa.bindparam("kind"))
-        self._content = database.compiled(content)
-        self._edition = database.compiled(content.where(_OF.edition == sa.bindparam("edition")))
-        self._every = database.compiled(sa.select(_OF.kind, _OF.content).where(of_one).order_by(_OF.kind))
+        self._editions, self._every = database.compiled(_EDITIONS), database.compiled(_EVERY)
+        self._content, self._edition = database.compiled(_CONTENT), database.compiled(_CONTENT_OF_EDITION)
         self._keep = database.insert_new(PICTURES, changing=("edition", "content"))
 
     def keep(self, connection: sa.Connection, listener: str, kind: str, content: bytes) -> str:

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from recsys.artifacts.privacy_account import ACCOUNT, Accounted, read_privacy_account
@@ -99,15 +100,22 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         redoc_url=None,
         servers=[{"url": "/", "description": "Where this document comes from."}],
         openapi_tags=[{"name": name, "description": what} for name, what in _TAGS.items()],
-        generate_unique_id_function=lambda route: route.name,  # a method of a generated client is called so
         redirect_slashes=False,  # a redirect repeats the query
+        routes=_routes(),
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
     app.layers, app.settings = layers, settings
+    return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """Return all routes: of a process, and not of an application, as FastAPI takes a second to understand them."""
+    router = APIRouter(generate_unique_id_function=lambda route: route.name)  # a method of a generated client
     for tag, parts in _ROUTES.items():
         for each in parts:
-            app.include_router(each.router, tags=[tag])
-    return app
+            router.include_router(each.router, tags=[tag])
+    return router.routes
 
 
 def _endpoint(
