@@ -45,7 +45,11 @@ class TrackingServer:
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--backend-store-uri", *where], stdout=log, stderr=log, start_new_session=True
+                [*command, "--backend-store-uri", *where],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # of judges: eight more processes
             )
         for _ in range(1_200):
             try:
