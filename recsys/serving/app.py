@@ -101,7 +101,7 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         servers=[{"url": "/", "description": "Where this document comes from."}],
         openapi_tags=[{"name": name, "description": what} for name, what in _TAGS.items()],
         redirect_slashes=False,  # a redirect repeats the query
-        routes=_routes(),
+        routes=list(_routes()),
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
     app.layers, app.settings = layers, settings
@@ -109,13 +109,13 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
 
 
 @cache
-def _routes() -> list[BaseRoute]:
-    """Return all routes: of a process, and not of an application, as FastAPI takes a second to understand them."""
+def _routes() -> tuple[BaseRoute, ...]:
+    """Return all routes: made once in a process, as FastAPI takes longer to understand them than all else to start."""
     router = APIRouter(generate_unique_id_function=lambda route: route.name)  # a method of a generated client
     for tag, parts in _ROUTES.items():
         for each in parts:
             router.include_router(each.router, tags=[tag])
-    return router.routes
+    return tuple(router.routes)
 
 
 def _endpoint(
