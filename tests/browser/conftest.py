@@ -16,9 +16,9 @@ from recsys.settings import Settings
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window; no longer than a module, as its event loop is in the way of any other.
 
-    Where it is there, the build of it that has no windows at all: the same engine for a third of the processor time.
+    Its build without any windows takes a third of the processor time, but stood still for many seconds now and then.
     """
-    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium on this machine")
     with sync_playwright() as playwright:
