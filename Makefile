@@ -51,7 +51,7 @@ test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 fo
 
 .PHONY: faults
 faults: $(VENV)/.ready page ## seed faults in the privacy code one by one, and see that tests notice each
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist load -m faults tests/attack/test_mutations.py
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist load -m faults tests/attack/test_mutations.py
 
 .PHONY: check
 check: $(VENV)/.ready ## style, types and layers

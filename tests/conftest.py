@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 if sys.modules["__main__"].__spec__ is None:
     sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 
-# A busy machine is no fault of what is tested; each run tries others than the one before, so 50 at a time are enough.
-# What was loaded before stays (tests/support/mutations.py).
-hypothesis.settings.register_profile("no deadline", deadline=None, max_examples=50)
+# A busy machine is no fault of what is tested. What was loaded before stays (tests/support/mutations.py).
+hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 And they go on by themselves.
 
-Some of what ``make bench BENCH=crash`` does a hundred times.
+A dozen of what ``make bench BENCH=crash`` does a hundred times.
 """
 
 import errno
@@ -38,8 +38,10 @@ def test_a_night_that_is_killed_goes_on(crashing: Tried, tmp_path: Path, before:
     ("job", "before"),
     [
         ("forget", 20),
+        ("forget", 40),
         ("forget", 90),
         ("partner", 120),
+        ("consents copy", 30),
         ("consents copy", 60),
         ("evaluate", 500),
         ("promote", 100),
@@ -67,7 +69,7 @@ def test_a_job_whose_files_fail_says_why_and_goes_on(crashing: Tried, tmp_path: 
     assert trial.wrong == {}
 
 
-@pytest.mark.parametrize(("job", "moments"), [("forget", 1), ("consents copy", 1)])
+@pytest.mark.parametrize(("job", "moments"), [("forget", 2), ("consents copy", 1)])
 def test_a_job_goes_on_after_a_power_loss(crashing: Tried, tmp_path: Path, job: str, moments: int) -> None:
     """What a disk may hold then: all that was brought to it, and of the rest nothing, the names, or parts."""
     seed = random.randrange(2**32)

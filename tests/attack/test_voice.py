@@ -227,7 +227,7 @@ def spoken(draw: st.DrawFn) -> tuple[str, str]:
     return language, frame.format(draw(st.sampled_from(["", " "])).join(parts) if language == "ja" else " ".join(parts))
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(spoken())
 @example(("en", "turn on near me not"))
 @example(("de", "schalte in meiner nähe nicht ein"))

@@ -65,7 +65,7 @@ def test_without_consent_then_and_now_nothing_is_left(entries: list[tuple[Purpos
     assert found["partner_cell"].is_not_null().any() == partner
 
 
-@settings(max_examples=50)
+@settings(max_examples=80)
 @given(latitude=ANYWHERE, longitude=ANYWHERE)
 def test_a_position_out_of_range_never_becomes_a_cell(
     counting: Path, latitude: float | None, longitude: float | None
@@ -80,7 +80,7 @@ def test_a_position_out_of_range_never_becomes_a_cell(
     assert found["cell"].is_not_null().sum() == (1 if inside else 0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=60)
 @given(
     latitude=st.floats(-90, 90), longitude=st.floats(-180, 180), given=st.integers(0, 15), resolution=st.integers(0, 5)
 )

@@ -106,7 +106,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(steps=STEPS, caps=SETTINGS)
 def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice(
     steps: list[tuple[int, int, str]], caps: PrivacySettings
@@ -140,7 +140,7 @@ def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nigh
 
 
 @example(plays=[30] * 9, forgotten={5}, caps=PRIVACY)
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(
     plays=st.lists(st.integers(0, 40), min_size=1, max_size=120),
     forgotten=st.sets(st.integers(0, 119)),
