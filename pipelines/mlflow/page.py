@@ -20,10 +20,12 @@ from pipelines.base.terminal import print_line
 from pipelines.mlflow import tracking
 from recsys.errors import NotReadyError, UnknownRunError
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of language models' judges: more processes than all the rest
 }
+"""What a server of MLflow is told that only shows runs."""
+
 _WORKERS = "1"  # it is one person's
 _PATIENCE = 120  # seconds in which MLflow starts
 
@@ -72,7 +74,7 @@ def _served(database: Path, *, host: str, port: int) -> Iterator["subprocess.Pop
     where = ["--backend-store-uri", f"sqlite:///{database.resolve()}", "--host", host, "--port", str(port)]
     artifacts = ["--artifacts-destination", str(database.resolve().parent / "artifacts")]
     command = [sys.executable, "-m", "mlflow", "server", *where, *artifacts, "--workers", _WORKERS]
-    environment = {**os.environ, **_ENVIRONMENT}
+    environment = {**os.environ, **ENVIRONMENT}
     with subprocess.Popen(command, stdout=sys.stderr, start_new_session=True, env=environment) as running:  # noqa: S603
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

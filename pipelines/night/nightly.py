@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -136,14 +136,7 @@ def run_nightly(
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
             seconds = round(time.monotonic() - started, 1)
             run.metrics({**_flat(done), "seconds.total": seconds})
-            found = published.measured
-            run.tags(found.tags)
-            logbook.log_data(run, found.tags[DATA_DIGEST])
-            logbook.log_models(run, found.evaluation, atlas=job.atlas, night=published.nights[-1])
-            each = dict(zip(plan.due, rows, strict=True))
-            logbook.log_night(run, found.evaluation, night=published.nights[-1], rows=each)
-            compare_lists(job, run)
-            keep(job, found.evaluation, run=run.id, night=published.nights[-1])
+            _log_published(run, job, published, rows=dict(zip(plan.due, rows, strict=True)))
     return done | {"mlflow_run": run.logged, "privacy": summary(job.settings.privacy), "seconds": seconds}
 
 
@@ -444,6 +437,17 @@ def _tracked(job: JobContext, engine: str) -> AbstractContextManager[Run]:
     settings, name = job.settings, f"nightly {job.now:%Y-%m-%d %H:%M}"
     experiment = settings.tracking.experiment
     return tracked(job, experiment=experiment, name=name, params=settings.flat(), engine=engine)
+
+
+def _log_published(run: Run, job: JobContext, published: Published, *, rows: Mapping[date, Counts]) -> None:
+    """Log what was measured on the way to a snapshot, with the rows of each new night."""
+    found, night = published.measured, published.nights[-1]
+    run.tags(found.tags)
+    logbook.log_data(run, found.tags[DATA_DIGEST])
+    logbook.log_models(run, found.evaluation, atlas=job.atlas, night=night)
+    logbook.log_night(run, found.evaluation, night=night, rows=rows)
+    compare_lists(job, run)
+    keep(job, found.evaluation, run=run.id, night=night)
 
 
 def _summary(plan: Plan, rows: Sequence[Counts], published: Published) -> dict[str, Any]:

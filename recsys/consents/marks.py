@@ -137,7 +137,6 @@ class _Kept:
         self._database, self._insert = database, (postgresql if database.is_postgresql else sqlite).insert
         with database.deciding("marks schema") as connection:
             _MARKS.create(connection, checkfirst=True)
-        self._latest: dict[int, str] = {}  # by how many marks are asked for
         self._among, self._every = database.compiled(_AMONG), database.compiled(_EVERY)
 
     def keep(self, marks: Mapping[str, int], *, instead_of: Collection[str] = ()) -> None:
@@ -151,9 +150,7 @@ class _Kept:
 
     def latest(self, marks: Sequence[str]) -> list[int]:
         asked = {f"mark_{number}": mark for number, mark in enumerate(marks)}
-        if len(marks) not in self._latest:
-            self._latest[len(marks)] = self._database.compiled(_latest(tuple(asked)))
-        (found,) = self._database.read(self._latest[len(marks)], asked)
+        (found,) = self._database.read(self._database.compiled(_latest(tuple(asked))), asked)
         return [NEVER if at is None else int(at) for at in found]
 
     def among(self, marks: Iterable[str]) -> dict[str, int]:

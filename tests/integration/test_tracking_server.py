@@ -23,7 +23,7 @@ from pipelines.experiments.promote import promote
 from pipelines.mlflow import tracking
 from pipelines.mlflow.handover import hand_over, run_of
 from pipelines.mlflow.model_registry import MODEL, Registry
-from pipelines.mlflow.page import show
+from pipelines.mlflow.page import ENVIRONMENT, show
 from pipelines.mlflow.run_record import waiting
 
 LOWEST, LOW, HIGH = [0.0, 0.1, 0.2, 0.3], [0.1, 0.2, 0.3, 0.4], [0.3, 0.4, 0.5, 0.6]
@@ -49,7 +49,7 @@ class TrackingServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # of judges: eight more processes
+                env={**os.environ, **ENVIRONMENT},
             )
         for _ in range(1_200):
             try:

@@ -95,9 +95,8 @@ def died(job: str, root: Path, copies: Path) -> list[Path]:
 
 def main(job: str, workspace: Path, copies: Path) -> None:
     """Run the job again and again, dying one write later each time, until it lives."""
-    assert list(
-        country_names(Place(WORLD, "World", None, "world", None, 0, 0, 0))
-    )  # takes a second: once, and not in every child
+    world = Place(WORLD, "World", None, "world", None, 0, 0, 0)
+    assert list(country_names(world))  # read from files that take a second: once, and not by every child
     for moment in itertools.count(1):
         root = Path(shutil.copytree(workspace, copies / str(moment), symlinks=True))
         child = os.fork()  # from a process that has imported everything and started nothing
