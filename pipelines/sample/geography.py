@@ -99,13 +99,9 @@ def service_area(atlas: Atlas) -> tuple[str, ...]:
     """
     centres = [_find(atlas, country, name) for country, name in CITIES if country not in WHOLE]
     regions = [place for place in atlas.places.values() if place.level == "region"]
-    near = {
-        place.id
-        for latitude, longitude in centres
-        for place in regions
-        if distance_km(latitude, longitude, place.latitude, place.longitude) <= LAUNCH_KM
-    }
-    return (*WHOLE, *sorted(near))
+    latitudes, longitudes = np.array([(place.latitude, place.longitude) for place in regions]).T
+    near = np.any([distance_km(*centre, latitudes, longitudes) <= LAUNCH_KM for centre in centres], axis=0)
+    return (*WHOLE, *sorted(place.id for place, is_near in zip(regions, near, strict=True) if is_near))
 
 
 def scatter(scene: Scene, count: int, *, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -143,11 +139,11 @@ def cells_of(latitudes: Floats, longitudes: Floats, *, resolution: int) -> pl.Se
     return frame.select(cell.alias("cell")).to_series()
 
 
-def distance_km(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    """Return the great-circle distance in km (the haversine formula)."""
+def distance_km(latitude: float, longitude: float, to_latitude: Floats | float, to_longitude: Floats | float) -> Floats:
+    """Return the great-circle distances from a point to others, or to one, in km (the haversine formula)."""
     here, there, turn = (np.radians(x) for x in (latitude, to_latitude, to_longitude - longitude))
     half = np.sin((there - here) / 2) ** 2 + np.cos(here) * np.cos(there) * np.sin(turn / 2) ** 2
-    return float(2 * 6371 * np.arcsin(np.sqrt(half)))
+    return np.asarray(2 * 6371 * np.arcsin(np.sqrt(half)))
 
 
 def _listeners(rank: int) -> float:
@@ -157,8 +153,8 @@ def _listeners(rank: int) -> float:
 def _city(atlas: Atlas, country: str, name: str, listeners: float) -> Scene:
     latitude, longitude = _find(atlas, country, name)
     towns = _towns(atlas, country)
-    near = [distance_km(latitude, longitude, *town) <= METRO_KM for town in towns["latitude", "longitude"].rows()]
-    return Scene(name, country, listeners, latitude, longitude, towns.filter(pl.Series(near)), is_city=True)
+    away = distance_km(latitude, longitude, towns["latitude"].to_numpy(), towns["longitude"].to_numpy())
+    return Scene(name, country, listeners, latitude, longitude, towns.filter(away <= METRO_KM), is_city=True)
 
 
 def _countryside(atlas: Atlas, country: str, cities: tuple[Scene, ...]) -> Scene:

@@ -89,4 +89,4 @@ def _reached(kind: str, city: str | None, scenes: Sequence[Scene]) -> Iterator[t
             yield number, 0
         elif scene is origin or (kind == "spreading" and scene.country == origin.country and scene.is_city):
             away = distance_km(origin.latitude, origin.longitude, scene.latitude, scene.longitude)
-            yield number, round(away / SPREAD_KM)
+            yield number, round(float(away) / SPREAD_KM)

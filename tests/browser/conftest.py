@@ -11,6 +11,15 @@ from support.browsing import Site, site
 from recsys.serving.pages import templates
 from recsys.settings import Settings
 
+# Two pages of suggestions under the address bar, which Chromium draws for each visitor though nobody sees a window:
+# more than half of the processor time of a short visit. The others are what Playwright turns off, of whose list and
+# this one the last counts: waiting with what is painted, a change to https, and questions to the network at the start.
+NOT_USED = (
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "AimEnabled", "PaintHolding", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "MediaRouter", "OptimizationHints", "NetworkTimeServiceQuerying"),
+    *("PreconnectToSearch", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
+)
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -22,7 +31,8 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         pytest.skip("there is no chromium on this machine")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium)
+        without = f"--disable-features={','.join(NOT_USED)}"
+        running = playwright.chromium.launch(executable_path=chromium, args=[without])
         yield running
         running.close()
 

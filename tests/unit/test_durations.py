@@ -35,6 +35,7 @@ def test_it_is_printed_with_the_slowest_tests_whatever_runs_them_side_by_side(tm
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"test_{folder}.py").write_text("".join(f"def test_{n}(): pass\n" for n in range(tests)))
     alone = ["-c", "/dev/null", "--rootdir", tmp_path, "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}"]
+    alone += ["--basetemp", tmp_path / "base"]  # or it removes what runs of the suite before this one left
     command = [sys.executable, "-m", "pytest", *alone, "-p", "xdist", "-n", "2", "--durations", "2", tmp_path]
     few_plugins = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # which start in a tenth of the time
     done = subprocess.run(command, cwd=tmp_path, env=few_plugins, capture_output=True, text=True)
