@@ -15,7 +15,6 @@ from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
 
 _LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: five numbers need fewer than trees
-_ROWS_AT_ONCE = 200
 _ROUNDS = 2  # of learning the weights: a third changed nothing
 _GLOBAL_ALONE = np.eye(len(FEATURES))[0]
 
@@ -176,8 +175,8 @@ def pool_of(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
     """
     learners = np.flatnonzero(np.diff(new.indptr))
     learners = learners[:: max(1, -(-len(learners) // at_most))]
-    learners = learners[np.argsort(guess.own.homes[learners], kind="stable")]  # a place is asked once
-    blocks = [_pooled(guess, new, rows) for rows in np.array_split(learners, len(learners) // _ROWS_AT_ONCE + 1)]
+    rows = [learners[some] for some in guess.blocks(learners)]
+    blocks, learners = [_pooled(guess, new, some) for some in rows], np.concatenate(rows)
     features, there, played = (np.concatenate(column) for column in zip(*blocks, strict=True))
     return Pool(features, there, played, np.diff(new.indptr)[learners], guess.own.homes[learners])
 

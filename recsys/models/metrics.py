@@ -107,9 +107,7 @@ def ndcg(lists: Lists, *, at: int) -> Values:
     ----------
     K. Järvelin, J. Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (TOIS 2002).
     """
-    discounts = 1 / np.log2(np.arange(2, at + 2))
-    best = np.cumsum(discounts)[np.minimum(lists.relevant, at) - 1]
-    return np.asarray(lists.hits[:, :at] @ discounts[: lists.hits.shape[1]] / best)
+    return _normalised_gain(lists.hits[:, :at], lists.relevant, at=at)
 
 
 def ndcg_at_10(lists: Lists) -> Values:
@@ -118,7 +116,7 @@ def ndcg_at_10(lists: Lists) -> Values:
 
 
 def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArray, relevant: IntArray) -> Values:
-    """Return (n,) NDCG at 10 of candidates in the order of their scores.
+    """Return (n,) NDCG at 10 of candidates in the order of their scores, equal ones in that of their columns.
 
     Parameters
     ----------
@@ -129,8 +127,15 @@ def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArra
     relevant : numpy.ndarray
         (n,) how many tracks the listener played later, candidates or not.
     """
-    order, hits = _best(np.where(there, scores, np.float32(-np.inf)), played, length=10)
-    return ndcg_at_10(Lists(np.arange(len(order)), order, hits, relevant))
+    row, column = np.nonzero(played & there)  # a few of each: counting what stands before them takes no sorting
+    every = np.broadcast_to(scores, there.shape)
+    others, mine = every[row], every[row, column][:, None]
+    sooner = (others > mine) | ((others == mine) & (np.arange(there.shape[1]) < column[:, None]))
+    place = np.count_nonzero(sooner & there[row], axis=1)
+    shown = place < SHOWN
+    hits = np.zeros((len(there), SHOWN), dtype=bool)
+    hits[row[shown], place[shown]] = True
+    return _normalised_gain(hits, relevant, at=SHOWN)
 
 
 def recall(lists: Lists, *, at: int) -> Values:
@@ -160,6 +165,12 @@ def reciprocal_rank(lists: Lists) -> Values:
     E. Voorhees, "The TREC-8 Question Answering Track Report" (TREC 1999).
     """
     return np.where(lists.hits.any(axis=1), 1 / (lists.hits.argmax(axis=1) + 1), 0.0)
+
+
+def _normalised_gain(hits: BoolArray, relevant: IntArray, *, at: int) -> Values:
+    discounts = 1 / np.log2(np.arange(2, at + 2))
+    best = np.cumsum(discounts)[np.minimum(relevant, at) - 1]
+    return np.asarray(hits @ discounts[: hits.shape[1]] / best)
 
 
 def _best(scores: FloatArray, relevant: BoolArray, *, length: int) -> tuple[IntArray, BoolArray]:

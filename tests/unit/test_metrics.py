@@ -14,6 +14,7 @@ from recsys.models.metrics import (
     average_precision,
     ndcg,
     ndcg_at_10,
+    ndcg_of_candidates,
     rank,
     rank_both,
     recall,
@@ -105,6 +106,21 @@ def test_equal_scores_are_ranked_by_column_and_minus_infinity_not_at_all() -> No
         [1, 2],
     ]  # ties in one row only
     assert top(np.full((1, 3), -np.inf, dtype=np.float32), 2).tolist() == [[NOTHING, NOTHING]]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_candidates_in_the_order_of_their_scores_are_worth_what_that_list_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(9, size=(200, 30)).astype(np.float32)  # so few values that most have equals
+    there, played = rng.random((2, 200, 30)) < [[[0.8]], [[0.1]]]
+    order = top(np.where(there, scores, np.float32(-np.inf)), 10)
+    hits = np.take_along_axis(played, order, axis=1) & (order != NOTHING)
+    relevant = 1 + played.sum(axis=1)
+    found = ndcg_of_candidates(scores, there=there, played=played, relevant=relevant)
+    np.testing.assert_array_equal(found, ndcg_at_10(Lists(np.arange(200), order, hits, relevant)))
+    same = ndcg_of_candidates(scores[0], there=there, played=played, relevant=relevant)
+    each = ndcg_of_candidates(np.tile(scores[0], (200, 1)), there=there, played=played, relevant=relevant)
+    np.testing.assert_array_equal(same, each)
 
 
 @dataclass(frozen=True)
