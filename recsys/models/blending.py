@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.metrics import BoolArray, top
+from recsys.models.metrics import BoolArray, Values, top
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.ranker import Weights, reordered
 from recsys.models.regional import Fitted, Own
@@ -95,7 +95,7 @@ class Blend:
         """Return (len(listeners), m) weighted sums; the best unheard tracks' sums dealt out in their learned order."""
         found = np.empty((len(listeners), self.own.world.width), dtype=np.float32)
         for some in self.blocks(listeners):
-            found[some] = self._scores(listeners[some])
+            found[some] = self.scored(self.features(listeners[some]), listeners[some])
         return found
 
     def blocks(self, listeners: IntArray) -> Sequence[IntArray]:
@@ -127,25 +127,37 @@ class Blend:
                 gap[chosen] = standardized(scores, columns) - shared[chosen]
         return [shared, gap, *(trend[self.own.homes[listeners]] for trend in self.trends)]
 
+    def scored(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
+        """Return what :meth:`scores` does, of given features of the listeners."""
+        scores = self._summed(features, listeners)
+        if self.trees is None or not len(listeners):
+            return scores
+        columns, values = self._candidates(scores, features, listeners)
+        return reordered(scores, columns=columns, order=self.order(values, listeners))
+
     def pool(self, listeners: IntArray) -> tuple[IntArray, FloatArray]:
         """Return the (n, 100) best unheard tracks by the weighted sum, and their (n, 100, f) features of the trees."""
         features = self.features(listeners)
         return self._candidates(self._summed(features, listeners), features, listeners)
 
-    def _scores(self, listeners: IntArray) -> FloatArray:
-        features = self.features(listeners)
-        scores = self._summed(features, listeners)
-        if self.trees is None or not len(listeners):
-            return scores
-        columns, values = self._candidates(scores, features, listeners)
-        by_trees = self._have_played(listeners) & ~self.summed[self.own.homes[listeners]]
-        order = np.tile(-np.arange(columns.shape[1], dtype=np.float64), (len(columns), 1))  # as they are summed
-        if by_trees.any():
-            found = self.trees.decision_function(values[by_trees].reshape(-1, values.shape[-1]))
-            order[by_trees] = found.reshape(-1, columns.shape[1])
-        return reordered(scores, columns=columns, order=order)
+    def order(self, values: FloatArray, listeners: IntArray) -> Values:
+        """Return (n, 100) what the tracks of :meth:`pool` are put in order by: what trees say, or as they are summed.
 
-    def _summed(self, features: list[FloatArray], listeners: IntArray) -> FloatArray:
+        Parameters
+        ----------
+        values : numpy.ndarray
+            (n, 100, f) their features.
+        listeners : numpy.ndarray
+            (n,) rows of the interactions.
+        """
+        order = np.tile(-np.arange(values.shape[1], dtype=np.float64), (len(values), 1))
+        by_trees = self._have_played(listeners) & ~self.summed[self.own.homes[listeners]]
+        if self.trees is not None and by_trees.any():
+            found = self.trees.decision_function(values[by_trees].reshape(-1, values.shape[-1]))
+            order[by_trees] = found.reshape(-1, values.shape[1])
+        return order
+
+    def _summed(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
         played = self._have_played(listeners)[:, None]
         weights = np.where(played, self.weights[self.own.homes[listeners]], _UNKNOWN).T[:, :, None]
         total = weights[0] * features[0]
@@ -158,7 +170,7 @@ class Blend:
         return np.asarray(np.diff(self.own.interactions.confidence.indptr)[listeners] > 0)
 
     def _candidates(
-        self, scores: FloatArray, features: list[FloatArray], listeners: IntArray
+        self, scores: FloatArray, features: Sequence[FloatArray], listeners: IntArray
     ) -> tuple[IntArray, FloatArray]:
         heard = self.own.interactions.confidence[listeners].toarray() != 0
         columns = top(np.where(heard, np.float32(-np.inf), scores), min(_POOL, scores.shape[1]))

@@ -1,5 +1,6 @@
 """Fit the blend on the validation nights: its weights, which own models may be used, and the learned order."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from scipy import sparse
 
 from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
-from recsys.models.metrics import NOTHING, ndcg_at_10, rank, without
+from recsys.models.metrics import NOTHING, ndcg_of_candidates, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
@@ -53,22 +54,24 @@ def gated(
     not negative. Where nobody could judge, it is closed.
     """
     parts = frozenset(place for place in fitted.sides if place < fitted.places.parts)
-    opened: frozenset[int] = frozenset()
-    gains = np.full(len(fitted.places), np.nan)
+    new, opened = without(later, fitted.interactions.confidence), frozenset[int]()
+    judges, gains = np.flatnonzero(np.diff(new.indptr)), np.full(len(fitted.places), np.nan)
 
-    def worth(chosen: frozenset[int]) -> NDArray[np.float64]:
-        open_gates = _named(fitted, chosen)
-        return _ndcg_by_listener(fitted, replace(parameters, open_gates=open_gates), later, settings=settings)
+    def worth(chosen: frozenset[int], listeners: IntArray) -> NDArray[np.float64]:
+        tried = replace(parameters, open_gates=_named(fitted, chosen))
+        return _ndcg_of_lists(blend(fitted, parameters=tried, settings=settings), new, listeners)
 
-    served = worth(opened) if fitted.sides else np.zeros(0)
+    served = worth(opened, judges) if fitted.sides else np.zeros(0)
     for level in (frozenset(fitted.sides) - parts, parts):
         if level:
-            tried, place = worth(opened | level), _place_of(fitted, later, level)
+            place = _place_of(fitted, judges, level)
+            there, tried = place >= 0, served.copy()  # a gate is nothing to other places
+            tried[there] = worth(opened | level, judges[there])
             found, shrunk = _gains(tried - served, place, len(gains), settings=settings)
             judged = sorted(level)
             gains[judged] = found[judged]
             opened |= {place for place in level if found[place] >= 0 and shrunk[place] >= 0}
-            served = np.where(np.isin(place, list(opened)), tried, served)  # a gate is nothing to other places
+            served = np.where(np.isin(place, list(opened)), tried, served)
     return replace(
         parameters, open_gates=_named(fitted, opened), gains=dict(zip(fitted.places.names, gains.tolist(), strict=True))
     )
@@ -83,12 +86,14 @@ def _weighted(
     have learned nothing.
     """
     new, tried = without(later, fitted.interactions.confidence), [parameters]
+    guesses = [blend(fitted, parameters=parameters, settings=settings)]
     for _ in range(_ROUNDS):
-        pool = pool_of(blend(fitted, parameters=tried[-1], settings=settings), new, at_most=_LEARNERS["weights"])
-        starts = [FIRST_GUESS, _GLOBAL_ALONE, REGIONAL_ONLY, tried[-1].weights]
+        pool = pool_of(guesses[-1], new, at_most=_LEARNERS["weights"])
+        starts = [FIRST_GUESS, _GLOBAL_ALONE, REGIONAL_ONLY, *(one.weights for one in tried[1:])]
         features = pool.features[:, :, : len(FEATURES)]
         tried.append(replace(parameters, weights=learned_weights(replace(pool, features=features), starts=starts)))
-    return max(tried, key=lambda one: _ndcg_by_listener(fitted, one, later, settings=settings).sum())
+        guesses.append(blend(fitted, parameters=tried[-1], settings=settings))
+    return tried[int(np.argmax(_ndcg_by_sums(guesses, new).sum(axis=1)))]
 
 
 def _with_trees(
@@ -126,17 +131,36 @@ def _named(fitted: Fitted, chosen: frozenset[int]) -> frozenset[str]:
     return frozenset(fitted.places.names[place] for place in chosen)
 
 
-def _ndcg_by_listener(
-    fitted: Fitted, parameters: BlendParameters, later: sparse.csr_array, *, settings: ModelsSettings
-) -> NDArray[np.float64]:
-    """Return the NDCG at 10 on unheard tracks of every listener who has one that was played later."""
-    model = blend(fitted, parameters=parameters, settings=settings)
-    return ndcg_at_10(rank(model, later=later, heard=fitted.interactions.confidence))
+def _ndcg_by_sums(blends: Sequence[Blend], new: sparse.csr_array) -> NDArray[np.float64]:
+    """Return (len(blends), n) NDCG at 10 of the unheard tracks of every listener who played one later.
+
+    The blends differ in weights alone: what is weighed is found once.
+    """
+    judges, heard = np.flatnonzero(np.diff(new.indptr)), blends[0].own.interactions.confidence
+    found = np.empty((len(blends), len(judges)))
+    for some in blends[0].blocks(judges):
+        rows = judges[some]
+        features, unheard = blends[0].features(rows), heard[rows].toarray() == 0
+        played, relevant = new[rows].toarray() != 0, np.diff(new.indptr)[rows]
+        for number, one in enumerate(blends):
+            scores = one.scored(features, rows)
+            found[number, some] = ndcg_of_candidates(scores, there=unheard, played=played, relevant=relevant)
+    return found
 
 
-def _place_of(fitted: Fitted, later: sparse.csr_array, level: frozenset[int]) -> IntArray:
-    """Return the place of this level that each judging listener is at home in; none is -1."""
-    listeners = np.flatnonzero(np.diff(without(later, fitted.interactions.confidence).indptr))
+def _ndcg_of_lists(served: Blend, new: sparse.csr_array, listeners: IntArray) -> NDArray[np.float64]:
+    """Return (n,) NDCG at 10 of the unheard tracks of some listeners who played one later, in the order of the blend."""
+    found = np.empty(len(listeners))
+    for some in served.blocks(listeners):
+        rows = listeners[some]
+        features, there, played = _pooled(served, new, rows)
+        order, relevant = served.order(features, rows), np.diff(new.indptr)[rows]
+        found[some] = ndcg_of_candidates(order, there=there, played=played, relevant=relevant)
+    return found
+
+
+def _place_of(fitted: Fitted, listeners: IntArray, level: frozenset[int]) -> IntArray:
+    """Return the place of this level that each listener is at home in; none is -1."""
     home = fitted.own().homes[listeners]
     above = np.append(fitted.places.parents, -1)[home]
     chosen = sorted(level)

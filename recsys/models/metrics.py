@@ -127,11 +127,14 @@ def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArra
     relevant : numpy.ndarray
         (n,) how many tracks the listener played later, candidates or not.
     """
-    row, column = np.nonzero(played & there)  # a few of each: counting what stands before them takes no sorting
-    every = np.broadcast_to(scores, there.shape)
-    others, mine = every[row], every[row, column][:, None]
-    sooner = (others > mine) | ((others == mine) & (np.arange(there.shape[1]) < column[:, None]))
-    place = np.count_nonzero(sooner & there[row], axis=1)
+    width = there.shape[1]
+    row, column = np.divmod(np.flatnonzero(played & there), max(width, 1))  # of a few: no list has to be sorted
+    others = np.broadcast_to(scores, there.shape)[row]
+    mine = others[np.arange(len(row)), column][:, None]
+    sooner, equal = others > mine, others == mine
+    if np.count_nonzero(equal) > len(row):  # not to themselves alone
+        sooner |= equal & (np.arange(width) < column[:, None])
+    place = (sooner & there[row]).sum(axis=1, dtype=np.int32)
     shown = place < SHOWN
     hits = np.zeros((len(there), SHOWN), dtype=bool)
     hits[row[shown], place[shown]] = True

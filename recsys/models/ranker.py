@@ -145,8 +145,9 @@ def rounded(features: FloatArray, *, most: int) -> FloatArray:
         Different values of a column to keep, at most.
     """
     kept = np.empty_like(features)
+    quantiles = np.maximum(np.ceil(np.linspace(0, 1, most) * len(features)) - 1, 0).astype(np.int64)
     for number, column in enumerate(features.T):
-        values = np.unique(np.quantile(column, np.linspace(0, 1, most), method="inverted_cdf"))
+        values = np.unique(np.sort(column)[quantiles])
         middles = (values[1:].astype(np.float64) + values[:-1]) / 2
         kept[:, number] = values[np.searchsorted(middles, column)]
     return kept
