@@ -81,7 +81,8 @@ def top(scores: FloatArray, length: int) -> IntArray:
     """
     rows, width = scores.shape
     ranked = np.full((rows, length), NOTHING)
-    cut = np.partition(scores, max(width - length, 0), axis=1)[:, max(width - length, 0), None] if width else scores
+    last = min(length, width) - 1
+    cut = -np.partition(-scores, last, axis=1)[:, last, None] if width else scores  # of rows of many zeros: faster so
     wanted = (scores >= cut) & (scores > -np.inf)
     plain = wanted.sum(axis=1) == length  # no ties at the cut: a stable sort of what is above it is all it takes
     above = np.flatnonzero(wanted[plain]) % width if width else np.zeros(0, np.int64)  # of one dimension: far faster
