@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
-from recsys.models.metrics import NOTHING, ndcg_of_candidates, without
+from recsys.models.metrics import NOTHING, ndcg_of_best, ndcg_of_candidates, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
@@ -143,13 +143,13 @@ def _ndcg_by_sums(blends: Sequence[Blend], new: sparse.csr_array) -> NDArray[np.
         features, unheard = blends[0].features(rows), heard[rows].toarray() == 0
         played, relevant = new[rows].toarray() != 0, np.diff(new.indptr)[rows]
         for number, one in enumerate(blends):
-            scores = one.scored(features, rows)
-            found[number, some] = ndcg_of_candidates(scores, there=unheard, played=played, relevant=relevant)
+            scores = np.where(unheard, one.scored(features, rows), np.float32(-np.inf))
+            found[number, some] = ndcg_of_best(scores, played=played, relevant=relevant)
     return found
 
 
 def _ndcg_of_lists(served: Blend, new: sparse.csr_array, listeners: IntArray) -> NDArray[np.float64]:
-    """Return (n,) NDCG at 10 of the unheard tracks of some listeners who played one later, in the order of the blend."""
+    """Return (n,) NDCG at 10 of the unheard tracks of listeners who played one later, in the blend's order."""
     found = np.empty(len(listeners))
     for some in served.blocks(listeners):
         rows = listeners[some]

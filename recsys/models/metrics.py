@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ SHOWN = 10  # the places that most of a metric's readers look at
 CUTS = (10, 20, 100)
 NOTHING = -1  # in a list that is longer than the tracks there are to rank
 _SCORES_AT_ONCE = 4_000_000  # float32: bounds the memory of ranking whatever the number of listeners
+_PAIRS_AT_ONCE = 4_000_000  # of a track that was played and a candidate: bounds the memory of comparing them
 
 
 class Model(Protocol):
@@ -116,13 +117,29 @@ def ndcg_at_10(lists: Lists) -> Values:
     return ndcg(lists, at=10)
 
 
-def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArray, relevant: IntArray) -> Values:
-    """Return (n,) NDCG at 10 of candidates in the order of their scores, equal ones in that of their columns.
+def ndcg_of_best(scores: FloatArray, *, played: BoolArray, relevant: IntArray) -> Values:
+    """Return (n,) NDCG at 10 of the best of many tracks; -inf is never listed.
 
     Parameters
     ----------
     scores : numpy.ndarray
-        (n, c), or (c,) for all listeners alike.
+        (n, m).
+    played : numpy.ndarray
+        (n, m) bool, whether the listener played it later.
+    relevant : numpy.ndarray
+        (n,) how many tracks the listener played later.
+    """
+    _, hits = _best(scores, played, length=SHOWN)
+    return _normalised_gain(hits, relevant, at=SHOWN)
+
+
+def ndcg_of_candidates(scores: NDArray[Any], *, there: BoolArray, played: BoolArray, relevant: IntArray) -> Values:
+    """Return (n,) NDCG at 10 of a few candidates in the order of their scores, equal ones in that of their columns.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        (n, c), or (c,) for all listeners alike; finite.
     there, played : numpy.ndarray
         (n, c) bool: whether there is such a candidate, and whether the listener played it later.
     relevant : numpy.ndarray
@@ -130,16 +147,22 @@ def ndcg_of_candidates(scores: FloatArray, *, there: BoolArray, played: BoolArra
     """
     width = there.shape[1]
     row, column = np.divmod(np.flatnonzero(played & there), max(width, 1))  # of a few: no list has to be sorted
-    others = np.broadcast_to(scores, there.shape)[row]
+    scored, hits = np.broadcast_to(scores, there.shape), np.zeros((len(there), SHOWN), dtype=bool)
+    for some in np.array_split(np.arange(len(row)), len(row) * width // _PAIRS_AT_ONCE + 1):
+        place = _places(scored, there, row[some], column[some])
+        shown = place < SHOWN
+        hits[row[some][shown], place[shown]] = True
+    return _normalised_gain(hits, relevant, at=SHOWN)
+
+
+def _places(scores: NDArray[Any], there: BoolArray, row: IntArray, column: IntArray) -> NDArray[np.int32]:
+    """Return how many candidates stand before those in the given rows and columns."""
+    others = scores[row]
     mine = others[np.arange(len(row)), column][:, None]
     sooner, equal = others > mine, others == mine
     if np.count_nonzero(equal) > len(row):  # not to themselves alone
-        sooner |= equal & (np.arange(width) < column[:, None])
-    place = (sooner & there[row]).sum(axis=1, dtype=np.int32)
-    shown = place < SHOWN
-    hits = np.zeros((len(there), SHOWN), dtype=bool)
-    hits[row[shown], place[shown]] = True
-    return _normalised_gain(hits, relevant, at=SHOWN)
+        sooner |= equal & (np.arange(others.shape[1]) < column[:, None])
+    return np.asarray((sooner & there[row]).sum(axis=1, dtype=np.int32))
 
 
 def recall(lists: Lists, *, at: int) -> Values:

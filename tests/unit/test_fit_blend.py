@@ -1,19 +1,23 @@
 """What the validation nights teach: gates, weights, and when they teach nothing."""
 
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from scipy import sparse
 from support.checkerboard import checkerboard, settings
+from support.listening import FIRST_NIGHT, world
 
 from recsys.models import fit_blend
-from recsys.models.blending import FIRST_GUESS, BlendParameters
-from recsys.models.fit_blend import gated, learn
-from recsys.models.interactions import Interactions, gather
+from recsys.models.blending import FIRST_GUESS, BlendParameters, blend
+from recsys.models.fit_blend import gated, learn, pool_of
+from recsys.models.interactions import Interactions, gather, heard_later
+from recsys.models.metrics import ndcg_at_10, rank, without
 from recsys.models.place_tree import Places
-from recsys.models.ranker import Pool
+from recsys.models.ranker import Pool, learned_trees
 from recsys.models.regional import Fitted, fit
+from recsys.models.splitting import split_by_night
 
 ANSWERS = np.eye(50, dtype=np.float32)  # listener i plays next the one track of their colour they lack: i
 LATER = sparse.csr_array(ANSWERS)
@@ -148,3 +152,20 @@ def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) 
         found = learn(fit(board, settings=keys), later=LATER, settings=keys)
         np.testing.assert_array_equal(found.weights, FIRST_GUESS)
         assert found.trees is None
+
+
+def test_gates_and_weights_are_judged_by_the_lists_that_would_be_served() -> None:
+    """A few tracks are looked at instead of whole lists, and are worth the same."""
+    rows = world(3, listeners=400, tracks=120, parts=3, nights=9, plays=30)
+    keys = settings(ranker="logistic", min_listeners_per_region=50)
+    split = split_by_night(rows, validation_from=FIRST_NIGHT + timedelta(days=6), test_from=date.max)
+    known = gather(split.train, settings=keys)
+    fitted, later = fit(known, settings=keys), heard_later(split.validation, known=known)
+    summed = blend(fitted, parameters=learn(fitted, later=later, settings=keys), settings=keys)
+    new = without(later, known.confidence)
+    trees = learned_trees(pool_of(summed, new, at_most=1000), seed=1)
+    assert trees is not None
+    for served in (summed, replace(summed, trees=trees)):
+        lists = rank(served, later=later, heard=known.confidence)
+        np.testing.assert_array_equal(fit_blend._ndcg_of_lists(served, new, lists.listeners), ndcg_at_10(lists))
+        np.testing.assert_array_equal(fit_blend._ndcg_by_sums([served], new)[0], ndcg_at_10(lists))
