@@ -7,7 +7,8 @@ the hidden one is the validation purchase, and what the product learns about ble
 With a file of later purchases (columns market, user_id, item_id, day), models are fitted on the training and the
 validation purchases, and the blending is learned on the validation purchase.
 
-All models are the product's own (:mod:`recsys.models`). ``--tune`` prints the search that the settings below come from.
+All models are the product's own (:mod:`recsys.models`): by the settings below, and by ``hearabouts.toml`` as shipped.
+``--tune`` prints the search that the settings below come from.
 """
 
 import argparse
@@ -45,6 +46,10 @@ SESSIONS = {"ranker": "trees", "sitting_weight": 0.5, "recency_power": 0.15}
 EASE = {**PURCHASES, **SESSIONS, "engine": "ease"}
 ALS = {**PLAIN_ALS, **SESSIONS, "regularization": 4.0, "regional_regularization": 6.0, "alpha": 80.0}
 ENGINES = {"ease": EASE, "als": ALS}
+SHIPPED: dict[str, dict[str, float | str]] = {
+    "shipped": {},  # hearabouts.toml to the letter: items with fewer than 20 buyers are never listed
+    "all items": {"min_listeners_per_track": 1, "ease_max_tracks": 10_000},  # it may list whatever is asked for
+}
 # The search: every model class is tried with as many settings, on the purchase before the hidden one.
 TRIED = {
     "EASE world": (PLAIN_EASE, {"ease_ridge": (10.0, 30.0, 60.0, 120.0), "ease_dropout": (0.0, 0.5, 1.0)}),
@@ -99,7 +104,8 @@ def main() -> None:
         elif chosen.sweep:
             sweep(task(rows))
         else:
-            report({**plain(task(rows)), **served(task(rows))})
+            marks = plain(task(rows)) | plain(task(rows), at_least=DEFAULTS.min_listeners_per_track)
+            report({**marks, **served(task(rows), {**ENGINES, **SHIPPED})})
 
 
 def purchases(data: Path, *, later: Path | None) -> pl.DataFrame:
@@ -151,16 +157,24 @@ def single(name: str, keys: Mapping[str, float | str], given: Task) -> tuple[Mod
     return (fitted.own() if "world" in name else fit_alone(fitted, settings=settings)), known
 
 
-def plain(given: Task) -> dict[str, Result]:
-    """Measure the marks: a model of the world, one of every market alone, and the mean of their z-scores."""
-    results = {}
+def plain(given: Task, *, at_least: int = 1) -> dict[str, Result]:
+    """Measure the marks: a model of the world, one of every market alone, and the mean of their z-scores.
+
+    Of the items that so many have bought: with 20, their names end so.
+    """
+    results, of = {}, _of(at_least)
     for engine in ("EASE", "ALS"):
-        both = {f"{engine} {kind}": single(f"{engine} {kind}", keys, given) for kind, keys in _plain_keys(engine)}
+        every = {kind: {**keys, "min_listeners_per_track": at_least} for kind, keys in _plain_keys(engine)}
+        both = {f"{engine} {kind}{of}": single(f"{engine} {kind}", keys, given) for kind, keys in every.items()}
         mean = Mean(tuple(model for model, _ in both.values()))
-        for name, (model, known) in {**both, f"{engine} blend": (mean, next(iter(both.values()))[1])}.items():
+        for name, (model, known) in {**both, f"{engine} blend{of}": (mean, next(iter(both.values()))[1])}.items():
             results[name] = measure(model, known, given)
             show(name, results[name])
     return results
+
+
+def _of(at_least: float | str) -> str:
+    return "" if at_least == 1 else f", {at_least}"
 
 
 def _plain_keys(engine: str) -> list[tuple[str, dict[str, float | str]]]:
@@ -234,10 +248,14 @@ class Mean:
 
 
 def measure(model: Model, known: Interactions, given: Task) -> Result:
-    """Rank each hidden purchase in its market's catalogue without what was bought before; equals count against."""
+    """Rank each hidden purchase in its market's catalogue without what was bought before; equals count against.
+
+    Who bought nothing of the vocabulary before is unknown to the model, and counts as 0.
+    """
     row = pl.DataFrame({"listener": known.listeners, "row": np.arange(len(known.listeners))})
     column = pl.DataFrame({"track_id": known.tracks, "column": np.arange(len(known.tracks))})
-    hidden = given.hidden.join(row, on="listener").join(column, on="track_id", how="left").sort("part", "row")
+    hidden = given.hidden.join(row, on="listener", how="left").join(column, on="track_id", how="left")
+    hidden = hidden.sort("part", "listener")
     found = []
     for market, asked in hidden.group_by("part", maintain_order=True):
         allowed = known.tracks.is_in(given.catalogue[market[0]].implode()).to_numpy()
@@ -247,6 +265,8 @@ def measure(model: Model, known: Interactions, given: Task) -> Result:
 
 
 def _ndcg(model: Model, known: Interactions, allowed: np.ndarray, block: pl.DataFrame) -> np.ndarray:
+    there = block["row"].is_not_null().to_numpy()
+    found, block = np.zeros(len(block)), block.filter(there)
     rows = block["row"].to_numpy()
     scores = model.scores(rows)
     scores = np.where(allowed & (known.confidence[rows].toarray() == 0), scores, -np.inf)
@@ -254,7 +274,8 @@ def _ndcg(model: Model, known: Interactions, allowed: np.ndarray, block: pl.Data
     mine = scores[np.arange(len(rows)), target]
     mine[target < 0] = -np.inf  # an item that nobody has bought before: no model can know it
     place = (scores >= mine[:, None]).sum(axis=1)
-    return np.where((place <= 10) & np.isfinite(mine), 1 / np.log2(1 + place), 0)
+    found[there] = np.where((place <= 10) & np.isfinite(mine), 1 / np.log2(1 + place), 0)
+    return found
 
 
 def show(name: str, result: Result) -> None:
@@ -267,6 +288,7 @@ def report(results: Mapping[str, Result]) -> None:
     for product, rivals in (
         ("ease: blend", ("EASE world", "EASE per market", "EASE blend", "ease: global", "ease: local")),
         ("als: blend", ("ALS world", "ALS per market", "ALS blend", "als: global", "als: local")),
+        *((f"{name}: blend", (*marks_of(keys), f"{name}: global", f"{name}: local")) for name, keys in SHIPPED.items()),
     ):
         for rival in rivals:
             low, high = interval(results[product], results[rival])
@@ -274,6 +296,12 @@ def report(results: Mapping[str, Result]) -> None:
             print(f"{product} over {rival:16} {gain:+.1%} [{low:+.1%}, {high:+.1%}]")
         market, worst = worst_market(results[product], *(results[rival] for rival in rivals[-2:]))
         print(f"{product}: worst market against the better of its own global and local model: {market} {worst:+.1%}")
+
+
+def marks_of(keys: Mapping[str, float | str]) -> tuple[str, ...]:
+    """Return the names of the marks of the same vocabulary as some settings'."""
+    of = _of(keys.get("min_listeners_per_track", DEFAULTS.min_listeners_per_track))
+    return tuple(f"{engine} {kind}{of}" for engine in ("EASE", "ALS") for kind in ("world", "per market", "blend"))
 
 
 def interval(one: Result, other: Result) -> tuple[float, float]:
