@@ -4,18 +4,46 @@
 public. After the first name there is no column for a position.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import dataframely as dy
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
+from recsys.causes import not_ready
 from recsys.errors import InputError
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 READ_FAILURES = (PolarsError, PanicException, OSError)
 """Whatever Polars raises where a file is damaged or not what it seems; a panic of its Rust code is no Exception."""
+
+
+@contextmanager
+def to_the_end(what: str) -> Iterator[None]:
+    """Turn what goes wrong while input is read in a block into an error of ours: Polars' words may quote a value.
+
+    Parameters
+    ----------
+    what : str
+        What is read, in words.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    NotReadyError
+        If the system is behind that.
+    """
+    try:
+        yield
+    except READ_FAILURES as error:
+        raise not_ready(error, "the input, or the stage of the workspace,") or InputError(
+            f"{what} cannot be read to their end",
+            hint="Check the input files: one of them is cut off or damaged.",
+        ) from None
 
 
 class Listens(dy.Schema):

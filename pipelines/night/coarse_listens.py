@@ -8,6 +8,7 @@ import polars as pl
 from recsys.arrivals.coarsening import coarsen
 from recsys.arrivals.listens import CheckedNight, Part
 from recsys.arrivals.permission import Permissions, keep_allowed
+from recsys.schemas import to_the_end
 
 
 def coarse_listens(
@@ -34,10 +35,13 @@ def coarse_listens(
 
     Raises
     ------
+    InputError
+        If a file turns out to be damaged.
     NotReadyError
         If this machine has another copy of a file than the one that the job counted, or none.
     """
     for part in parts:
         part.file.confirm_size()
-    allowed = keep_allowed(replace(arrived, parts=parts).listens, permissions=permissions, key=key)
+    with to_the_end("the night's listens"):
+        allowed = keep_allowed(replace(arrived, parts=parts).listens, permissions=permissions, key=key)
     return coarsen(allowed, night=arrived.night, resolution=resolution)

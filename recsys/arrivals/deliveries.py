@@ -6,7 +6,7 @@ coarsening. Of a large night, listeners and rows are sampled by hash, so that me
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from recsys.arrivals import input_tables
 from recsys.arrivals.coarsening import coarsen
-from recsys.arrivals.listens import CheckedNight
+from recsys.arrivals.listens import CheckedNight, Part
 from recsys.arrivals.permission import Permissions, keep_allowed
 from recsys.geography.atlas import REMAINDER, Atlas
 
@@ -23,6 +23,8 @@ BUCKETS = 64  # of a sketch
 _SAMPLED = 250_000  # rows at most, about, of which listeners, places and repetitions are counted
 _HOURS = 4  # of a block of the day: in longer ones half a night hides, in shorter ones summer time does
 _NAMED = 30  # kinds of files at most
+_OTHERS = ""  # kinds beyond these, of which nothing is said
+_NOBODY = pl.DataFrame(schema={"listener": pl.String, "cell": pl.UInt64})
 _FAR_BETTER = 2  # times as many in regions: real listens of no country have more than 1.6 by being exchanged
 _VARYING = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]*[0-9][0-9a-f]*")  # UUIDs, dates, numbers
 
@@ -97,7 +99,7 @@ class Placing:
 def measure(
     checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int, least: int
 ) -> Delivery:
-    """Count what came for a night; its rows are read three times, as a stream.
+    """Count what came for a night; its rows are read twice, as a stream.
 
     Parameters
     ----------
@@ -122,8 +124,9 @@ def measure(
     with input_tables.reading(*checked.files):
         counted = _counted(checked.listens, night=checked.night, one_of=one_of, seed=seed)
         if placing:
-            counted = _placed(counted, checked, placing, one_of=one_of, seed=seed)
-            swapped = _swapped(checked, placing, kinds=by_source, one_of=one_of, seed=seed, least=least)
+            allowed = dict(_allowed_of(checked, placing, kinds=by_source, one_of=one_of, seed=seed))
+            counted = _placed(counted, allowed.values(), placing, night=checked.night, one_of=one_of)
+            swapped = _swapped(allowed, placing, night=checked.night, least=least)
             counted = replace(counted, swapped=tuple(swapped))
     return replace(counted, by_source=by_source)
 
@@ -168,10 +171,12 @@ def _counted(listens: pl.LazyFrame, *, night: date, one_of: int, seed: int) -> D
     )
 
 
-def _placed(counted: Delivery, checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> Delivery:
+def _placed(
+    counted: Delivery, allowed: Iterable[pl.DataFrame], placing: Placing, *, night: date, one_of: int
+) -> Delivery:
     """Count the listeners who allow any use, and by country those who may be placed."""
-    coarse = _coarse(_allowed(checked, placing, one_of=one_of, seed=seed), checked.night, placing)
-    seen = coarse.select("listener", "cell").unique().collect(engine="streaming")
+    coarse = (_coarse(rows.lazy(), night, placing).select("listener", "cell").unique() for rows in allowed)
+    seen = pl.concat([_NOBODY, *pl.collect_all(coarse)]).unique()
     located = placing.atlas.locate(seen.drop_nulls("cell").lazy()).collect()
     country = pl.col("part").replace_strict(placing.countries, default=None, return_dtype=pl.String)
     by_country = located.with_columns(country=country).drop_nulls("country").group_by("country")
@@ -183,18 +188,14 @@ def _placed(counted: Delivery, checked: CheckedNight, placing: Placing, *, one_o
     )
 
 
-def _swapped(
-    checked: CheckedNight, placing: Placing, *, kinds: Collection[str], one_of: int, seed: int, least: int
-) -> Iterator[str]:
+def _swapped(allowed: Mapping[str, pl.DataFrame], placing: Placing, *, night: date, least: int) -> Iterator[str]:
     """Yield the kinds of files that have far more listeners where people live if latitude and longitude are exchanged.
 
     Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
     """
-    for kind in sorted(kinds):
-        parts = [part for part in checked.parts if kind_of(part.file.path.name) == kind]
-        allowed = _allowed(replace(checked, parts=parts), placing, one_of=one_of, seed=seed)
-        sides = [_coarse(side, checked.night, placing) for side in _both_ways(allowed)]
-        seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides], engine="streaming")
+    for kind in sorted(allowed.keys() - {_OTHERS}):
+        sides = [_coarse(side, night, placing) for side in _both_ways(allowed[kind].lazy())]
+        seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides])
         as_is, exchanged = (_in_regions(each, placing.atlas) for each in seen)
         if exchanged >= max(least, _FAR_BETTER * as_is):
             yield kind
@@ -218,9 +219,21 @@ def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
     return int(located.select(pl.col("listener").n_unique()).collect().item())
 
 
-def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.LazyFrame:
-    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0)
-    return keep_allowed(some, permissions=placing.permissions, key=placing.key)
+def _allowed_of(
+    checked: CheckedNight, placing: Placing, *, kinds: Collection[str], one_of: int, seed: int
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield by kind of file what may be used of a sample of listeners, which is small enough to be in memory."""
+    parts: dict[str, list[Part]] = {}
+    for part in checked.parts:
+        kind = kind_of(part.file.path.name)
+        parts.setdefault(kind if kind in kinds else _OTHERS, []).append(part)
+    for kind in sorted(parts):
+        yield kind, _allowed(replace(checked, parts=parts[kind]), placing, one_of=one_of, seed=seed)
+
+
+def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.DataFrame:
+    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0).collect(engine="streaming")
+    return keep_allowed(some.lazy(), permissions=placing.permissions, key=placing.key).collect()
 
 
 def _coarse(allowed: pl.LazyFrame, night: date, placing: Placing) -> pl.LazyFrame:

@@ -159,13 +159,13 @@ def keep_allowed(listens: pl.LazyFrame, *, permissions: Permissions, key: bytes)
     polars.LazyFrame
         ``listener, track_id, played_at, latitude, longitude, cell, for_charts, for_models, for_place, for_partner``.
         A listen that is for no use is gone; a position is null unless it may be used for a place (``local_trends`` or
-        ``contribute_trends`` was given then and is given now) or for partner statistics. Streams: the spans are held
-        in memory, the listens are not.
+        ``contribute_trends`` was given then and is given now) or for partner statistics. Streams: the spans of who is
+        there are held in memory, the listens are not; who is there is looked up at once, in a pass of its own.
     """
-    named = _hashed(at_border(listens, Listens), key=key)
-    spans = permissions.spans.lazy()
+    checked = at_border(listens, Listens)
+    spans = _of_users(checked, spans=permissions.spans, key=key).lazy()
     # Spans of a listener do not overlap and those that allow nothing are absent: at most one fits, none means no.
-    fitting = named.join(spans, on="listener", how="inner", build_side="force_right").filter(
+    fitting = checked.join(spans, on="user_id", how="inner", build_side="force_right").filter(
         pl.col("played_at") >= pl.col("since"), pl.col("until").is_null() | (pl.col("played_at") < pl.col("until"))
     )
     known = pl.col("for_place") | pl.col("for_partner")
@@ -248,13 +248,22 @@ def _states(answers: pl.DataFrame) -> pl.DataFrame:
     return instants.with_columns(known, until)
 
 
+def _of_users(listens: pl.LazyFrame, *, spans: pl.DataFrame, key: bytes) -> pl.DataFrame:
+    """Return the spans of who is there, by ``user_id``: each is hashed once, which takes longer than finding them."""
+    users = listens.select("user_id").unique().collect(engine="streaming")
+    return users.with_columns(_listeners(users["user_id"], key=key)).join(spans, on="listener")
+
+
+def _listeners(users: pl.Series, *, key: bytes) -> pl.Series:
+    return pl.Series("listener", [listener_of(user, key=key) for user in users], dtype=pl.String)
+
+
 def _hashed(rows: pl.LazyFrame, *, key: bytes) -> pl.LazyFrame:
     """Replace ``user_id`` by ``listener``, batch by batch."""
 
     def hashed(users: pl.Series) -> pl.Series:
         distinct = users.unique()
-        listeners = pl.Series([listener_of(user, key=key) for user in distinct], dtype=pl.String)
-        return users.replace_strict(distinct, listeners, return_dtype=pl.String)
+        return users.replace_strict(distinct, _listeners(distinct, key=key), return_dtype=pl.String)
 
     listener = pl.col("user_id").map_batches(hashed, return_dtype=pl.String, is_elementwise=True)
     return rows.with_columns(listener.alias("listener")).drop("user_id")

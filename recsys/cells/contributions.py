@@ -86,16 +86,19 @@ def bound(
           found by itself, so that allowing partner statistics changes nothing else.
         - Rows that are for none of the three are dropped.
     """
-    played = _played(_located(_counted(at_border(coarse, CoarseListens)), atlas=atlas, key=key))
+    counted = _numbered(_counted(at_border(coarse, CoarseListens)))
+    played = _played(_located(counted, atlas=atlas, key=key))
     countable = played.filter("countable").group_by("listener", maintain_order=True).agg(tracks=pl.len())
-    paid = pay(countable, balances, night=night, settings=settings)
-    weighed = played.join(paid.select("listener", "weight"), on="listener", how="left").with_columns(
+    paid = pay(countable.with_columns(pl.col("listener").cast(pl.String)), balances, night=night, settings=settings)
+    weights = paid.select(pl.col("listener").cast(counted.schema["listener"]), "weight")
+    weighed = played.join(weights, on="listener", how="left").with_columns(
         weight=pl.when("countable").then("weight").otherwise(0).cast(pl.UInt8), night=pl.lit(night), part="home"
     )
     used = (pl.col("weight") > 0) | pl.col("trained") | pl.col("partner_part").is_not_null()
     kept = weighed.filter(used).sort("listener", "track_id").select(Contributions.column_names())
+    named = kept.with_columns(pl.col("listener", "track_id").cast(pl.String))
     others = balances.join(paid, on="listener", how="anti")
-    return Bounded(at_border(kept, Contributions), pl.concat([others, paid.select(*BALANCES)]).sort("listener"))
+    return Bounded(at_border(named, Contributions), pl.concat([others, paid.select(*BALANCES)]).sort("listener"))
 
 
 def bound_for_partner(
@@ -143,6 +146,13 @@ def _counted(coarse: pl.LazyFrame) -> pl.DataFrame:
     return coarse.group_by(CoarseListens.column_names()).agg(plays=pl.len()).collect(engine="streaming")
 
 
+def _numbered(counted: pl.DataFrame) -> pl.DataFrame:
+    """Let listeners and tracks be numbers in their order: what follows groups, joins and sorts by them repeatedly."""
+    return counted.with_columns(
+        pl.col(name).cast(pl.Enum(counted[name].unique().sort())) for name in ("listener", "track_id")
+    )
+
+
 def _located(counted: pl.DataFrame, *, atlas: Geography, key: bytes) -> pl.DataFrame:
     """Add the parts that each permission shows, and the homes in them: for all else, and for the partner file."""
     parts = atlas.locate(counted.lazy()).collect()
@@ -163,19 +173,27 @@ def _homes(located: pl.DataFrame, *, key: bytes) -> pl.DataFrame:
 def _played(located: pl.DataFrame) -> pl.DataFrame:
     """Sum up by listener and track: plays, and what they may be used for."""
     at_home = pl.col("for_charts") & (pl.col("part") == pl.col("home")).fill_null(value=False)
-    return located.group_by("listener", "track_id").agg(
-        pl.col("home").first(),
-        # A play that may not train must not raise the confidence of one that may.
-        plays=pl.coalesce(_some("for_models"), _some("for_charts"), pl.col("plays").sum()).cast(pl.UInt32),
-        countable=at_home.any(),
-        trained=pl.col("for_models").any(),
-        partner_part=pl.col("partner_cell_part").filter(pl.col("partner_cell_part") == pl.col("partner_home")).first(),
+    at_partner_home = pl.col("partner_cell_part") == pl.col("partner_home")
+    told = located.select(  # before rows are grouped: sums of columns are fast, those of expressions are not
+        *("listener", "track_id", "home", "plays", "for_models", "for_charts"),
+        countable=at_home,
+        training=pl.col("plays") * pl.col("for_models"),
+        charting=pl.col("plays") * pl.col("for_charts"),
+        partner_part=pl.when(at_partner_home).then("partner_cell_part"),
     )
-
-
-def _some(use: str) -> pl.Expr:
-    """Return how many plays may be put to a use; null for none."""
-    return pl.when(pl.col(use).any()).then(pl.col("plays").filter(use).sum())
+    summed = told.group_by("listener", "track_id").agg(
+        pl.col("home").first(),
+        pl.col("plays", "training", "charting").sum(),
+        pl.col("countable", "for_models", "for_charts").any(),
+        pl.col("partner_part").max(),  # all are the same, but for nulls
+    )
+    # A play that may not train must not raise the confidence of one that may.
+    plays = pl.when("for_models").then("training").when("for_charts").then("charting").otherwise("plays")
+    return summed.select(
+        *("listener", "track_id", "home", "countable", "partner_part"),
+        plays=plays.cast(pl.UInt32),
+        trained="for_models",
+    )
 
 
 def _first(rows: pl.DataFrame, limit: int, *, by: tuple[str, ...], key: bytes) -> pl.DataFrame:

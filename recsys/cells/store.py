@@ -35,7 +35,7 @@ from recsys.cells.contributions import Bounded
 from recsys.cells.earnings import BALANCES
 from recsys.cells.takeover import COUNTED
 from recsys.errors import InputError, NotReadyError, SettingsError
-from recsys.schemas import READ_FAILURES, CoarseListens, Contributions, at_border
+from recsys.schemas import CoarseListens, Contributions, at_border, to_the_end
 from recsys.sealed_files import SealedFiles
 from recsys.settings import StoreSettings
 from recsys.workspace import KEY_BYTES, fsync, make_folder, replace_file, staged, sweep
@@ -141,7 +141,7 @@ class Store:
         bucket = {"bucket": _bucket_of(pl.col("listener"), buckets=self.buckets)}
         key = secrets.token_bytes(KEY_BYTES)  # in memory alone: nobody ever reads the stage of a night that was cut off
         with _stage(self._root) as stage:
-            try:
+            with to_the_end("the night's listens"):
                 at_border(coarse, CoarseListens).sink_parquet(
                     pl.PartitionBy(stage, key=bucket, include_key=False),
                     row_group_size=_STAGED_ROWS,
@@ -150,11 +150,6 @@ class Store:
                     engine="streaming",
                     encryption=pl.ParquetEncryptionProperties(footer_key=key),
                 )
-            except READ_FAILURES as error:  # whose words may quote a value
-                raise not_ready(error, "the input, or the stage of the workspace,") or InputError(
-                    "the night's listens cannot be read to their end",
-                    hint="Check the input files: one of them is cut off or damaged.",
-                ) from None
             yield _staged(stage, key=key)
 
     def write_night(self, night: date, frames: Iterable[tuple[Buckets, Bounded]], *, after: date | None = None) -> None:

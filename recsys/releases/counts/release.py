@@ -359,40 +359,39 @@ def _weights(
     counted: pl.DataFrame, *, night: date, parts: Sequence[str], tracks: Sequence[str], settings: PrivacySettings
 ) -> pl.DataFrame:
     """Add up weights by ``part`` and ``track`` (positions in the given sequences, then in the totals)."""
-    added = (
-        counted.lazy()
-        .join(_positions(parts, "part"), left_on="part", right_on="name")
-        .join(_positions(tracks, "track"), left_on="track_id", right_on="name")
-        .select("listener", "track", "weight", part="part_right")
-        .unique()
-        .group_by("listener", "part", "track")
-        .agg(pl.col("weight").cast(pl.Int32).sum())
-        .collect(engine="streaming")
-    )
+    weight, part = pl.col("weight"), pl.col("part")
+    numbered = counted.select(
+        pl.col("listener").cast(pl.Enum(counted["listener"].unique())),
+        _position(part, parts).alias("part"),
+        _position(pl.col("track_id"), tracks).alias("track"),
+        weight.cast(pl.Int32),
+    ).drop_nulls()
+    added = numbered.group_by("listener", "part", "track").agg(weight.max(), least=weight.min())
     own = added.group_by("listener").agg(
-        pl.col("part").first(), parts=pl.col("part").n_unique(), tracks=pl.len(), weight=pl.col("weight").max()
+        part.first(), moves=part.min() != part.max(), tracks=pl.len(), weight=weight.max(), least=pl.col("least").min()
     )
-    _check_bounds(added, own, night=night, settings=settings)
-    in_totals = totals(pl.col("tracks"), pl.col("weight"), night=night)
+    own = own.with_columns(pl.col("listener").cast(pl.String))
+    _check_bounds(own, night=night, settings=settings)
+    in_totals = totals(pl.col("tracks"), weight, night=night)
     of_all = pl.concat(
         own.select("part", track=pl.lit(len(tracks) + i, pl.UInt32), weight=total.cast(pl.Int32))
         for i, total in enumerate(in_totals)
     )
     every = pl.concat([added.select("part", "track", "weight"), of_all])
-    return every.group_by("part", "track").agg(pl.col("weight").sum(), listeners=pl.len().cast(pl.Int32))
+    return every.group_by("part", "track").agg(weight.sum(), listeners=pl.len().cast(pl.Int32))
 
 
-def _positions(names: Sequence[str], column: str) -> pl.LazyFrame:
-    return pl.LazyFrame({"name": list(names)}, schema={"name": pl.String}).with_row_index(column)
+def _position(name: pl.Expr, names: Sequence[str]) -> pl.Expr:
+    """Return the position of each name in a sequence; null where it is not there."""
+    return name.cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
 
 
-def _check_bounds(added: pl.DataFrame, own: pl.DataFrame, *, night: date, settings: PrivacySettings) -> None:
+def _check_bounds(own: pl.DataFrame, *, night: date, settings: PrivacySettings) -> None:
     """Refuse to promise what the contributions do not keep: what noise hides is one part and ``most_per_night``."""
-    spent = added.group_by("listener").agg(uneven=pl.col("weight").n_unique() > 1)
-    paid = own.join(spent, on="listener").with_columns(spent=cost(pl.col("tracks"), pl.col("weight"), night=night))
-    most = settings.most_per_night * SQUARE
-    beyond = (pl.col("spent") > most) | (pl.col("parts") > 1) | (pl.col("weight") > FULL) | pl.col("uneven")
-    found = paid.filter(beyond).height
+    spent = cost(pl.col("tracks"), pl.col("weight"), night=night)
+    uneven = pl.col("weight") != pl.col("least")
+    beyond = (spent > settings.most_per_night * SQUARE) | pl.col("moves") | (pl.col("weight") > FULL) | uneven
+    found = own.filter(beyond).height
     if found:
         raise PrivacyBudgetError(
             f"{found} listeners add more than a squared length of {settings.most_per_night} in one part, or unevenly: "
