@@ -1,9 +1,8 @@
 """PRECISE: keep of each listen what its listener allowed, then and now; the default is no."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +11,7 @@ from recsys.arrivals import input_tables
 from recsys.arrivals.input_tables import Counts, TableFile
 from recsys.arrivals.parsing import EARLIEST, FAULT, INSTANT, Kind, is_float
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
+from recsys.consents.marks import about, never
 from recsys.printable import given
 from recsys.schemas import Contributions, Listens, at_border
 from recsys.workspace import listener_of
@@ -26,7 +26,8 @@ _TABLE = input_tables.Table(
     }
 )
 _PURPOSES = tuple(Purpose)
-_CHUNK = 200_000  # entries read from the log at a time
+_SAID = {"listener": pl.String(), "purpose": pl.String(), "at": pl.Int64(), "given": pl.Int8()}
+_ENTRIES = 1_000_000  # of a file that are in memory at a time
 _FLAGS: Mapping[str, tuple[Purpose, ...]] = {  # what may be done, and which purposes allow it, each by itself
     "for_charts": (Purpose.CONTRIBUTE_TRENDS,),
     "for_models": (Purpose.PERSONALISATION,),
@@ -129,8 +130,7 @@ def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
     now : datetime
         With a time zone; what is given later does not count yet, what is withdrawn later does.
     """
-    answers = pl.concat([_answers(log, purpose, now=now) for purpose in _PURPOSES])
-    states = _states(answers)
+    states = _states(_unmarked(_answers(log, now=now), marked=log.marked()), now=now)
     first = pl.col("since").first().dt.date().alias("first")
     today = states.group_by("listener").agg(first, pl.col(_PURPOSES).last()).with_columns(_flags())
     lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
@@ -228,23 +228,45 @@ def _flags() -> list[pl.Expr]:
     return [pl.any_horizontal(purposes).alias(flag) for flag, purposes in _FLAGS.items()]
 
 
-def _answers(log: ConsentLog, purpose: Purpose, *, now: datetime) -> pl.DataFrame:
-    """Read one purpose's history: the switch's own column tells the answer, the other switches' are null."""
-    schema = {"listener": pl.String, "since": pl.Int64, purpose: pl.Boolean}
-    history = log.history(purpose, until=now)
-    chunks = iter(lambda: list(islice(history, _CHUNK)), [])
-    rows = pl.concat(
-        [pl.DataFrame(schema=schema), *(pl.DataFrame(rows, schema=schema, orient="row") for rows in chunks)]
+def _answers(log: ConsentLog, *, now: datetime) -> pl.DataFrame:
+    """Read everybody's answers as they stand in the log: ``listener``, ``purpose``, ``at``, ``given``."""
+    texts = (lines.encode() for lines in log.answers(until=now))
+    every = [pl.read_csv(text, has_header=False, schema=_SAID, quote_char=None) for text in texts]
+    return pl.concat([pl.DataFrame(schema=_SAID), *every])
+
+
+def _unmarked(answers: pl.DataFrame, *, marked: Callable[[str], int]) -> pl.DataFrame:
+    """Leave out what was said before an erasure that left its mark, and add each withdrawal that left one.
+
+    A restored log may know neither.
+    """
+    if marked is never:
+        return answers
+    said = answers.select("listener", "purpose").unique()
+    withdrawn = pl.Series("at", [marked(about(*each)) for each in said.iter_rows()], dtype=pl.Int64)
+    every = pl.concat([answers, said.with_columns(withdrawn, given=pl.lit(0, pl.Int8))])
+    listeners = said.select("listener").unique()
+    erased = pl.Series("erased", [marked(listener) for listener in listeners["listener"]], dtype=pl.Int64)
+    known = every.join(listeners.with_columns(erased), on="listener")
+    return known.filter(pl.col("at") > pl.col("erased")).drop("erased")
+
+
+def _states(answers: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+    """Turn answers into spans of time with the state of every switch: the last answer, and no before the first.
+
+    Of two answers of one instant the no counts, and a withdrawal of later counts from now on.
+    """
+    last = pl.lit(now).cast(INSTANT)
+    switches = [pl.when(pl.col("purpose") == purpose).then(pl.col("given") > 0).alias(purpose) for purpose in _PURPOSES]
+    told = answers.select(
+        "listener",
+        pl.min_horizontal(pl.col("at").cast(INSTANT), last).alias("since"),
+        *switches,
     )
-    others = [pl.lit(None, pl.Boolean).alias(other) for other in _PURPOSES if other != purpose]
-    return rows.with_columns(pl.col("since").cast(INSTANT), *others).select("listener", "since", *_PURPOSES)
-
-
-def _states(answers: pl.DataFrame) -> pl.DataFrame:
-    """Turn answers into spans of time with the state of every switch: the last answer, and no before the first."""
-    instants = answers.group_by("listener", "since").agg(pl.col(_PURPOSES).min()).sort("listener", "since")
+    instants = told.group_by("listener", "since").agg(pl.col(_PURPOSES).min()).sort("listener", "since")
     known = pl.col(_PURPOSES).forward_fill().over("listener").fill_null(value=False)
-    until = pl.col("since").shift(-1).over("listener").alias("until")
+    same = pl.col("listener") == pl.col("listener").shift(-1)
+    until = pl.when(same).then(pl.col("since").shift(-1)).alias("until")
     return instants.with_columns(known, until)
 
 
@@ -284,7 +306,9 @@ def _reason() -> pl.Expr:
 
 def _entries(good: pl.LazyFrame, *, files: Sequence[TableFile]) -> Iterator[Entry]:
     columns = good.select("listener", "purpose", "state", "at", "notice_version")
+    purposes, states = {each.value: each for each in Purpose}, {each.value: each for each in State}
     with input_tables.reading(*files):
-        for batch in columns.collect_batches():
-            for listener, purpose, state, at, notice in batch.iter_rows():
-                yield Entry(listener, Purpose(purpose), State(state), at, notice)
+        for batch in columns.collect_batches(chunk_size=_ENTRIES):
+            # In the order of the log: rows that come next to each other change few of its pages.
+            for listener, purpose, state, at, notice in batch.sort("listener", "purpose", "at").iter_rows():
+                yield Entry(listener, purposes[purpose], states[state], at, notice)

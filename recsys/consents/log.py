@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache, partial, reduce
 from heapq import merge
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ from recsys.settings import Settings
 from recsys.workspace import Workspace, accepting, fingerprint
 
 _PIECE = 10_000  # entries that are written at a time
+_RANGES = ("", *(f"{number:02x}" for number in range(1, 256)), "\U0010ffff")  # of listeners that are read at a time
 _TRACES = (ENTRIES, ERASURES, IMPORTED)  # what was ever used has a row in one of them
 _Notices = frozenset[str] | None  # versions in force; None: every one is
 
@@ -212,6 +213,7 @@ class ConsentLog:
         self._used = self._database.compiled(_used())
         self._last_decided = self._database.compiled(_last_decided())
         self._history, self._accepted = self._database.compiled(_history(in_force)), _named(in_force)
+        self._lines = self._database.compiled(_lines(in_force))
         self._state = [self._database.compiled(statement) for statement in _state()]
 
     def append(self, entries: Iterable[Entry], *, digest: str | None = None) -> int:
@@ -233,7 +235,7 @@ class ConsentLog:
             return 0
         rows, new = map(_row, entries), 0
         while piece := list(islice(rows, _PIECE)):
-            marked = self._marked()  # of now: somebody may be erased meanwhile
+            marked = self.marked()  # of now: somebody may be erased meanwhile
             wanted = [row for row in piece if _is_wanted(row, marked)]
             of = {purpose: {row["listener"] for row in wanted if row["purpose"] == purpose} for purpose in BELONGINGS}
             after = partial(_off_until, marked=marked)
@@ -388,7 +390,7 @@ class ConsentLog:
         Whatever turns one off deletes it, unless the log was restored. Under a notice that is not in force any more it
         waits, unused, for the listener to say so again.
         """
-        return self.belongings.forget_where_off(marked=partial(_off_until, marked=self._marked()), after=self._after)
+        return self.belongings.forget_where_off(marked=partial(_off_until, marked=self.marked()), after=self._after)
 
     def _outlived(self, entry: Entry) -> bool:
         """Tell whether something that belongs to a switch is still there although it is turned off once more."""
@@ -450,7 +452,7 @@ class ConsentLog:
         Entries come in the order of listener and time; of one instant only the one that counts is there. Withdrawals of
         later count too, as of that instant.
         """
-        last, marked = microseconds(until), self._marked()
+        last, marked = microseconds(until), self.marked()
         asked = {"purpose": purpose.value, "until": last, **self._accepted}
         every = self._database.stream(self._history, asked)
         if marked is never:  # a third of the time
@@ -460,6 +462,27 @@ class ConsentLog:
             said = ((at, bool(given)) for _, at, given in rows if at > erased)
             known = _with_withdrawal(said, at=withdrawn) if withdrawn > erased else said
             yield from ((listener, min(at, last), given) for at, given in known)
+
+    def answers(self, *, until: datetime) -> Iterator[str]:
+        """Yield everybody's answers up to an instant as lines of CSV without a header, many of them in a text.
+
+        They are what :meth:`history` is made of, in no order, and before marks (:meth:`marked`) leave anything out:
+        listener, purpose, at in microseconds since 1970 UTC, and 1 for given and in force, else 0. The database writes
+        the lines: every row on its own takes far longer on its way through Python than there.
+        """
+        asked = {"until": microseconds(until), **self._accepted}
+        for begin, end in pairwise(_RANGES):
+            ((lines,),) = self._database.read(self._lines, asked | {"begin": begin, "end": end})
+            if lines:
+                yield lines
+
+    def marked(self) -> Callable[[str], int]:
+        """Return what tells up to when nothing about a subject counts, by the marks that there are now.
+
+        A subject is a listener, or one purpose of a listener (:func:`recsys.consents.marks.about`); it is
+        :func:`recsys.consents.marks.never` where there is no mark.
+        """
+        return self._marks.known() if self._marks else never
 
     def state(self) -> tuple[Any, ...]:
         """Return what is another whenever somebody's history may be: far quicker to ask for than the history itself."""
@@ -511,9 +534,6 @@ class ConsentLog:
         if self._marks is None:
             return [NEVER] * (1 + len(purposes))
         return self._marks.of_each(listener, *(about(listener, purpose) for purpose in purposes))
-
-    def _marked(self) -> Callable[[str], int]:
-        return self._marks.known() if self._marks else never
 
     def _marks_among(self, listeners: Iterable[str]) -> Callable[[str], int]:
         """Return what knows the marks of some listeners, as far as they are about friends."""
@@ -747,6 +767,17 @@ def _history(notices: _Notices) -> sa.Select[Any]:
 
 
 @cache
+def _lines(notices: _Notices) -> sa.Select[Any]:
+    """Select the answers of some listeners as one text, a line each."""
+    counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())
+    some = (ENTRIES.c.listener >= _given("begin"), ENTRIES.c.listener < _given("end"))
+    told = (ENTRIES.c.listener, ENTRIES.c.purpose, sa.cast(ENTRIES.c.at, sa.Text), sa.cast(_is_yes(notices), sa.Text))
+    line = reduce(lambda left, right: left.concat(_constant("','")).concat(right), told)
+    lines = sa.func.aggregate_strings(line, _constant("'\n'"))  # type: ignore[arg-type]  # no parameter, as elsewhere
+    return sa.select(lines).where(*some, counts, not_erased())
+
+
+@cache
 def _imported() -> sa.Select[Any]:
     return sa.select(IMPORTED).where(IMPORTED.c.digest == _given("digest"))
 
@@ -833,11 +864,16 @@ def _taken() -> sa.ColumnElement[bool]:
 
 def _yes(notices: _Notices) -> sa.ColumnElement[int]:
     """Return 1 where every entry of an instant is a yes that is in force, else 0."""
+    return sa.func.min(_is_yes(notices))
+
+
+def _is_yes(notices: _Notices) -> sa.ColumnElement[int]:
+    """Return 1 where an entry is a yes that is in force, else 0."""
     yes = ENTRIES.c.state == _constant(f"'{State.GIVEN}'")
     if notices is not None:
         accepted = (ENTRIES.c.notice_version == _given(name) for name in _named(notices))
         yes = sa.and_(yes, sa.or_(sa.false(), *accepted))
-    return sa.func.min(sa.case((yes, _constant("1")), else_=_constant("0")))
+    return sa.case((yes, _constant("1")), else_=_constant("0"))
 
 
 @cache

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys.arrivals import permission
 from recsys.consents.consent_tables import microseconds
 from recsys.consents.log import Channel, ConsentLog, Entry, Purpose, State
+from recsys.consents.marks import Marks, about
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 INSTANTS = [T0 + timedelta(microseconds=number) for number in range(5)]
@@ -39,6 +41,9 @@ def _decisions(*, listeners: int, instants: list[datetime], most: int) -> st.Sea
 
 decisions = _decisions(listeners=3, instants=INSTANTS, most=12)
 long_decisions = _decisions(listeners=2, instants=LONG, most=40)
+marked_nos = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from([None, *PURPOSES]), st.sampled_from(INSTANTS)), max_size=3
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
@@ -107,6 +112,42 @@ def test_any_order_and_any_pieces_give_the_same_state(
         told = [(who, given_) for who, _, given_ in log.history(purpose, until=INSTANTS[-1]) if who.startswith(prefix)]
         points = sorted({(who, at) for who, purpose_, _, at, *_ in rows if purpose_ == purpose})
         assert told == [(f"{prefix}{who}", was_allowed(rows, who, purpose, at, notices)) for who, at in points]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=decisions,
+    notices=st.sets(st.sampled_from(NOTICES)),
+    until=st.sampled_from(INSTANTS),
+    nos=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([None, *PURPOSES]), st.sampled_from(INSTANTS)), max_size=3
+    ),
+)
+def test_what_a_night_reads_at_once_is_the_history(
+    place: Path | str,
+    names: Iterator[int],
+    tmp_path: Path,
+    rows: list[Decision],
+    notices: set[str],
+    until: datetime,
+    nos: list[tuple[int, Purpose | None, datetime]],
+) -> None:
+    """Also where erasures and withdrawals left marks of which the log knows nothing."""
+    marks, prefix = Marks(tmp_path / "marks.db", key=bytes(32)), f"{next(names):08x}"
+    ConsentLog(place).append(Entry(f"{prefix}{who}", *rest) for who, *rest in rows)
+    for who, purpose, at in nos:
+        marks.record(about(f"{prefix}{who}", purpose) if purpose else f"{prefix}{who}", at=at)
+    log = ConsentLog(place, notices=notices, marks=marks)
+    expected: dict[tuple[str, str, int], bool] = {}
+    for purpose in Purpose:
+        for who, at, given_ in log.history(purpose, until=until):
+            expected[who, purpose, at] = given_ and expected.get((who, purpose, at), True)
+    found: dict[tuple[str, str, int], bool] = {}
+    answers = permission._unmarked(permission._answers(log, now=until), marked=log.marked())
+    for who, purpose_, at, given_ in answers.iter_rows():
+        told = who, purpose_, min(at, microseconds(until))
+        found[told] = bool(given_) and found.get(told, True)
+    assert found == expected
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

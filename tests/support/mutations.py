@@ -770,8 +770,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "of two decisions of one instant the yes counts",
         "recsys/consents/log.py",
-        "return sa.func.min(sa.case((yes,",
-        "return sa.func.max(sa.case((yes,",
+        "return sa.func.min(_is_yes(",
+        "return sa.func.max(_is_yes(",
         ("unit/test_consent_log.py::test_of_two_entries_of_one_instant_the_withdrawal_counts",),
     ),
     Mutation(
