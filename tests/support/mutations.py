@@ -233,8 +233,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a listener is counted twice",
         COUNTS,
-        'every.group_by("part", "track").agg(weight.sum()',
-        'every.group_by("part", "track").agg((2 * weight).sum()',
+        'every.group_by("at").agg(weight.sum()',
+        'every.group_by("at").agg((2 * weight).sum()',
         (HONEST, f"{COUNTED}::test_distinct_listeners_are_counted"),
     ),
     Mutation(
