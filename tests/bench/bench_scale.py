@@ -105,6 +105,7 @@ def hot_path(job: JobContext, folder: Path) -> Laps:
         tiers=_order(job),
         atlas=job.atlas,
         settings=job.settings.privacy,
+        mapped=OneMachine().map,
     )
     yield "count"
     true.write_parquet(folder / "true.parquet")

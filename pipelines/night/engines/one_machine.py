@@ -1,8 +1,12 @@
-"""The engine of one machine: Polars, streaming through a private stage."""
+"""The engine of one machine: Polars, streaming through a private stage, then some buckets at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
+from typing import TypeVar
 
 import polars as pl
 
@@ -10,6 +14,10 @@ from pipelines.night.engines.engine import Bound, Coarse, Count
 from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
+
+Done = TypeVar("Done")
+
+_AT_ONCE = 4  # tasks at most, and no more than processors: each has some hundred megabytes in memory
 
 
 class OneMachine:
@@ -21,10 +29,27 @@ class OneMachine:
     def bounded(
         self, parts: Sequence[Part], *, coarse: Coarse, bound: Bound, store: Store, after: date | None
     ) -> Iterator[Iterator[tuple[Buckets, Bounded]]]:
-        """Stream all of it to the stage of the store, then take it up again bucket by bucket."""
+        """Stream all of it to the stage of the store, then take it up again by bucket."""
+
+        def task(some: Buckets, rows: pl.LazyFrame) -> tuple[Buckets, Bounded]:
+            return some, bound(rows, balances=store.balances(some, after=after))
+
         with store.bucketed(coarse(parts)) as buckets:
-            yield ((some, bound(rows, balances=store.balances(some, after=after))) for some, rows in buckets)
+            yield _side_by_side(partial(task, *each) for each in buckets)
 
     def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Apply the function to one frame after the other."""
-        return map(function, frames)
+        """Apply the function to some frames at a time."""
+        return _side_by_side(partial(function, frame) for frame in frames)
+
+
+def _side_by_side(tasks: Iterable[Callable[[], Done]]) -> Iterator[Done]:
+    """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""
+    at_once = min(_AT_ONCE, pl.thread_pool_size())
+    waiting: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(at_once) as threads:
+        for task in tasks:
+            waiting.append(threads.submit(task))
+            if len(waiting) == at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
