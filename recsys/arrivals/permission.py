@@ -1,6 +1,6 @@
 """PRECISE: keep of each listen what its listener allowed, then and now; the default is no."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ _TABLE = input_tables.Table(
 _PURPOSES = tuple(Purpose)
 _SAID = {"listener": pl.String(), "purpose": pl.String(), "at": pl.Int64(), "given": pl.Int8()}
 _ENTRIES = 1_000_000  # of a file that are in memory at a time
+_TEXT = 16 << 20  # characters of the log that are worked on at a time
 _FLAGS: Mapping[str, tuple[Purpose, ...]] = {  # what may be done, and which purposes allow it, each by itself
     "for_charts": (Purpose.CONTRIBUTE_TRENDS,),
     "for_models": (Purpose.PERSONALISATION,),
@@ -130,16 +131,10 @@ def permissions(log: ConsentLog, *, now: datetime) -> Permissions:
     now : datetime
         With a time zone; what is given later does not count yet, what is withdrawn later does.
     """
-    states = _states(_unmarked(_answers(log, now=now), marked=log.marked()), now=now)
-    first = pl.col("since").first().dt.date().alias("first")
-    today = states.group_by("listener").agg(first, pl.col(_PURPOSES).last()).with_columns(_flags())
-    lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
-    spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags())
-    return Permissions(
-        now,
-        spans.filter(pl.any_horizontal(_USES)).select("listener", "since", "until", *_FLAGS),
-        today.select("listener", "first", *_FLAGS),
-    )
+    marked = log.marked()
+    permitted = [_permitted(_unmarked(some, marked=marked), now=now) for some in _answers(log, now=now)]
+    spans, today = zip(*permitted, strict=True)
+    return Permissions(now, pl.concat(spans), pl.concat(today))
 
 
 def keep_allowed(listens: pl.LazyFrame, *, permissions: Permissions, key: bytes) -> pl.LazyFrame:
@@ -228,11 +223,33 @@ def _flags() -> list[pl.Expr]:
     return [pl.any_horizontal(purposes).alias(flag) for flag, purposes in _FLAGS.items()]
 
 
-def _answers(log: ConsentLog, *, now: datetime) -> pl.DataFrame:
-    """Read everybody's answers as they stand in the log: ``listener``, ``purpose``, ``at``, ``given``."""
-    texts = (lines.encode() for lines in log.answers(until=now))
-    every = [pl.read_csv(text, has_header=False, schema=_SAID, quote_char=None) for text in texts]
+def _answers(log: ConsentLog, *, now: datetime) -> Iterator[pl.DataFrame]:
+    """Yield all answers as they stand in the log, of some listeners at a time: listener, purpose, at, given."""
+    texts: list[str] = []
+    for lines in log.answers(until=now):
+        texts.append(lines)
+        if sum(map(len, texts)) > _TEXT:
+            yield _parsed(texts)
+            texts = []
+    yield _parsed(texts)
+
+
+def _parsed(texts: Iterable[str]) -> pl.DataFrame:
+    every = [pl.read_csv(text.encode(), has_header=False, schema=_SAID, quote_char=None) for text in texts]
     return pl.concat([pl.DataFrame(schema=_SAID), *every])
+
+
+def _permitted(answers: pl.DataFrame, *, now: datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the spans of some listeners, and their states of today."""
+    states = _states(answers, now=now)
+    first = pl.col("since").first().dt.date().alias("first")
+    today = states.group_by("listener").agg(first, pl.col(_PURPOSES).last()).with_columns(_flags())
+    lasting = [pl.col(purpose) & pl.col(f"{purpose}_now") for purpose in _PURPOSES]
+    spans = states.join(today, on="listener", suffix="_now").with_columns(lasting).with_columns(_flags())
+    return (
+        spans.filter(pl.any_horizontal(_USES)).select("listener", "since", "until", *_FLAGS),
+        today.select("listener", "first", *_FLAGS),
+    )
 
 
 def _unmarked(answers: pl.DataFrame, *, marked: Callable[[str], int]) -> pl.DataFrame:

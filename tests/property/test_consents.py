@@ -143,7 +143,7 @@ def test_what_a_night_reads_at_once_is_the_history(
         for who, at, given_ in log.history(purpose, until=until):
             expected[who, purpose, at] = given_ and expected.get((who, purpose, at), True)
     found: dict[tuple[str, str, int], bool] = {}
-    answers = permission._unmarked(permission._answers(log, now=until), marked=log.marked())
+    [answers] = (permission._unmarked(some, marked=log.marked()) for some in permission._answers(log, now=until))
     for who, purpose_, at, given_ in answers.iter_rows():
         told = who, purpose_, min(at, microseconds(until))
         found[told] = bool(given_) and found.get(told, True)
