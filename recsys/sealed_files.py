@@ -214,9 +214,10 @@ class SealedFiles:
         except FileNotFoundError:
             return None
         signature = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if self._seen[0] != signature:
-            self._seen = (signature, _parsed(self.keys_file))
-        return self._seen[1]
+        seen = self._seen  # once: another thread may put newer or older ones there meanwhile
+        if seen[0] != signature:
+            seen = self._seen = (signature, _parsed(self.keys_file))
+        return seen[1]
 
     def _begun(self) -> Keys:
         """Return the keys on the disk, or none yet, under a store key that is the right one."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
+from typing import NamedTuple
 
 import polars as pl
 
@@ -99,7 +100,7 @@ class Placing:
 def measure(
     checked: CheckedNight, *, rows: int, files: Mapping[str, int], placing: Placing | None, seed: int, least: int
 ) -> Delivery:
-    """Count what came for a night; its rows are read twice, as a stream.
+    """Count what came for a night; its rows are read three times, as a stream.
 
     Parameters
     ----------
@@ -124,9 +125,9 @@ def measure(
     with input_tables.reading(*checked.files):
         counted = _counted(checked.listens, night=checked.night, one_of=one_of, seed=seed)
         if placing:
-            allowed = dict(_allowed_of(checked, placing, kinds=by_source, one_of=one_of, seed=seed))
-            counted = _placed(counted, allowed.values(), placing, night=checked.night, one_of=one_of)
-            swapped = _swapped(allowed, placing, night=checked.night, least=least)
+            seen = dict(_seen_by_kind(checked, placing, kinds=by_source, one_of=one_of, seed=seed))
+            counted = _placed(counted, [each.all for each in seen.values()], placing, one_of=one_of)
+            swapped = _swapped(seen, placing.atlas, least=least)
             counted = replace(counted, swapped=tuple(swapped))
     return replace(counted, by_source=by_source)
 
@@ -171,32 +172,43 @@ def _counted(listens: pl.LazyFrame, *, night: date, one_of: int, seed: int) -> D
     )
 
 
-def _placed(
-    counted: Delivery, allowed: Iterable[pl.DataFrame], placing: Placing, *, night: date, one_of: int
-) -> Delivery:
+class _Seen(NamedTuple):
+    """Listeners of a sample who allow any use, and the cells in which they played: distinct pairs of both.
+
+    Parameters
+    ----------
+    all : polars.DataFrame
+        Whatever they played; where no place may be used the cell is null.
+    as_is, exchanged : polars.DataFrame
+        What came with a position, by that position, and with latitude and longitude exchanged where that is possible.
+    """
+
+    all: pl.DataFrame
+    as_is: pl.DataFrame
+    exchanged: pl.DataFrame
+
+
+def _placed(counted: Delivery, seen: Iterable[pl.DataFrame], placing: Placing, *, one_of: int) -> Delivery:
     """Count the listeners who allow any use, and by country those who may be placed."""
-    coarse = (_coarse(rows.lazy(), night, placing).select("listener", "cell").unique() for rows in allowed)
-    seen = pl.concat([_NOBODY, *pl.collect_all(coarse)]).unique()
-    located = placing.atlas.locate(seen.drop_nulls("cell").lazy()).collect()
+    every = pl.concat([_NOBODY, *seen]).unique()
+    located = placing.atlas.locate(every.drop_nulls("cell").lazy()).collect()
     country = pl.col("part").replace_strict(placing.countries, default=None, return_dtype=pl.String)
     by_country = located.with_columns(country=country).drop_nulls("country").group_by("country")
     found = by_country.agg(pl.col("listener").n_unique()).sort("country")
     return replace(
         counted,
-        consenting=seen["listener"].n_unique() * one_of,
+        consenting=every["listener"].n_unique() * one_of,
         by_country={name: count * one_of for name, count in found.iter_rows()},
     )
 
 
-def _swapped(allowed: Mapping[str, pl.DataFrame], placing: Placing, *, night: date, least: int) -> Iterator[str]:
+def _swapped(seen: Mapping[str, _Seen], atlas: Atlas, *, least: int) -> Iterator[str]:
     """Yield the kinds of files that have far more listeners where people live if latitude and longitude are exchanged.
 
     Of one row that tells nothing, as anybody may be anywhere; of many it does, because most of the world is empty.
     """
-    for kind in sorted(allowed.keys() - {_OTHERS}):
-        sides = [_coarse(side, night, placing) for side in _both_ways(allowed[kind].lazy())]
-        seen = pl.collect_all([side.select("listener", "cell").unique() for side in sides])
-        as_is, exchanged = (_in_regions(each, placing.atlas) for each in seen)
+    for kind in sorted(seen.keys() - {_OTHERS}):
+        as_is, exchanged = (_in_regions(each, atlas) for each in (seen[kind].as_is, seen[kind].exchanged))
         if exchanged >= max(least, _FAR_BETTER * as_is):
             yield kind
 
@@ -219,21 +231,24 @@ def _in_regions(seen: pl.DataFrame, atlas: Atlas) -> int:
     return int(located.select(pl.col("listener").n_unique()).collect().item())
 
 
-def _allowed_of(
+def _seen_by_kind(
     checked: CheckedNight, placing: Placing, *, kinds: Collection[str], one_of: int, seed: int
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield by kind of file what may be used of a sample of listeners, which is small enough to be in memory."""
+) -> Iterator[tuple[str, _Seen]]:
+    """Yield by kind of file where its listeners were seen: each kind is read by itself, as a stream."""
     parts: dict[str, list[Part]] = {}
     for part in checked.parts:
         kind = kind_of(part.file.path.name)
         parts.setdefault(kind if kind in kinds else _OTHERS, []).append(part)
     for kind in sorted(parts):
-        yield kind, _allowed(replace(checked, parts=parts[kind]), placing, one_of=one_of, seed=seed)
+        yield kind, _seen(replace(checked, parts=parts[kind]), placing, one_of=one_of, seed=seed)
 
 
-def _allowed(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> pl.DataFrame:
-    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0).collect(engine="streaming")
-    return keep_allowed(some.lazy(), permissions=placing.permissions, key=placing.key).collect()
+def _seen(checked: CheckedNight, placing: Placing, *, one_of: int, seed: int) -> _Seen:
+    some = checked.listens.filter(pl.col("user_id").hash(seed) % one_of == 0)
+    allowed = keep_allowed(some, permissions=placing.permissions, key=placing.key)
+    coarse = (_coarse(rows, checked.night, placing) for rows in (allowed, *_both_ways(allowed)))
+    distinct = [rows.select("listener", "cell").unique() for rows in coarse]
+    return _Seen(*pl.collect_all(distinct, engine="streaming"))
 
 
 def _coarse(allowed: pl.LazyFrame, night: date, placing: Placing) -> pl.LazyFrame:

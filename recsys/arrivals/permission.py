@@ -29,6 +29,7 @@ _PURPOSES = tuple(Purpose)
 _SAID = {"listener": pl.String(), "purpose": pl.String(), "at": pl.Int64(), "given": pl.Int8()}
 _ENTRIES = 1_000_000  # of a file that are in memory at a time
 _TEXT = 16 << 20  # characters of the log that are worked on at a time
+_USERS = 200_000  # who are hashed at a time
 _FLAGS: Mapping[str, tuple[Purpose, ...]] = {  # what may be done, and which purposes allow it, each by itself
     "for_charts": (Purpose.CONTRIBUTE_TRENDS,),
     "for_models": (Purpose.PERSONALISATION,),
@@ -290,7 +291,10 @@ def _states(answers: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
 def _of_users(listens: pl.LazyFrame, *, spans: pl.DataFrame, key: bytes) -> pl.DataFrame:
     """Return the spans of who is there, by ``user_id``: each is hashed once, which takes longer than finding them."""
     users = listens.select("user_id").unique().collect(engine="streaming")
-    return users.with_columns(_listeners(users["user_id"], key=key)).join(spans, on="listener")
+    some = (users.clear(), *users.iter_slices(_USERS))  # most may allow nothing, whose hashes nobody keeps
+    return pl.concat(
+        each.with_columns(_listeners(each["user_id"], key=key)).join(spans, on="listener") for each in some
+    )
 
 
 def _listeners(users: pl.Series, *, key: bytes) -> pl.Series:

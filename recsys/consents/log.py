@@ -41,7 +41,7 @@ from recsys.settings import Settings
 from recsys.workspace import Workspace, accepting, fingerprint
 
 _PIECE = 10_000  # entries that are written at a time
-_RANGES = ("", *(f"{number:02x}" for number in range(1, 256)), "\U0010ffff")  # of listeners that are read at a time
+_RANGES = ("", *(f"{number:02x}" for number in range(1, 256)), "g")  # of listeners, in hex, that are read at a time
 _TRACES = (ENTRIES, ERASURES, IMPORTED)  # what was ever used has a row in one of them
 _Notices = frozenset[str] | None  # versions in force; None: every one is
 

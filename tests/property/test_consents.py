@@ -133,10 +133,11 @@ def test_what_a_night_reads_at_once_is_the_history(
     nos: list[tuple[int, Purpose | None, datetime]],
 ) -> None:
     """Also where erasures and withdrawals left marks of which the log knows nothing."""
-    marks, prefix = Marks(tmp_path / "marks.db", key=bytes(32)), f"{next(names):08x}"
-    ConsentLog(place).append(Entry(f"{prefix}{who}", *rest) for who, *rest in rows)
+    marks, name = Marks(tmp_path / "marks.db", key=bytes(32)), f"{next(names):08x}"
+    listeners = [f"{first}{name}" for first in ("00", "0f", "ff")]  # of the first, the second, the last that are read
+    ConsentLog(place).append(Entry(listeners[who], *rest) for who, *rest in rows)
     for who, purpose, at in nos:
-        marks.record(about(f"{prefix}{who}", purpose) if purpose else f"{prefix}{who}", at=at)
+        marks.record(about(listeners[who], purpose) if purpose else listeners[who], at=at)
     log = ConsentLog(place, notices=notices, marks=marks)
     expected: dict[tuple[str, str, int], bool] = {}
     for purpose in Purpose:

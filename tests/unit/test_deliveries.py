@@ -191,13 +191,13 @@ def test_of_a_kind_its_own_files_are_read_alone(
     if flat:
         write_listens(folder / "a-0.csv", rows(-1))
     read = []
-    allowed = deliveries._allowed
+    seen = deliveries._seen
 
-    def watched(checked: CheckedNight, *values: Any, **named: Any) -> pl.DataFrame:
+    def watched(checked: CheckedNight, *values: Any, **named: Any) -> deliveries._Seen:
         read.append([part.file.path.name for part in checked.parts])
-        return allowed(checked, *values, **named)
+        return seen(checked, *values, **named)
 
-    monkeypatch.setattr(deliveries, "_allowed", watched)
+    monkeypatch.setattr(deliveries, "_seen", watched)
     placing = Placing(permissions(ConsentLog(tmp_path / "consents.db"), now=NOW), KEY, _towns(settings, LISBON), {})
     measured(tmp_path / "listens", placing)
     assert read == [["a-1.csv", "a-2.csv"], ["b-1.csv"], ["c-1.csv"]]

@@ -1,9 +1,9 @@
 """The engine of one machine: Polars, streaming through a private stage, then some buckets at a time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from typing import TypeVar
@@ -34,15 +34,18 @@ class OneMachine:
         def task(some: Buckets, rows: pl.LazyFrame) -> tuple[Buckets, Bounded]:
             return some, bound(rows, balances=store.balances(some, after=after))
 
-        with store.bucketed(coarse(parts)) as buckets:
-            yield _side_by_side(partial(task, *each) for each in buckets)
+        with (
+            store.bucketed(coarse(parts)) as buckets,
+            closing(_side_by_side(partial(task, *each) for each in buckets)) as done,  # before the stage goes
+        ):
+            yield done
 
     def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Apply the function to some frames at a time."""
         return _side_by_side(partial(function, frame) for frame in frames)
 
 
-def _side_by_side(tasks: Iterable[Callable[[], Done]]) -> Iterator[Done]:
+def _side_by_side(tasks: Iterable[Callable[[], Done]]) -> Generator[Done]:
     """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""
     at_once = min(_AT_ONCE, pl.thread_pool_size())
     waiting: deque[Future[Done]] = deque()
