@@ -60,6 +60,9 @@ def _no_log_from_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+_MEMORY, _ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108  # of Linux, and where pytest makes a folder of the user's own
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return load_settings()
@@ -121,6 +124,15 @@ def hearabouts(
 
     monkeypatch.chdir(tmp_path)
     return runner(monkeypatch, capfd)
+
+
+def pytest_configure() -> None:
+    """Let the worlds of tests lie in memory where there is room: thousands of small files, each brought to the disk.
+
+    A run has some 100 MB of them at a time.
+    """
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.hookimpl(optionalhook=True)

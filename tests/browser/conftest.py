@@ -12,12 +12,14 @@ from recsys.serving.pages import templates
 from recsys.settings import Settings
 
 # Two pages of suggestions under the address bar, which Chromium draws for each visitor though nobody sees a window:
-# more than half of the processor time of a short visit. The others are what Playwright turns off, of whose list and
-# this one the last counts: waiting with what is painted, a change to https, and questions to the network at the start.
+# more than half of the processor time of a short visit; and a process for a page that may come, a quarter of the rest.
+# The others are what Playwright turns off, of whose list and this one the last counts: waiting with what is painted, a
+# change to https, and questions to the network at the start.
 NOT_USED = (
     *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "AimEnabled", "PaintHolding", "HttpsUpgrades"),
     *("HttpsFirstBalancedModeAutoEnable", "MediaRouter", "OptimizationHints", "NetworkTimeServiceQuerying"),
     *("PreconnectToSearch", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
+    "SpareRendererForSitePerProcess",
 )
 
 

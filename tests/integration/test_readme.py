@@ -38,7 +38,7 @@ def test_the_commands_of_the_readme_run_in_order(
 ) -> None:
     """`make nightly` is `hearabouts nightly`."""
     sample = tmp_path / "data" / "sample"
-    write_small_sample(sample, atlas=world_atlas, nights=14, tracks=300)
+    write_small_sample(sample, atlas=world_atlas, nights=12, tracks=200)
     monkeypatch.setattr(command_line, "SAMPLE", sample)
     program = ".venv/bin/hearabouts "
     ran = ["nightly", *(command.removeprefix(program) for command in COMMANDS if command.startswith(program))]
