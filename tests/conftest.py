@@ -60,7 +60,7 @@ def _no_log_from_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-_MEMORY, _ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108  # of Linux, and where pytest makes a folder of the user's own
+_MEMORY, _ROOM = Path("/dev/shm"), 2 << 30  # of Linux, and where pytest makes a folder of the user's own
 
 
 @pytest.fixture(scope="session")
