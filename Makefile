@@ -44,11 +44,10 @@ serve: $(VENV)/.ready page ## serve the published charts on http://127.0.0.1:800
 ui: $(VENV)/.ready ## open the leaderboard of the runs, on http://127.0.0.1:5000 or the MLflow server that they are on
 	@$(BIN)/hearabouts ui --workspace $(WORKSPACE)
 
-# Many tests start the command: what is compiled once is kept, whatever the environment says. They run side by side, where
-# threads of each would only be in the way of the others.
+# Many tests start the command: what is compiled once is kept, whatever the environment says.
 .PHONY: test
 test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
-	@PYTHONDONTWRITEBYTECODE= POLARS_MAX_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --durations 25
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist worksteal --durations 25
 
 .PHONY: faults
 faults: $(VENV)/.ready page ## seed faults in the privacy code one by one, and see that tests notice each
