@@ -32,6 +32,8 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
+_MEMORY = Path("/dev/shm")  # of Linux; pytest makes a folder of the user's own there
+_ROOM = 2 << 30  # bytes
 
 
 FROM_OUTSIDE = ("HEARABOUTS__PRIVACY__RHO_PER_NIGHT", "MLFLOW_TRACKING_URI")
@@ -58,9 +60,6 @@ def _no_log_from_before() -> Iterator[None]:
     """The command line sends log lines to the standard error of its test, which the next test closes."""
     yield
     structlog.reset_defaults()
-
-
-_MEMORY, _ROOM = Path("/dev/shm"), 2 << 30  # of Linux, and where pytest makes a folder of the user's own
 
 
 @pytest.fixture(scope="session")
