@@ -791,8 +791,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a withdrawal waits for the clock",
         "recsys/consents/log.py",
-        'counts = sa.or_(ENTRIES.c.at <= _given("until"), _withdrawn_later())\n    past',
-        'counts = ENTRIES.c.at <= _given("until")\n    past',
+        """return sa.or_(ENTRIES.c.at <= _given("until"), ENTRIES.c.state == _constant(f"'{State.WITHDRAWN}'"))""",
+        'return ENTRIES.c.at <= _given("until")',
         ("unit/test_permission.py::test_allowed_means_at_the_time_of_the_play_and_still_now",),
     ),
     Mutation(
