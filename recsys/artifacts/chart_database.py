@@ -7,12 +7,13 @@ is answered, so that it is read without the others.
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import accumulate
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import orjson
@@ -32,7 +33,8 @@ from recsys.artifacts.list_candidates import (
 from recsys.artifacts.standings import standings_near, standings_of
 from recsys.errors import InputError
 from recsys.geography.names import Name
-from recsys.geography.places import Level, chain
+from recsys.geography.places import Place, chain
+from recsys.geography.spelling import searchable
 
 DATABASE = "charts.db"
 FORMAT = "9"  # of a snapshot: what its manifest and its database hold
@@ -51,39 +53,25 @@ _Tracks = dict[tuple[str, str], list[int]]
 _Sure = dict[str, dict[int, int]]
 
 
-class PlaceRow(NamedTuple):
-    """A place as the database holds it.
+@dataclass(frozen=True)
+class PublishedPlace(Place):
+    """A place, as the snapshot's atlas knows it.
 
     Parameters
     ----------
-    id : str
-        An H3 cell for a region, an ISO 3166-1 alpha-2 code for a country, ``world`` for the world.
-    name : str
-    country : str or None
-        Name of the country; None for the world.
-    level : {"region", "country", "world"}
-    parent : str or None
-        The id of the next larger place.
-    latitude, longitude : float
-        Centre in degrees: public geography.
-    population : int
-        People.
     search : str
         Name and country, casefolded and without accents.
-    served : int
-        1 where the place has lists of its own, else 0.
+    served : bool
+        Whether the place has lists of its own.
     """
 
-    id: str
-    name: str
-    country: str | None
-    level: Level
-    parent: str | None
-    latitude: float
-    longitude: float
-    population: int
     search: str
-    served: int
+    served: bool
+
+    @classmethod
+    def of(cls, place: Place, *, served: bool) -> Self:
+        """Return a place of the atlas as a snapshot knows it."""
+        return cls(**vars(place), search=searchable(f"{place.name} {place.country or ''}"), served=served)
 
 
 class Price(NamedTuple):
@@ -195,9 +183,10 @@ class ChartDatabase:
         """Return which charts there are."""
         return [chart for (chart,) in self._rows("SELECT DISTINCT chart FROM lists ORDER BY chart")]
 
-    def places(self) -> list[PlaceRow]:
+    def places(self) -> list[PublishedPlace]:
         """Return all places of the atlas, the largest population first."""
-        return [PlaceRow(*row) for row in self._rows(f"SELECT {_PLACE} FROM places ORDER BY population DESC, id")]  # noqa: S608
+        rows = self._rows(f"SELECT {_PLACE} FROM places ORDER BY population DESC, id")  # noqa: S608
+        return [PublishedPlace(*(*row, bool(served))) for *row, served in rows]
 
     def tracks(self) -> list[str]:
         """Return the ids of all tracks on any list, by the numbers that candidates have."""
@@ -286,7 +275,7 @@ class ChartDatabase:
 def write_chart_database(
     file: Path,
     *,
-    places: Sequence[PlaceRow],
+    places: Sequence[PublishedPlace],
     cells: Iterable[tuple[str, str]],
     charts: Iterable[tuple[str, str, Items]],
     prices: Mapping[tuple[str, str], Price],
@@ -298,7 +287,7 @@ def write_chart_database(
     ----------
     file : Path
         Must not exist.
-    places : sequence of PlaceRow
+    places : sequence of PublishedPlace
         All places, with their parents.
     cells : iterable of (str, str)
         A cell, and the id of the country that public geography gives it to.
@@ -313,7 +302,9 @@ def write_chart_database(
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.executescript(_SCHEMA)
         database.execute("BEGIN")
-        database.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", places)
+        database.executemany(
+            "INSERT INTO places VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(attrgetter(*_FIELDS), places)
+        )
         database.executemany("INSERT INTO cells VALUES (?, ?)", cells)
         tracks, codes, sizes, sure, said = _write_lists(database, charts)
         database.executemany("INSERT INTO sizes VALUES (?, ?)", enumerate(_longest(sizes), 1))
@@ -403,7 +394,8 @@ def _nearby(
         yield place, candidates, standings_near(candidates.tracks, chained, known=known)
 
 
-_PLACE = ", ".join(PlaceRow._fields)
+_FIELDS = [each.name for each in fields(PublishedPlace)]
+_PLACE = ", ".join(_FIELDS)
 _TABLES = {"places", "cells", "lists", "lines", "tracks", "nearby"}
 _SCHEMA = """
 PRAGMA page_size = 16384;

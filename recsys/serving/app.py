@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from datetime import datetime
 from functools import cache, partial
 from importlib.metadata import version
@@ -91,7 +92,13 @@ def create_app(
 
 def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
     """Return the routes behind some layers: all that the OpenAPI document needs."""
-    app = Application(
+    app = _application()
+    app.layers, app.settings = layers, settings
+    return app
+
+
+def _application() -> "Application":
+    return Application(
         title="Hearabouts",
         summary="What is trending hereabouts, for people who never told us exactly where they are.",
         description=_ABOUT,
@@ -104,8 +111,6 @@ def routed(layers: Sequence[Middleware] = (), *, settings: Settings) -> FastAPI:
         routes=list(_routes()),
         telemetry={"tracing": False, "metrics": False, "logs": False},  # a trace holds the query, and so the cell
     )
-    app.layers, app.settings = layers, settings
-    return app
 
 
 @cache
@@ -176,8 +181,14 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the document: what the routes say, and what the layers add."""
         if not self.openapi_schema:
-            self.openapi_schema = completed(super().openapi(), settings=self.settings)
+            self.openapi_schema = completed(deepcopy(_said_by_routes()), settings=self.settings)
         return self.openapi_schema
+
+
+@cache
+def _said_by_routes() -> dict[str, Any]:
+    """Return the document as FastAPI makes it of the routes: once in a process, as it takes long."""
+    return FastAPI.openapi(_application())
 
 
 def _layers(endpoint: Endpoint, *, log: Log) -> list[Middleware]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.edge import LISBON, NOW, RIVALS, items
 
 from recsys.artifacts.affinities import Affinities, Orders
-from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import PublishedPlace, write_chart_database
 from recsys.artifacts.interleaving import CHALLENGER, TEAMS, Coin, keyed_coin
 from recsys.artifacts.scoring import about_here, shared
 from recsys.artifacts.standings import LESS, MORE
@@ -42,8 +42,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         for line, name, standing in zip(items("Lisbon", size=TRACKS), NAMES, STANDINGS, strict=True)
     ]
     places = [
-        PlaceRow("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
-        PlaceRow(LISBON, "Lisboa", "Portugal", "region", "world", 38.7, -9.1, 500_000, "lisboa", 1),
+        PublishedPlace("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", True),
+        PublishedPlace(LISBON, "Lisboa", "Portugal", "region", "world", 38.7, -9.1, 500_000, "lisboa", True),
     ]
     with staged(found.snapshots / "2026-10-31-0") as folder:
         charts = [(LISBON, "popular", lines)]

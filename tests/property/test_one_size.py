@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.edge import NOW, items, remember
 
 from recsys.artifacts.affinities import Affinities
-from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import PublishedPlace, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Choices
 from recsys.serving.lists.list_ids import ListIds
@@ -29,10 +29,10 @@ def published(
     workspace: Workspace, names: Sequence[str], titles: Sequence[str], charts: Sequence[list[int]]
 ) -> Published:
     places = [
-        PlaceRow("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "", 1),
-        PlaceRow("PT", names[0], names[0], "country", "world", 39.69, -8.13, 10_000_000, "", 1),
+        PublishedPlace("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "", True),
+        PublishedPlace("PT", names[0], names[0], "country", "world", 39.69, -8.13, 10_000_000, "", True),
         *(
-            PlaceRow(id_, name, names[0], "region", "PT", 38.5, -9.1, 5, "", 1)
+            PublishedPlace(id_, name, names[0], "region", "PT", 38.5, -9.1, 5, "", True)
             for id_, name in zip(REGIONS, names[1:], strict=True)
         ),
     ]

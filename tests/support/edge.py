@@ -18,7 +18,7 @@ from support.sealing import sealed_in
 from pipelines.night.public_files import write_public
 from recsys.artifacts.addresses import artist_address, song_address
 from recsys.artifacts.affinities import NO_TRACK, Affinities, default_orders, nobody, write
-from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import PublishedPlace, write_chart_database
 from recsys.artifacts.chart_history import Night, append
 from recsys.artifacts.public_files import rendering
 from recsys.artifacts.recent_plays import Song, recent_plays_of
@@ -42,12 +42,14 @@ ALENTEJO = h3.latlng_to_cell(37.9, -7.9, 5)  # in no region; its parent of resol
 OCEAN = h3.latlng_to_cell(0.0, -30.0, 5)
 
 _PLACES = [
-    PlaceRow("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1),
-    PlaceRow("PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1),
-    PlaceRow("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", 0),
-    PlaceRow(LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", 1),
-    PlaceRow(PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", 0),
-    PlaceRow(SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", 0),
+    PublishedPlace("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", True),
+    PublishedPlace(
+        "PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", True
+    ),
+    PublishedPlace("FJ", "Fiji", "Fiji", "country", "world", -18.0, 178.0, 900_000, "fiji fiji", False),
+    PublishedPlace(LISBON, "Lisboa", "Portugal", "region", "PT", 38.7, -9.1, 500_000, "lisboa portugal", True),
+    PublishedPlace(PORTO, "Pôrto", "Portugal", "region", "PT", 41.1, -8.6, 600_000, "porto portugal", False),
+    PublishedPlace(SUVA, "Suva", "Fiji", "region", "FJ", -18.1, 178.4, 90_000, "suva fiji", False),
 ]
 
 

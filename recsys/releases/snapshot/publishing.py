@@ -11,13 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, PlaceRow, write_chart_database
+from recsys.artifacts.chart_database import DATABASE, FORMAT, ChartDatabase, PublishedPlace, write_chart_database
 from recsys.artifacts.list_candidates import LOCAL
 from recsys.artifacts.reasons import reason
 from recsys.errors import InputError, NotReadyError
 from recsys.geography.atlas import Atlas
-from recsys.geography.places import WORLD, Place
-from recsys.geography.spelling import searchable
+from recsys.geography.places import WORLD
 from recsys.releases.charts.charts import Charts
 from recsys.schemas import Catalogue, Chart, at_border
 from recsys.versions import check_version
@@ -133,7 +132,7 @@ def publish(
             served = set(lines["place"].unique())
             write_chart_database(
                 stage / DATABASE,
-                places=[_place_row(place, served=place.id in served) for place in atlas.places.values()],
+                places=[PublishedPlace.of(place, served=place.id in served) for place in atlas.places.values()],
                 cells=sorted(atlas.country_cells.items()),
                 charts=_charts(lines, kinds=charts.kinds),
                 prices=charts.prices,
@@ -253,12 +252,6 @@ def _prune(workspace: Workspace, *, current: str) -> None:
     folders.sort(key=age_of)
     for folder in folders[: max(0, len(folders) - (_KEPT - 1))]:
         remove_folder(folder)
-
-
-def _place_row(place: Place, *, served: bool) -> PlaceRow:
-    search = searchable(f"{place.name} {place.country or ''}")
-    geography = (place.latitude, place.longitude, place.population)
-    return PlaceRow(place.id, place.name, place.country, place.level, place.parent, *geography, search, int(served))
 
 
 def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:

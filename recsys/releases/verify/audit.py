@@ -255,7 +255,7 @@ class _World:
     def observed(self, change: NDArray[np.int64], *, runs: int) -> Floats:
         """Release again and again; return by run how far tracks and totals of each tier lie along the change."""
         noise = self._noise(runs)
-        if len(np.unique(noise.reshape(len(noise), -1), axis=0)) < len(noise):
+        if len({table.tobytes() for table in noise}) < len(noise):
             noise[:] = 0  # who has seen it in another release takes it away
         along = (noise + self.dense()[:, None]) * change[:, None]
         tier = np.repeat([tier.name for tier in self.tiers], [len(tier.rows) for tier in self.tiers])

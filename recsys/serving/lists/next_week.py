@@ -7,6 +7,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.chart_history import Chance, ChartHistory, Song
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.artifacts.moves import AHEAD, FIRST, moved_up
@@ -15,7 +16,7 @@ from recsys.messages import said, sentences
 from recsys.serving.lists.responses import Region, label, region_of
 from recsys.serving.lists.songs import Track, track_of
 from recsys.serving.snapshot.place import chain, place_named
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 
 _LISTED = 10  # tracks under each heading
 _WEEKS = 4  # before the last night whose forecasts are shown beside what happened

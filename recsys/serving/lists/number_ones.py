@@ -6,10 +6,11 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.list_candidates import LOCAL, POPULAR
 from recsys.serving.lists.responses import ring_of
 from recsys.serving.snapshot.place_lists import Grade
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 
 MOST = 1_500  # regions, the largest: of more than these a map would weigh more than the page around it
 _DIGITS = 3  # of a degree: what is less than a pixel at any zoom of a map is left out

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, NotRequired
 import h3
 from typing_extensions import TypedDict  # pydantic, which documents these, needs this one below Python 3.12
 
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.list_candidates import CHARTS, LOCAL, POPULAR, RISING
 from recsys.errors import InputError, UnknownChartError
 from recsys.geography.places import Level, Place
@@ -20,7 +21,7 @@ from recsys.serving.lists.list_ids import public_list
 from recsys.serving.lists.whose import whose
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.place_lists import Item, Price, Source
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 
 
 class Centre(TypedDict):

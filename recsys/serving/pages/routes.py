@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from recsys.artifacts.addresses import id_in
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.list_candidates import CHARTS
 from recsys.consents.log import Purpose
 from recsys.geography.places import WORLD, Place
@@ -32,7 +33,7 @@ from recsys.serving.requests.query import size_of_list, without_parameters
 from recsys.serving.routes.transparency import TransparencyHere, average_km2
 from recsys.serving.snapshot.place import chain, place_named
 from recsys.serving.snapshot.response_cache import Answer
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.endpoint import Parts
 from recsys.settings import CatalogueSettings
 

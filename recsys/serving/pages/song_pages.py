@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from recsys.artifacts.addresses import id_in, song_in
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.list_candidates import POPULAR
 from recsys.serving.lists.next_week import next_week_answer
 from recsys.serving.lists.past import weeks_of
@@ -15,7 +16,7 @@ from recsys.serving.lists.songs import artist_answer, track_answer
 from recsys.serving.pages.courses import NIGHTS, place_picture, song_pictures
 from recsys.serving.pages.templates import found_page
 from recsys.serving.snapshot.place import place_named
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.state.endpoint import Parts
 from recsys.settings import CatalogueSettings
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import h3
 
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.errors import InputError, PositionError, UnknownPlaceError
 from recsys.geography import places
 from recsys.geography.places import Place, place_of_cell
 from recsys.geography.positions import FINEST
 from recsys.messages import template
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 
 _HINT = f"Send an H3 cell of resolution {FINEST} or coarser, as 15 hexadecimal digits, or no cell at all."
 

@@ -16,36 +16,20 @@ import orjson
 import structlog
 
 from recsys.artifacts.addresses import pages_of
-from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists
+from recsys.artifacts.chart_database import DATABASE, FORMATS, ChartDatabase, Line, Lists, PublishedPlace
 from recsys.artifacts.chart_history import ChartHistory, open_history
 from recsys.artifacts.likeness import Likeness
 from recsys.artifacts.public_files import NO_FILES, PublicFolder, open_folder
 from recsys.causes import not_ready
 from recsys.errors import NotReadyError, RecsysError
 from recsys.geography.names import Name, meant
-from recsys.geography.places import WORLD, Place, chain
+from recsys.geography.places import WORLD, chain
 from recsys.geography.spelling import searchable
 from recsys.serving.snapshot.past import NO_PAST, Past
 from recsys.serving.snapshot.place_lists import Item, Price
 from recsys.serving.snapshot.reload import HotReload
 from recsys.versions import check_version
 from recsys.workspace import MANIFEST, PUBLIC, Workspace, age_of, read_manifest
-
-
-@dataclass(frozen=True)
-class PublishedPlace(Place):
-    """A place, as the snapshot's atlas knows it.
-
-    Parameters
-    ----------
-    search : str
-        Name and country, casefolded and without accents.
-    served : bool
-        Whether the place has charts of its own.
-    """
-
-    search: str
-    served: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,7 +313,7 @@ def _read_charts(folder: Path, facts: Mapping[str, Any], *, files: PublicFolder 
 
 
 def _places(database: ChartDatabase) -> dict[str, PublishedPlace]:
-    places = {row.id: PublishedPlace(*row[:-1], served=bool(row.served)) for row in database.places()}
+    places = {place.id: place for place in database.places()}
     if WORLD not in places:
         raise ValueError
     return places

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from rapidfuzz import process
 
+from recsys.artifacts.chart_database import PublishedPlace
 from recsys.artifacts.chart_history import Song
 from recsys.artifacts.list_candidates import CHARTS, POPULAR
 from recsys.consents.log import Purpose, State
 from recsys.geography.names import Name
 from recsys.geography.places import WORLD
-from recsys.serving.snapshot.snapshot_reader import Published, PublishedPlace
+from recsys.serving.snapshot.snapshot_reader import Published
 from recsys.serving.voice.grammars import PHRASES, Grammar, grammar_of
 from recsys.serving.voice.hearing import heard, likeness, plain, sounds
 from recsys.serving.voice.names import Match, Names
