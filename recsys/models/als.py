@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares, _als
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.settings import ModelsSettings
@@ -177,24 +176,27 @@ def _fit(
     threads: int,
     watch: Watch | None = None,
 ) -> Factors:
-    """Run sweeps from given vectors; implicit fits an all-zero matrix silently, here it gets no vectors."""
+    """Run sweeps from given vectors; implicit fits an all-zero matrix silently, here it gets no vectors.
+
+    Rows are solved by threads already, which those of BLAS would hold up: whoever fits holds BLAS to one, once for all
+    places, as finding its libraries takes ten milliseconds.
+    """
     width = examples.shape[1]
     if examples.nnz == 0:
         return Factors(np.array([], np.int64), start[:0], width, 1.0, alpha)
     matrix = sparse.csr_matrix(examples[:, columns])
     ridge *= _interactions_per_vector(matrix)
-    with threadpool_limits(1, "blas"):  # the rows are solved by threads already, which those of BLAS would hold up
-        model = AlternatingLeastSquares(
-            factors=start.shape[1],
-            regularization=ridge,
-            alpha=1.0,
-            iterations=sweeps,
-            num_threads=threads,
-            calculate_training_loss=watch is not None,
-        )
-        model.item_factors = start.copy()
-        model.user_factors = fold_in(matrix, Factors(columns, start, width, ridge, alpha), threads=threads)
-        model.fit(matrix, show_progress=False, callback=_callback(watch) if watch else None)
+    model = AlternatingLeastSquares(
+        factors=start.shape[1],
+        regularization=ridge,
+        alpha=1.0,
+        iterations=sweeps,
+        num_threads=threads,
+        calculate_training_loss=watch is not None,
+    )
+    model.item_factors = start.copy()
+    model.user_factors = fold_in(matrix, Factors(columns, start, width, ridge, alpha), threads=threads)
+    model.fit(matrix, show_progress=False, callback=_callback(watch) if watch else None)
     return Factors(columns, model.item_factors, width, ridge, alpha)
 
 

@@ -1,14 +1,24 @@
 """Factors by alternating least squares: their seed, their loss, and listeners folded in."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from support.checkerboard import checkerboard, settings
 from support.listening import world
+from threadpoolctl import threadpool_limits
 
 from recsys.models.als import Factors, Residents, fit_place, fit_world, fold_in
 from recsys.models.interactions import Interactions, gather
 
 EVERYBODY = np.arange(50)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_blas_thread() -> Iterator[None]:
+    """As for whoever trains."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 @pytest.fixture(scope="module")
