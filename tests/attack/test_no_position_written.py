@@ -15,6 +15,7 @@ from pathlib import Path
 import h3
 import polars as pl
 import pytest
+from support.commands import Run
 from support.night import (
     AREA_IN_TOML,
     FIRST,
@@ -142,16 +143,11 @@ def test_no_stage_that_a_night_removes_again_held_a_position(
     assert found_in(tmp_path) == []
 
 
-def test_an_error_in_the_night_quotes_no_position(input_folder: Path, tmp_path: Path, mlruns: Path) -> None:
+def test_an_error_in_the_night_quotes_no_position(input_folder: Path, tmp_path: Path, hearabouts: Run) -> None:
     """A night with too many bad rows stops, and its message has reasons and counts only."""
     broken = Path(shutil.copytree(input_folder, tmp_path / "broken"))
     write_listens(broken / "listens", FIRST, [row("user-2", TRACKS[5], noon(FIRST), BAD_CANARY)] * 9)
-    run = subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments(broken), "--workspace", str(tmp_path / "w")],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 65
-    assert [trace for trace in traces() if trace in run.stdout + run.stderr] == []
+    run = hearabouts(*arguments(broken), "--workspace", tmp_path / "w")
+    assert run.code == 65
+    assert [trace for trace in traces() if trace in (run.out + run.err).encode()] == []
     assert LISBON  # the ordinary positions are not canaries: rounded, they may occur by chance
