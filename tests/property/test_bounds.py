@@ -148,27 +148,24 @@ def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nigh
 )
 def test_being_forgotten_is_never_worth_anything(plays: list[int], forgotten: set[int], caps: PrivacySettings) -> None:
     """Whatever is played, who was forgotten before a night has no more to spend on it than who never was."""
-    remembered = lapsed = NOTHING
+    remembered, lapsed = "a" * 32, "b" * 28 + "a" * 4  # alike in what is rounded up of their parts in the totals
+    balances = NOTHING
     for day, tracks in enumerate(plays):
         night = NIGHT + day * DAY
-        lapsed = NOTHING if day in forgotten else lapsed
+        if day in forgotten:
+            balances = balances.filter(pl.col("listener") == remembered)
         if not tracks:
             continue
-        played = pl.DataFrame({"listener": [LISTENERS[0]], "tracks": [tracks]}, schema_overrides={"tracks": pl.UInt32})
-        spend = pay(played, lapsed, night=night, settings=caps)
-        weight = spend["weight"].item()
-        price = spend.select(cost(pl.col("tracks"), pl.col("weight"), night=night)).item()
-        kept = pay(played, remembered, night=night, settings=caps)
-        before = {
-            name: kept[name].item() + kept.select(cost(pl.col("tracks"), pl.col("weight"), night=night)).item()
-            for name in ("of_28", "of_365")
-        }
-        assert kept["weight"].item() >= weight
+        played = pl.DataFrame({"listener": [remembered, lapsed], "tracks": [tracks] * 2})
+        paid = pay(played, balances, night=night, settings=caps)
+        priced = paid.with_columns(price=cost(pl.col("tracks"), pl.col("weight"), night=night))
+        kept, spend = priced.rows(named=True)
+        assert kept["weight"] >= spend["weight"]
         # the one who is remembered spends the same: there must be enough for it
-        assert min(before.values()) >= price
-        remembered = kept.select(*BALANCES).with_columns(of_28=before["of_28"] - price, of_365=before["of_365"] - price)
-        remembered = remembered.cast(dict(BALANCES))
-        lapsed = spend.select(*BALANCES)
+        left = [kept[name] + kept["price"] - spend["price"] for name in ("of_28", "of_365")]
+        assert min(left) >= 0
+        rows = [(remembered, kept["night"], *left), tuple(spend[name] for name in BALANCES)]
+        balances = pl.DataFrame(rows, schema=dict(BALANCES), orient="row")
 
 
 @example(days=set(range(388, 400)), spree=[30] * 16)  # twelve nights in full just before, and on and on

@@ -200,9 +200,9 @@ def _answers(log: ConsentLog, *, prefix: str, since: datetime, kept: int) -> lis
 def _states(log: ConsentLog, purpose: Purpose, *, prefix: str, since: datetime) -> dict[tuple[str, datetime], bool]:
     """Return who is told to have allowed a purpose at every instant since one; not there: nothing was decided yet."""
     told: dict[tuple[str, datetime], bool] = {}
-    for who, at, given_ in log.history(purpose, until=LONG[-1]):
-        since_then = (instant for instant in LONG if instant >= since and microseconds(instant) >= at)
-        told |= {(who, instant): given_ for instant in since_then if who.startswith(prefix)}
+    own = (entry for entry in log.history(purpose, until=LONG[-1]) if entry[0].startswith(prefix))
+    for who, at, given_ in own:  # of all examples before this one there are ever more
+        told |= {(who, instant): given_ for instant in LONG if instant >= since and microseconds(instant) >= at}
     return told
 
 
