@@ -1,9 +1,7 @@
 """Whatever a listener plays, whoever is forgotten, and however often nights are run: the bounds of promise 5 hold."""
 
 import shutil
-import tempfile
 from datetime import date, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -109,33 +107,33 @@ STEPS = st.lists(
 @settings(max_examples=60)
 @given(steps=STEPS, caps=SETTINGS)
 def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice(
-    steps: list[tuple[int, int, str]], caps: PrivacySettings
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, str]], caps: PrivacySettings
 ) -> None:
     """One person through the real store; of a night that is run twice only the last run is released, or none at all."""
     night, key, added = NIGHT, 0, {}
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "private", StoreSettings(nights=35, buckets=2))
-        for apart, tracks, event in steps:
-            night += apart * DAY
-            person = listener_of("ana", key=bytes([key]))
-            if event == "new key":
-                key += 1
-            if event == "lost store":
-                shutil.rmtree(Path(folder) / "private", ignore_errors=True)
-                store = Store(Path(folder) / "private", StoreSettings(nights=35, buckets=2))
-            if event == "erased":
-                store.erase(person)
-            person = listener_of("ana", key=bytes([key]))
-            for played in {"run twice": (tracks + 1, tracks), "crash": (tracks + 7, tracks)}.get(event, (tracks,)):
-                listens = coarse([(person, f"t{i}", 1) for i in range(played)], night=night)
-                released = max(added, default=None)
-                balances = store.balances((0, 1), after=released)
-                found = bound(listens.lazy(), night=night, atlas=Quarters(), balances=balances, settings=caps, key=KEY)
-                store.write_night(night, [((0, 1), found)], after=released)
-                if event not in {"crash", "left out"}:
-                    store.expire(night)
-            if event != "left out":
-                added[night] = sum(spent(found.contributions).values())
+    folder = tmp_path_factory.mktemp("store")  # in memory where there is room: each step brings files to the disk
+    store = Store(folder / "private", StoreSettings(nights=35, buckets=2))
+    for apart, tracks, event in steps:
+        night += apart * DAY
+        person = listener_of("ana", key=bytes([key]))
+        if event == "new key":
+            key += 1
+        if event == "lost store":
+            shutil.rmtree(folder / "private", ignore_errors=True)
+            store = Store(folder / "private", StoreSettings(nights=35, buckets=2))
+        if event == "erased":
+            store.erase(person)
+        person = listener_of("ana", key=bytes([key]))
+        for played in {"run twice": (tracks + 1, tracks), "crash": (tracks + 7, tracks)}.get(event, (tracks,)):
+            listens = coarse([(person, f"t{i}", 1) for i in range(played)], night=night)
+            released = max(added, default=None)
+            balances = store.balances((0, 1), after=released)
+            found = bound(listens.lazy(), night=night, atlas=Quarters(), balances=balances, settings=caps, key=KEY)
+            store.write_night(night, [((0, 1), found)], after=released)
+            if event not in {"crash", "left out"}:
+                store.expire(night)
+        if event != "left out":
+            added[night] = sum(spent(found.contributions).values())
     check_windows(added, caps)
 
 
