@@ -20,7 +20,7 @@ from recsys.settings import Settings
 from recsys.workspace import Workspace, listener_of
 
 GIVE, WITHDRAW = ({"state": state, "notice_version": "2026-09"} for state in ("given", "withdrawn"))
-LISTENERS, ROUNDS = 8, 5
+LISTENERS, ROUNDS = 5, 5
 
 
 @contextmanager
