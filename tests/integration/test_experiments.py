@@ -30,15 +30,16 @@ SMALL = {  # so that a few nights of few listeners are enough
     "MIN_LISTENERS_PER_REGION": 15,
     "VALIDATION_NIGHTS": 2,
     "TEST_NIGHTS": 2,
+    "ITERATIONS": 3,  # no command promises how good the models are
     "RANKER": "none",  # its trees take most of the time, and grow in other tests
 }
 
 
 @pytest.fixture
 def world(hearabouts: Run, world_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A sample world of 8 nights, with the examples beside it."""
+    """A sample world of 7 nights, with the examples beside it."""
     sample = tmp_path / "data" / "sample"
-    write_small_sample(sample, atlas=world_atlas, nights=8, tracks=150)
+    write_small_sample(sample, atlas=world_atlas, nights=7, tracks=100)
     monkeypatch.setattr(command_line, "SAMPLE", sample)
     for key, value in SMALL.items():
         monkeypatch.setenv(f"HEARABOUTS__MODELS__{key}", str(value))
