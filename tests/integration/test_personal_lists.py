@@ -37,6 +37,12 @@ def small() -> Settings:
 
 
 @pytest.fixture(scope="module")
+def quick(small: Settings) -> Settings:
+    """For what does not depend on how well the models order: trees take most of the time."""
+    return small.model_copy(update={"models": small.models.model_copy(update={"ranker": "none"})})
+
+
+@pytest.fixture(scope="module")
 def rows() -> pl.DataFrame:
     made = world(7, listeners=900, tracks=300, parts=len(PARTS), plays=60)
     hashed = {who: hashlib.blake2b(who.encode(), digest_size=16).hexdigest() for who in made["listener"].unique()}
@@ -95,7 +101,7 @@ def test_the_listeners_own_order_is_better_than_that_for_all_and_that_not_worse_
 def test_a_challenger_has_lists_by_its_own_settings_beside_the_champions(
     rows: pl.DataFrame, small: Settings, learned: Affinities
 ) -> None:
-    models = small.models.model_copy(update={"factors": 4})
+    models = small.models.model_copy(update={"factors": 4, "ranker": "none"})
     known, by = before(rows, 30), small.model_copy(update={"models": models})
     job: Any = SimpleNamespace(settings=small, challenger=Challenger("2", models), atlas=ATLAS)
     found = with_challenger(job, learned, past=past_of(known), lines=lines_of(known))
@@ -136,21 +142,21 @@ def test_without_the_stated_evidence_an_item_stands_elsewhere(
 
 
 def test_everybody_with_a_known_track_has_a_row_and_nobody_else(
-    rows: pl.DataFrame, small: Settings, learned: Affinities
+    rows: pl.DataFrame, quick: Settings, learned: Affinities
 ) -> None:
     """Also who played one track once: nobody is too new for a list, and nobody who may not be trained on has a row."""
     some = before(rows, 12)
     once = some.head(1).with_columns(listener=pl.lit("f" * 32), plays=pl.lit(1, pl.UInt32))
     refused = some.head(9).with_columns(listener=pl.lit("e" * 32), trained=pl.lit(value=False))
     all_ = pl.concat([some, once, refused])
-    found = affinities_of(past_of(all_), lines=lines_of(all_), atlas=ATLAS, settings=small)  # type: ignore[arg-type]
+    found = affinities_of(past_of(all_), lines=lines_of(all_), atlas=ATLAS, settings=quick)  # type: ignore[arg-type]
     assert found.row("f" * 32).known
     assert not found.row("e" * 32).known
     assert found.night == "2026-01-16"
     assert set(learned.listeners.tolist()) <= {bytes.fromhex(who) for who in rows["listener"].unique()}
 
 
-def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame, small: Settings) -> None:
+def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame, quick: Settings) -> None:
     some = before(rows, 12)
 
     def refused(_: Sequence[date]) -> pl.DataFrame:
@@ -158,8 +164,8 @@ def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame
 
     few, other = before(rows, 8), Past(some, refused, past_of(some).released)
     for past, lines in ((past_of(few), lines_of(few)), (other, lines_of(some))):
-        found = affinities_of(past, lines=lines, atlas=ATLAS, settings=small)  # type: ignore[arg-type]
-        assert found.orders == default_orders(new=small.lists.new)
+        found = affinities_of(past, lines=lines, atlas=ATLAS, settings=quick)  # type: ignore[arg-type]
+        assert found.orders == default_orders(new=quick.lists.new)
         assert len(found.listeners) > 400
 
 
