@@ -1,5 +1,6 @@
 """The evaluator: what it splits, what it says, what it never says, and what it does with too little."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -47,6 +48,36 @@ def listened() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def evaluation(listened: pl.DataFrame) -> Evaluation:
     return evaluate(listened, settings=models())
+
+
+@pytest.fixture(scope="module")
+def few() -> pl.DataFrame:
+    return world(5, listeners=300, tracks=80, parts=3, nights=12)
+
+
+@pytest.fixture(scope="module")
+def once(few: pl.DataFrame) -> Evaluation:
+    return evaluate(few, settings=models(factors=8))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An evaluation of two draws, and what it told while it ran."""
+
+    found: Evaluation
+    told: list[tuple[str, float]]
+
+
+def drawn_twice(rows: pl.DataFrame, *, workers: int) -> Drawn:
+    told: list[tuple[str, float]] = []
+    found = evaluate(rows, settings=models(factors=8), times=2, workers=workers, told=lambda *part: told.append(part))
+    return Drawn(found, told)
+
+
+@pytest.fixture(scope="module")
+def twice(few: pl.DataFrame) -> Drawn:
+    """Both draws in this process, one after another."""
+    return drawn_twice(few, workers=1)
 
 
 @pytest.mark.parametrize("model", [model for model in SINGLE if model != "local"])
@@ -115,14 +146,13 @@ def test_by_history_has_a_row_for_every_model_and_number_of_listens(evaluation: 
     assert blend["test_listeners"].sum() == evaluation.sizes["test_listeners"]
 
 
-def test_the_learned_order_says_what_it_goes_by_and_a_sum_does_not() -> None:
+def test_the_learned_order_says_what_it_goes_by_and_a_sum_does_not(evaluation: Evaluation) -> None:
+    assert evaluation.trained is not None
+    assert evaluation.trained.parameters.trees is not None
+    assert list(evaluation.importances) == list(TREE_FEATURES)
+    assert np.isfinite(list(evaluation.importances.values())).all()
     rows = world(1, listeners=600, tracks=80, parts=4, nights=12)
-    learned, summed = (evaluate(rows, settings=models(factors=8, ranker=ranker)) for ranker in ("trees", "logistic"))
-    assert learned.trained is not None
-    assert learned.trained.parameters.trees is not None
-    assert list(learned.importances) == list(TREE_FEATURES)
-    assert np.isfinite(list(learned.importances.values())).all()
-    assert summed.importances == {}
+    assert evaluate(rows, settings=models(factors=8, ranker="logistic")).importances == {}
 
 
 def test_past_listens_are_told_apart_where_it_says() -> None:
@@ -193,12 +223,10 @@ def test_every_test_listener_has_a_row_for_the_private_store(evaluation: Evaluat
     assert [homes[listener] for listener in table["listener"]] == table["part"].to_list()
 
 
-def test_a_row_is_the_same_listener_under_other_settings() -> None:
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
-    once, other = (
-        evaluate(rows, settings=models(factors=8, min_listeners_per_track=least)).listeners for least in (20, 60)
-    )
-    both = once.join(other, on="listener")
+def test_a_row_is_the_same_listener_under_other_settings(few: pl.DataFrame, once: Evaluation) -> None:
+    assert models().min_listeners_per_track == 20
+    other = evaluate(few, settings=models(factors=8, min_listeners_per_track=60))
+    both = once.listeners.join(other.listeners, on="listener")
     assert len(both) > 0
     assert both["part"].to_list() == both["part_right"].to_list()
     assert both["history"].to_list() == both["history_right"].to_list()
@@ -269,11 +297,10 @@ def test_of_the_few_who_are_at_home_somewhere_no_mean_is_told() -> None:
     assert set(found.comparisons["over"]) == {"listeners", "history.1-5"}
 
 
-def test_the_same_for_any_order_of_the_rows() -> None:
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
+def test_the_same_for_any_order_of_the_rows(few: pl.DataFrame) -> None:
     keys = models(factors=8, min_listeners_per_region=50)
     once, again = (
-        evaluate(frame, settings=keys) for frame in (rows, rows.sample(fraction=1, shuffle=True, seed=1).lazy())
+        evaluate(frame, settings=keys) for frame in (few, few.sample(fraction=1, shuffle=True, seed=1).lazy())
     )
     np.testing.assert_equal(dict(once.metrics), dict(again.metrics))
     assert once.weights == again.weights
@@ -312,23 +339,21 @@ def test_the_nights_of_a_gap_are_in_no_piece() -> None:
     assert split_rows(rows.head(4), settings=keys) is None  # 1 + 1 + 2 + 1 nights are needed
 
 
-def test_a_random_split_warns_and_flatters() -> None:
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
+def test_a_random_split_warns_and_flatters(few: pl.DataFrame) -> None:
     keys = models(factors=8)
     with pytest.warns(UserWarning, match="split is random"):
-        random = evaluate(rows, settings=keys, split="random")
+        random = evaluate(few, settings=keys, split="random")
     assert random.note.startswith("The split is random")
-    shuffled = rows.sample(fraction=1, shuffle=True, seed=3)
-    once, again = (split_rows(frame, settings=keys, kind="random") for frame in (rows, shuffled))
+    shuffled = few.sample(fraction=1, shuffle=True, seed=3)
+    once, again = (split_rows(frame, settings=keys, kind="random") for frame in (few, shuffled))
     assert once is not None
     assert again is not None
     assert once.test.equals(again.test)
-    assert len(once.train) + len(once.validation) + len(once.test) == len(rows)
+    assert len(once.train) + len(once.validation) + len(once.test) == len(few)
 
 
-def test_a_second_draw_tells_how_stable_lists_are() -> None:
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
-    found = evaluate(rows, settings=models(factors=8), times=2)
+def test_a_second_draw_tells_how_stable_lists_are(twice: Drawn) -> None:
+    found = twice.found
     assert all(0 < found.metrics[f"{model}.stability"] <= 1 for model in SEEDED)
     assert all(0 < found.metrics[f"{model}.with_heard_stability"] <= 1 for model in SEEDED)
     assert np.isnan(found.metrics["popular_world.stability"])
@@ -336,10 +361,9 @@ def test_a_second_draw_tells_how_stable_lists_are() -> None:
     assert set(found.sizes) == set(SIZES)
 
 
-def test_draws_are_means_of_the_same_listeners_under_their_own_names() -> None:
+def test_draws_are_means_of_the_same_listeners_under_their_own_names(few: pl.DataFrame, once: Evaluation) -> None:
     """Without luck, as of what is popular, a listener's figures are the same by any seed and under any name."""
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
-    once, thrice = (evaluate(rows, settings=models(factors=8), times=times) for times in (1, 3))
+    thrice = evaluate(few, settings=models(factors=8), times=3)
     both = once.listeners.sort("listener").join(thrice.listeners, on="listener", validate="1:1", suffix="_mean")
     assert both.height == once.listeners.height == thrice.listeners.height
     assert both["part"].to_list() == both["part_mean"].to_list()
@@ -355,21 +379,13 @@ def test_draws_are_means_of_the_same_listeners_under_their_own_names() -> None:
     assert thrice.metrics[f"{over}_low"] < thrice.metrics[over] < thrice.metrics[f"{over}_high"]
 
 
-def test_draws_side_by_side_are_those_one_after_another() -> None:
-    rows = world(5, listeners=300, tracks=80, parts=3, nights=12)
-    told: dict[int, list[tuple[str, float]]] = {1: [], 2: []}
-
-    def drawn(workers: int) -> Evaluation:
-        def tell(part: str, share: float) -> None:
-            told[workers].append((part, share))
-
-        return evaluate(rows, settings=models(factors=8), times=2, workers=workers, told=tell)
-
-    one, both = drawn(1), drawn(2)
+def test_draws_side_by_side_are_those_one_after_another(few: pl.DataFrame, twice: Drawn) -> None:
+    beside = drawn_twice(few, workers=2)
+    one, both = twice.found, beside.found
     assert one.metrics == pytest.approx(both.metrics, abs=0, nan_ok=True)
     assert one.listeners.equals(both.listeners)
     assert one.by_part.equals(both.by_part)
-    for heard in told.values():
+    for heard in (twice.told, beside.told):
         shares = [share for _, share in heard]
         assert shares == sorted(shares)
         assert (shares[0], {part for part, _ in heard}) == (
@@ -377,8 +393,8 @@ def test_draws_side_by_side_are_those_one_after_another() -> None:
             {*STEPS, "baselines", "rank", "measure", "other_draws"},
         )
         assert heard[-1] == ("other_draws", 1.0)
-    assert [part for part, _ in told[1]].count("order") == 2
-    assert told[2][-2][1] < 1
+    assert [part for part, _ in twice.told].count("order") == 2
+    assert beside.told[-2][1] < 1
 
 
 def test_draws_that_contradict_each_other_are_not_sure() -> None:
