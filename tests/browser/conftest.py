@@ -5,38 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from support.browsing import Site, site
+from playwright.sync_api import Browser
+from support.browsing import Site, chromium, site
 
 from recsys.serving.pages import templates
 from recsys.settings import Settings
 
-# Two pages of suggestions under the address bar, which Chromium draws for each visitor though nobody sees a window:
-# more than half of the processor time of a short visit; and a process for a page that may come, a quarter of the rest.
-# The others are what Playwright turns off, of whose list and this one the last counts: waiting with what is painted, a
-# change to https, and questions to the network at the start.
-NOT_USED = (
-    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "AimEnabled", "PaintHolding", "HttpsUpgrades"),
-    *("HttpsFirstBalancedModeAutoEnable", "MediaRouter", "OptimizationHints", "NetworkTimeServiceQuerying"),
-    *("PreconnectToSearch", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
-    "SpareRendererForSitePerProcess",
-)
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window; no longer than a module, as its event loop is in the way of any other.
-
-    Its build without any windows takes a third of the processor time, but stood still for many seconds now and then.
-    """
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    """No longer than a module, as its event loop is in the way of any other."""
+    if shutil.which("chromium") is None:
         pytest.skip("there is no chromium on this machine")
-    with sync_playwright() as playwright:
-        without = f"--disable-features={','.join(NOT_USED)}"
-        running = playwright.chromium.launch(executable_path=chromium, args=[without])
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
