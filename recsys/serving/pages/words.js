@@ -67,6 +67,7 @@ export function sentences(...parts) {
 export function choose(language) {
   const secure = location.protocol === "https:" ? "; secure" : "";
   document.cookie = `${KEPT}=${language}; path=/; max-age=31536000; samesite=lax${secure}`;
+  void document.cookie; // being read it is there: what is asked for next must not be sent without it
   const address = new URL(location.href);
   address.searchParams.delete(KEPT);
   if (address.href === location.href) location.reload();
