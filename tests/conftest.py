@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 if sys.modules["__main__"].__spec__ is None:
     sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 
-# A busy machine is no fault of what is tested. What was loaded before stays (tests/support/mutations.py).
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# A busy machine is no fault of what is tested, and every run draws other examples. What was loaded before stays
+# (tests/support/mutations.py).
+hypothesis.settings.register_profile("many runs", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("many runs")
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 _MEMORY = Path("/dev/shm")  # of Linux; pytest makes a folder of the user's own there
