@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 if sys.modules["__main__"].__spec__ is None:
     sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 
-# A busy machine is no fault of what is tested, and every run draws other examples. What was loaded before stays
-# (tests/support/mutations.py).
-hypothesis.settings.register_profile("many runs", deadline=None, max_examples=50)
-hypothesis.settings.load_profile("many runs")
+# A busy machine is no fault of what is tested. There are many runs, each of which draws other examples; where a fault
+# was seeded (tests/support/mutations.py) there is one.
+if hypothesis.settings.get_current_profile_name() != "fault":
+    hypothesis.settings.register_profile("many runs", deadline=None, max_examples=50, derandomize=False)
+    hypothesis.settings.load_profile("many runs")
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 _MEMORY = Path("/dev/shm")  # of Linux; pytest makes a folder of the user's own there

@@ -696,7 +696,7 @@ def _latest(notices: _Notices, *, of: sa.ColumnElement[str], after: str = "after
     It is one row in any case, null for who never answered: what is done with it takes the same time for everybody.
     """
     newest = _newest(of, after=after)
-    return sa.select(_yes(notices)).where(*newest, _counts())
+    return sa.select(_yes(notices)).where(*newest, _counts_then())
 
 
 @cache
@@ -728,7 +728,7 @@ def _given_at(purpose: Purpose, notices: _Notices, *, of: sa.FromClause) -> sa.S
     """Select when each other listener gave a consent that stands; null for who did not, or withdrew it."""
     newest = _newest(_constant(f"'{purpose}'"), after="never", of=of)
     since = sa.case((_yes(notices) == _constant("1"), sa.func.max(ENTRIES.c.at)))
-    return sa.select(since).where(*newest, _counts()).correlate(of).scalar_subquery()
+    return sa.select(since).where(*newest, _counts_then()).correlate(of).scalar_subquery()
 
 
 @cache
@@ -759,7 +759,7 @@ def _given_here() -> sa.Select[Any]:
 @cache
 def _history(notices: _Notices) -> sa.Select[Any]:
     """Select everybody's answers for one purpose, one an instant."""
-    past = (ENTRIES.c.purpose == _given("purpose"), _counts(), not_erased())
+    past = (ENTRIES.c.purpose == _given("purpose"), _counts_then(), not_erased())
     at_once = sa.select(ENTRIES.c.listener, ENTRIES.c.at, _yes(notices)).where(*past)
     return at_once.group_by(ENTRIES.c.listener, ENTRIES.c.at).order_by(ENTRIES.c.listener, ENTRIES.c.at)
 
@@ -771,7 +771,7 @@ def _lines(notices: _Notices) -> sa.Select[Any]:
     told = (ENTRIES.c.listener, ENTRIES.c.purpose, sa.cast(ENTRIES.c.at, sa.Text), sa.cast(_is_yes(notices), sa.Text))
     line = reduce(lambda left, right: left.concat(_constant("','")).concat(right), told)
     lines = sa.func.aggregate_strings(line, _constant("'\n'"))  # type: ignore[arg-type]  # no parameter, as elsewhere
-    return sa.select(lines).where(*some, _counts(), not_erased())
+    return sa.select(lines).where(*some, _counts_then(), not_erased())
 
 
 @cache
@@ -840,7 +840,7 @@ def _after(purpose: Purpose) -> str:
     return f"after_{purpose}"
 
 
-def _counts() -> sa.ColumnElement[bool]:
+def _counts_then() -> sa.ColumnElement[bool]:
     """Return the condition that an entry counts at an instant: it is of then or before, or a withdrawal of later.
 
     A clock that runs ahead may have dated a withdrawal: no clock makes it wait.

@@ -99,7 +99,7 @@ class Residents:
 def fit_world(
     interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: Watch | None = None
 ) -> Factors:
-    """Factorize the matrix of all listeners.
+    """Factorize the matrix of all listeners; whoever calls holds BLAS to one thread.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ def _fit(
 ) -> Factors:
     """Run sweeps from given vectors; implicit fits an all-zero matrix silently, here it gets no vectors.
 
-    Rows are solved by threads already, which those of BLAS would hold up: whoever fits holds BLAS to one, once for all
-    places, as finding its libraries takes ten milliseconds.
+    Rows are solved by threads already, which those of BLAS would hold up. It is held to one of them once for all
+    places, as finding its libraries takes ten milliseconds; implicit warns where it is not.
     """
     width = examples.shape[1]
     if examples.nnz == 0:

@@ -131,7 +131,7 @@ def fit(
     """
     places = Places.of(interactions)
     sizes = places.sizes(interactions)
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
         world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
         fit_place = _fit_place(world, settings=settings)
         chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)

@@ -187,7 +187,7 @@ class Application(FastAPI):
 
 @cache
 def _said_by_routes() -> dict[str, Any]:
-    """Return the document as FastAPI makes it of the routes: once in a process, as it takes long."""
+    """Return the document as FastAPI makes it of the routes, without ours: once in a process, as it takes long."""
     return FastAPI.openapi(_application())
 
 

@@ -46,7 +46,7 @@ pairs = st.sampled_from(
 )
 
 
-TIMES = re.compile(r'"(?:ms|timestamp)": [^,}]+')  # of the log: their digits may be any
+TIMES = re.compile(r'"(?:ms|timestamp)": [^,}]+')  # of the log: 38.7 milliseconds are no latitude
 
 
 class Listening:

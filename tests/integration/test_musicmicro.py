@@ -1,4 +1,7 @@
-"""Real listens: a slice of MusicMicro through whole nights, with half of the listeners consenting."""
+"""Real listens: two nights of MusicMicro, with half of the listeners consenting.
+
+A window and more is what the README's world has (test_readme.py).
+"""
 
 import os
 from pathlib import Path

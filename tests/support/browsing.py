@@ -52,9 +52,8 @@ def chromium() -> Iterator[Browser]:
     """
     with sync_playwright() as playwright:
         without = f"--disable-features={','.join(NOT_USED)}"
-        running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[without])
-        yield running
-        running.close()
+        with playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[without]) as running:
+            yield running
 
 
 @dataclass

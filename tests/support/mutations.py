@@ -111,7 +111,8 @@ def _run(folder: Path, tests: Sequence[str]) -> None:
     if not all(Path(str(package.__file__)).is_relative_to(folder) for package in packages):
         sys.exit(_ELSEWHERE)
     hypothesis, pytest = (importlib.import_module(name) for name in ("hypothesis", "pytest"))
-    hypothesis.settings.register_profile("fault", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+    hypothesis.settings.register_profile("fault", deadline=None, phases=phases)
     hypothesis.settings.load_profile("fault")  # which asks whether a test fails, and not for the smallest example
     sys.exit(pytest.main(["-q", "--tb=line", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]))
 

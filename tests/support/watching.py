@@ -10,15 +10,6 @@ from recsys.artifacts.chart_history import mark_of
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 PAGES = ["/", "/me", "/me signed in", f"/?place={LISBON}", f"/songs/{mark_of('track-1')}/"]  # the heaviest of each kind
-OTHERS = [
-    "/?q=song",
-    f"/artists/{mark_of('ünits')}/",
-    f"/places/lisboa-{LISBON}/history/",
-    "/data/",
-    "/transparency",
-    "/licences",
-    "/nowhere",
-]
 PACE = 300  # milliseconds that the loop below takes on a cheap phone; where it takes longer, so may the page
 
 WATCH = """globalThis.seen = {moved: 0, largest: 0, blocked: 0};
