@@ -3,7 +3,8 @@ import pytest
 
 from recsys.releases.counts.noisy_counts import Noisy
 from recsys.releases.inference import posterior
-from recsys.releases.inference.posterior import SPREADS, Belief, Prior, Size
+from recsys.releases.inference.coarse_grid import Prior
+from recsys.releases.inference.posterior import SPREADS, Belief, Size
 
 ONE = np.array([1.0])
 SEED = 20161

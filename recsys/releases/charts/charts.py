@@ -30,9 +30,10 @@ from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release_reader import Released
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import posterior, significance
+from recsys.releases.inference.coarse_grid import Prior
 from recsys.releases.inference.hierarchy import Reading, read_places, rest_of
 from recsys.releases.inference.memory import NOTHING, Diary, Memory, Recollection
-from recsys.releases.inference.posterior import Belief, Prior
+from recsys.releases.inference.posterior import Belief
 from recsys.releases.inference.significance import Counted, Expected, Interval
 from recsys.releases.inference.trend_baseline import Read, Span, Trends, spans, trends
 from recsys.schemas import Chart, at_border

@@ -10,8 +10,9 @@ from recsys.geography.places import WORLD
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.window import Tracks, Window
 from recsys.releases.inference import neighbours, posterior
+from recsys.releases.inference.coarse_grid import Prior
 from recsys.releases.inference.memory import NOTHING, Recollection
-from recsys.releases.inference.posterior import Belief, Prior, Size
+from recsys.releases.inference.posterior import Belief, Size
 
 _SAMPLE = 256  # places that tell how much places of their level usually differ
 _LIKELY = 0.7  # spread of log factors, where only a rough one is needed

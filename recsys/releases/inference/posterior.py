@@ -5,7 +5,7 @@ place, off by a log-normal factor; the noise on the count is Gaussian of known v
 grid, coarse where a mean is enough, and refined where an interval is published.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from recsys.releases.counts.noisy_counts import Array, Noisy
+from recsys.releases.inference import coarse_grid
+from recsys.releases.inference.coarse_grid import ENDLESS, Prior
 
 COVERED = (0.025, 0.975)  # a 95 % interval
 
@@ -27,43 +29,12 @@ _FAR = 5.0  # standard deviations of a measured and of a usual size that are loo
 _EVERYBODY = 0.02  # share of a place's counts: most listeners play such a track, which leaves it no room to depart
 _BEYOND_NOISE = 6.0  # standard deviations: among a hundred million counts noise alone goes hardly that far
 _STEP = 0.3  # of the coarse grid, in standard deviations of the prior
-_BLUR = 0.35  # of a step: widens the likelihood on the coarse grid, so that no peak falls between two points
-_ALIKE_BELOW, _LARGEST_LOG_VARIANCE = (
-    0.3,
-    1.2,
-)  # listeners below which counts are alike; the largest log variance that is passed on
-_ENDLESS = 30.0  # logarithm of a count that no place has; its square fits in single precision
-_BLOCK = 512  # counts that are read at a time
+_LARGEST_LOG_VARIANCE = 1.2  # that is passed on
 _FINE = 64  # points of the refined grid
 _LEAST_WEIGHT = (
     0.2  # observations that a component of the world must explain beyond, lest the largest noise founds its own
 )
 _ROUNDS = 4  # of weighing and scaling; the scale changes by less than a percent after that
-
-
-Grid = NDArray[np.float32]  # shape (places, tracks, points)
-
-
-@dataclass(frozen=True)
-class Prior:
-    """What is expected of true counts before their own release is read.
-
-    Parameters
-    ----------
-    centre, width : numpy.ndarray, shape (places, tracks)
-        A count is ``exp(centre + width * u)``.
-    grid, log_density : numpy.ndarray, shape (points,)
-        Equally spaced values of u, and the logarithm of their prior density up to a constant.
-    """
-
-    centre: Array
-    width: Array
-    grid: Array
-    log_density: Array
-
-    def __getitem__(self, index: slice) -> "Prior":
-        """Return some places."""
-        return Prior(self.centre[index], self.width[index], self.grid, self.log_density)
 
 
 @dataclass(frozen=True)
@@ -119,7 +90,7 @@ def prior_of_whole(noisy: Noisy) -> Prior:
     highest = np.log(max(noisy.counts.max(), 1.0) + 6 * np.sqrt(noisy.variance.max()))
     grid = np.arange(np.log(0.05), highest + step, step)
     flat = Prior(np.zeros_like(noisy.counts), np.ones_like(noisy.counts), grid, np.zeros_like(grid))
-    *_, weights = _on_coarse_grid(noisy, flat)
+    weights = coarse_grid.weights(noisy, flat)
     components = np.exp(-0.5 * ((grid - grid[::4, None]) / width) ** 2)
     components /= components.sum(axis=1, keepdims=True)
     likelihood = weights[0].astype(np.float64) @ components.T
@@ -247,7 +218,7 @@ def evidence_for_spreads(noisy: Noisy, *, rest: Belief, size: Size, tracks: int 
     few, every = Noisy(counts, variance), Size(np.repeat(size.mean, spreads), np.repeat(size.deviation, spreads))
     spread = np.tile(SPREADS, len(share))
     prior = _expecting(mean, relative_variance, noisy=few, spread=spread, size=every)
-    return np.asarray(_log_likelihood(few, prior).sum(axis=1).reshape(-1, spreads))
+    return np.asarray(coarse_grid.log_likelihoods(few, prior).sum(axis=1).reshape(-1, spreads))
 
 
 def usual_relations(evidence: Sequence[Array]) -> Array:
@@ -277,7 +248,7 @@ def relation(evidence: Array, *, usual: Array) -> tuple[float, float]:
 
 def belief(noisy: Noisy, prior: Prior) -> Belief:
     """Return the posterior on the coarse grid."""
-    mean, variance, log_variance = _in_blocks(_counts_and_logs, noisy, prior)
+    mean, variance, log_variance = coarse_grid.moments(noisy, prior)
     relative_variance = np.maximum(
         variance / np.maximum(mean, 1e-9) ** 2, np.expm1(np.minimum(log_variance, _LARGEST_LOG_VARIANCE))
     )
@@ -297,7 +268,7 @@ def log_factors(noisy: Noisy, *, expected: Array, centre: Array, variance: Array
     """
     middle = np.log(expected) + centre
     width = np.maximum(np.sqrt(variance), _width_to_reach(noisy, middle))
-    mean, spread = _in_blocks(_factors, noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
+    mean, spread = coarse_grid.factors(noisy, Prior(middle, width, _GRID, _LOG_DENSITY))
     return centre + width * mean, width**2 * spread
 
 
@@ -307,7 +278,7 @@ def estimate(noisy: Noisy, prior: Prior) -> Estimate:
     Counts are whole: an interval runs from the whole number below its lower quantile to the one above its upper.
     """
     grid = _refined_grid(noisy, prior)
-    counts = np.exp(np.minimum(prior.centre[..., None] + prior.width[..., None] * grid, _ENDLESS))
+    counts = np.exp(np.minimum(prior.centre[..., None] + prior.width[..., None] * grid, ENDLESS))
     log_weights = np.interp(grid, prior.grid, prior.log_density)
     log_weights -= (noisy.counts[..., None] - counts) ** 2 / (2 * noisy.variance[..., None])
     weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
@@ -372,92 +343,9 @@ def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:
     return deviation * np.maximum(z + hazard, 1e-3), deviation * np.sqrt(np.maximum(1 - hazard * (z + hazard), 1e-6))
 
 
-def _in_blocks(read: Callable[[Noisy, Prior], tuple[Array, ...]], noisy: Noisy, prior: Prior) -> tuple[Array, ...]:
-    """Read some tracks at a time, so that what lies on the grid stays in the processor's cache: a third of the time."""
-    places, tracks = np.broadcast_shapes(noisy.counts.shape, prior.centre.shape)
-    step = max(1, _BLOCK // places)
-    blocks = [slice(first, first + step) for first in range(0, max(tracks, 1), step)]
-    read_blocks = [read(_tracks(noisy, here), _tracks_of(prior, here)) for here in blocks]
-    return tuple(np.concatenate(some, axis=1) for some in zip(*read_blocks, strict=True))
-
-
-def _tracks(noisy: Noisy, here: slice) -> Noisy:
-    return Noisy(noisy.counts[:, here], noisy.variance[:, here])
-
-
-def _tracks_of(prior: Prior, here: slice) -> Prior:
-    return Prior(prior.centre[:, here], prior.width[:, here], prior.grid, prior.log_density)
-
-
-def _on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[Grid, Grid, Grid]:
-    """Return log counts, counts and posterior weights (largest 1) at every point, shape (places, tracks, points)."""
-    logs, counts, log_weights = _log_on_coarse_grid(noisy, prior)
-    log_weights -= log_weights.max(axis=-1, keepdims=True)
-    return logs, counts, np.exp(log_weights, out=log_weights)
-
-
-def _counts_and_logs(noisy: Noisy, prior: Prior) -> tuple[Array, Array, Array]:
-    """Return posterior mean and variance of counts, and the variance of their logarithms."""
-    logs, counts, weights = _on_coarse_grid(noisy, prior)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    _, log_variance = _moments(np.maximum(logs, np.float32(np.log(_ALIKE_BELOW)), out=logs), weights)
-    return *_moments(counts, weights), log_variance
-
-
-def _factors(noisy: Noisy, prior: Prior) -> tuple[Array, Array]:
-    """Return posterior mean and variance of the standardised log factor."""
-    *_, weights = _on_coarse_grid(noisy, prior)
-    weights /= weights.sum(axis=-1, keepdims=True)
-    return _moments(np.broadcast_to(_GRID.astype(np.float32), weights.shape), weights)
-
-
-def _moments(values: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple[Array, Array]:
-    mean = np.vecdot(weights, values)
-    departure = values - mean[..., None]
-    departure *= departure
-    return mean.astype(np.float64), np.vecdot(weights, departure).astype(np.float64)
-
-
-def _log_likelihood(noisy: Noisy, prior: Prior) -> Array:
-    return _in_blocks(_log_likelihoods, noisy, prior)[0]
-
-
-def _log_likelihoods(noisy: Noisy, prior: Prior) -> tuple[Array]:
-    *_, log_weights = _log_on_coarse_grid(noisy, prior)
-    largest = log_weights.max(axis=-1, keepdims=True)
-    total = np.exp(log_weights - largest).sum(axis=-1, dtype=np.float64)
-    return (np.asarray(largest[..., 0] + np.log(total), dtype=np.float64),)
-
-
-def _log_on_coarse_grid(noisy: Noisy, prior: Prior) -> tuple[Grid, Grid, Grid]:
-    """Return log counts, counts, and the logarithms of their posterior weights up to a constant.
-
-    Single precision: half the memory and time, and its rounding is far below the noise.
-    """
-    centre, width, observed, variance, grid, log_density = (
-        values.astype(np.float32)
-        for values in (prior.centre, prior.width, noisy.counts, noisy.variance, prior.grid, prior.log_density)
-    )
-    logs = width[..., None] * grid
-    logs += centre[..., None]
-    np.minimum(logs, np.float32(_ENDLESS), out=logs)
-    counts = np.exp(logs)
-    blurred = (_BLUR * (grid[1] - grid[0]) * width[..., None]) * counts
-    blurred *= blurred
-    blurred += variance[..., None]
-    log_weights = observed[..., None] - counts
-    log_weights *= log_weights
-    log_weights /= blurred
-    log_weights += np.log(blurred, out=blurred)
-    log_weights *= np.float32(-0.5)
-    log_weights += log_density
-    return logs, counts, log_weights
-
-
 def _refined_grid(noisy: Noisy, prior: Prior) -> Array:
     """Spread points evenly over where the coarse posterior and the likelihood both have weight."""
-    *_, weights = _on_coarse_grid(noisy, prior)
-    there, step = weights > 1e-5, prior.grid[1] - prior.grid[0]
+    there, step = coarse_grid.weights(noisy, prior) > 1e-5, prior.grid[1] - prior.grid[0]
     first = prior.grid[there.argmax(axis=-1)] - step
     last = prior.grid[len(prior.grid) - 1 - there[..., ::-1].argmax(axis=-1)] + step
     reach = 6 * np.sqrt(noisy.variance)

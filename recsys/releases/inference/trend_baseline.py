@@ -12,8 +12,9 @@ from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.counts.release import Released
 from recsys.releases.counts.window import UNKNOWN, Window
 from recsys.releases.inference import posterior, significance
+from recsys.releases.inference.coarse_grid import Prior
 from recsys.releases.inference.hierarchy import Reading
-from recsys.releases.inference.posterior import Belief, Prior
+from recsys.releases.inference.posterior import Belief
 from recsys.releases.inference.significance import Counted, Expected
 from recsys.settings import ChartsSettings
 

@@ -256,11 +256,11 @@ def _prune(workspace: Workspace, *, current: str) -> None:
 
 def _charts(lines: pl.DataFrame, *, kinds: Sequence[str]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Yield each list of each place; the world is not compared with the rest of the world."""
-    found = {(str(place), str(chart)): group for (place, chart), group in lines.group_by("place", "chart")}
+    found = lines.sort("rank").partition_by("place", "chart", as_dict=True)  # each in the order of ranks
     for place in sorted(set(lines["place"])):
         for chart in kinds:
             if (place, chart) != (WORLD, LOCAL):
-                group = found.get((place, chart), lines[:0]).sort("rank")
+                group = found.get((place, chart), lines[:0])
                 yield place, chart, [_item(line) for line in group.iter_rows(named=True)]
 
 
