@@ -339,6 +339,7 @@ class ModelsSettings(_Section):
     """How the global and the regional models are trained and measured."""
 
     engine: Literal["als", "ease"]
+    both_engines: bool
     ranker: Literal["logistic", "trees", "none"]
     factors: Count
     regularization: Annotated[float, Field(ge=0)]

@@ -110,13 +110,11 @@ def fit_world(
     watch : callable, optional
         Called with the number and the loss of every sweep.
     """
-    everything = _examples(interactions, np.arange(interactions.shape[0]), settings=settings)
     start = _random(interactions.shape[1], settings=settings)
     columns = np.arange(interactions.shape[1])
     sweeps, ridge = settings.iterations, settings.regularization
-    return _fit(
-        everything, columns, start, sweeps=sweeps, ridge=ridge, alpha=settings.alpha, threads=threads, watch=watch
-    )
+    examples, alpha = interactions.confidence, settings.alpha
+    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, alpha=alpha, threads=threads, watch=watch)
 
 
 def fit_place(
@@ -128,7 +126,7 @@ def fit_place(
     starts from its own random vectors, with as many sweeps as the world has. A track that nobody in the place plays
     gets no vector.
     """
-    examples = _examples(interactions, rows, settings=settings)
+    examples = interactions.confidence[rows]
     columns = np.unique(examples.indices).astype(np.int64)
     start = (world.vectors if world else _random(interactions.shape[1], settings=settings))[columns]
     sweeps = settings.regional_iterations if world else settings.iterations
@@ -149,15 +147,6 @@ def fold_in(confidence: sparse.csr_array, factors: Factors, *, threads: int = 1)
         matrix = sparse.csr_matrix(confidence)
         _als.least_squares_cg(matrix, found, factors.vectors, factors.ridge, num_threads=threads, cg_steps=_FOLD_STEPS)
     return found
-
-
-def _examples(interactions: Interactions, rows: IntArray, *, settings: ModelsSettings) -> sparse.csr_array:
-    """Return the confidences of listeners, and below them those of their sessions if these count."""
-    if not settings.sitting_weight:
-        return interactions.confidence[rows]
-    sessions = interactions.sessions_of(rows)
-    sessions.data = np.full_like(sessions.data, 1 + settings.alpha * np.log(2) * settings.sitting_weight)
-    return sparse.vstack([interactions.confidence[rows], sessions]).tocsr()
 
 
 def _random(tracks: int, *, settings: ModelsSettings) -> FloatArray:

@@ -14,7 +14,7 @@ from recsys.models.regional import Fitted, Own
 from recsys.models.trends import TRENDS, standardized, trends
 from recsys.settings import ModelsSettings
 
-FEATURES = ("shared", "own", *TRENDS)
+FEATURES = ("shared", "own", "beside", *TRENDS)
 TREE_FEATURES = (
     *FEATURES,
     *(f"{trend}_world" for trend in TRENDS[:2]),
@@ -28,8 +28,8 @@ TREE_FEATURES = (
 _OWN = FEATURES.index("own")
 _AT_ONCE = 200  # listeners whose features are in memory together
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
-FIRST_GUESS = np.array([1.0, 0.4, 0.3, 0.6, 0.0])
-REGIONAL_ONLY = np.array([1.0, 0.5, 0.0, 0.0, 0.0])
+FIRST_GUESS = np.array([1.0, 0.4, 0.5, 0.3, 0.6, 0.0])
+REGIONAL_ONLY = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 _UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played nothing: what is played there
 
 
@@ -40,7 +40,7 @@ class BlendParameters:
     Parameters
     ----------
     weights : numpy.ndarray
-        (5,) of the ``FEATURES``.
+        (6,) of the ``FEATURES``.
     open_gates : frozenset of str
         The parts and countries whose own model is used; see :func:`recsys.models.fit_blend.gated`.
     gains : mapping of str to float
@@ -62,29 +62,61 @@ UNLEARNED = BlendParameters(FIRST_GUESS, frozenset())
 
 
 @dataclass(frozen=True)
-class Blend:
-    """The served score: a weighted sum of z-scores with weights of the listener's place, its best tracks put in order.
+class Beside:
+    """The models of the engine beside the one that serves, as one score: the world's, and half as much the own one's.
 
-    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, and t
-    the z-scores of the trends at home, the score is ``w0 g + w1 s (l - g) + sum of w t``, where
-    ``s = n / (n + regional_shrinkage)`` for a serving place of n listeners, and 0 where the world serves: the smaller
-    a place, the more it is served the global model. z-scores are taken over the tracks that the own model knows. Who
-    has played nothing yet gets what is played recently at home: weights learned beside a history say nothing without.
+    With g and l their z-scores as in :class:`Blend`, it is ``g + s (l - g) / 2``, whatever the gates say: they are of
+    the engine that serves.
 
     Parameters
     ----------
     own : Own
+    shares : numpy.ndarray
+        (p + c + 1,) float32 of each place, s.
+    """
+
+    own: Own = field(repr=False)
+    shares: FloatArray = field(repr=False)
+
+    def asked_by(self, interactions: Interactions, *, homes: IntArray) -> "Beside":
+        """Return the same models, asked for the listeners of other interactions over the same tracks."""
+        return replace(self, own=self.own.asked_by(interactions, homes=homes))
+
+    def scores(self, listeners: IntArray) -> FloatArray:
+        """Return (len(listeners), m) scores."""
+        shared, gap = _shared_and_gap(self.own, listeners)
+        gap *= self.shares[self.own.homes[listeners], None] / 2
+        return np.add(shared, gap, out=gap)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The served score: a weighted sum of z-scores with weights of the listener's place, its best tracks put in order.
+
+    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, b those
+    of the engine beside (:class:`Beside`) and t the z-scores of the trends at home, the score is ``w0 g + w1 s (l - g)
+    + w2 b + sum of w t``, where ``s = n / (n + regional_shrinkage)`` for a serving place of n listeners, and 0 where
+    the world serves: the smaller a place, the more it is served the global model. z-scores are taken over the tracks
+    that the own model knows. Who has played nothing yet gets what is played recently at home: weights learned beside a
+    history say nothing without.
+
+    Parameters
+    ----------
+    own : Own
+    beside : Beside, optional
+        Where there is none, its feature is 0.
     places : Places
     trends : numpy.ndarray
         (3, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
     weights : numpy.ndarray
-        (p + c + 1, 5) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
+        (p + c + 1, 6) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
     trees : HistGradientBoostingClassifier, optional
     summed : numpy.ndarray
         (p + c + 1,) bool of each place, whether its listeners' tracks stay in the order of the weighted sum.
     """
 
     own: Own = field(repr=False)
+    beside: Beside | None = field(repr=False)
     places: Places = field(repr=False)
     trends: FloatArray = field(repr=False)
     weights: FloatArray = field(repr=False)
@@ -113,19 +145,14 @@ class Blend:
         world's.
         """
         homes = self.places.homes_of(interactions)
-        return replace(self, own=replace(self.own, interactions=interactions, homes=homes))
+        beside = self.beside.asked_by(interactions, homes=homes) if self.beside else None
+        return replace(self, own=self.own.asked_by(interactions, homes=homes), beside=beside)
 
     def features(self, listeners: IntArray) -> list[FloatArray]:
-        """Return the five (len(listeners), m) features that are summed."""
-        shared = self.own.world.scores(self.own.interactions, listeners)
-        gap = np.zeros_like(shared)
-        for chosen, side in self.own.groups(listeners):
-            columns = slice(None) if side is self.own.world else side.columns
-            shared[chosen] = standardized(shared[chosen], columns)
-            if side is not self.own.world:
-                scores = side.scores(self.own.interactions, listeners[chosen])
-                gap[chosen] = standardized(scores, columns) - shared[chosen]
-        return [shared, gap, *(trend[self.own.homes[listeners]] for trend in self.trends)]
+        """Return the six (len(listeners), m) features that are summed."""
+        shared, gap = _shared_and_gap(self.own, listeners)
+        beside = self.beside.scores(listeners) if self.beside else np.zeros_like(shared)
+        return [shared, gap, beside, *(trend[self.own.homes[listeners]] for trend in self.trends)]
 
     def scored(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
         """Return what :meth:`scores` does, of given features of the listeners."""
@@ -184,6 +211,18 @@ class Blend:
         return columns, np.stack([*values, *behind, history, share], axis=-1).astype(np.float32)
 
 
+def _shared_and_gap(own: Own, listeners: IntArray) -> list[FloatArray]:
+    """Return (len(listeners), m) z-scores of the world's model, and by how much those of the own models exceed them."""
+    shared = own.world.scores(own.interactions, listeners)
+    gap = np.zeros_like(shared)
+    for chosen, side in own.groups(listeners):
+        columns = slice(None) if side is own.world else side.columns
+        shared[chosen] = standardized(shared[chosen], columns)
+        if side is not own.world:
+            gap[chosen] = standardized(side.scores(own.interactions, listeners[chosen]), columns) - shared[chosen]
+    return [shared, gap]
+
+
 def blend(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettings) -> Blend:
     """Mix fitted models as blend parameters say; they may come from the same places on earlier nights."""
     open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in parameters.open_gates)
@@ -200,9 +239,17 @@ def regional_only(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> B
 def _mixed(
     fitted: Fitted, seen: FloatArray, *, chosen: frozenset[int], parameters: BlendParameters, settings: ModelsSettings
 ) -> Blend:
-    own = fitted.own(chosen)
-    sizes = np.append(fitted.sizes, 0)[own.serving]
+    own, beside = fitted.own(chosen), None
     weights = np.tile(parameters.weights, (len(own.serving), 1))
-    weights[:, _OWN] *= np.where(own.serving == WORLD_ROW, 0, sizes / (sizes + settings.regional_shrinkage))
+    weights[:, _OWN] *= _shares(own, fitted, settings=settings)
+    if fitted.beside:
+        models = fitted.beside.own()
+        beside = Beside(models, _shares(models, fitted, settings=settings).astype(np.float32))
     summed = np.array([*(name in parameters.summed for name in fitted.places.names), False])
-    return Blend(own, fitted.places, seen, weights.astype(np.float32), parameters.trees, summed)
+    return Blend(own, beside, fitted.places, seen, weights.astype(np.float32), parameters.trees, summed)
+
+
+def _shares(own: Own, fitted: Fitted, *, settings: ModelsSettings) -> Weights:
+    """Return (p + c + 1,) how far each place follows the own model that serves it, 0 where the world does."""
+    sizes = np.where(own.serving == WORLD_ROW, 0, np.append(fitted.sizes, 0)[own.serving])
+    return np.asarray(sizes / (sizes + settings.regional_shrinkage))

@@ -69,6 +69,10 @@ class Own:
     sides: Mapping[int, TrackSide] = field(repr=False)
     serving: IntArray = field(repr=False)
 
+    def asked_by(self, interactions: Interactions, *, homes: IntArray) -> "Own":
+        """Return the same models, asked for the listeners of other interactions over the same tracks."""
+        return replace(self, interactions=interactions, homes=homes)
+
     def scores(self, listeners: IntArray) -> FloatArray:
         """Return (len(listeners), m) scores of each listener's place's model."""
         found = np.empty((len(listeners), self.world.width), dtype=np.float32)
@@ -97,6 +101,8 @@ class Fitted:
     world : TrackSide
     sides : mapping of int to TrackSide
         The own models by place.
+    beside : Fitted, optional
+        The same by the other engine.
     """
 
     interactions: Interactions = field(repr=False)
@@ -104,10 +110,12 @@ class Fitted:
     sizes: IntArray = field(repr=False)
     world: TrackSide = field(repr=False)
     sides: Mapping[int, TrackSide] = field(repr=False)
+    beside: "Fitted | None" = field(default=None, repr=False)
 
     def own(self, chosen: frozenset[int] | None = None) -> Own:
         """Return the own models of the chosen places, by default of all, each serving whoever has no nearer one."""
-        serving = self.places.nearest(frozenset(self.sides) if chosen is None else chosen)
+        there = frozenset(self.sides)
+        serving = self.places.nearest(there if chosen is None else chosen & there)
         homes = self.places.homes_of(self.interactions)
         return Own(self.interactions, homes, self.world, self.sides, serving)
 
@@ -118,25 +126,27 @@ class Fitted:
         sides = {
             place: _of_residents(side, known, self.places.rows(known, place)) for place, side in self.sides.items()
         }
-        return replace(self, world=world, sides=sides)
+        return replace(self, world=world, sides=sides, beside=self.beside.asked_again() if self.beside else None)
 
 
 def fit(
     interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: als.Watch | None = None
 ) -> Fitted:
-    """Fit the world, and let every place with enough listeners depart from it.
+    """Fit the world, and let every place with enough listeners depart from it; and the same by the engine beside.
 
     A country with a single part would repeat it, and has no model of its own. The places are fitted side by side, each
     by one thread, so that their number does not change a bit of the result.
     """
     places = Places.of(interactions)
     sizes = places.sizes(interactions)
+    chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
     with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
-        world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
-        fit_place = _fit_place(world, settings=settings)
-        chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
-        sides = _fit_places(interactions, places, chosen, fit_place, threads=threads)
-    return Fitted(interactions, places, sizes, world, sides)
+        served = _fit_engine(interactions, places, chosen, settings=settings, threads=threads, watch=watch)
+        other = _beside(interactions, settings=settings)
+        if other is None:
+            return served
+        few = _in_room(interactions, sizes, chosen, settings=other)
+        return replace(served, beside=_fit_engine(interactions, places, few, settings=other, threads=threads))
 
 
 def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> Own:
@@ -156,6 +166,42 @@ def _of_residents(side: TrackSide, interactions: Interactions, rows: IntArray) -
 
 
 _FitPlace = Callable[[Interactions, IntArray], TrackSide]
+
+
+def _fit_engine(
+    interactions: Interactions,
+    places: Places,
+    chosen: Sequence[int],
+    *,
+    settings: ModelsSettings,
+    threads: int,
+    watch: als.Watch | None = None,
+) -> Fitted:
+    """Fit the world and the chosen places."""
+    world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
+    sides = _fit_places(interactions, places, chosen, _fit_place(world, settings=settings), threads=threads)
+    return Fitted(interactions, places, places.sizes(interactions), world, sides)
+
+
+def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSettings | None:
+    """Return the same settings for the other engine; None where it is off, or EASE has more tracks than it may."""
+    if not settings.both_engines or (settings.engine == "als" and interactions.shape[1] > settings.ease_max_tracks):
+        return None
+    return settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
+
+
+def _in_room(
+    interactions: Interactions, sizes: IntArray, chosen: Sequence[int], *, settings: ModelsSettings
+) -> Sequence[int]:
+    """Return the places that are fitted by the engine beside: of EASE, the largest, together no more than a world's.
+
+    A place of n listeners takes min(n, m)² weights for m tracks, which of thousands of places would fill any memory.
+    """
+    if settings.engine == "als":
+        return chosen
+    largest = sorted(chosen, key=lambda place: (-sizes[place], place))
+    together = np.cumsum(np.minimum(sizes[largest], interactions.shape[1]).astype(np.int64) ** 2)
+    return sorted(largest[: np.searchsorted(together, settings.ease_max_tracks**2, side="right")])
 
 
 def _fit_world(

@@ -87,8 +87,8 @@ class _Flat(NamedTuple):
 
 def _flat(noisy: Noisy, prior: Prior) -> _Flat:
     of_counts = np.broadcast_arrays(prior.centre, prior.width, noisy.counts, noisy.variance)
-    in_a_row = (each.astype(np.float32).reshape(-1) for each in of_counts)
-    return _Flat(*in_a_row, prior.grid.astype(np.float32), prior.log_density.astype(np.float32))
+    centre, width, counts, variance = (each.astype(np.float32).reshape(-1) for each in of_counts)
+    return _Flat(centre, width, counts, variance, prior.grid.astype(np.float32), prior.log_density.astype(np.float32))
 
 
 _ONE, _HALF, _LEAST = np.float32(1), np.float32(0.5), np.float32(-3e38)
