@@ -114,8 +114,7 @@ class Fitted:
 
     def own(self, chosen: frozenset[int] | None = None) -> Own:
         """Return the own models of the chosen places, by default of all, each serving whoever has no nearer one."""
-        there = frozenset(self.sides)
-        serving = self.places.nearest(there if chosen is None else chosen & there)
+        serving = self.places.nearest(frozenset(self.sides) if chosen is None else chosen)
         homes = self.places.homes_of(self.interactions)
         return Own(self.interactions, homes, self.world, self.sides, serving)
 
@@ -195,12 +194,15 @@ def _in_room(
 ) -> Sequence[int]:
     """Return the places that are fitted by the engine beside: of EASE, the largest, together no more than a world's.
 
-    A place of n listeners takes min(n, m)² weights for m tracks, which of thousands of places would fill any memory.
+    A place takes up to m² weights for m tracks, or n² for n listeners where these are fewer and sessions do not count:
+    thousands of places would fill any memory, and take as long as so many worlds.
     """
     if settings.engine == "als":
         return chosen
     largest = sorted(chosen, key=lambda place: (-sizes[place], place))
-    together = np.cumsum(np.minimum(sizes[largest], interactions.shape[1]).astype(np.int64) ** 2)
+    tracks = interactions.shape[1]
+    examples = np.full(len(largest), tracks) if settings.sitting_weight else np.minimum(sizes[largest], tracks)
+    together = np.cumsum(examples.astype(np.int64) ** 2)
     return sorted(largest[: np.searchsorted(together, settings.ease_max_tracks**2, side="right")])
 
 

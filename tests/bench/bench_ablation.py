@@ -64,7 +64,7 @@ NEW = 14  # nights
 SWEPT: Mapping[ModuleType, Sequence[str]] = {
     posterior: (
         *("_USUAL_PLACES", "_USUAL_SIZES", "_UNFORESEEN", "_FAR", "_BEYOND_NOISE", "_EVERYBODY"),
-        *("_BLUR", "_ALIKE_BELOW", "_LARGEST_LOG_VARIANCE", "_FINE", "_LEAST_WEIGHT", "_ROUNDS"),
+        *("_LARGEST_LOG_VARIANCE", "_FINE", "_LEAST_WEIGHT", "_ROUNDS"),
     ),
     hierarchy: ("_LIKELY", "_NEARBY"),
     memory: ("_FADE", "_OF_ARTIST", "_DRIFT", "_NEGLIGIBLE", "_SURPRISING"),

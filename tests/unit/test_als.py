@@ -64,15 +64,6 @@ def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
     assert not nobody.scores(board, EVERYBODY).any()
 
 
-def test_sessions_count_as_examples_where_they_weigh() -> None:
-    rows = world(7, listeners=40, tracks=30, parts=2, nights=6, plays=20)
-    vectors = [
-        fit_world(gather(rows, settings=settings(sitting_weight=w)), settings=settings(sitting_weight=w)).vectors
-        for w in (0, 0.5)
-    ]
-    assert not np.array_equal(*vectors)
-
-
 def test_no_vector_is_in_the_printed_form(board: Interactions) -> None:
     assert "array" not in repr(Factors(EVERYBODY, np.ones((50, 2), np.float32), 50, 1.0, 1.0))
 

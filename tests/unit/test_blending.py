@@ -45,9 +45,9 @@ THREE = listening_at(("a", "P", "x"), ("b", "Q", "x"), ("b", "Q", "y"), ("c", No
 EVERYBODY = np.arange(3)
 
 
-def fitted(sides: dict[int, Fixed], *, world: list[float] = SHARED) -> Fitted:
+def fitted(sides: dict[int, Fixed], *, world: list[float] = SHARED, beside: Fitted | None = None) -> Fitted:
     places = Places.of(THREE)
-    return Fitted(THREE, places, places.sizes(THREE), Fixed(world), sides)
+    return Fitted(THREE, places, places.sizes(THREE), Fixed(world), sides, beside)
 
 
 def blended(weights: list[float], *, gates: set[str], regional_shrinkage: float = 1) -> Blend:
@@ -57,33 +57,50 @@ def blended(weights: list[float], *, gates: set[str], regional_shrinkage: float 
 
 
 def test_the_blend_is_the_documented_sum() -> None:
-    scores = blended([2, 3, 0, 0, 0], gates={"P"}, regional_shrinkage=2).scores(EVERYBODY)
+    scores = blended([2, 3, 0, 0, 0, 0], gates={"P"}, regional_shrinkage=2).scores(EVERYBODY)
     s = 1 / (1 + 2)  # one listener at home in P
     np.testing.assert_allclose(scores[0], [2 * -1 + 3 * s * (1 - -1), 2 * 1 + 3 * s * (-1 - 1)], rtol=1e-6)
     np.testing.assert_allclose(scores[1:], [[-2, 2], [-2, 2]])
 
 
 def test_without_an_open_gate_of_its_own_a_part_is_served_its_country() -> None:
-    of_country = blended([1, 1, 0, 0, 0], gates={"P", "X/*"})
+    of_country = blended([1, 1, 0, 0, 0, 0], gates={"P", "X/*"})
     s = 2 / (2 + 1)  # two listeners are at home in X
     np.testing.assert_allclose(of_country.weights[:, 1], [1 / 2, s, s, 0], rtol=1e-6)
     np.testing.assert_allclose(of_country.scores(EVERYBODY)[1], [-1 + s * 2, 1 - s * 2], rtol=1e-5, atol=1e-6)
 
 
 def test_the_own_weight_shrinks_with_the_part() -> None:
-    own = [blended([1, 1, 0, 0, 0], gates={"P"}, regional_shrinkage=k).weights[0, 1] for k in (0.25, 1, 3)]
+    own = [blended([1, 1, 0, 0, 0, 0], gates={"P"}, regional_shrinkage=k).weights[0, 1] for k in (0.25, 1, 3)]
     np.testing.assert_allclose(own, [1 / 1.25, 1 / 2, 1 / 4])
 
 
 def test_a_closed_gate_shuts_the_own_model_out_and_keeps_the_trend() -> None:
-    closed = blended([1, 1, 0.5, 0, 0], gates=set())
+    closed = blended([1, 1, 0, 0.5, 0, 0], gates=set())
     assert closed.weights[:, 1].tolist() == [0, 0, 0, 0]
-    assert closed.weights[:, 2].tolist() == [0.5, 0.5, 0.5, 0.5]
+    assert closed.weights[:, 3].tolist() == [0.5, 0.5, 0.5, 0.5]
     np.testing.assert_array_equal(closed.own.serving, [WORLD_ROW] * 4)
 
 
+def test_the_engine_beside_counts_as_the_mean_of_the_world_and_of_a_large_place() -> None:
+    """Listeners of the world's model beside get -1 and 1, those of P, of whom there is one, half way to the middle."""
+    alone, both = (fitted({}, beside=fitted(own, world=SHARED)) for own in ({}, {0: Fixed(OWN)}))
+    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset())
+    keys = settings(regional_shrinkage=1)
+    world, mixed = (blend(each, parameters=parameters, settings=keys) for each in (alone, both))
+    np.testing.assert_allclose(world.scores(EVERYBODY), [[-1, 1]] * 3)
+    s = 1 / (1 + 1)  # one listener at home in P
+    np.testing.assert_allclose(mixed.scores(EVERYBODY), [[-1 + s, 1 - s], [-1, 1], [-1, 1]], atol=1e-6)
+    np.testing.assert_array_equal(mixed.fold_in(THREE).scores(EVERYBODY), mixed.scores(EVERYBODY))
+
+
+def test_without_an_engine_beside_nothing_is_added() -> None:
+    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset())
+    assert not blend(fitted({}), parameters=parameters, settings=settings()).scores(EVERYBODY).any()
+
+
 def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:
-    scores = blended([0, 0, 1, 0, 0], gates=set()).scores(EVERYBODY)
+    scores = blended([0, 0, 0, 1, 0, 0], gates=set()).scores(EVERYBODY)
     np.testing.assert_array_equal(np.sign(scores), [[1, -1], [1, -1], [0, 0]])  # in Q they are those of X, in part
 
 
@@ -91,7 +108,7 @@ def test_the_departed_model_knows_no_gate_and_no_trend() -> None:
     both = fitted({0: Fixed(OWN)})
     served = blend(both, parameters=BlendParameters(np.ones(len(FEATURES)), frozenset()), settings=settings())
     plain = regional_only(both, like=served, settings=settings(regional_shrinkage=1))
-    assert plain.weights[0].tolist() == [1, 0.25, 0, 0, 0]  # half an own model, of which half for one listener
+    assert plain.weights[0].tolist() == [1, 0.25, 0, 0, 0, 0]  # half an own model, of which half for one listener
     assert not plain.weights[1:, 1:].any()
 
 
@@ -103,7 +120,7 @@ class Backwards:
 
 
 def test_a_learned_order_deals_the_unheard_tracks_out_again() -> None:
-    served = replace(blended([1, 0, 0, 0, 0], gates=set()), trees=Backwards())
+    served = replace(blended([1, 0, 0, 0, 0, 0], gates=set()), trees=Backwards())
     one = served.fold_in(listening_at(("z", "P", "x"), ("y", None, "y")))  # the vocabulary is both tracks
     two = served.fold_in(replace(one.own.interactions, confidence=one.own.interactions.confidence * 0))
     np.testing.assert_array_equal(one.scores(np.arange(2)), [[-1, 1], [-1, 1]])  # one unheard track has one place
@@ -120,20 +137,20 @@ def test_where_the_learned_order_is_not_used_tracks_stay_in_that_of_the_sum() ->
 
 
 def test_folding_in_the_same_listeners_changes_no_score() -> None:
-    served = blended([1, 1, 1, 1, 1], gates={"P"})
+    served = blended([1, 1, 1, 1, 1, 1], gates={"P"})
     np.testing.assert_array_equal(served.fold_in(THREE).scores(EVERYBODY), served.scores(EVERYBODY))
 
 
 @pytest.mark.parametrize(("home", "row"), [("P", 0), ("Q", 1), (None, 2)])
 def test_a_new_listener_is_served_as_their_home_is(home: str | None, row: int) -> None:
-    served = blended([1, 1, 1, 1, 0], gates={"P", "X/*"})
+    served = blended([1, 1, 1, 1, 1, 0], gates={"P", "X/*"})
     new = served.fold_in(listening_at(("somebody", home, "x"), ("other", None, "y")))
     where = new.own.interactions.listeners.to_list().index("somebody")
     np.testing.assert_array_equal(new.scores(np.array([where])), served.scores(np.array([row])))
 
 
 def test_a_part_that_was_never_trained_is_served_its_country() -> None:
-    served = blended([1, 1, 1, 0, 0], gates={"P", "X/*"})
+    served = blended([1, 1, 1, 1, 0, 0], gates={"P", "X/*"})
     rows = [("somebody", 0, "R", "x", 1), ("other", 0, "R", "y", 1)]
     new = gather(contributions(rows), settings=settings(), parents={"R": "X"})
     asked = served.fold_in(new)
@@ -143,7 +160,7 @@ def test_a_part_that_was_never_trained_is_served_its_country() -> None:
 
 def test_who_has_played_nothing_gets_what_is_played_recently_at_home() -> None:
     """P's only track is x, Q's are both, and nobody who plays is at home nowhere but c, who plays y."""
-    served = blended([1, 1, 0, 5, 5], gates={"P"})
+    served = blended([1, 1, 0, 0, 5, 5], gates={"P"})
     nobody = THREE.confidence[:1] * 0
     nobody.eliminate_zeros()
     stranger = replace(listening_at(("s", "P", "x"), ("t", "Q", "y")), confidence=vstack([nobody, nobody]).tocsr())

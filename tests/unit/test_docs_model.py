@@ -11,10 +11,18 @@ import pytest
 
 from recsys.releases.charts import charts
 from recsys.releases.counts import window
-from recsys.releases.inference import hierarchy, memory, neighbours, posterior, significance, trend_baseline
+from recsys.releases.inference import (
+    coarse_grid,
+    hierarchy,
+    memory,
+    neighbours,
+    posterior,
+    significance,
+    trend_baseline,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "charts-model.md"
-CORE = (posterior, hierarchy, memory, neighbours, significance, trend_baseline, window, charts)
+CORE = (posterior, coarse_grid, hierarchy, memory, neighbours, significance, trend_baseline, window, charts)
 ROW = re.compile(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|")
 
 

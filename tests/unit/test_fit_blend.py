@@ -21,7 +21,7 @@ from recsys.models.splitting import split_by_night
 
 ANSWERS = np.eye(50, dtype=np.float32)  # listener i plays next the one track of their colour they lack: i
 LATER = sparse.csr_array(ANSWERS)
-BOTH = BlendParameters(np.array([1.0, 1, 0, 0, 0]), frozenset({"even", "odd"}))
+BOTH = BlendParameters(np.array([1.0, 1, 0, 0, 0, 0]), frozenset({"even", "odd"}))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from support.checkerboard import checkerboard, settings
 
+from recsys.models.als import Factors
+from recsys.models.ease import TrackWeights
 from recsys.models.interactions import Interactions, gather
 from recsys.models.regional import fit, fit_alone
 
@@ -64,3 +66,25 @@ def test_asked_again_all_are_served_alike(board: Interactions, engine: str) -> N
     again = fitted.asked_again()
     for _ in range(2):
         np.testing.assert_array_equal(again.own().scores(EVERYBODY), fitted.own().scores(EVERYBODY))
+
+
+@pytest.mark.parametrize(("engine", "other"), [("als", TrackWeights), ("ease", Factors)])
+def test_the_other_engine_is_fitted_beside_the_one_that_serves(board: Interactions, engine: str, other: type) -> None:
+    both = fit(board, settings=settings(engine=engine))
+    assert both.beside
+    assert isinstance(both.beside.world, other)
+    assert sorted(both.beside.sides) == sorted(both.sides) == [0, 1]
+    alone = fit(board, settings=settings(engine=engine, both_engines=False))
+    assert alone.beside is None
+    np.testing.assert_array_equal(alone.own().scores(EVERYBODY), both.own().scores(EVERYBODY))
+
+
+@pytest.mark.parametrize(
+    ("most", "sessions", "beside"),
+    [(49, 0.0, None), (50, 0.0, [0, 1]), (50, 0.5, [0])],  # of 2,500 weights, 625 or with sessions 2,500 a colour
+)
+def test_ease_beside_takes_no_more_memory_for_places_than_for_a_world(
+    board: Interactions, most: int, sessions: float, beside: list[int] | None
+) -> None:
+    fitted = fit(board, settings=settings(ease_max_tracks=most, sitting_weight=sessions)).beside
+    assert (sorted(fitted.sides) if fitted else None) == beside
