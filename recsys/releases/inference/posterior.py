@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
+from recsys.compiled import compiled
 from recsys.releases.counts.noisy_counts import Array, Noisy
 from recsys.releases.inference import coarse_grid
 from recsys.releases.inference.coarse_grid import ENDLESS, Prior
@@ -377,11 +378,23 @@ def _mixture_weights(likelihood: Array, *, rounds: int, prior: Array) -> Array:
     """
     weights = np.full(len(prior), 1 / len(prior))
     for _ in range(rounds):
-        shares = likelihood * weights
-        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        weights = np.maximum(shares.sum(axis=0) + prior, 0)
+        weights = np.maximum(_summed_shares(likelihood, weights) + prior, 0)
         weights /= weights.sum()
     return weights
+
+
+@compiled
+def _summed_shares(likelihood: Array, weights: Array) -> Array:
+    """Return the sum over observations of how likely each comes from each component."""
+    found, terms = np.zeros(len(weights)), np.empty(len(weights))
+    for i in range(len(likelihood)):
+        total = 0.0
+        for k in range(len(weights)):
+            terms[k] = likelihood[i, k] * weights[k]
+            total += terms[k]
+        for k in range(len(weights)):
+            found[k] += terms[k] / max(total, 1e-300)
+    return found
 
 
 _GRID = np.arange(-5, 10 + _STEP / 2, _STEP)
