@@ -365,6 +365,10 @@ class ModelsSettings(_Section):
     min_listeners_in_table: Count
     ease_max_tracks: Annotated[int, Field(ge=0)]
 
+    def has_ease(self, tracks: int) -> bool:
+        """Tell whether EASE is fitted on so many tracks, to serve or beside what does."""
+        return self.engine == "ease" or tracks <= self.ease_max_tracks
+
 
 class ListsSettings(_Section):
     """What is kept of each listener's tastes, and how a listener's own list is put in order."""

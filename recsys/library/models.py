@@ -144,7 +144,10 @@ class Neighbours(_Scored):
 
 
 class EASE(_Scored):
-    """Weights from item to item in closed form; time grows with the cube of the number of items."""
+    """Weights from item to item in closed form; time grows with the cube of the number of items.
+
+    Beyond ``ease_max_tracks`` items what a user had on one day counts no more than what was had on different ones.
+    """
 
     def _learn(self, rows: pl.DataFrame, known: Interactions) -> metrics.Model:  # noqa: ARG002
         return Global(known, ease.fit_world(known, settings=self._models))

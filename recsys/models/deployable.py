@@ -100,9 +100,9 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
     """Learn how to blend on the validation nights, then train on everything, as a night does; the same every time.
 
     What is returned is to be kept in memory alone. It holds no id of a listener, and the interactions of those whom it
-    was fitted on are left out; but factors and weights are learned from them, and where ``engine`` is ``ease``, the
-    models of places with fewer listeners than tracks hold what these played, in rows without a name
-    (:class:`~recsys.models.ease.ExampleWeights`).
+    was fitted on are left out; but factors and weights are learned from them, and where EASE is used
+    (``engine`` or ``both_engines``), its models of places with fewer listeners and sessions than tracks hold what these
+    played, in rows without a name (:class:`~recsys.models.ease.ExampleWeights`).
 
     Parameters
     ----------

@@ -112,10 +112,10 @@ def fit_ease(
     plays.data = (plays.data - 1) / np.float32(settings.alpha * np.log(2))
     columns = np.unique(plays.indices).astype(np.int64)
     examples = plays[:, columns]
-    squares, weight = _squares(examples), settings.sitting_weight
+    squares, sessions = _squares(examples), interactions.sessions_of(rows)[:, columns]
     ridges = ridge + settings.ease_dropout * squares
+    weight = settings.sitting_weight if sessions.shape[0] else 0.0  # who has no sessions has plays alone
     if weight:
-        sessions = interactions.sessions_of(rows)[:, columns]
         ridges += weight * np.maximum(squares - _squares(sessions), 0)
         both = [np.float32(np.sqrt(1 - weight)) * examples, np.float32(np.sqrt(weight)) * sessions]
         examples = sparse.csr_array(sparse.vstack(both), dtype=np.float32)

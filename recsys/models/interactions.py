@@ -117,7 +117,7 @@ def gather(
     confidence = _matrix(coded, coded["plays"].to_numpy(), shape=shape)
     confidence.data = 1 + np.float32(settings.alpha) * np.log1p(confidence.data)
     recency = _recency(coded["night"], half_life=settings.half_life_nights)
-    apart = coded if settings.sitting_weight else coded.clear()
+    apart = coded if settings.sitting_weight and settings.has_ease(len(tracks)) else coded.clear()
     session_of, sessions = _sessions(apart, tracks=len(tracks))
     return Interactions(
         listeners=listeners,

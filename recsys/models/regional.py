@@ -184,7 +184,7 @@ def _fit_engine(
 
 def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSettings | None:
     """Return the same settings for the other engine; None where it is off, or EASE has more tracks than it may."""
-    if not settings.both_engines or (settings.engine == "als" and interactions.shape[1] > settings.ease_max_tracks):
+    if not settings.both_engines or not settings.has_ease(interactions.shape[1]):
         return None
     return settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
 

@@ -47,3 +47,21 @@ def test_repeated_nights_leave_every_ridge_positive() -> None:
     assert np.isfinite(scores).all()
     assert scores[0, 0] == pytest.approx(scores[0, 1], rel=1e-4)
     assert scores[0, 0] > scores[0, 2] == pytest.approx(0, abs=1e-6)
+
+
+def test_without_sessions_plays_count_alone() -> None:
+    """Everybody has one track a night, so that there is no session, whatever sessions weigh."""
+    alone = contributions([("a", 0, None, "x", 1), ("a", 1, None, "y", 2), ("b", 0, None, "y", 1)])
+    found = [
+        fit_ease(gather(alone, settings=keys), np.arange(2), ridge=1.0, settings=keys).scores(
+            gather(alone, settings=keys), np.arange(2)
+        )
+        for keys in (settings(sitting_weight=0.0), settings(sitting_weight=0.5))
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_more_tracks_than_ease_may_have_need_no_sessions() -> None:
+    rows = contributions([("a", 0, None, "x", 1), ("a", 0, None, "y", 2)])
+    shapes = [gather(rows, settings=settings(sitting_weight=0.5, ease_max_tracks=m)).sessions.shape for m in (1, 2)]
+    assert shapes == [(0, 2), (1, 2)]
