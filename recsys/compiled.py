@@ -8,15 +8,18 @@ from numba import njit
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# A change here counts once what was kept is removed (__pycache__/*.nbi, *.nbc): it is not kept by these.
 _OPTIONS: dict[str, Any] = {
     "fastmath": {"nnan", "ninf", "nsz", "arcp", "contract", "reassoc"},  # sums in any order, and so side by side
-    "error_model": "numpy",  # what is divided by zero is infinite
+    "error_model": "numpy",  # no look at every divisor
     "nogil": True,  # other threads go on
 }
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of numbers and arrays, once for each combination of types that it is called with.
+
+    All numbers that it meets must be finite: what others become is not defined.
 
     What was compiled is kept beside the source or in the user's cache, and compiled anew by each process where neither
     can be written. Figures are the same in every run on a machine; another kind of processor may round them otherwise.

@@ -369,6 +369,10 @@ class ModelsSettings(_Section):
         """Tell whether EASE is fitted on so many tracks, to serve or beside what does."""
         return self.engine == "ease" or tracks <= self.ease_max_tracks
 
+    def with_tracks(self, tracks: int) -> "ModelsSettings":
+        """Return the same as it counts for so many tracks, of which a smaller vocabulary is not asked otherwise."""
+        return self if self.has_ease(tracks) else self.model_copy(update={"both_engines": False})
+
 
 class ListsSettings(_Section):
     """What is kept of each listener's tastes, and how a listener's own list is put in order."""

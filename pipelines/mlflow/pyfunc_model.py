@@ -70,7 +70,7 @@ class RefusedRequest(MlflowException):
 
 @dataclass(frozen=True)
 class Registered:
-    """The fitted model, in memory alone; with ``engine = "ease"`` it holds nameless rows of what listeners played.
+    """The fitted model, in memory alone; with EASE (``engine`` or ``both_engines``) it holds nameless rows of plays.
 
     Parameters
     ----------

@@ -144,10 +144,11 @@ class Neighbours(_Scored):
 
 
 class EASE(_Scored):
-    """Weights from item to item in closed form; time grows with the cube of the number of items.
+    """Weights from item to item in closed form; time grows with the cube of the number of items."""
 
-    Beyond ``ease_max_tracks`` items what a user had on one day counts no more than what was had on different ones.
-    """
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._models = self._models.model_copy(update={"engine": "ease"})
 
     def _learn(self, rows: pl.DataFrame, known: Interactions) -> metrics.Model:  # noqa: ARG002
         return Global(known, ease.fit_world(known, settings=self._models))

@@ -28,7 +28,7 @@ class Factors:
         (k, factors) float32.
     width : int
         m.
-    ridge, alpha : float
+    ridge : float
         With which a listener's vector is found; see :func:`fit_world`.
     """
 
@@ -36,7 +36,6 @@ class Factors:
     vectors: FloatArray = field(repr=False)
     width: int
     ridge: float
-    alpha: float
 
     def scores(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
         """Return (len(rows), m) products of the tracks' vectors with those of listeners, folded in from their plays."""
@@ -44,9 +43,7 @@ class Factors:
 
     def folded_in(self, interactions: Interactions, rows: IntArray, *, threads: int = 1) -> FloatArray:
         """Return (len(rows), factors) the vectors of listeners; of how many at once changes no bit of any."""
-        query = interactions.query[rows][:, self.columns]
-        query.data = np.float32(1) + np.float32(self.alpha * np.log(2)) * query.data
-        return fold_in(query, self, threads=threads)
+        return fold_in(interactions.confidence[rows][:, self.columns], self, threads=threads)
 
     def products(self, listeners: FloatArray) -> FloatArray:
         """Return (n, m) products of the tracks' vectors with (n, factors) those of listeners."""
@@ -113,8 +110,8 @@ def fit_world(
     start = _random(interactions.shape[1], settings=settings)
     columns = np.arange(interactions.shape[1])
     sweeps, ridge = settings.iterations, settings.regularization
-    examples, alpha = interactions.confidence, settings.alpha
-    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, alpha=alpha, threads=threads, watch=watch)
+    examples = interactions.confidence
+    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, threads=threads, watch=watch)
 
 
 def fit_place(
@@ -131,7 +128,7 @@ def fit_place(
     start = (world.vectors if world else _random(interactions.shape[1], settings=settings))[columns]
     sweeps = settings.regional_iterations if world else settings.iterations
     ridge = settings.regional_regularization
-    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, alpha=settings.alpha, threads=threads)
+    return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, threads=threads)
 
 
 def fold_in(confidence: sparse.csr_array, factors: Factors, *, threads: int = 1) -> FloatArray:
@@ -161,7 +158,6 @@ def _fit(
     *,
     sweeps: int,
     ridge: float,
-    alpha: float,
     threads: int,
     watch: Watch | None = None,
 ) -> Factors:
@@ -172,7 +168,7 @@ def _fit(
     """
     width = examples.shape[1]
     if examples.nnz == 0:
-        return Factors(np.array([], np.int64), start[:0], width, 1.0, alpha)
+        return Factors(np.array([], np.int64), start[:0], width, 1.0)
     matrix = sparse.csr_matrix(examples[:, columns])
     ridge *= _interactions_per_vector(matrix)
     model = AlternatingLeastSquares(
@@ -184,9 +180,9 @@ def _fit(
         calculate_training_loss=watch is not None,
     )
     model.item_factors = start.copy()
-    model.user_factors = fold_in(matrix, Factors(columns, start, width, ridge, alpha), threads=threads)
+    model.user_factors = fold_in(matrix, Factors(columns, start, width, ridge), threads=threads)
     model.fit(matrix, show_progress=False, callback=_callback(watch) if watch else None)
-    return Factors(columns, model.item_factors, width, ridge, alpha)
+    return Factors(columns, model.item_factors, width, ridge)
 
 
 def _callback(watch: Watch) -> Callable[[int, float, float], None]:

@@ -1,4 +1,4 @@
-"""The blend, whose score is served: the world's model, the place's own, and recent popularity there."""
+"""The blend, whose score is served: the world's model, the place's own, another engine's, and recent popularity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,8 @@ TREE_FEATURES = (
 _OWN = FEATURES.index("own")
 _AT_ONCE = 200  # listeners whose features are in memory together
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
-FIRST_GUESS = np.array([1.0, 0.4, 0.5, 0.3, 0.6, 0.0])
+FIRST_GUESS = np.array([1.0, 0.4, 0.0, 0.3, 0.6, 0.0])
+GUESS_WITH_BESIDE = np.array([1.0, 0.4, 0.5, 0.3, 0.6, 0.0])
 REGIONAL_ONLY = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 _UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played nothing: what is played there
 
@@ -49,6 +50,8 @@ class BlendParameters:
         The order of the best tracks; without, it is that of the weighted sum.
     summed : frozenset of str
         The parts where it is that of the weighted sum, whatever the trees say.
+    beside : bool
+        Whether the engine beside is asked.
     """
 
     weights: Weights
@@ -56,6 +59,11 @@ class BlendParameters:
     gains: Mapping[str, float] = field(default_factory=dict, repr=False)
     trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
     summed: frozenset[str] = field(default=frozenset(), repr=False)
+    beside: bool = False
+
+    def engines(self, settings: ModelsSettings) -> ModelsSettings:
+        """Return the settings to fit by what is asked: where the engine beside says nothing, it is not fitted."""
+        return settings if self.beside else settings.model_copy(update={"both_engines": False})
 
 
 UNLEARNED = BlendParameters(FIRST_GUESS, frozenset())
@@ -93,12 +101,12 @@ class Beside:
 class Blend:
     """The served score: a weighted sum of z-scores with weights of the listener's place, its best tracks put in order.
 
-    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, b those
-    of the engine beside (:class:`Beside`) and t the z-scores of the trends at home, the score is ``w0 g + w1 s (l - g)
-    + w2 b + sum of w t``, where ``s = n / (n + regional_shrinkage)`` for a serving place of n listeners, and 0 where
-    the world serves: the smaller a place, the more it is served the global model. z-scores are taken over the tracks
-    that the own model knows. Who has played nothing yet gets what is played recently at home: weights learned beside a
-    history say nothing without.
+    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, b the
+    score of the engine beside (:class:`Beside`) and t the z-scores of the trends at home, the score is
+    ``w0 g + w1 s (l - g) + w2 b + sum of w t``, where ``s = n / (n + regional_shrinkage)`` for a serving place of n
+    listeners, and 0 where the world serves: the smaller a place, the more it is served the global model. z-scores are
+    taken over the tracks that the own model knows. Who has played nothing yet gets what is played recently at home:
+    weights learned beside a history say nothing without.
 
     Parameters
     ----------
@@ -242,7 +250,7 @@ def _mixed(
     own, beside = fitted.own(chosen), None
     weights = np.tile(parameters.weights, (len(own.serving), 1))
     weights[:, _OWN] *= _shares(own, fitted, settings=settings)
-    if fitted.beside:
+    if fitted.beside and parameters.beside:
         models = fitted.beside.own()
         beside = Beside(models, _shares(models, fitted, settings=settings).astype(np.float32))
     summed = np.array([*(name in parameters.summed for name in fitted.places.names), False])
@@ -251,5 +259,5 @@ def _mixed(
 
 def _shares(own: Own, fitted: Fitted, *, settings: ModelsSettings) -> Weights:
     """Return (p + c + 1,) how far each place follows the own model that serves it, 0 where the world does."""
-    sizes = np.where(own.serving == WORLD_ROW, 0, np.append(fitted.sizes, 0)[own.serving])
+    sizes = np.append(fitted.sizes, 0)[own.serving]  # the world's is the last row
     return np.asarray(sizes / (sizes + settings.regional_shrinkage))

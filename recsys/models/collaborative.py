@@ -8,7 +8,7 @@ import polars as pl
 
 from recsys.models.blending import FEATURES, UNLEARNED, Blend, BlendParameters, blend, regional_only
 from recsys.models.fit_blend import learn
-from recsys.models.interactions import Interactions, gather, heard_later
+from recsys.models.interactions import Interactions, gather, heard_later, vocabulary
 from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
 from recsys.settings import ModelsSettings
@@ -99,7 +99,8 @@ def learn_and_train(
     began("models")
     known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
     curve: list[tuple[str, int, float]] = []
-    watched = fit(known, settings=settings, watch=lambda step, loss: curve.append(("global", step, loss)))
+    needed = parameters.engines(settings)
+    watched = fit(known, settings=needed, watch=lambda step, loss: curve.append(("global", step, loss)))
     fitted = watched.asked_again()
     served = blend(fitted, parameters=parameters, settings=settings)
     local = fit_alone(fitted, settings=settings)
@@ -125,6 +126,8 @@ def parameters_of(
     before = gather(train, settings=settings, parents=parents)
     if 0 in before.shape:
         return UNLEARNED
+    every = vocabulary(pl.concat([train, validation]), at_least=settings.min_listeners_per_track)
+    settings = settings.with_tracks(len(every))
     later = heard_later(validation, known=before)
     fitted = fit(before, settings=settings).asked_again()
     began("order")
@@ -149,7 +152,7 @@ def train(
     mapping of str to Model
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
-    fitted = fit(interactions, settings=settings, threads=threads)
+    fitted = fit(interactions, settings=parameters.engines(settings), threads=threads)
     return _models(fitted, blend(fitted, parameters=parameters, settings=settings), settings=settings)
 
 

@@ -152,9 +152,8 @@ def validated(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[
                 "no known listener played a known track on the validation nights",
                 hint="Run more nights first, or search with share = 1.",
             )
-        parameters = learn(
-            fit(before, settings=settings), later=heard_later(cut.validation, known=before), settings=settings
-        )
+        models = fit(before, settings=settings.with_tracks(known.shape[1]))
+        parameters = learn(models, later=heard_later(cut.validation, known=before), settings=settings)
         lists = rank(
             train(known, parameters=parameters, settings=settings)["blend"], later=later, heard=known.confidence
         )

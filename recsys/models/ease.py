@@ -111,6 +111,8 @@ def fit_ease(
     plays = interactions.confidence[rows]
     plays.data = (plays.data - 1) / np.float32(settings.alpha * np.log(2))
     columns = np.unique(plays.indices).astype(np.int64)
+    if not len(columns):
+        return TrackWeights(columns, np.zeros((0, 0), dtype=np.float32), interactions.shape[1])
     examples = plays[:, columns]
     squares, sessions = _squares(examples), interactions.sessions_of(rows)[:, columns]
     ridges = ridge + settings.ease_dropout * squares

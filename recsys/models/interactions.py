@@ -35,11 +35,11 @@ class Interactions:
     recent : scipy.sparse.csr_array
         (n, m) float32, nights on which the listener played the track, each halved every half-life up to the last night.
     query : scipy.sparse.csr_array
-        (n, m) float32, what a model is asked with: ``log2(1 + sum of plays / (1 + age) ** recency_power)``, where the
+        (n, m) float32, what EASE is asked with: ``log2(1 + sum of plays / (1 + age) ** recency_power)``, where the
         age of plays is the nights up to the listener's last one.
     sessions : scipy.sparse.csr_array
         (s, m) float32 ones, a row for every night on which a listener played two tracks or more; none where
-        ``sitting_weight`` is 0, as nobody asks for them then.
+        ``sitting_weight`` is 0 or there are too many tracks for EASE, as nobody asks for them then.
     session_of : numpy.ndarray
         (s,) the listener's row of every session.
     age : numpy.ndarray

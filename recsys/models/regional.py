@@ -184,7 +184,7 @@ def _fit_engine(
 
 def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSettings | None:
     """Return the same settings for the other engine; None where it is off, or EASE has more tracks than it may."""
-    if not settings.both_engines or not settings.has_ease(interactions.shape[1]):
+    if not settings.with_tracks(interactions.shape[1]).both_engines:
         return None
     return settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
 
@@ -192,10 +192,11 @@ def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSe
 def _in_room(
     interactions: Interactions, sizes: IntArray, chosen: Sequence[int], *, settings: ModelsSettings
 ) -> Sequence[int]:
-    """Return the places that are fitted by the engine beside: of EASE, the largest, together no more than a world's.
+    """Return the places that are fitted by the engine beside: of EASE the largest, with the weights of one large world.
 
     A place takes up to m² weights for m tracks, or n² for n listeners where these are fewer and sessions do not count:
-    thousands of places would fill any memory, and take as long as so many worlds.
+    thousands of places would fill any memory, and take as long as so many worlds. All together have ``ease_max_tracks``
+    squared at most.
     """
     if settings.engine == "als":
         return chosen

@@ -27,7 +27,9 @@ def main(listeners: int) -> None:
     tracks = max(2000, listeners // 10)
     base = load_settings().models
     for engine in ("als", "ease"):
-        settings = base.model_copy(update={"engine": engine, "factors": 64, "min_listeners_per_region": 50})
+        settings = base.model_copy(
+            update={"engine": engine, "both_engines": False, "factors": 64, "min_listeners_per_region": 50}
+        )
         known = gather(simulated(listeners, tracks=tracks), settings=settings)
         gigabytes = known.shape[1] ** 2 * 4 / 1e9
         if engine == "ease" and gigabytes > 1:

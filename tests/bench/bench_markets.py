@@ -37,7 +37,14 @@ from recsys.weights import FULL
 
 DEFAULTS = load_settings().models
 FEW_LARGE = {"regional_shrinkage": 30.0, "trend_shrinkage": 100.0}  # markets have 239 listeners or more
-PURCHASES = {"min_listeners_per_track": 1, "min_listeners_per_region": 50, "half_life_nights": 30.0, **FEW_LARGE}
+ALONE = {"both_engines": False, "sitting_weight": 0.0, "recency_power": 0.0}
+PURCHASES = {
+    **ALONE,
+    "min_listeners_per_track": 1,
+    "min_listeners_per_region": 50,
+    "half_life_nights": 30.0,
+    **FEW_LARGE,
+}
 PLAIN_EASE = {**PURCHASES, "engine": "ease", "ease_ridge": 30.0, "ease_dropout": 1.0}
 LOCAL_EASE = {**PURCHASES, "engine": "ease", "ease_regional_ridge": 15.0, "ease_dropout": 1.0}
 PLAIN_ALS = {**PURCHASES, "engine": "als", "factors": 256, "regularization": 2.0, "alpha": 40.0}

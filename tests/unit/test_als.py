@@ -65,7 +65,7 @@ def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
 
 
 def test_no_vector_is_in_the_printed_form(board: Interactions) -> None:
-    assert "array" not in repr(Factors(EVERYBODY, np.ones((50, 2), np.float32), 50, 1.0, 1.0))
+    assert "array" not in repr(Factors(EVERYBODY, np.ones((50, 2), np.float32), 50, 1.0))
 
 
 def test_residents_get_the_same_bits_whoever_is_asked_with_them(board: Interactions) -> None:
@@ -76,3 +76,12 @@ def test_residents_get_the_same_bits_whoever_is_asked_with_them(board: Interacti
         np.testing.assert_array_equal(residents.scores(board, rows), factors.scores(board, rows))
     others = gather(checkerboard(), settings=settings())
     np.testing.assert_array_equal(residents.scores(others, EVERYBODY), factors.scores(others, EVERYBODY))
+
+
+def test_sessions_and_recency_are_of_ease_alone() -> None:
+    rows = world(7, listeners=40, tracks=30, parts=2, nights=6, plays=20)
+    every = [settings(sitting_weight=w, recency_power=p) for w, p in ((0, 0), (0.5, 1))]
+    known = [gather(rows, settings=keys) for keys in every]
+    models = [fit_world(some, settings=keys) for some, keys in zip(known, every, strict=True)]
+    listeners = np.arange(known[0].shape[0])
+    np.testing.assert_array_equal(*(model.scores(some, listeners) for model, some in zip(models, known, strict=True)))

@@ -85,18 +85,23 @@ def test_a_closed_gate_shuts_the_own_model_out_and_keeps_the_trend() -> None:
 def test_the_engine_beside_counts_as_the_mean_of_the_world_and_of_a_large_place() -> None:
     """Listeners of the world's model beside get -1 and 1, those of P, of whom there is one, half way to the middle."""
     alone, both = (fitted({}, beside=fitted(own, world=SHARED)) for own in ({}, {0: Fixed(OWN)}))
-    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset())
+    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset(), beside=True)
     keys = settings(regional_shrinkage=1)
     world, mixed = (blend(each, parameters=parameters, settings=keys) for each in (alone, both))
     np.testing.assert_allclose(world.scores(EVERYBODY), [[-1, 1]] * 3)
     s = 1 / (1 + 1)  # one listener at home in P
     np.testing.assert_allclose(mixed.scores(EVERYBODY), [[-1 + s, 1 - s], [-1, 1], [-1, 1]], atol=1e-6)
-    np.testing.assert_array_equal(mixed.fold_in(THREE).scores(EVERYBODY), mixed.scores(EVERYBODY))
+    others = mixed.fold_in(listening_at(("y", None, "x"), ("z", "P", "y")))
+    np.testing.assert_allclose(others.scores(np.arange(2)), [[-1, 1], [-1 + s, 1 - s]], atol=1e-6)
+    assert others.beside
+    assert others.beside.own.interactions is others.own.interactions
 
 
-def test_without_an_engine_beside_nothing_is_added() -> None:
-    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset())
-    assert not blend(fitted({}), parameters=parameters, settings=settings()).scores(EVERYBODY).any()
+@pytest.mark.parametrize(("there", "asked"), [(False, True), (True, False)])
+def test_an_engine_beside_that_is_not_there_or_not_asked_adds_nothing(there: bool, asked: bool) -> None:
+    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset(), beside=asked)
+    models = fitted({}, beside=fitted({}) if there else None)
+    assert not blend(models, parameters=parameters, settings=settings()).scores(EVERYBODY).any()
 
 
 def test_trends_are_those_of_the_home_and_of_the_world_without_one() -> None:

@@ -31,7 +31,3 @@ def test_where_nothing_can_be_kept_it_is_compiled_by_each_process(monkeypatch: p
     monkeypatch.setattr(module, "njit", nowhere)
     assert compiled(doubled)(np.arange(5.0)) == 20
     assert ["cache" in options for options in asked] == [True, False]
-
-
-def test_what_is_divided_by_zero_is_infinite() -> None:
-    assert compiled(lambda a, b: a / b)(1.0, 0.0) == np.inf

@@ -10,7 +10,7 @@ from support.checkerboard import checkerboard, settings
 from support.listening import FIRST_NIGHT, world
 
 from recsys.models import fit_blend
-from recsys.models.blending import FIRST_GUESS, BlendParameters, blend
+from recsys.models.blending import FEATURES, FIRST_GUESS, BlendParameters, blend
 from recsys.models.fit_blend import gated, learn, pool_of
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import ndcg_at_10, rank, without
@@ -64,6 +64,25 @@ def test_an_own_model_that_makes_lists_worse_stays_behind_the_gate(board: Intera
     found = gates(guessed(board, {0: own, 1: own}, np.where(odd, ANSWERS, 0)), gate_shrinkage=0)
     assert found.open_gates == {"even"}
     assert found.gains["even"] > 0 > found.gains["odd"]
+
+
+@pytest.mark.parametrize("ranker", ["logistic", "trees"])
+def test_the_engine_beside_is_asked_where_it_makes_lists_better(board: Interactions, ranker: str) -> None:
+    """The world knows half of the answers, and the engine beside all of them, or nothing but noise."""
+    noise = np.random.default_rng(3).normal(size=(2, 50, 50)).astype(np.float32)
+    half = np.where(np.arange(50)[:, None] % 4 < 2, ANSWERS, 0) + noise[0] / 10
+    keys = settings(ranker=ranker)
+    alone = learn(guessed(board, {}, half), later=LATER, settings=keys)
+    helped, misled = (
+        learn(replace(guessed(board, {}, half), beside=guessed(board, {}, table)), later=LATER, settings=keys)
+        for table in (ANSWERS, noise[1])
+    )
+    assert helped.beside
+    assert helped.weights[FEATURES.index("beside")] > 0
+    assert not misled.beside
+    np.testing.assert_array_equal(misled.weights, alone.weights)
+    assert misled.weights[FEATURES.index("beside")] == 0
+    assert not misled.engines(keys).both_engines
 
 
 def test_an_own_model_that_changes_nothing_may_be_used(board: Interactions) -> None:

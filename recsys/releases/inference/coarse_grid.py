@@ -83,12 +83,14 @@ class _Flat(NamedTuple):
     variance: Single
     grid: Single
     log_density: Single
+    step: np.float32
 
 
 def _flat(noisy: Noisy, prior: Prior) -> _Flat:
     of_counts = np.broadcast_arrays(prior.centre, prior.width, noisy.counts, noisy.variance)
     centre, width, counts, variance = (each.astype(np.float32).reshape(-1) for each in of_counts)
-    return _Flat(centre, width, counts, variance, prior.grid.astype(np.float32), prior.log_density.astype(np.float32))
+    grid, log_density = prior.grid.astype(np.float32), prior.log_density.astype(np.float32)
+    return _Flat(centre, width, counts, variance, grid, log_density, grid[1] - grid[0])
 
 
 _ONE, _HALF, _LEAST = np.float32(1), np.float32(0.5), np.float32(-3e38)
@@ -120,7 +122,7 @@ def _weigh(flat: _Flat, i: int, counts: Single, weights: Single) -> np.float32:
     """
     centre, width, observed, variance = flat.centre[i], flat.width[i], flat.counts[i], flat.variance[i]
     grid, log_density = flat.grid, flat.log_density
-    blur = _BLURRED * (grid[1] - grid[0]) * width
+    blur = _BLURRED * flat.step * width
     largest = _LEAST
     for k in range(len(grid)):
         count = _exp(max(min(centre + width * grid[k], _LARGEST), _SMALLEST))
