@@ -93,7 +93,7 @@ def _weighted_where_it_pays(
     What says nothing more than the rest costs time, and gives the trees one more chance to learn noise.
     """
     alone, worth = _weighted(fitted, parameters=parameters, later=later, settings=settings)
-    if fitted.beside is None:
+    if fitted.beside is None or not len(worth):  # there is no other engine, or nobody to judge it
         return alone
     guess = replace(parameters, weights=GUESS_WITH_BESIDE, beside=True)
     both, worth_of_both = _weighted(fitted, parameters=guess, later=later, settings=settings)

@@ -188,3 +188,9 @@ def test_gates_and_weights_are_judged_by_the_lists_that_would_be_served() -> Non
         lists = rank(served, later=later, heard=known.confidence)
         np.testing.assert_array_equal(fit_blend._ndcg_of_lists(served, new, lists.listeners), ndcg_at_10(lists))
         np.testing.assert_array_equal(fit_blend._ndcg_by_sums([served], new)[0], ndcg_at_10(lists))
+
+
+def test_where_nobody_can_judge_the_engine_beside_is_not_asked(board: Interactions) -> None:
+    nobody, both = sparse.csr_array((50, 50), dtype=np.float32), guessed(board, {}, ANSWERS)
+    for ranker in ("logistic", "trees"):
+        assert not learn(replace(both, beside=both), later=nobody, settings=settings(ranker=ranker)).beside
