@@ -184,7 +184,8 @@ def _fit_engine(
 
 def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSettings | None:
     """Return the same settings for the other engine; None where it is off, or EASE has more tracks than it may."""
-    if not settings.with_tracks(interactions.shape[1]).both_engines:
+    settings = settings.with_tracks(interactions.shape[1])
+    if not settings.both_engines:
         return None
     return settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
 
