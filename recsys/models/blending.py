@@ -10,7 +10,7 @@ from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.models.metrics import BoolArray, Values, top
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.ranker import Weights, reordered
-from recsys.models.regional import Fitted, Own
+from recsys.models.regional import Fitted, Global, Own
 from recsys.models.trends import TRENDS, standardized, trends
 from recsys.settings import ModelsSettings
 
@@ -70,39 +70,11 @@ UNLEARNED = BlendParameters(FIRST_GUESS, frozenset())
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The models of the engine beside the one that serves, as one score: the world's, and half as much the own one's.
-
-    With g and l their z-scores as in :class:`Blend`, it is ``g + s (l - g) / 2``, whatever the gates say: they are of
-    the engine that serves.
-
-    Parameters
-    ----------
-    own : Own
-    shares : numpy.ndarray
-        (p + c + 1,) float32 of each place, s.
-    """
-
-    own: Own = field(repr=False)
-    shares: FloatArray = field(repr=False)
-
-    def asked_by(self, interactions: Interactions, *, homes: IntArray) -> "Beside":
-        """Return the same models, asked for the listeners of other interactions over the same tracks."""
-        return replace(self, own=self.own.asked_by(interactions, homes=homes))
-
-    def scores(self, listeners: IntArray) -> FloatArray:
-        """Return (len(listeners), m) scores."""
-        shared, gap = _shared_and_gap(self.own, listeners)
-        gap *= self.shares[self.own.homes[listeners], None] / 2
-        return np.add(shared, gap, out=gap)
-
-
-@dataclass(frozen=True)
 class Blend:
     """The served score: a weighted sum of z-scores with weights of the listener's place, its best tracks put in order.
 
-    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, b the
-    score of the engine beside (:class:`Beside`) and t the z-scores of the trends at home, the score is
+    With g and l the listener's z-scores of the global model and of the own model of the place that serves them, b those
+    of the world's model by the engine beside and t the z-scores of the trends at home, the score is
     ``w0 g + w1 s (l - g) + w2 b + sum of w t``, where ``s = n / (n + regional_shrinkage)`` for a serving place of n
     listeners, and 0 where the world serves: the smaller a place, the more it is served the global model. z-scores are
     taken over the tracks that the own model knows. Who has played nothing yet gets what is played recently at home:
@@ -111,8 +83,8 @@ class Blend:
     Parameters
     ----------
     own : Own
-    beside : Beside, optional
-        Where there is none, its feature is 0.
+    beside : Global, optional
+        The other engine's model of the world; where there is none, its feature is 0.
     places : Places
     trends : numpy.ndarray
         (3, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
@@ -124,7 +96,7 @@ class Blend:
     """
 
     own: Own = field(repr=False)
-    beside: Beside | None = field(repr=False)
+    beside: Global | None = field(repr=False)
     places: Places = field(repr=False)
     trends: FloatArray = field(repr=False)
     weights: FloatArray = field(repr=False)
@@ -153,13 +125,20 @@ class Blend:
         world's.
         """
         homes = self.places.homes_of(interactions)
-        beside = self.beside.asked_by(interactions, homes=homes) if self.beside else None
-        return replace(self, own=self.own.asked_by(interactions, homes=homes), beside=beside)
+        beside = replace(self.beside, interactions=interactions) if self.beside else None
+        return replace(self, own=replace(self.own, interactions=interactions, homes=homes), beside=beside)
 
     def features(self, listeners: IntArray) -> list[FloatArray]:
         """Return the six (len(listeners), m) features that are summed."""
-        shared, gap = _shared_and_gap(self.own, listeners)
-        beside = self.beside.scores(listeners) if self.beside else np.zeros_like(shared)
+        shared = self.own.world.scores(self.own.interactions, listeners)
+        gap = np.zeros_like(shared)
+        for chosen, side in self.own.groups(listeners):
+            columns = slice(None) if side is self.own.world else side.columns
+            shared[chosen] = standardized(shared[chosen], columns)
+            if side is not self.own.world:
+                scores = side.scores(self.own.interactions, listeners[chosen])
+                gap[chosen] = standardized(scores, columns) - shared[chosen]
+        beside = standardized(self.beside.scores(listeners)) if self.beside else np.zeros_like(shared)
         return [shared, gap, beside, *(trend[self.own.homes[listeners]] for trend in self.trends)]
 
     def scored(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
@@ -219,18 +198,6 @@ class Blend:
         return columns, np.stack([*values, *behind, history, share], axis=-1).astype(np.float32)
 
 
-def _shared_and_gap(own: Own, listeners: IntArray) -> list[FloatArray]:
-    """Return (len(listeners), m) z-scores of the world's model, and by how much those of the own models exceed them."""
-    shared = own.world.scores(own.interactions, listeners)
-    gap = np.zeros_like(shared)
-    for chosen, side in own.groups(listeners):
-        columns = slice(None) if side is own.world else side.columns
-        shared[chosen] = standardized(shared[chosen], columns)
-        if side is not own.world:
-            gap[chosen] = standardized(side.scores(own.interactions, listeners[chosen]), columns) - shared[chosen]
-    return [shared, gap]
-
-
 def blend(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettings) -> Blend:
     """Mix fitted models as blend parameters say; they may come from the same places on earlier nights."""
     open_gates = frozenset(place for place in fitted.sides if fitted.places.names[place] in parameters.open_gates)
@@ -247,17 +214,10 @@ def regional_only(fitted: Fitted, *, like: Blend, settings: ModelsSettings) -> B
 def _mixed(
     fitted: Fitted, seen: FloatArray, *, chosen: frozenset[int], parameters: BlendParameters, settings: ModelsSettings
 ) -> Blend:
-    own, beside = fitted.own(chosen), None
+    own = fitted.own(chosen)
+    beside = Global(fitted.interactions, fitted.beside) if fitted.beside and parameters.beside else None
+    sizes = np.append(fitted.sizes, 0)[own.serving]  # the world's is the last row
     weights = np.tile(parameters.weights, (len(own.serving), 1))
-    weights[:, _OWN] *= _shares(own, fitted, settings=settings)
-    if fitted.beside and parameters.beside:
-        models = fitted.beside.own()
-        beside = Beside(models, _shares(models, fitted, settings=settings).astype(np.float32))
+    weights[:, _OWN] *= sizes / (sizes + settings.regional_shrinkage)
     summed = np.array([*(name in parameters.summed for name in fitted.places.names), False])
     return Blend(own, beside, fitted.places, seen, weights.astype(np.float32), parameters.trees, summed)
-
-
-def _shares(own: Own, fitted: Fitted, *, settings: ModelsSettings) -> Weights:
-    """Return (p + c + 1,) how far each place follows the own model that serves it, 0 where the world does."""
-    sizes = np.append(fitted.sizes, 0)[own.serving]  # the world's is the last row
-    return np.asarray(sizes / (sizes + settings.regional_shrinkage))

@@ -101,8 +101,8 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
 
     What is returned is to be kept in memory alone. It holds no id of a listener, and the interactions of those whom it
     was fitted on are left out; but factors and weights are learned from them, and where EASE is used
-    (``engine`` or ``both_engines``), its models of places with fewer listeners and sessions than tracks hold what these
-    played, in rows without a name (:class:`~recsys.models.ease.ExampleWeights`).
+    (``engine`` or ``both_engines``), a model of fewer listeners and sessions than tracks holds what these played, in
+    rows without a name (:class:`~recsys.models.ease.ExampleWeights`).
 
     Parameters
     ----------

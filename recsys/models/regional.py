@@ -69,10 +69,6 @@ class Own:
     sides: Mapping[int, TrackSide] = field(repr=False)
     serving: IntArray = field(repr=False)
 
-    def asked_by(self, interactions: Interactions, *, homes: IntArray) -> "Own":
-        """Return the same models, asked for the listeners of other interactions over the same tracks."""
-        return replace(self, interactions=interactions, homes=homes)
-
     def scores(self, listeners: IntArray) -> FloatArray:
         """Return (len(listeners), m) scores of each listener's place's model."""
         found = np.empty((len(listeners), self.world.width), dtype=np.float32)
@@ -101,8 +97,8 @@ class Fitted:
     world : TrackSide
     sides : mapping of int to TrackSide
         The own models by place.
-    beside : Fitted, optional
-        The same by the other engine.
+    beside : TrackSide, optional
+        The world's model by the other engine.
     """
 
     interactions: Interactions = field(repr=False)
@@ -110,7 +106,7 @@ class Fitted:
     sizes: IntArray = field(repr=False)
     world: TrackSide = field(repr=False)
     sides: Mapping[int, TrackSide] = field(repr=False)
-    beside: "Fitted | None" = field(default=None, repr=False)
+    beside: TrackSide | None = field(default=None, repr=False)
 
     def own(self, chosen: frozenset[int] | None = None) -> Own:
         """Return the own models of the chosen places, by default of all, each serving whoever has no nearer one."""
@@ -125,27 +121,27 @@ class Fitted:
         sides = {
             place: _of_residents(side, known, self.places.rows(known, place)) for place, side in self.sides.items()
         }
-        return replace(self, world=world, sides=sides, beside=self.beside.asked_again() if self.beside else None)
+        beside = _of_residents(self.beside, known, np.arange(known.shape[0])) if self.beside else None
+        return replace(self, world=world, sides=sides, beside=beside)
 
 
 def fit(
     interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: als.Watch | None = None
 ) -> Fitted:
-    """Fit the world, and let every place with enough listeners depart from it; and the same by the engine beside.
+    """Fit the world, and let every place with enough listeners depart from it; and the world by the engine beside.
 
     A country with a single part would repeat it, and has no model of its own. The places are fitted side by side, each
     by one thread, so that their number does not change a bit of the result.
     """
     places = Places.of(interactions)
     sizes = places.sizes(interactions)
-    chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
     with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
-        served = _fit_engine(interactions, places, chosen, settings=settings, threads=threads, watch=watch)
-        other = _beside(interactions, settings=settings)
-        if other is None:
-            return served
-        few = _in_room(interactions, sizes, chosen, settings=other)
-        return replace(served, beside=_fit_engine(interactions, places, few, settings=other, threads=threads))
+        world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
+        fit_place = _fit_place(world, settings=settings)
+        chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
+        sides = _fit_places(interactions, places, chosen, fit_place, threads=threads)
+        beside = _fit_beside(interactions, settings=settings, threads=threads)
+    return Fitted(interactions, places, sizes, world, sides, beside)
 
 
 def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> Own:
@@ -167,53 +163,21 @@ def _of_residents(side: TrackSide, interactions: Interactions, rows: IntArray) -
 _FitPlace = Callable[[Interactions, IntArray], TrackSide]
 
 
-def _fit_engine(
-    interactions: Interactions,
-    places: Places,
-    chosen: Sequence[int],
-    *,
-    settings: ModelsSettings,
-    threads: int,
-    watch: als.Watch | None = None,
-) -> Fitted:
-    """Fit the world and the chosen places."""
-    world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
-    sides = _fit_places(interactions, places, chosen, _fit_place(world, settings=settings), threads=threads)
-    return Fitted(interactions, places, places.sizes(interactions), world, sides)
-
-
-def _beside(interactions: Interactions, *, settings: ModelsSettings) -> ModelsSettings | None:
-    """Return the same settings for the other engine; None where it is off, or EASE has more tracks than it may."""
-    settings = settings.with_tracks(interactions.shape[1])
-    if not settings.both_engines:
-        return None
-    return settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
-
-
-def _in_room(
-    interactions: Interactions, sizes: IntArray, chosen: Sequence[int], *, settings: ModelsSettings
-) -> Sequence[int]:
-    """Return the places that are fitted by the engine beside: of EASE the largest, with the weights of one large world.
-
-    A place takes up to m² weights for m tracks, or n² for n listeners where these are fewer and sessions do not count:
-    thousands of places would fill any memory, and take as long as so many worlds. All together have ``ease_max_tracks``
-    squared at most.
-    """
-    if settings.engine == "als":
-        return chosen
-    largest = sorted(chosen, key=lambda place: (-sizes[place], place))
-    tracks = interactions.shape[1]
-    examples = np.full(len(largest), tracks) if settings.sitting_weight else np.minimum(sizes[largest], tracks)
-    together = np.cumsum(examples.astype(np.int64) ** 2)
-    return sorted(largest[: np.searchsorted(together, settings.ease_max_tracks**2, side="right")])
-
-
 def _fit_world(
     interactions: Interactions, *, settings: ModelsSettings, threads: int, watch: als.Watch | None
 ) -> TrackSide:
     if settings.engine == "ease":
         return ease.fit_world(interactions, settings=settings)
     return als.fit_world(interactions, settings=settings, threads=threads, watch=watch)
+
+
+def _fit_beside(interactions: Interactions, *, settings: ModelsSettings, threads: int) -> TrackSide | None:
+    """Fit the world by the other engine; None where that is off, or EASE would have more tracks than it may."""
+    settings = settings.with_tracks(interactions.shape[1])
+    if not settings.both_engines:
+        return None
+    other = settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
+    return _fit_world(interactions, settings=other, threads=threads, watch=None)
 
 
 def _fit_place(world: TrackSide | None, *, settings: ModelsSettings) -> _FitPlace:

@@ -45,7 +45,7 @@ THREE = listening_at(("a", "P", "x"), ("b", "Q", "x"), ("b", "Q", "y"), ("c", No
 EVERYBODY = np.arange(3)
 
 
-def fitted(sides: dict[int, Fixed], *, world: list[float] = SHARED, beside: Fitted | None = None) -> Fitted:
+def fitted(sides: dict[int, Fixed], *, world: list[float] = SHARED, beside: Fixed | None = None) -> Fitted:
     places = Places.of(THREE)
     return Fitted(THREE, places, places.sizes(THREE), Fixed(world), sides, beside)
 
@@ -82,25 +82,20 @@ def test_a_closed_gate_shuts_the_own_model_out_and_keeps_the_trend() -> None:
     np.testing.assert_array_equal(closed.own.serving, [WORLD_ROW] * 4)
 
 
-def test_the_engine_beside_counts_as_the_mean_of_the_world_and_of_a_large_place() -> None:
-    """Listeners of the world's model beside get -1 and 1, those of P, of whom there is one, half way to the middle."""
-    alone, both = (fitted({}, beside=fitted(own, world=SHARED)) for own in ({}, {0: Fixed(OWN)}))
-    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset(), beside=True)
-    keys = settings(regional_shrinkage=1)
-    world, mixed = (blend(each, parameters=parameters, settings=keys) for each in (alone, both))
-    np.testing.assert_allclose(world.scores(EVERYBODY), [[-1, 1]] * 3)
-    s = 1 / (1 + 1)  # one listener at home in P
-    np.testing.assert_allclose(mixed.scores(EVERYBODY), [[-1 + s, 1 - s], [-1, 1], [-1, 1]], atol=1e-6)
-    others = mixed.fold_in(listening_at(("y", None, "x"), ("z", "P", "y")))
-    np.testing.assert_allclose(others.scores(np.arange(2)), [[-1, 1], [-1 + s, 1 - s]], atol=1e-6)
+def test_the_engine_beside_adds_its_z_scores_of_the_world() -> None:
+    parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")] * 3, frozenset(), beside=True)
+    served = blend(fitted({}, beside=Fixed([0, 4])), parameters=parameters, settings=settings())
+    np.testing.assert_allclose(served.scores(EVERYBODY), [[-3, 3]] * 3)
+    others = served.fold_in(listening_at(("y", None, "x"), ("z", "P", "y")))
+    np.testing.assert_allclose(others.scores(np.arange(2)), [[-3, 3]] * 2)
     assert others.beside
-    assert others.beside.own.interactions is others.own.interactions
+    assert others.beside.interactions is others.own.interactions
 
 
 @pytest.mark.parametrize(("there", "asked"), [(False, True), (True, False)])
 def test_an_engine_beside_that_is_not_there_or_not_asked_adds_nothing(there: bool, asked: bool) -> None:
     parameters = BlendParameters(np.eye(len(FEATURES))[FEATURES.index("beside")], frozenset(), beside=asked)
-    models = fitted({}, beside=fitted({}) if there else None)
+    models = fitted({}, beside=Fixed(SHARED) if there else None)
     assert not blend(models, parameters=parameters, settings=settings()).scores(EVERYBODY).any()
 
 

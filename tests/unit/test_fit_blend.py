@@ -74,7 +74,7 @@ def test_the_engine_beside_is_asked_where_it_makes_lists_better(board: Interacti
     keys = settings(ranker=ranker)
     alone = learn(guessed(board, {}, half), later=LATER, settings=keys)
     helped, misled = (
-        learn(replace(guessed(board, {}, half), beside=guessed(board, {}, table)), later=LATER, settings=keys)
+        learn(replace(guessed(board, {}, half), beside=Table(table)), later=LATER, settings=keys)
         for table in (ANSWERS, noise[1])
     )
     assert helped.beside
@@ -191,6 +191,6 @@ def test_gates_and_weights_are_judged_by_the_lists_that_would_be_served() -> Non
 
 
 def test_where_nobody_can_judge_the_engine_beside_is_not_asked(board: Interactions) -> None:
-    nobody, both = sparse.csr_array((50, 50), dtype=np.float32), guessed(board, {}, ANSWERS)
+    nobody, world = sparse.csr_array((50, 50), dtype=np.float32), guessed(board, {}, ANSWERS)
     for ranker in ("logistic", "trees"):
-        assert not learn(replace(both, beside=both), later=nobody, settings=settings(ranker=ranker)).beside
+        assert not learn(replace(world, beside=Table(ANSWERS)), later=nobody, settings=settings(ranker=ranker)).beside
