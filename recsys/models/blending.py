@@ -29,7 +29,6 @@ _OWN = FEATURES.index("own")
 _AT_ONCE = 200  # listeners whose features are in memory together
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order
 FIRST_GUESS = np.array([1.0, 0.4, 0.0, 0.3, 0.6, 0.0])
-GUESS_WITH_BESIDE = np.array([1.0, 0.4, 0.5, 0.3, 0.6, 0.0])
 REGIONAL_ONLY = np.array([1.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 _UNKNOWN = np.eye(len(FEATURES))[FEATURES.index("recent")]  # of who has played nothing: what is played there
 

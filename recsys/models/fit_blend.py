@@ -8,15 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys.models.blending import (
-    FEATURES,
-    FIRST_GUESS,
-    GUESS_WITH_BESIDE,
-    REGIONAL_ONLY,
-    Blend,
-    BlendParameters,
-    blend,
-)
+from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
 from recsys.models.metrics import NOTHING, ndcg_of_best, ndcg_of_candidates, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
@@ -26,6 +18,7 @@ from recsys.settings import ModelsSettings
 _LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: six numbers need fewer than trees
 _ROUNDS = 2  # of learning the weights: a third changed nothing
 _GLOBAL_ALONE = np.eye(len(FEATURES))[0]
+_GUESS_WITH_BESIDE = FIRST_GUESS + 0.5 * np.eye(len(FEATURES))[FEATURES.index("beside")]
 
 
 def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) -> BlendParameters:
@@ -95,7 +88,7 @@ def _weighted_where_it_pays(
     alone, worth = _weighted(fitted, parameters=parameters, later=later, settings=settings)
     if fitted.beside is None or not len(worth):  # there is no other engine, or nobody to judge it
         return alone
-    guess = replace(parameters, weights=GUESS_WITH_BESIDE, beside=True)
+    guess = replace(parameters, weights=_GUESS_WITH_BESIDE, beside=True)
     both, worth_of_both = _weighted(fitted, parameters=guess, later=later, settings=settings)
     gain = worth_of_both - worth
     return both if gain.sum() > gain.std() * np.sqrt(len(gain)) else alone

@@ -172,9 +172,8 @@ def _fit_world(
 
 
 def _fit_beside(interactions: Interactions, *, settings: ModelsSettings, threads: int) -> TrackSide | None:
-    """Fit the world by the other engine; None where that is off, or EASE would have more tracks than it may."""
-    settings = settings.with_tracks(interactions.shape[1])
-    if not settings.both_engines:
+    """Fit the world by the other engine; None where that is off or nothing learns from it, or has too many tracks."""
+    if not settings.both_engines or settings.ranker == "none" or not settings.has_ease(interactions.shape[1]):
         return None
     other = settings.model_copy(update={"engine": "ease" if settings.engine == "als" else "als"})
     return _fit_world(interactions, settings=other, threads=threads, watch=None)

@@ -80,3 +80,7 @@ def test_the_other_engine_is_fitted_beside_the_one_that_serves(board: Interactio
 def test_beyond_so_many_tracks_there_is_no_ease_beside(board: Interactions) -> None:
     found = [fit(board, settings=settings(ease_max_tracks=most)).beside is None for most in (49, 50)]
     assert found == [True, False]
+
+
+def test_where_nothing_is_learned_the_other_engine_is_not_fitted(board: Interactions) -> None:
+    assert fit(board, settings=settings(ranker="none")).beside is None
