@@ -72,12 +72,17 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
     Where that is done several times, on all cores at once.
     """
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
-    parents, workers = countries(job.atlas), (cpu_count() or 1) if rows.height > _FEW else 1
+    parents, workers = countries(job.atlas), workers_for(rows)
     with parts("models") as told:
         evaluation = evaluate(
             rows, settings=models, parents=parents, artists=artists, times=times, workers=workers, told=told
         )
     return Measured(evaluation, {**tags_of_data(rows), DESCRIPTION: described(evaluation)})
+
+
+def workers_for(rows: pl.DataFrame) -> int:
+    """Return how many processes may work beside a training on some contributions."""
+    return (cpu_count() or 1) if rows.height > _FEW else 1
 
 
 def described(evaluation: Evaluation) -> str:

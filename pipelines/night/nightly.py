@@ -15,7 +15,7 @@ import polars as pl
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
 from pipelines.base.terminal import followed, log, step, tell, tell_of
-from pipelines.experiments.evaluate import Measured, measure
+from pipelines.experiments.evaluate import Measured, measure, workers_for
 from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook
 from pipelines.mlflow.handover import clean_up
@@ -26,7 +26,7 @@ from pipelines.night.completeness import Acceptance, Judged, check_complete, reh
 from pipelines.night.engines.engine import Bound, Coarse, Engine
 from pipelines.night.engines.one_machine import OneMachine
 from pipelines.night.engines.opening import opened
-from pipelines.night.forecasts import forecast_next_week
+from pipelines.night.history_outputs import history_outputs
 from pipelines.night.interleaving import compare_lists, of_those_who_tell, with_challenger
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
@@ -51,7 +51,6 @@ from recsys.releases.charts.place_memory import with_memory
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
 from recsys.releases.snapshot import publishing
-from recsys.releases.snapshot.open_data import write_open_data
 from recsys.releases.snapshot.past_charts import Draw, PastCharts
 from recsys.releases.verify.audit import Finding
 from recsys.workspace import fingerprint
@@ -223,15 +222,15 @@ def publish(job: JobContext) -> Published:
         found = charts_of.charts(nights)
     with step("contributions"):
         allowed = allowed_rows(job)
-    measured = measure(allowed, job=job, models=settings.models)
-    with step("lists"):
-        past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
-        lists = personal_lists(job, past=past, lines=found.lines)
-        lists = with_challenger(job, lists, past=past, lines=found.lines)
-    with step("next week"):
-        forecast_next_week(workspace, atlas=job.atlas, charts=settings.charts, settings=settings.forecasts)
-    with step("open data"):
-        write_open_data(workspace, atlas=job.atlas)
+    workers = workers_for(allowed)
+    with history_outputs(workspace, atlas=job.atlas, settings=settings, workers=workers) as wait_for_outputs:
+        measured = measure(allowed, job=job, models=settings.models)
+        with step("lists"):
+            past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
+            lists = personal_lists(job, past=past, lines=found.lines)
+            lists = with_challenger(job, lists, past=past, lines=found.lines)
+        with step("next week and open data"):
+            wait_for_outputs()
     with step("snapshot"):
         write_personal_lists(job, of_those_who_tell(job, lists), past=past, lines=found.lines)
         id_ = publishing.publish(

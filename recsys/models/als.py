@@ -120,12 +120,12 @@ def fit_place(
     """Factorize the matrix of a place's listeners: from the world's vectors on by a few sweeps, or alone.
 
     The parameters are those of :func:`fit_world`; ``rows`` are the place's listeners, and without ``world`` the place
-    starts from its own random vectors, with as many sweeps as the world has. A track that nobody in the place plays
-    gets no vector.
+    starts from its own random vectors, with as many sweeps as the world has, and no longer ones than it has listeners:
+    products of longer ones can be no other. A track that nobody in the place plays gets no vector.
     """
     examples = interactions.confidence[rows]
     columns = np.unique(examples.indices).astype(np.int64)
-    start = (world.vectors if world else _random(interactions.shape[1], settings=settings))[columns]
+    start = world.vectors[columns] if world else _random(len(columns), settings=settings, at_most=len(rows))
     sweeps = settings.regional_iterations if world else settings.iterations
     ridge = settings.regional_regularization
     return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, threads=threads)
@@ -146,9 +146,9 @@ def fold_in(confidence: sparse.csr_array, factors: Factors, *, threads: int = 1)
     return found
 
 
-def _random(tracks: int, *, settings: ModelsSettings) -> FloatArray:
-    rng = np.random.default_rng(settings.seed)
-    return rng.random((tracks, settings.factors), dtype=np.float32) * np.float32(0.01)
+def _random(tracks: int, *, settings: ModelsSettings, at_most: int | None = None) -> FloatArray:
+    rng, factors = np.random.default_rng(settings.seed), min(settings.factors, at_most or settings.factors)
+    return rng.random((tracks, factors), dtype=np.float32) * np.float32(0.01)
 
 
 def _fit(

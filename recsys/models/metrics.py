@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recsys.compiled import compiled
 from recsys.models.interactions import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -18,7 +19,6 @@ SHOWN = 10  # the places that most of a metric's readers look at
 CUTS = (10, 20, 100)
 NOTHING = -1  # in a list that is longer than the tracks there are to rank
 _SCORES_AT_ONCE = 4_000_000  # float32: bounds the memory of ranking whatever the number of listeners
-_PAIRS_AT_ONCE = 4_000_000  # of a track that was played and a candidate: bounds the memory of comparing them
 
 
 class Model(Protocol):
@@ -117,24 +117,8 @@ def ndcg_at_10(lists: Lists) -> Values:
     return ndcg(lists, at=10)
 
 
-def ndcg_of_best(scores: FloatArray, *, played: BoolArray, relevant: IntArray) -> Values:
-    """Return (n,) NDCG at 10 of the best of many tracks; -inf is never listed.
-
-    Parameters
-    ----------
-    scores : numpy.ndarray
-        (n, m).
-    played : numpy.ndarray
-        (n, m) bool, whether the listener played it later.
-    relevant : numpy.ndarray
-        (n,) how many tracks the listener played later.
-    """
-    _, hits = _best(scores, played, length=SHOWN)
-    return _normalised_gain(hits, relevant, at=SHOWN)
-
-
 def ndcg_of_candidates(scores: NDArray[Any], *, there: BoolArray, played: BoolArray, relevant: IntArray) -> Values:
-    """Return (n,) NDCG at 10 of a few candidates in the order of their scores, equal ones in that of their columns.
+    """Return (n,) NDCG at 10 of candidates in the order of their scores, equal ones in that of their columns.
 
     Parameters
     ----------
@@ -145,24 +129,24 @@ def ndcg_of_candidates(scores: NDArray[Any], *, there: BoolArray, played: BoolAr
     relevant : numpy.ndarray
         (n,) how many tracks the listener played later, candidates or not.
     """
-    width = there.shape[1]
-    row, column = np.divmod(np.flatnonzero(played & there), max(width, 1))  # of a few: no list has to be sorted
-    scored, hits = np.broadcast_to(scores, there.shape), np.zeros((len(there), SHOWN), dtype=bool)
-    for some in np.array_split(np.arange(len(row)), len(row) * width // _PAIRS_AT_ONCE + 1):
-        place = _places(scored, there, row[some], column[some])
-        shown = place < SHOWN
-        hits[row[some][shown], place[shown]] = True
+    hits = np.zeros((len(there), SHOWN), dtype=bool)
+    _find_hits(np.ascontiguousarray(np.broadcast_to(scores, there.shape)), there, played, hits)
     return _normalised_gain(hits, relevant, at=SHOWN)
 
 
-def _places(scores: NDArray[Any], there: BoolArray, row: IntArray, column: IntArray) -> NDArray[np.int32]:
-    """Return how many candidates stand before those in the given rows and columns."""
-    others = scores[row]
-    mine = others[np.arange(len(row)), column][:, None]
-    sooner, equal = others > mine, others == mine
-    if np.count_nonzero(equal) > len(row):  # not to themselves alone
-        sooner |= equal & (np.arange(others.shape[1]) < column[:, None])
-    return np.asarray((sooner & there[row]).sum(axis=1, dtype=np.int32))
+@compiled
+def _find_hits(scores: NDArray[Any], there: BoolArray, played: BoolArray, hits: BoolArray) -> None:
+    """Fill in which of the first places hold a candidate that was played: of a few, no list has to be sorted for it."""
+    rows, width = there.shape
+    for row in range(rows):
+        for column in range(width):
+            if there[row, column] and played[row, column]:
+                mine, place = scores[row, column], 0
+                for other in range(width):
+                    sooner = scores[row, other] > mine or (scores[row, other] == mine and other < column)
+                    place += there[row, other] and sooner
+                if place < hits.shape[1]:
+                    hits[row, place] = True
 
 
 def recall(lists: Lists, *, at: int) -> Values:

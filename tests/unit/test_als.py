@@ -59,6 +59,13 @@ def test_a_place_knows_the_tracks_that_are_played_there(board: Interactions) -> 
     np.testing.assert_array_equal(shared.vectors, before)
 
 
+def test_a_place_alone_has_no_longer_vectors_than_listeners(board: Interactions) -> None:
+    few = board.rows_of(0)[:3]
+    assert fit_place(board, few, world=None, settings=settings()).vectors.shape[1] == 3 < settings().factors
+    shared = fit_world(board, settings=settings())
+    assert fit_place(board, few, world=shared, settings=settings()).vectors.shape[1] == settings().factors
+
+
 def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
     nobody = fit_place(board, np.array([], dtype=np.int64), world=None, settings=settings())
     assert not nobody.scores(board, EVERYBODY).any()
