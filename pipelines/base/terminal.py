@@ -73,6 +73,21 @@ def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
 
 
 @contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what is told how many are done of how many; a terminal shows it, and how long the rest will take."""
+    if not progress_console.is_terminal:
+        tell(what)
+    with _progress(MofNCompleteColumn()) as progress:
+        task = progress.add_task(what, total=None)
+
+        def told(done: int, of: int) -> None:
+            progress.update(task, total=of)
+            _advance(progress, task, to=done)
+
+        yield told
+
+
+@contextmanager
 def parts(what: str) -> Iterator[Callable[[str, float], None]]:
     """Give what is told which part begins and which share of the whole is over.
 

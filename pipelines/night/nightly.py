@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
-from pipelines.base.terminal import followed, log, step, tell, tell_of
+from pipelines.base.terminal import counted, followed, log, step, tell, tell_of
 from pipelines.experiments.evaluate import Measured, measure, workers_for
 from pipelines.experiments.paired_runs import keep
 from pipelines.mlflow import logbook
@@ -216,10 +216,10 @@ class Published:
 def publish(job: JobContext) -> Published:
     """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
     settings, workspace = job.settings, job.workspace
-    with step("charts"):
+    with counted("charts") as told:
         nights = job.releases.nights()
         charts_of = _past_charts(job)
-        found = charts_of.charts(nights)
+        found = charts_of.charts(nights, told=told)
     with step("contributions"):
         allowed = allowed_rows(job)
     workers = workers_for(allowed)

@@ -84,7 +84,7 @@ def _weighted_where_it_pays(
     """Learn the weights, with the engine beside where it makes whole lists better by more than a standard error.
 
     What says nothing more than the rest costs time, and gives the trees one more chance to learn noise. That takes one
-    round from the weights without it, as a second one seldom changed the answer.
+    round from the weights without it: a second one changed no answer.
     """
     alone, worth = _weighted(fitted, parameters=parameters, later=later, settings=settings)
     if fitted.beside is None or not len(worth):  # there is no other engine, or nobody to judge it

@@ -81,8 +81,10 @@ def test_a_line_tells_of_all_nights(tmp_path: Path) -> None:
 
 def test_a_catch_up_draws_every_night_once_and_says_when(tmp_path: Path) -> None:
     draw = Drawing()
-    found = past(tmp_path, draw).charts(NIGHTS)
+    told: list[tuple[int, int]] = []
+    found = past(tmp_path, draw).charts(NIGHTS, told=lambda done, of: told.append((done, of)))
     assert draw.nights == NIGHTS
+    assert told == [(done, len(NIGHTS)) for done in range(1, len(NIGHTS) + 1)]
     assert moves(found) == [("b", 3, 12), ("d", 1, 6), ("a", 2, 8)]
     assert {night.drawn for night in nights_of(tmp_path / "history.db")} == {TODAY}
 

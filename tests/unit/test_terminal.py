@@ -56,6 +56,22 @@ def test_after_the_first_of_some_it_is_known_how_long_the_others_will_take(shown
     assert shown.left()[:2] == ["0:02:00", "0:01:00"]
 
 
+def test_who_counts_shows_the_same(shown: Shown) -> None:
+    with terminal.counted("charts") as told:
+        for done in (1, 2, 3):
+            shown.now += 60
+            told(done, 3)
+    assert "3/3" in shown.text.getvalue()
+    assert shown.left()[:2] == ["0:02:00", "0:01:00"]
+
+
+def test_a_pipe_has_a_line_for_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "progress_console", Console(file=StringIO()))
+    with capture_logs() as lines, terminal.counted("charts") as told:
+        told(1, 1)
+    assert [line["event"] for line in lines] == ["charts"]
+
+
 def test_a_pipe_has_a_line_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "progress_console", Console(file=StringIO()))
     with capture_logs() as lines:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from recsys.schemas import OVER_ALL_NIGHTS, Chart, at_border
 from recsys.settings import HistorySettings
 
 Draw = Callable[[Sequence[date]], Charts]
+Told = Callable[[int, int], None]
+
+
+def _nobody(_: int, __: int) -> None:
+    """Be told, and tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class PastCharts:
     window_nights: int = 1
     workers: int = 1
 
-    def charts(self, nights: Sequence[date]) -> Charts:
+    def charts(self, nights: Sequence[date], *, told: Told = _nobody) -> Charts:
         """Return the charts of the last night, each line with how it has done over all nights.
 
         Nights since the last one that is kept, for which no run drew charts, are drawn first, in order, and kept like
@@ -63,6 +69,8 @@ class PastCharts:
         ----------
         nights : sequence of date
             All released nights, in order; at least one.
+        told : callable, optional
+            Is called with how many nights are drawn, and how many there are to draw.
 
         Raises
         ------
@@ -74,11 +82,13 @@ class PastCharts:
         known = max((night.night for night in nights_of(self.file)), default=date.min)
         missing = [night for night in nights[:-1] if night > known][-self.settings.catch_up_nights :]
         workers = self.workers if len(missing) > self.window_nights else 1
+        due, done = [*missing, nights[-1]], count(1)
         found: Charts | None = None
         with mapping(partial(_if_possible, self.draw), workers=workers) as drawn:
-            for near in _apart([*missing, nights[-1]], window_nights=self.window_nights, workers=workers):
+            for near in _apart(due, window_nights=self.window_nights, workers=workers):
                 for charts in drawn([night for night in nights if night <= last] for last in near):
                     found = charts and self._kept(charts)
+                    told(next(done), len(due))
         return found or self._kept(self.draw(nights))  # which says why the last night has none
 
     def lists(self, nights: Sequence[date]) -> pl.DataFrame:
