@@ -13,6 +13,7 @@ from recsys.releases.charts import charts
 from recsys.releases.counts import window
 from recsys.releases.inference import (
     coarse_grid,
+    fine_grid,
     hierarchy,
     memory,
     neighbours,
@@ -22,7 +23,7 @@ from recsys.releases.inference import (
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "charts-model.md"
-CORE = (posterior, coarse_grid, hierarchy, memory, neighbours, significance, trend_baseline, window, charts)
+CORE = (posterior, coarse_grid, fine_grid, hierarchy, memory, neighbours, significance, trend_baseline, window, charts)
 ROW = re.compile(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|")
 
 

@@ -14,8 +14,8 @@ from scipy.special import log_ndtr
 
 from recsys.compiled import compiled
 from recsys.releases.counts.noisy_counts import Array, Noisy
-from recsys.releases.inference import coarse_grid
-from recsys.releases.inference.coarse_grid import ENDLESS, Prior
+from recsys.releases.inference import coarse_grid, fine_grid
+from recsys.releases.inference.coarse_grid import Prior
 
 COVERED = (0.025, 0.975)  # a 95 % interval
 
@@ -135,15 +135,36 @@ def measured_size(noisy: Noisy, *, rest: Belief, spread: Array, typical: Array) 
     ----------
     A. Goldberger, "Best Linear Unbiased Prediction in the Generalized Linear Regression Model" (JASA 1962).
     """
-    size, share = typical, (1 - _UNFORESEEN) * shares(rest) + _UNFORESEEN / rest.mean.shape[1]
-    for _ in range(_ROUNDS):
-        mean = np.maximum(size, 1.0)[:, None] * share
-        departure = mean + (_per_track(np.exp(spread**2)) * (1 + rest.relative_variance) - 1) * mean**2
-        total = noisy.variance + departure
-        lacking = 1 - (share * departure / total).sum(axis=1)
-        voice = (departure + (lacking / (share**2 / total).sum(axis=1))[:, None] * share) / total
-        size = (voice * noisy.counts).sum(axis=1)
-    return Size(size, np.sqrt((voice**2 * noisy.variance + (voice - 1) ** 2 * departure).sum(axis=1)))
+    share = (1 - _UNFORESEEN) * shares(rest) + _UNFORESEEN / rest.mean.shape[1]
+    relative = _per_track(np.exp(spread**2)) * (1 + rest.relative_variance) - 1
+    per_count = np.broadcast_arrays(noisy.counts, noisy.variance, share, relative)
+    sizes = np.stack([typical, np.zeros_like(typical)])
+    _measure_sizes(np.stack(per_count), sizes, _ROUNDS)
+    return Size(*sizes)
+
+
+@compiled
+def _measure_sizes(per_count: Array, found: Array, rounds: int) -> None:
+    """Fill in sizes, which begin as a first guess, and their standard deviations."""
+    (counts, variance, share, relative), (sizes, deviations) = per_count, found
+    places, tracks = counts.shape
+    departure = np.empty(tracks)
+    for place in range(places):
+        for _ in range(rounds):
+            expected, explained, information = max(sizes[place], 1.0), 0.0, 0.0
+            for track in range(tracks):
+                mean = expected * share[place, track]
+                departure[track] = mean + relative[place, track] * mean * mean
+                per_total = share[place, track] / (variance[place, track] + departure[track])
+                explained += per_total * departure[track]
+                information += per_total * share[place, track]
+            lacking, size, doubt = (1 - explained) / information, 0.0, 0.0
+            for track in range(tracks):
+                total = variance[place, track] + departure[track]
+                voice = (departure[track] + lacking * share[place, track]) / total
+                size += voice * counts[place, track]
+                doubt += voice * voice * variance[place, track] + (voice - 1) * (voice - 1) * departure[track]
+            sizes[place], deviations[place] = size, np.sqrt(doubt)
 
 
 def likely_size(measured: Size, typical: Array) -> Size:
@@ -278,14 +299,7 @@ def estimate(noisy: Noisy, prior: Prior) -> Estimate:
 
     Counts are whole: an interval runs from the whole number below its lower quantile to the one above its upper.
     """
-    grid = _refined_grid(noisy, prior)
-    counts = np.exp(np.minimum(prior.centre[..., None] + prior.width[..., None] * grid, ENDLESS))
-    log_weights = np.interp(grid, prior.grid, prior.log_density)
-    log_weights -= (noisy.counts[..., None] - counts) ** 2 / (2 * noisy.variance[..., None])
-    weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
-    weights /= weights.sum(axis=-1, keepdims=True)
-    mean = (weights * counts).sum(axis=-1)
-    low, high = (_quantile(counts, weights, level) for level in COVERED)
+    mean, (low, high) = fine_grid.quantiles(noisy, prior, levels=COVERED, points=_FINE)
     return Estimate(mean, np.minimum(np.floor(low), mean), np.maximum(np.ceil(high), mean))
 
 
@@ -342,33 +356,6 @@ def _positive(mean: Array, deviation: Array) -> tuple[Array, Array]:
     z = np.clip(mean / deviation, -30, None)  # far below zero all look alike: an exponential of this mean
     hazard = np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(z))
     return deviation * np.maximum(z + hazard, 1e-3), deviation * np.sqrt(np.maximum(1 - hazard * (z + hazard), 1e-6))
-
-
-def _refined_grid(noisy: Noisy, prior: Prior) -> Array:
-    """Spread points evenly over where the coarse posterior and the likelihood both have weight."""
-    there, step = coarse_grid.weights(noisy, prior) > 1e-5, prior.grid[1] - prior.grid[0]
-    first = prior.grid[there.argmax(axis=-1)] - step
-    last = prior.grid[len(prior.grid) - 1 - there[..., ::-1].argmax(axis=-1)] + step
-    reach = 6 * np.sqrt(noisy.variance)
-    lower, upper = (
-        (np.log(np.maximum(noisy.counts + sign * reach, 1e-9)) - prior.centre) / prior.width for sign in (-1, 1)
-    )
-    both = np.maximum(first, lower) < np.minimum(last, upper)
-    start = np.where(both, np.maximum(first, lower), first)
-    end = np.where(both, np.minimum(last, upper), last)
-    return np.asarray(start[..., None] + (end - start)[..., None] * np.linspace(0, 1, _FINE))
-
-
-def _quantile(counts: Array, weights: Array, level: float) -> Array:
-    """Interpolate the value below which the share ``level`` of the weight lies."""
-    cumulative = np.cumsum(weights, axis=-1) - weights / 2
-    right = np.clip((cumulative < level).sum(axis=-1, keepdims=True), 1, counts.shape[-1] - 1)
-    (x0, x1), (p0, p1) = (
-        (np.take_along_axis(values, right - 1, axis=-1), np.take_along_axis(values, right, axis=-1))
-        for values in (counts, cumulative)
-    )
-    position = np.clip((level - p0) / np.maximum(p1 - p0, 1e-300), 0, 1)
-    return np.asarray((x0 + (x1 - x0) * position)[..., 0])
 
 
 def _mixture_weights(likelihood: Array, *, rounds: int, prior: Array) -> Array:
