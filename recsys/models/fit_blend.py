@@ -1,7 +1,7 @@
 """Fit the blend on the validation nights: its weights, which own models may be used, and the learned order."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,10 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
     """
     parameters = BlendParameters(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
-        parameters = _weighted_where_it_pays(fitted, parameters=parameters, later=later, settings=settings)
-    if settings.ranker == "trees":
-        parameters = _with_trees(fitted, parameters=parameters, later=later, settings=settings)
+        tried, worth = _weighted_where_it_pays(fitted, guess=parameters, later=later, settings=settings)
+        parameters = tried[0]
+        if settings.ranker == "trees":
+            parameters = _with_trees(fitted, tried=tried, worth=worth, later=later, settings=settings)
     return gated(fitted, parameters=parameters, later=later, settings=settings)
 
 
@@ -79,63 +80,106 @@ def gated(
 
 
 def _weighted_where_it_pays(
-    fitted: Fitted, *, parameters: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
-) -> BlendParameters:
+    fitted: Fitted, *, guess: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
+) -> tuple[list[BlendParameters], NDArray[np.float64]]:
     """Learn the weights, with the engine beside where it makes whole lists better by more than a standard error.
 
     What says nothing more than the rest costs time, and gives the trees one more chance to learn noise. That takes one
-    round from the weights without it: a second one changed no answer.
+    round from the weights without it: a second one changed no answer. Return what :func:`_weighted` does.
     """
-    alone, worth = _weighted(fitted, parameters=parameters, later=later, settings=settings)
+    alone, worth = _weighted(fitted, guess=guess, later=later, settings=settings)
     if fitted.beside is None or not len(worth):  # there is no other engine, or nobody to judge it
-        return alone
-    guess = replace(alone, weights=alone.weights / np.abs(alone.weights).sum() + _BESIDE, beside=True)
-    both, worth_of_both = _weighted(fitted, parameters=guess, later=later, settings=settings, rounds=1)
+        return alone, worth
+    weights = alone[0].weights / np.abs(alone[0].weights).sum() + _BESIDE
+    guess = replace(guess, weights=weights, beside=True)
+    both, worth_of_both = _weighted(fitted, guess=guess, later=later, settings=settings, rounds=1)
     gain = worth_of_both - worth
-    return both if gain.sum() > gain.std() * np.sqrt(len(gain)) else alone
+    return (both, worth_of_both) if gain.sum() > gain.std() * np.sqrt(len(gain)) else (alone, worth)
 
 
 def _weighted(
     fitted: Fitted,
     *,
-    parameters: BlendParameters,
+    guess: BlendParameters,
     later: sparse.csr_array,
     settings: ModelsSettings,
     rounds: int = _ROUNDS,
-) -> tuple[BlendParameters, NDArray[np.float64]]:
-    """Learn the weights, look at what they bring up, learn from that again, and keep what makes the best whole lists.
+) -> tuple[list[BlendParameters], NDArray[np.float64]]:
+    """Learn the weights, look at what they bring up, and learn from that again.
 
     Weights are learned on the best tracks of a guess, and may bring up tracks that the guess did not: of those they
-    have learned nothing. Return also what the lists of every listener who can judge are worth, in NDCG at 10.
+    have learned nothing. Return the guess and what was learned, whatever makes the best whole lists first, and what
+    these lists of every listener who can judge are worth, in NDCG at 10.
     """
-    new, tried = without(later, fitted.interactions.confidence), [parameters]
-    guesses = [blend(fitted, parameters=parameters, settings=settings)]
+    new, tried = without(later, fitted.interactions.confidence), [guess]
+    blends = [blend(fitted, parameters=guess, settings=settings)]
     for _ in range(rounds):
-        pool = pool_of(guesses[-1], new, at_most=_LEARNERS["weights"])
-        starts = [parameters.weights, _GLOBAL_ALONE, REGIONAL_ONLY, *(one.weights for one in tried[1:])]
+        pool = pool_of(blends[-1], new, at_most=_LEARNERS["weights"])
+        starts = [guess.weights, _GLOBAL_ALONE, REGIONAL_ONLY, *(one.weights for one in tried[1:])]
         features = np.ascontiguousarray(pool.features[:, :, : len(FEATURES)])  # a third of the time of a sum
-        tried.append(replace(parameters, weights=learned_weights(replace(pool, features=features), starts=starts)))
-        guesses.append(blend(fitted, parameters=tried[-1], settings=settings))
-    worth = _ndcg_by_sums(guesses, new)
-    best = int(np.argmax(worth.sum(axis=1)))
-    return tried[best], worth[best]
+        tried.append(replace(guess, weights=learned_weights(replace(pool, features=features), starts=starts)))
+        blends.append(blend(fitted, parameters=tried[-1], settings=settings))
+    worth = _ndcg_by_sums(blends, new)
+    order = np.argsort(-worth.sum(axis=1), kind="stable")
+    return [tried[number] for number in order], worth[order[0]]
 
 
 def _with_trees(
-    fitted: Fitted, *, parameters: BlendParameters, later: sparse.csr_array, settings: ModelsSettings
+    fitted: Fitted,
+    *,
+    tried: Sequence[BlendParameters],
+    worth: NDArray[np.float64],
+    later: sparse.csr_array,
+    settings: ModelsSettings,
 ) -> BlendParameters:
-    """Learn the order of the best tracks by the weighted sum, and where that order is not to be used.
+    """Learn the order of the best tracks by a weighted sum, and where that order is not to be used.
 
-    It is not used at all where it does not make the lists of strangers better on the whole, and not in parts where it
-    makes them worse by more than a standard error. New parts, and listeners at home nowhere, get it.
+    Of the sums that were tried it is the one whose tracks make the best lists of strangers once trees have put them in
+    order: the sum with the best lists may leave out just what trees would put first.
+
+    The order is not used at all where its lists are no better than the best sum's, and not in parts where it makes them
+    worse by more than a standard error. New parts, and listeners at home nowhere, get it.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    tried : sequence of BlendParameters
+        The one whose sum makes the best lists first.
+    worth : numpy.ndarray
+        (n,) NDCG at 10 of these lists, by listeners.
+    later : scipy.sparse.csr_array
+    settings : ModelsSettings
     """
     new = without(later, fitted.interactions.confidence)
+    different = {one.weights.tobytes(): one for one in tried}.values()
+    ordered = (_in_order(fitted, one, new=new, settings=settings) for one in different)  # two at most are in memory
+    best = max(filter(None, ordered), key=_Ordered.worth, default=None)
+    if best is None or best.worth() <= worth.mean():
+        return tried[0]
+    worse = _named(fitted, _losing(best.gain, best.pool.homes, len(fitted.places)))
+    return replace(best.parameters, trees=learned_trees(best.pool, seed=settings.seed), summed=worse)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """The best tracks by a weighted sum, and how much better the trees of strangers put them in order than it does."""
+
+    parameters: BlendParameters
+    pool: Pool
+    gain: NDArray[np.float64]
+
+    def worth(self) -> float:
+        """Return the mean NDCG at 10 in the order of the trees."""
+        return float((self.pool.given() + self.gain).mean())
+
+
+def _in_order(
+    fitted: Fitted, parameters: BlendParameters, *, new: sparse.csr_array, settings: ModelsSettings
+) -> _Ordered | None:
+    """Put the best tracks by a weighted sum in the order of trees; None with too few listeners to learn from."""
     pool = pool_of(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
     gain = gain_of_trees(pool, seed=settings.seed)
-    if gain is None or gain.sum() <= 0:
-        return parameters
-    worse = _named(fitted, _losing(gain, pool.homes, len(fitted.places)))
-    return replace(parameters, trees=learned_trees(pool, seed=settings.seed), summed=worse)
+    return None if gain is None else _Ordered(parameters, pool, gain)
 
 
 def _losing(gain: NDArray[np.float64], place: IntArray, places: int) -> frozenset[int]:

@@ -48,8 +48,11 @@ class Pool:
 
     def gain(self, trees: HistGradientBoostingClassifier) -> Values:
         """Return (n,) how much more NDCG at 10 the pool has in the order of trees than as the first guess gave it."""
-        given = -np.arange(self.there.shape[1], dtype=np.float32)
-        return self._ordered(trees) - self._ndcg(given)
+        return self._ordered(trees) - self.given()
+
+    def given(self) -> Values:
+        """Return (n,) NDCG at 10 of the pool as the first guess gave it."""
+        return self._ndcg(-np.arange(self.there.shape[1], dtype=np.float32))
 
     def importances(self, trees: HistGradientBoostingClassifier, *, seed: int) -> Values:
         """Return (f,) how much NDCG at 10 the order of trees loses where a feature's values are dealt out anew.

@@ -165,6 +165,23 @@ def test_a_learned_order_is_used_where_strangers_gain(
     assert found.summed == summed
 
 
+@pytest.mark.parametrize(
+    ("gains", "chosen"), [((0.1, 0.3), 1), ((0.3, 0.1), 0), ((-0.1, 0.1), 1), ((-0.1, -0.2), None)]
+)
+def test_trees_stand_on_the_sum_whose_tracks_make_the_best_lists_in_their_order(
+    board: Interactions, monkeypatch: pytest.MonkeyPatch, gains: tuple[float, float], chosen: int | None
+) -> None:
+    """Both sums put the world's best track first, so that their lists are worth the same before trees order them."""
+    keys, grown, given = settings(ranker="trees"), object(), iter(gains)
+    monkeypatch.setattr(fit_blend, "gain_of_trees", lambda pool, *, seed: np.full(len(pool.relevant), next(given)))
+    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, *, seed: grown)
+    tried = [replace(BOTH, weights=weight * np.eye(6)[0]) for weight in (1, 2)]
+    fitted, alone = guessed(board, {}, ANSWERS), np.ones(50)
+    found = fit_blend._with_trees(fitted, tried=[*tried, tried[0]], worth=alone, later=LATER, settings=keys)
+    assert found.trees is (None if chosen is None else grown)
+    assert found.weights is tried[chosen or 0].weights
+
+
 def test_with_too_few_to_learn_from_the_first_guess_stands(board: Interactions) -> None:
     for ranker in ("none", "logistic", "trees"):
         keys = settings(ranker=ranker)
