@@ -60,10 +60,12 @@ class Trained:
         ``blend`` (what is served). All are fitted on ``known``.
     parameters : BlendParameters
         What was learned on the validation nights.
+    learners : int
+        How many listeners the models were fitted on, at most ``max_training_listeners``.
     facts : polars.DataFrame
-        One row per part: ``part, parent, listeners, train_rows, own_model, gate_open, own_weight, gate_gain`` (NDCG at
-        10 of the validation listeners with the own model minus with the parent's; null where nobody could judge) and
-        ``learned_order`` (whether trees order its lists).
+        One row per part: ``part, parent, listeners, train_rows`` (of the learners), ``own_model, gate_open,
+        own_weight, gate_gain`` (NDCG at 10 of the validation listeners with the own model minus with the parent's; null
+        where nobody could judge) and ``learned_order`` (whether trees order its lists).
     curve : polars.DataFrame
         ``model, step, loss`` of the training; empty for a closed form.
     """
@@ -71,6 +73,7 @@ class Trained:
     known: Interactions = field(repr=False)
     models: Mapping[str, Model] = field(repr=False)
     parameters: BlendParameters
+    learners: int
     facts: pl.DataFrame = field(repr=False)
     curve: pl.DataFrame = field(repr=False)
 
@@ -108,6 +111,7 @@ def learn_and_train(
         known=known,
         models={**_models(fitted, served, settings=settings), "local": local},
         parameters=parameters,
+        learners=fitted.learned.shape[0],
         facts=_facts(fitted, served=served, parameters=parameters),
         curve=pl.DataFrame(curve, CURVE_SCHEMA, orient="row"),
     )
@@ -162,7 +166,7 @@ def _models(fitted: Fitted, served: Blend, *, settings: ModelsSettings) -> dict[
 
 
 def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.DataFrame:
-    places, known = fitted.places, fitted.interactions
+    places, known, learned = fitted.places, fitted.interactions, fitted.learned
     parts = range(places.parts)
     gains = [parameters.gains.get(part, np.nan) for part in known.parts]
     return pl.DataFrame(
@@ -170,7 +174,7 @@ def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.
             "part": known.parts,
             "parent": [parent or "world" for parent in known.parents],
             "listeners": known.residents(),
-            "train_rows": [known.confidence[known.rows_of(part)].nnz for part in parts],
+            "train_rows": [learned.confidence[learned.rows_of(part)].nnz for part in parts],
             "own_model": [part in fitted.sides for part in parts],
             "gate_open": [bool(served.own.serving[part] == part) for part in parts],
             "own_weight": served.weights[: places.parts, FEATURES.index("own")].astype(np.float64),
