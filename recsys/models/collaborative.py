@@ -55,15 +55,15 @@ class Trained:
     ----------
     known : Interactions
         Of the training and the validation nights.
+    learned : Interactions
+        Of those of these listeners whom the models were fitted on: all, or a draw (``max_training_listeners``).
     models : mapping of str to Model
         ``global``, ``local`` (every region alone), ``regional`` (global and own mixed, whatever the gates say) and
-        ``blend`` (what is served). All are fitted on ``known``.
+        ``blend`` (what is served). They score all ``known`` listeners.
     parameters : BlendParameters
         What was learned on the validation nights.
-    learners : int
-        How many listeners the models were fitted on, at most ``max_training_listeners``.
     facts : polars.DataFrame
-        One row per part: ``part, parent, listeners, train_rows`` (of the learners), ``own_model, gate_open,
+        One row per part: ``part, parent, listeners, train_rows`` (of ``learned``), ``own_model, gate_open,
         own_weight, gate_gain`` (NDCG at 10 of the validation listeners with the own model minus with the parent's; null
         where nobody could judge) and ``learned_order`` (whether trees order its lists).
     curve : polars.DataFrame
@@ -71,9 +71,9 @@ class Trained:
     """
 
     known: Interactions = field(repr=False)
+    learned: Interactions = field(repr=False)
     models: Mapping[str, Model] = field(repr=False)
     parameters: BlendParameters
-    learners: int
     facts: pl.DataFrame = field(repr=False)
     curve: pl.DataFrame = field(repr=False)
 
@@ -109,9 +109,9 @@ def learn_and_train(
     local = fit_alone(fitted, settings=settings)
     return Trained(
         known=known,
+        learned=fitted.learned,
         models={**_models(fitted, served, settings=settings), "local": local},
         parameters=parameters,
-        learners=fitted.learned.shape[0],
         facts=_facts(fitted, served=served, parameters=parameters),
         curve=pl.DataFrame(curve, CURVE_SCHEMA, orient="row"),
     )

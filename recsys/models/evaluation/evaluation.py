@@ -355,7 +355,7 @@ def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame, *, at_least: in
     strangers = len(served.cold.listeners) if served.cold else 0
     return {
         "listeners": learned.known.shape[0],
-        "learners": learned.learners,
+        "learners": learned.learned.shape[0],
         "tracks": learned.known.shape[1],
         "parts": len(learned.known.parts),
         "own_models": int(learned.facts["own_model"].sum()),
