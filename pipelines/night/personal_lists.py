@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from recsys.errors import NotReadyError
 from recsys.geography.atlas import Atlas, countries
 from recsys.geography.places import WORLD
 from recsys.models.affinity import Examples, closest, learn_orders
+from recsys.models.cold_start import Folding
 from recsys.models.collaborative import Trained, learn_and_train, train
 from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights
 from recsys.models.metrics import Model, without
@@ -38,7 +40,7 @@ def personal_lists(
 
     The weights of the order are learned as the models are measured: with models of the nights before the test nights
     and the charts as they were then, on what was played for the first time on the test nights. Everybody with a play of
-    a known track is among those that are trained on, so that nobody has to be folded in afterwards.
+    a known track has a list: who is not among those that models learn from is folded in, block by block.
 
     Parameters
     ----------
@@ -148,11 +150,11 @@ def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings
         return before.models["blend"], orders
     lines = past.charts_before(nights(split.test)[0])
     if lines is not None:
-        affinities = _affinities(
-            before.models["blend"], before.known, lines=lines, orders=orders, settings=settings.lists
-        )
+        some = before.learned  # who is looked at only to learn from need not be more
+        model = cast(Folding, before.models["blend"]).fold_in(some)
+        affinities = _affinities(model, some, lines=lines, orders=orders, settings=settings.lists)
         learners = settings.lists.learners
-        examples = examples_of(affinities, before.known, later=split.test, lines=lines, atlas=atlas, learners=learners)
+        examples = examples_of(affinities, some, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
     return train(known, parameters=before.parameters, settings=settings.models)["blend"], orders
 

@@ -65,7 +65,7 @@ class Residents:
     interactions : Interactions
         Whose listeners are asked for; those of others are folded in each time.
     rows : numpy.ndarray
-        (r,) sorted listeners of the place.
+        (r,) sorted listeners of the place, who are remembered; others of the interactions are folded in each time.
     """
 
     factors: Factors = field(repr=False)
@@ -90,7 +90,15 @@ class Residents:
         """Return what the factors return."""
         if interactions is not self.interactions:
             return self.factors.scores(interactions, rows, threads=threads)
-        return self.factors.products(self._vectors[np.searchsorted(self.rows, rows)])
+        return self.factors.products(self._of(rows, threads=threads))
+
+    def _of(self, rows: IntArray, *, threads: int) -> FloatArray:
+        place = np.searchsorted(self.rows[1:], rows, side="right")  # of the last one that is not after it
+        known = self.rows[place] == rows
+        found = np.empty((len(rows), self.factors.vectors.shape[1]), dtype=np.float32)
+        found[known] = self._vectors[place[known]]
+        found[~known] = self.factors.folded_in(self.interactions, rows[~known], threads=threads)
+        return found
 
 
 def fit_world(

@@ -55,20 +55,23 @@ class Trained:
     ----------
     known : Interactions
         Of the training and the validation nights.
+    learned : Interactions
+        Of those of these listeners whom the models were fitted on: all, or a draw (``max_training_listeners``).
     models : mapping of str to Model
         ``global``, ``local`` (every region alone), ``regional`` (global and own mixed, whatever the gates say) and
-        ``blend`` (what is served). All are fitted on ``known``.
+        ``blend`` (what is served). They score all ``known`` listeners.
     parameters : BlendParameters
         What was learned on the validation nights.
     facts : polars.DataFrame
-        One row per part: ``part, parent, listeners, train_rows, own_model, gate_open, own_weight, gate_gain`` (NDCG at
-        10 of the validation listeners with the own model minus with the parent's; null where nobody could judge) and
-        ``learned_order`` (whether trees order its lists).
+        One row per part: ``part, parent, listeners, train_rows`` (of ``learned``), ``own_model, gate_open,
+        own_weight, gate_gain`` (NDCG at 10 of the validation listeners with the own model minus with the parent's; null
+        where nobody could judge) and ``learned_order`` (whether trees order its lists).
     curve : polars.DataFrame
         ``model, step, loss`` of the training; empty for a closed form.
     """
 
     known: Interactions = field(repr=False)
+    learned: Interactions = field(repr=False)
     models: Mapping[str, Model] = field(repr=False)
     parameters: BlendParameters
     facts: pl.DataFrame = field(repr=False)
@@ -106,6 +109,7 @@ def learn_and_train(
     local = fit_alone(fitted, settings=settings)
     return Trained(
         known=known,
+        learned=fitted.learned,
         models={**_models(fitted, served, settings=settings), "local": local},
         parameters=parameters,
         facts=_facts(fitted, served=served, parameters=parameters),
@@ -162,7 +166,7 @@ def _models(fitted: Fitted, served: Blend, *, settings: ModelsSettings) -> dict[
 
 
 def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.DataFrame:
-    places, known = fitted.places, fitted.interactions
+    places, known, learned = fitted.places, fitted.interactions, fitted.learned
     parts = range(places.parts)
     gains = [parameters.gains.get(part, np.nan) for part in known.parts]
     return pl.DataFrame(
@@ -170,7 +174,7 @@ def _facts(fitted: Fitted, *, served: Blend, parameters: BlendParameters) -> pl.
             "part": known.parts,
             "parent": [parent or "world" for parent in known.parents],
             "listeners": known.residents(),
-            "train_rows": [known.confidence[known.rows_of(part)].nnz for part in parts],
+            "train_rows": [learned.confidence[learned.rows_of(part)].nnz for part in parts],
             "own_model": [part in fitted.sides for part in parts],
             "gate_open": [bool(served.own.serving[part] == part) for part in parts],
             "own_weight": served.weights[: places.parts, FEATURES.index("own")].astype(np.float64),

@@ -31,9 +31,10 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
     fitted : Fitted
         On what was known before the validation nights.
     later : scipy.sparse.csr_array
-        (n, m) non-zero where a listener played a track on the validation nights.
+        (n, m) non-zero where a listener played a track on the validation nights; only learners are looked at.
     settings : ModelsSettings
     """
+    later = later if fitted.learners is None else _of(fitted.learners, later)
     parameters = BlendParameters(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
         tried, worth = _weighted_where_it_pays(fitted, guess=parameters, later=later, settings=settings)
@@ -41,6 +42,16 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
         if settings.ranker == "trees":
             parameters = _with_trees(fitted, tried=tried, worth=worth, later=later, settings=settings)
     return gated(fitted, parameters=parameters, later=later, settings=settings)
+
+
+def _of(rows: IntArray, later: sparse.csr_array) -> sparse.csr_array:
+    """Return the rows of some listeners, and nothing in those of all others."""
+    chosen = np.zeros(later.shape[0], dtype=bool)
+    chosen[rows] = True
+    found = later.copy()
+    found.data[~np.repeat(chosen, np.diff(later.indptr))] = 0
+    found.eliminate_zeros()
+    return found
 
 
 def gated(

@@ -1,7 +1,7 @@
 """Interactions: listener x track matrices of everyone who allowed it, and the ids behind their rows and columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -69,6 +69,22 @@ class Interactions:
     def shape(self) -> tuple[int, int]:
         """Return (listeners, tracks)."""
         return len(self.listeners), len(self.tracks)
+
+    def of(self, rows: IntArray) -> "Interactions":
+        """Return the interactions of some listeners, by their sorted rows, over the same tracks and parts."""
+        if len(rows) == len(self.listeners):
+            return self
+        sessions = np.flatnonzero(np.isin(self.session_of, rows))
+        return replace(
+            self,
+            listeners=self.listeners.gather(rows),
+            homes=self.homes[rows],
+            confidence=self.confidence[rows],
+            recent=self.recent[rows],
+            query=self.query[rows],
+            sessions=self.sessions[sessions],
+            session_of=np.searchsorted(rows, self.session_of[sessions]),
+        )
 
     def rows_of(self, part: int | np.integer) -> IntArray:
         """Return the sorted rows of the listeners whose home is the part at this position."""

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.models import als, ease
 from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.learners import drawn
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
 
@@ -90,15 +91,17 @@ class Fitted:
     Parameters
     ----------
     interactions : Interactions
-        What they were fitted on.
+        Of all listeners that can be asked for.
     places : Places
     sizes : numpy.ndarray
-        (p + c,) listeners of each place.
+        (p + c,) listeners of each place that were learned from.
     world : TrackSide
     sides : mapping of int to TrackSide
         The own models by place.
     beside : TrackSide, optional
         The world's model by the other engine.
+    learners : numpy.ndarray, optional
+        (r,) sorted rows of the listeners that were learned from; by default everybody.
     """
 
     interactions: Interactions = field(repr=False)
@@ -107,6 +110,12 @@ class Fitted:
     world: TrackSide = field(repr=False)
     sides: Mapping[int, TrackSide] = field(repr=False)
     beside: TrackSide | None = field(default=None, repr=False)
+    learners: IntArray | None = field(default=None, repr=False)
+
+    @property
+    def learned(self) -> Interactions:
+        """Return what was learned from."""
+        return self.interactions if self.learners is None else self.interactions.of(self.learners)
 
     def own(self, chosen: frozenset[int] | None = None) -> Own:
         """Return the own models of the chosen places, by default of all, each serving whoever has no nearer one."""
@@ -115,13 +124,17 @@ class Fitted:
         return Own(self.interactions, homes, self.world, self.sides, serving)
 
     def asked_again(self) -> "Fitted":
-        """Return the same, to be asked again and again for these listeners, whom it remembers: never to be written."""
-        known = self.interactions
-        world = _of_residents(self.world, known, np.arange(known.shape[0]))
+        """Return the same, to be asked again and again for the learners, whom it remembers: never to be written."""
+        known, everywhere = self.interactions, np.arange(self.interactions.shape[0])
+        learners = everywhere if self.learners is None else self.learners
+        world = _of_residents(self.world, known, learners)
         sides = {
-            place: _of_residents(side, known, self.places.rows(known, place)) for place, side in self.sides.items()
+            place: _of_residents(
+                side, known, np.intersect1d(self.places.rows(known, place), learners, assume_unique=True)
+            )
+            for place, side in self.sides.items()
         }
-        beside = _of_residents(self.beside, known, np.arange(known.shape[0])) if self.beside else None
+        beside = _of_residents(self.beside, known, learners) if self.beside else None
         return replace(self, world=world, sides=sides, beside=beside)
 
 
@@ -130,29 +143,32 @@ def fit(
 ) -> Fitted:
     """Fit the world, and let every place with enough listeners depart from it; and the world by the engine beside.
 
-    A country with a single part would repeat it, and has no model of its own. The places are fitted side by side, each
-    by one thread, so that their number does not change a bit of the result.
+    All learn from the same listeners, who are drawn where there are too many (:func:`~recsys.models.learners.drawn`);
+    everybody else is folded in when asked for. A country with a single part would repeat it, and has no model of its
+    own. The places are fitted side by side, each by one thread, so that their number does not change a bit of the
+    result.
     """
-    places = Places.of(interactions)
-    sizes = places.sizes(interactions)
+    learners = drawn(interactions, settings=settings)
+    learned, places = interactions.of(learners), Places.of(interactions)
+    sizes = places.sizes(learned)
     with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
-        world = _fit_world(interactions, settings=settings, threads=threads, watch=watch)
+        world = _fit_world(learned, settings=settings, threads=threads, watch=watch)
         fit_place = _fit_place(world, settings=settings)
         chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
-        sides = _fit_places(interactions, places, chosen, fit_place, threads=threads)
-        beside = _fit_beside(interactions, settings=settings, threads=threads)
-    return Fitted(interactions, places, sizes, world, sides, beside)
+        sides = _fit_places(learned, places, chosen, fit_place, threads=threads)
+        beside = _fit_beside(learned, settings=settings, threads=threads)
+    return Fitted(interactions, places, sizes, world, sides, beside, learners)
 
 
 def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> Own:
-    """Fit every part without a look at the world: what its own listeners tell, and no more, however few they are.
+    """Fit every part without a look at the world: what its own learners tell, and no more, however few they are.
 
     Who is at home nowhere is served the world's model.
     """
     parts = range(fitted.places.parts)
     with threadpool_limits(1, "blas"):
         fit_place = _fit_place(None, settings=settings)
-        sides = _fit_places(fitted.interactions, fitted.places, parts, fit_place, threads=threads)
+        sides = _fit_places(fitted.learned, fitted.places, parts, fit_place, threads=threads)
     return replace(fitted.own(frozenset(parts)), sides=sides)
 
 

@@ -13,6 +13,7 @@ from support.listening import FIRST_NIGHT, world
 from support.ordering import put_in_order
 
 from pipelines.base.job_context import Challenger
+from pipelines.night import personal_lists
 from pipelines.night.interleaving import with_challenger
 from pipelines.night.personal_lists import Past, affinities_of, examples_of
 from recsys.artifacts.affinities import Affinities, default_orders
@@ -20,7 +21,8 @@ from recsys.artifacts.list_candidates import CHARTS, ListCandidates, candidates_
 from recsys.artifacts.scoring import evidence_for
 from recsys.errors import NotReadyError
 from recsys.geography.atlas import countries
-from recsys.models.interactions import gather
+from recsys.models.affinity import Examples
+from recsys.models.interactions import Interactions, gather
 from recsys.settings import Settings, load_settings
 
 PARTS = tuple(f"part-{number:03d}" for number in range(5))
@@ -154,6 +156,25 @@ def test_everybody_with_a_known_track_has_a_row_and_nobody_else(
     assert not found.row("e" * 32).known
     assert found.night == "2026-01-16"
     assert set(learned.listeners.tolist()) <= {bytes.fromhex(who) for who in rows["listener"].unique()}
+
+
+def test_who_is_not_learned_from_has_a_row_too_and_orders_are_of_the_others(
+    rows: pl.DataFrame, quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def watched(affinities: Affinities, known: Interactions, **keys: Any) -> Examples:
+        looked_at.extend((len(affinities.listeners), known.shape[0]))
+        return examples_of(affinities, known, **keys)
+
+    monkeypatch.setattr(personal_lists, "examples_of", watched)
+    bounded = quick.models.model_copy(update={"max_training_listeners": 300})
+    some, settings = before(rows, 12), quick.model_copy(update={"models": bounded})
+    found = affinities_of(past_of(some), lines=lines_of(some), atlas=ATLAS, settings=settings)  # type: ignore[arg-type]
+    assert looked_at == [300, 300]
+    assert len(found.listeners) == gather(some, settings=quick.models).shape[0] > 600
+    assert np.isfinite(found.closeness.astype(float)).all()
+    assert (found.closeness.astype(float).max(axis=1) > 0).all()
 
 
 def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame, quick: Settings) -> None:

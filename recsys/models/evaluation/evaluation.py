@@ -30,6 +30,7 @@ from recsys.settings import ModelsSettings
 
 SIZES = (
     "listeners",
+    "learners",
     "tracks",
     "parts",
     "own_models",
@@ -84,9 +85,9 @@ class Evaluation:
     weights : mapping of str to float
         What the blend learned, by feature.
     sizes : mapping of str to float
-        By ``SIZES``: listeners, tracks, parts, own models, open gates, test listeners, those without a history (NaN
-        where these are too few); rows of the test nights, and those of them whose track is outside the vocabulary: no
-        model can list it, so it is no part of the truth.
+        By ``SIZES``: listeners, those of them that models learned from, tracks, parts, own models, open gates, test
+        listeners, those without a history (NaN where these are too few); rows of the test nights, and those of them
+        whose track is outside the vocabulary: no model can list it, so it is no part of the truth.
     seconds : mapping of str to float
         Wall time by ``SECONDS``: of training, ranking and measuring the first draw, and how long the others took after
         it, where they were drawn beside it.
@@ -354,6 +355,7 @@ def _sizes(learned: Trained, served: Ranked, test: pl.DataFrame, *, at_least: in
     strangers = len(served.cold.listeners) if served.cold else 0
     return {
         "listeners": learned.known.shape[0],
+        "learners": learned.learned.shape[0],
         "tracks": learned.known.shape[1],
         "parts": len(learned.known.parts),
         "own_models": int(learned.facts["own_model"].sum()),
