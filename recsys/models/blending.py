@@ -25,6 +25,10 @@ TREE_FEATURES = (
 )
 """What the trees are shown of each of the best tracks, in the order of :meth:`Blend.pool`."""
 
+_OF_MODELS = {"shared", "own", "beside", "summed", *(name for name in TREE_FEATURES if name.startswith("behind_best"))}
+RISING = tuple(int(name in _OF_MODELS) for name in TREE_FEATURES)
+"""1 for features of which more never speaks against a track: trees that may not say so learn less of what is chance."""
+
 _OWN = FEATURES.index("own")
 _AT_ONCE = 200  # listeners whose features are in memory together
 _POOL = 100  # best unheard tracks of a listener by the weighted sum: what is put in order

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, Blend, BlendParameters, blend
+from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, RISING, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
 from recsys.models.metrics import NOTHING, ndcg_of_candidates, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
@@ -165,10 +165,11 @@ def _with_trees(
     different = {one.weights.tobytes(): one for one in tried}.values()
     ordered = (_in_order(fitted, one, new=new, settings=settings) for one in different)  # two at most are in memory
     best = max(filter(None, ordered), key=_Ordered.worth, default=None)
-    if best is None or best.worth() <= worth.mean():
+    if best is None or best.worth() <= _some(worth, _LEARNERS["trees"]).mean():
         return tried[0]
     worse = _named(fitted, _losing(best.gain, best.pool.homes, len(fitted.places)))
-    return replace(best.parameters, trees=learned_trees(best.pool, seed=settings.seed), summed=worse)
+    trees = learned_trees(best.pool, seed=settings.seed, rising=RISING)
+    return replace(best.parameters, trees=trees, summed=worse)
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _in_order(
 ) -> _Ordered | None:
     """Put the best tracks by a weighted sum in the order of trees; None with too few listeners to learn from."""
     pool = pool_of(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
-    gain = gain_of_trees(pool, seed=settings.seed)
+    gain = gain_of_trees(pool, seed=settings.seed, rising=RISING)
     return None if gain is None else _Ordered(parameters, pool, gain)
 
 
@@ -277,12 +278,16 @@ def pool_of(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
     at_most : int
         Listeners.
     """
-    learners = np.flatnonzero(np.diff(new.indptr))
-    learners = learners[:: max(1, -(-len(learners) // at_most))]
+    learners = _some(np.flatnonzero(np.diff(new.indptr)), at_most)
     rows = [learners[some] for some in guess.blocks(learners)]
     blocks, learners = [_pooled(guess, new, some) for some in rows], np.concatenate(rows)
     features, there, played = (np.concatenate(column) for column in zip(*blocks, strict=True))
     return Pool(features, there, played, np.diff(new.indptr)[learners], guess.own.homes[learners])
+
+
+def _some(values: NDArray[Any], at_most: int) -> NDArray[Any]:
+    """Return every so many of some values, so that they are not more than wanted."""
+    return values[:: max(1, -(-len(values) // at_most))]
 
 
 def _pooled(

@@ -1,6 +1,6 @@
 """The ranker (learning to rank): orders the best tracks of a list, from what listeners played on later nights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -94,13 +94,13 @@ def learned_weights(pool: Pool, *, starts: list[Weights]) -> Weights:
     return max((_climb(start, pool.ndcg) for start in [*starts, *_logistic(pool)]), key=pool.ndcg)
 
 
-def gain_of_trees(pool: Pool, *, seed: int) -> Values | None:
+def gain_of_trees(pool: Pool, *, seed: int, rising: Sequence[int] | None = None) -> Values | None:
     """Return (n,) the gain of trees for listeners whom they do not know; None with too few listeners to learn from.
 
     Trees of each half of the listeners order the pools of the other half.
     """
     halves = [pool.of(slice(half, None, 2)) for half in (0, 1)]
-    grown = [learned_trees(half, seed=seed) for half in reversed(halves)]
+    grown = [learned_trees(half, seed=seed, rising=rising) for half in reversed(halves)]
     gain = np.zeros(len(pool.relevant))
     for half, trees in enumerate(grown):
         if trees is None:
@@ -109,11 +109,20 @@ def gain_of_trees(pool: Pool, *, seed: int) -> Values | None:
     return gain
 
 
-def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | None:
+def learned_trees(
+    pool: Pool, *, seed: int, rising: Sequence[int] | None = None
+) -> HistGradientBoostingClassifier | None:
     """Grow small trees that tell played from unplayed tracks; none with too few listeners to learn from.
 
     Only listeners who played a track of their pool later can teach an order. A home weighs as the root of its
     listeners' number, so that the large ones do not decide alone.
+
+    Parameters
+    ----------
+    pool : Pool
+    seed : int
+    rising : sequence of int, optional
+        (f,) 1 for features with which the chance of a play may only rise; 0 for others.
     """
     asked = pool.of(np.flatnonzero(pool.played.any(axis=1)))
     if len(asked.relevant) < _FEWEST_LEARNERS:
@@ -127,6 +136,7 @@ def learned_trees(pool: Pool, *, seed: int) -> HistGradientBoostingClassifier | 
         min_samples_leaf=300,
         l2_regularization=10.0,
         early_stopping=False,
+        monotonic_cst=rising,
         random_state=seed,
     )
     features = rounded(asked.features[asked.there], most=_VALUES)

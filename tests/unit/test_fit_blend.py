@@ -152,12 +152,12 @@ def test_a_learned_order_is_used_where_strangers_gain(
     """Half of the 50 listeners are at home in even, half in odd, and what trees gain for each is given."""
     grown = object()
 
-    def gain(judges: Pool, *, seed: int) -> np.ndarray:
+    def gain(judges: Pool, **_: object) -> np.ndarray:
         assert np.bincount(judges.homes).tolist() == [25, 25]
         return np.where(judges.homes == 0, of_even, of_odd)
 
     monkeypatch.setattr(fit_blend, "gain_of_trees", gain)
-    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, *, seed: grown)
+    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, **_: grown)
     monkeypatch.setattr(fit_blend, "gated", lambda fitted, *, parameters, **_: parameters)
     keys = settings(ranker="trees")
     found = learn(fit(board, settings=keys), later=LATER, settings=keys)
@@ -173,8 +173,8 @@ def test_trees_stand_on_the_sum_whose_tracks_make_the_best_lists_in_their_order(
 ) -> None:
     """Both sums put the world's best track first, so that their lists are worth the same before trees order them."""
     keys, grown, given = settings(ranker="trees"), object(), iter(gains)
-    monkeypatch.setattr(fit_blend, "gain_of_trees", lambda pool, *, seed: np.full(len(pool.relevant), next(given)))
-    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, *, seed: grown)
+    monkeypatch.setattr(fit_blend, "gain_of_trees", lambda pool, **_: np.full(len(pool.relevant), next(given)))
+    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, **_: grown)
     tried = [replace(BOTH, weights=weight * np.eye(6)[0]) for weight in (1, 2)]
     fitted, alone = guessed(board, {}, ANSWERS), np.ones(50)
     found = fit_blend._with_trees(fitted, tried=[*tried, tried[0]], worth=alone, later=LATER, settings=keys)
