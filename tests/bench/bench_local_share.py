@@ -2,11 +2,11 @@
 
 Run it with ``PYTHONPATH=tests python tests/bench/bench_local_share.py [--size SIZE] [--nights NIGHTS] [--seed SEED]``.
 The world is that of ``hearabouts sample``: 35 true nights, of a share of its listeners, all of whom allow everything.
-On each simulated night the models are trained on the last 35 nights, and list ten tracks for every listener. Whoever is
-there (as on a true night of the same weekday, drawn anew each night) plays what they played on that true night, and
-beside it each of the ten tracks with a chance of 0.3 / log2(1 + place), whatever it is: tracks are followed for their
-place alone, so nothing but the lists holds the share. How to blend is learned once, on the true nights, and so are the
-figures of accuracy, on the last five of them; who is local is what the catalogue says.
+On each simulated night the models are trained on the last 35 nights, and list ten tracks for every listener. The true
+nights come again in their order: whoever is there plays what they played then, and beside it each of the ten tracks
+with a chance of 0.3 / log2(1 + place), whatever it is. Tracks are followed for their place alone, a bit more than one a
+night beside five plays, so nothing but the lists holds the share of what is followed. How to blend is learned once, on
+the true nights, and so are the figures of accuracy, on the last five of them; who is local is what the catalogue says.
 
 By country it prints the share of its own artists in what was played on the true nights, and in the lists of the first
 and the last night, each the mean over its listeners, without and with ``local_share``. The bars: on the last night
@@ -100,7 +100,7 @@ def simulated(
         models = train(known, parameters=parameters, settings=settings, threads=1)
         lists = listed(cast(Blend, models["blend"]), known)
         told.append(shares(known, lists, before=before).with_columns(night=pl.lit(number)))
-        usual = as_on_a_true_night(world.rows, tonight, rng)
+        usual = usual_plays(world.rows, number)
         rows = pl.concat([rows, usual, followed(usual, known, lists, tonight, rng)])
     return pl.concat(told).filter(pl.col("listeners") >= settings.min_listeners_in_table)
 
@@ -133,11 +133,10 @@ def shares(known: Interactions, lists: IntArray, *, before: pl.DataFrame) -> pl.
     return by_country.agg(pl.len().alias("listeners"), pl.col("played", "listed").mean()).sort("country")
 
 
-def as_on_a_true_night(rows: pl.DataFrame, tonight: date, rng: np.random.Generator) -> pl.DataFrame:
-    """Return the contributions of a true night of the same weekday, as of tonight."""
-    weeks = int(rng.integers(TRUE_NIGHTS // 7))
-    ago = (LAST - tonight).days % 7 + 7 * weeks  # nights before the last true one
-    return rows.filter(pl.col("night") == LAST - timedelta(days=ago)).with_columns(night=pl.lit(tonight))
+def usual_plays(rows: pl.DataFrame, number: int) -> pl.DataFrame:
+    """Return the contributions of a true night as of a simulated one: all 35 are in what models are trained on."""
+    again = LAST - timedelta(days=TRUE_NIGHTS - 1 - (number - 1) % TRUE_NIGHTS)
+    return rows.filter(night=again).with_columns(night=pl.lit(LAST + timedelta(days=number)))
 
 
 def followed(
@@ -187,7 +186,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--size", type=float, default=0.4, help="of the sample world's listeners")
     arguments.add_argument("--nights", type=int, default=52)
-    arguments.add_argument("--seed", type=int, default=20151, help="of who is there, and follows")
+    arguments.add_argument("--seed", type=int, default=20151, help="of who follows which tracks")
     given, start = arguments.parse_args(), time.perf_counter()
     settings = load_settings().models
     world = listening(given.size, atlas=load_atlas(load_settings().atlas))

@@ -1,10 +1,11 @@
 """Local music: who is local, and that lists get the share of it that was played, by moving as little as can be."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
-from support.checkerboard import settings
+from support import checkerboard
 from support.listening import contributions
 
 from recsys.models.blending import BlendParameters, blend
@@ -16,6 +17,7 @@ from recsys.models.metrics import LENGTH, NOTHING, Lists, top
 from recsys.models.place_tree import Places
 from recsys.models.regional import fit
 
+settings = partial(checkerboard.settings, local_share=True)
 COUNTRIES = {"P": "PP", "Q": "QQ"}
 TRACKS = [f"{number:02d}" for number in range(40)]
 ORIGINS = dict.fromkeys(TRACKS[:15], "PP") | dict.fromkeys(TRACKS[15:20], "QQ")  # of the last 20: unknown
