@@ -212,6 +212,7 @@ class Catalogue(dy.Schema):
     artist_id = dy.String(nullable=False)
     artist = dy.String(nullable=False)
     released = dy.Date(nullable=True)
+    artist_country = dy.String(nullable=True)  # ISO 3166-1 alpha-2: where the artist comes from
 
 
 def at_border(frame: Frame, schema: type[dy.Schema]) -> Frame:

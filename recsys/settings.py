@@ -365,6 +365,7 @@ class ModelsSettings(_Section):
     min_listeners_in_table: Count
     ease_max_tracks: Annotated[int, Field(ge=0)]
     max_training_listeners: NotNegative
+    local_share: bool
 
     def has_ease(self, tracks: int) -> bool:
         """Tell whether EASE is fitted on so many tracks, to serve or beside what does."""

@@ -103,6 +103,11 @@ class JobContext:
         return found.tracks
 
     @cached_property
+    def origins(self) -> dict[str, str]:
+        """The country that the artist of a track comes from, where the catalogue says so."""
+        return dict(self.catalogue.select("track_id", "artist_country").drop_nulls().iter_rows())
+
+    @cached_property
     def consents(self) -> ConsentLog:
         """The consent log."""
         return consent_log(self.workspace, settings=self.settings)

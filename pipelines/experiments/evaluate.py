@@ -72,10 +72,16 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
     Where that is done several times, on all cores at once.
     """
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
-    parents, workers = countries(job.atlas), workers_for(rows)
     with parts("models") as told:
         evaluation = evaluate(
-            rows, settings=models, parents=parents, artists=artists, times=times, workers=workers, told=told
+            rows,
+            settings=models,
+            parents=countries(job.atlas),
+            artists=artists,
+            origins=job.origins,
+            times=times,
+            workers=workers_for(rows),
+            told=told,
         )
     return Measured(evaluation, {**tags_of_data(rows), DESCRIPTION: described(evaluation)})
 
@@ -178,7 +184,9 @@ def _searched(
         return None
     with step("search"):
         models, parents = job.settings.models, countries(job.atlas)
-        found = search(rows, asked=config.search, settings=models, parents=parents, in_force=in_force)
+        found = search(
+            rows, asked=config.search, settings=models, parents=parents, origins=job.origins, in_force=in_force
+        )
     run.table(found.trials, "trials")
     for row in found.trials.iter_rows(named=True):
         run.trial(_trial(row))

@@ -232,6 +232,7 @@ def _registered(store: Store, run: LoggedRun, *, workspace: Path, settings_file:
         config={
             "workspace": str(workspace.resolve()),
             "settings": str(settings_file.resolve()) if settings_file else "",
+            "catalogue": "",
         },
         about=tracking.About(DESCRIPTION, card(run), {key: run.tags[key] for key in _ORIGIN if key in run.tags}),
     )

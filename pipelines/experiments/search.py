@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -55,6 +56,7 @@ def search(
     asked: Search,
     settings: ModelsSettings,
     parents: Mapping[str, str],
+    origins: Mapping[str, str] | None = None,
     in_force: ModelsSettings | None = None,
 ) -> Found:
     """Try settings, and return the best by macro NDCG at 10 on the validation nights.
@@ -72,6 +74,8 @@ def search(
         Those that are not searched.
     parents : mapping of str to str
         The country of every part.
+    origins : mapping of str to str, optional
+        The country that the artist of a track comes from.
     in_force : ModelsSettings, optional
         What the next night would use, which the best is compared with; by default the settings as they are.
 
@@ -84,7 +88,7 @@ def search(
     ----------
     T. Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework" (KDD 2019).
     """
-    looks = _measures(rows, asked=asked, parents=parents)
+    looks = _measures(rows, asked=asked, measure=partial(validated, parents=parents, origins=origins))
     study = _study(asked)
     start = {key: getattr(settings, key) for key in asked.models}
     is_tried = all(_within(values, start[key]) for key, values in asked.models.items())
@@ -110,11 +114,11 @@ def _value_of(settings: ModelsSettings, measure: Measure) -> float | None:
             return None
 
 
-def _measures(rows: pl.DataFrame, *, asked: Search, parents: Mapping[str, str]) -> tuple[Measure, ...]:
+def _measures(rows: pl.DataFrame, *, asked: Search, measure: Callable[..., float]) -> tuple[Measure, ...]:
     """Return what measures settings: on a share of the listeners unless that is all, then on all."""
 
     def on(some: pl.DataFrame) -> Measure:
-        return lambda settings: validated(some, settings=settings, parents=parents)
+        return lambda settings: measure(some, settings=settings)
 
     return (on(rows),) if asked.share == 1 else (on(_sampled(rows, share=asked.share, seed=asked.seed)), on(rows))
 

@@ -62,7 +62,7 @@ _TYPES = {
     pl.Boolean: "boolean",
 }
 _CATALOGUE = {
-    **dict.fromkeys(("track_id", "title", "artist_id", "artist"), "string"),
+    **dict.fromkeys(("track_id", "title", "artist_id", "artist", "artist_country"), "string"),
     "released": "datetime",
 }
 _CONSENTS = {
@@ -103,6 +103,7 @@ def log_models(run: Run, evaluation: Evaluation, *, atlas: Atlas, night: date) -
         "regions": by_region,
         "histories": evaluation.by_history,
         "popularity": evaluation.by_popularity,
+        "countries": evaluation.by_country,
         "comparisons": evaluation.comparisons,
         "curve": evaluation.curve,
     }

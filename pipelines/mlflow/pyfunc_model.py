@@ -191,7 +191,9 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     path : str
         The artifact.
     config : mapping of str to str
-        ``workspace`` and ``settings`` (a file, or empty); given anew by ``load_model(uri, model_config={...})``.
+        ``workspace``, ``settings`` and ``catalogue`` (files, or empty); given anew by
+        ``load_model(uri, model_config={...})``. Without a catalogue, artists are at home nowhere, and lists do not keep
+        the share of a country's own ones (``models.local_share``).
     """
     workspace = Workspace(Path(config["workspace"]))
     if not workspace.private.is_dir():
@@ -202,10 +204,11 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     file = config.get("settings") or None
     settings = load_settings(Path(file) if file else None, workspace=workspace.root)
     models = _models(json.loads((Path(path) / SETTINGS_FILE).read_text(encoding="utf-8")), others=settings.models)
-    nothing_read = Sources(listens=workspace.root, catalogue=workspace.root)
-    job = JobContext(workspace, settings, nothing_read, datetime.now(UTC))
-    parents = countries(job.atlas)
-    served = fit_served(allowed_rows(job), settings=models, parents=parents)
+    catalogue = config.get("catalogue") or None
+    sources = Sources(listens=workspace.root, catalogue=Path(catalogue or workspace.root))  # no listens are read
+    job = JobContext(workspace, settings, sources, datetime.now(UTC))
+    parents, origins = countries(job.atlas), job.origins if catalogue else {}
+    served = fit_served(allowed_rows(job), settings=models, parents=parents, origins=origins)
     return Registered(served, frozenset(job.atlas.parts))
 
 

@@ -254,7 +254,7 @@ def _past(job: JobContext, nights: Sequence[date], *, lists: Lists, allowed: pl.
     """
     rows = allowed_rows(job, of=allowed)
     before = measured.evaluation.trained if len(rows) == len(allowed) else None
-    return Past(rows, lists, nights, before=before)
+    return Past(rows, lists, nights, before=before, origins=job.origins)
 
 
 def _past_charts(job: JobContext) -> PastCharts:

@@ -1,7 +1,7 @@
 """Personal lists: the step that learns what is close to each listener, for the endpoint to put in order."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from typing import cast
@@ -81,12 +81,15 @@ class Past:
         The released nights, in order.
     before : Trained, optional
         What was learned from the nights before the test nights, where the models were measured already.
+    origins : mapping of str to str
+        The country that the artist of a track comes from, as far as it is known.
     """
 
     rows: pl.DataFrame
     lists: Lists
     released: Sequence[date]
     before: Trained | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def charts_before(self, night: date) -> pl.DataFrame | None:
         """Return the lists as they were on the morning of a night; None where there were none, or of another atlas."""
@@ -99,7 +102,7 @@ class Past:
 
 def affinities_of(past: Past, *, lines: pl.DataFrame, atlas: Atlas, settings: Settings) -> Affinities:
     """Return what is close to each listener by a model of all rows, with the orders that the last nights teach."""
-    known = gather(past.rows, settings=settings.models, parents=countries(atlas))
+    known = gather(past.rows, settings=settings.models, parents=countries(atlas), origins=past.origins)
     if 0 in known.shape:
         return replace(nobody(), orders=default_orders(new=settings.lists.new))
     model, orders = _model_and_orders(known, past, atlas=atlas, settings=settings)
@@ -143,9 +146,11 @@ def examples_of(
 
 def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings: Settings) -> tuple[Model, Orders]:
     """Return the blend of all rows, and the orders; those by default where there is too little to learn from."""
-    parents, orders = countries(atlas), default_orders(new=settings.lists.new)
-    split = split_rows(past.rows, settings=settings.models) or Split(past.rows, past.rows.clear(), past.rows.clear())
-    before = past.before or learn_and_train(split.train, split.validation, settings=settings.models, parents=parents)
+    models, orders = settings.models, default_orders(new=settings.lists.new)
+    split = split_rows(past.rows, settings=models) or Split(past.rows, past.rows.clear(), past.rows.clear())
+    before = past.before or learn_and_train(
+        split.train, split.validation, settings=models, parents=countries(atlas), origins=past.origins
+    )
     if split.test.is_empty():
         return before.models["blend"], orders
     lines = past.charts_before(nights(split.test)[0])
@@ -156,7 +161,7 @@ def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings
         learners = settings.lists.learners
         examples = examples_of(affinities, some, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
-    return train(known, parameters=before.parameters, settings=settings.models)["blend"], orders
+    return train(known, parameters=before.parameters, settings=models)["blend"], orders
 
 
 def _affinities(

@@ -76,6 +76,7 @@ def _found(evaluation: Evaluation, gains: pl.DataFrame, *, atlas: Atlas) -> dict
         "between": gains.height - 2 * NAMED,
         "histories": _histories(evaluation),
         "popularities": _popularities(evaluation),
+        "countries": [_country(row, atlas) for row in evaluation.by_country.iter_rows(named=True)],
         "importances": _importances(evaluation),
         "curve": _curve(evaluation),
         "columns": list(_BEYOND_ACCURACY.values()),
@@ -153,6 +154,18 @@ def _popularities(evaluation: Evaluation) -> Markup:
     recall = {model: table.filter(pl.col("model") == model)[f"recall_at_{AT}"].to_list() for model in DRAWN}
     tracks = table.filter(pl.col("model") == SERVED)["tracks"].to_list()
     return lines({NAMES[model]: values for model, values in recall.items()}, across=[f"{each:,}" for each in tracks])
+
+
+def _country(row: Mapping[str, Any], atlas: Atlas) -> dict[str, str]:
+    """Return the row of a country as it is shown; a part whose country is not known keeps its id."""
+    place = atlas.places.get(row["country"])
+    return {
+        "name": place.name if place else row["country"],
+        "listeners": f"{row['test_listeners']:,}",
+        "played": f"{row['local_share_played']:.1%}",
+        "listed": f"{row['local_share_listed']:.1%}",
+        "points": f"{row['points']:+.1f}",
+    }
 
 
 def _importances(evaluation: Evaluation) -> Markup | None:

@@ -36,7 +36,7 @@ class Tracks:
     Parameters
     ----------
     catalogue : polars.DataFrame
-        track_id, title, artist_id, artist, released: sorted by id, which is the order of all arrays.
+        track_id, title, artist_id, artist, released, artist_country: sorted by id, which is the order of all arrays.
     country : ndarray of int, shape (tracks,)
         The artist's, as an index into COUNTRIES.
     genres : ndarray, shape (tracks, GENRES)
@@ -152,6 +152,7 @@ def _catalogue(artist_of: Ints, home: Ints, age: Ints, *, first: date, rng: np.r
                 None if unknown else first - timedelta(days=nights)
                 for nights, unknown in zip(age.tolist(), undated.tolist(), strict=True)
             ],
+            "artist_country": [COUNTRIES[country] for country in home.tolist()],
         },
         schema_overrides={"released": pl.Date},
     )

@@ -14,7 +14,7 @@ from recsys.schemas import Catalogue, at_border
 
 _TABLE = input_tables.Table(
     required={"track_id": Kind.TEXT, "title": Kind.TEXT, "artist_id": Kind.TEXT, "artist": Kind.TEXT},
-    optional={"released": Kind.DATE},
+    optional={"released": Kind.DATE, "artist_country": Kind.TEXT},
 )
 _ONE = 1  # row that may always be bad: a share of a small catalogue says nothing
 
@@ -27,7 +27,7 @@ class ReadCatalogue:
     ----------
     tracks : polars.DataFrame
         Schema :class:`recsys.schemas.Catalogue`, sorted by ``track_id``; ``released`` is null where it is absent or no
-        date.
+        date, and ``artist_country`` where it is absent.
     counts : Counts
         Rows, and bad rows by reason: ``malformed_line``, ``missing_track_id``, ``missing_title``,
         ``missing_artist_id``, ``missing_artist``.

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.local_music import Offsets
 from recsys.models.metrics import BoolArray, Values, top
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.ranker import Weights, reordered
@@ -81,7 +82,8 @@ class Blend:
     ``w0 g + w1 s (l - g) + w2 b + sum of w t``, where ``s = n / (n + regional_shrinkage)`` for a serving place of n
     listeners, and 0 where the world serves: the smaller a place, the more it is served the global model. z-scores are
     taken over the tracks that the own model knows. Who has played nothing yet gets what is played recently at home:
-    weights learned beside a history say nothing without.
+    weights learned beside a history say nothing without. Who has played something gets offsets beside, by which the
+    lists of a country keep the share of its own artists.
 
     Parameters
     ----------
@@ -96,6 +98,8 @@ class Blend:
     trees : HistGradientBoostingClassifier, optional
     summed : numpy.ndarray
         (p + c + 1,) bool of each place, whether its listeners' tracks stay in the order of the weighted sum.
+    offsets : Offsets, optional
+        See :func:`recsys.models.local_music.keeping_shares`.
     """
 
     own: Own = field(repr=False)
@@ -105,9 +109,13 @@ class Blend:
     weights: FloatArray = field(repr=False)
     trees: HistGradientBoostingClassifier | None = field(repr=False)
     summed: BoolArray = field(repr=False)
+    offsets: Offsets | None = field(default=None, repr=False)
 
     def scores(self, listeners: IntArray) -> FloatArray:
-        """Return (len(listeners), m) weighted sums; the best unheard tracks' sums dealt out in their learned order."""
+        """Return (len(listeners), m) weighted sums, the best unheard dealt out in their learned order, plus offsets.
+
+        Offsets are added last, so that shares are those of the lists as they are served.
+        """
         found = np.empty((len(listeners), self.own.world.width), dtype=np.float32)
         for some in self.blocks(listeners):
             found[some] = self.scored(self.features(listeners[some]), listeners[some])
@@ -146,6 +154,12 @@ class Blend:
 
     def scored(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
         """Return what :meth:`scores` does, of given features of the listeners."""
+        scores = self._ordered(features, listeners)
+        if self.offsets is None:
+            return scores
+        return scores + self.offsets.of(self.own.homes[listeners]) * self._have_played(listeners)[:, None]
+
+    def _ordered(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
         scores = self._summed(features, listeners)
         if self.trees is None or not len(listeners):
             return scores

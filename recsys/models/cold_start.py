@@ -41,6 +41,7 @@ def strangers(test: pl.DataFrame, *, known: Interactions, settings: ModelsSettin
         sessions=nothing[:0],
         session_of=found.session_of[:0],
         age=known.age,
+        origins=known.origins,
     )
 
 

@@ -1,7 +1,7 @@
 """Collaborative filtering: learn how to blend on the validation nights, then fit the models that are served."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -9,6 +9,7 @@ import polars as pl
 from recsys.models.blending import FEATURES, UNLEARNED, Blend, BlendParameters, blend, regional_only
 from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later, vocabulary
+from recsys.models.local_music import keeping_shares
 from recsys.models.metrics import Model
 from recsys.models.regional import Fitted, Global, fit, fit_alone
 from recsys.settings import ModelsSettings
@@ -84,6 +85,7 @@ def learn_and_train(
     *,
     settings: ModelsSettings,
     parents: Mapping[str, str] | None = None,
+    origins: Mapping[str, str] | None = None,
     began: Began = _unheard,
 ) -> Trained:
     """Learn on the validation nights how to blend, then fit all models on both.
@@ -95,17 +97,19 @@ def learn_and_train(
     settings : ModelsSettings
     parents : mapping of str to str, optional
         The country of every part.
+    origins : mapping of str to str, optional
+        The country that the artist of a track comes from.
     began : callable, optional
         Is called as each of :data:`STEPS` begins.
     """
     parameters = parameters_of(train, validation, settings=settings, parents=parents, began=began)
     began("models")
-    known = gather(pl.concat([train, validation]), settings=settings, parents=parents)
+    known = gather(pl.concat([train, validation]), settings=settings, parents=parents, origins=origins)
     curve: list[tuple[str, int, float]] = []
     needed = parameters.engines(settings)
     watched = fit(known, settings=needed, watch=lambda step, loss: curve.append(("global", step, loss)))
     fitted = watched.asked_again()
-    served = blend(fitted, parameters=parameters, settings=settings)
+    served = _served(fitted, parameters=parameters, settings=settings)
     local = fit_alone(fitted, settings=settings)
     return Trained(
         known=known,
@@ -157,7 +161,13 @@ def train(
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
     fitted = fit(interactions, settings=parameters.engines(settings), threads=threads)
-    return _models(fitted, blend(fitted, parameters=parameters, settings=settings), settings=settings)
+    return _models(fitted, _served(fitted, parameters=parameters, settings=settings), settings=settings)
+
+
+def _served(fitted: Fitted, *, parameters: BlendParameters, settings: ModelsSettings) -> Blend:
+    """Mix fitted models as parameters say, and let each country's lists keep the share of its own artists."""
+    mixed = blend(fitted, parameters=parameters, settings=settings)
+    return replace(mixed, offsets=keeping_shares(mixed, fitted.interactions, settings=settings))
 
 
 def _models(fitted: Fitted, served: Blend, *, settings: ModelsSettings) -> dict[str, Model]:

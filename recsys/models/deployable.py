@@ -96,7 +96,13 @@ def _best(
     return rows[at], columns[listed], scores[at, columns[listed]].astype(np.float64)
 
 
-def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> Served:
+def fit_served(
+    rows: pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str],
+    origins: Mapping[str, str] | None = None,
+) -> Served:
     """Learn how to blend on the validation nights, then train on everything, as a night does; the same every time.
 
     What is returned is to be kept in memory alone. It holds no id of a listener, and the interactions of those whom it
@@ -111,13 +117,15 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
     settings : ModelsSettings
     parents : mapping of str to str
         The country of every part.
+    origins : mapping of str to str, optional
+        The country that the artist of a track comes from.
 
     Raises
     ------
     InputError
         If no track was played by enough listeners.
     """
-    known = gather(rows, settings=settings, parents=parents)
+    known = gather(rows, settings=settings, parents=parents, origins=origins)
     if 0 in known.shape:
         raise InputError(
             f"no track was played by {settings.min_listeners_per_track} listeners who allow it",
@@ -131,11 +139,17 @@ def fit_served(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping
     return Served(cast(Folding, model.fold_in(nobody)), known.tracks, settings, parents)
 
 
-def validated(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+def validated(
+    rows: pl.DataFrame,
+    *,
+    settings: ModelsSettings,
+    parents: Mapping[str, str],
+    origins: Mapping[str, str] | None = None,
+) -> float:
     """Return the macro NDCG at 10 (unheard tracks) of the served model on the validation nights.
 
     The test nights are taken away first; then the blend is learned on the nights before the validation nights, with
-    models of the nights before those: as an evaluation does, so many nights earlier.
+    models of the nights before those: as an evaluation does, so many nights earlier. See :func:`fit_served`.
 
     Raises
     ------
@@ -145,7 +159,7 @@ def validated(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[
     cut = _cut_before_test(rows, settings=settings)
     with threadpool_limits(1, "blas"):
         before = gather(cut.train, settings=settings, parents=parents)
-        known = gather(cut.past, settings=settings, parents=parents)
+        known = gather(cut.past, settings=settings, parents=parents, origins=origins)
         later = heard_later(cut.test, known=known)
         if 0 in before.shape or not later.nnz:
             raise InputError(

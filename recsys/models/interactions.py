@@ -46,6 +46,8 @@ class Interactions:
         (m,) float32 nights from the first play of every track by anybody to the last night.
     parents : tuple of str
         (p,) the country of every part; empty where it is not known, and then the world is the parent.
+    origins : tuple of str
+        (m,) the country that each track's artist comes from; empty where it is not known.
 
     References
     ----------
@@ -64,6 +66,7 @@ class Interactions:
     session_of: IntArray = field(repr=False)
     age: FloatArray = field(repr=False)
     parents: tuple[str, ...] = field(repr=False)
+    origins: tuple[str, ...] = field(repr=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -106,6 +109,7 @@ def gather(
     settings: ModelsSettings,
     parents: Mapping[str, str] | None = None,
     tracks: pl.Series | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> Interactions:
     """Return the matrices of all contributions that may be trained on; the same for any order of the rows.
 
@@ -121,6 +125,8 @@ def gather(
     tracks : polars.Series, optional
         The sorted vocabulary of a fitted model, to ask it for other listeners; then every listener of the rows is
         there, also one without a track of it.
+    origins : mapping of str to str, optional
+        The country that the artist of a track comes from, as far as it is known.
     """
     rows = trained(contributions)
     asked = tracks is not None
@@ -147,6 +153,7 @@ def gather(
         session_of=session_of,
         age=_age(coded, tracks=len(tracks)),
         parents=tuple((parents or {}).get(part, "") for part in parts),
+        origins=tuple((origins or {}).get(track, "") for track in tracks),
     )
 
 

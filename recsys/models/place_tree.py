@@ -8,6 +8,7 @@ import numpy as np
 from recsys.models.interactions import IntArray, Interactions
 
 WORLD_ROW = -1  # position of the world: the last row of whatever has one row per place
+NOWHERE = -1  # the number of no country
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,15 @@ class Places:
         residents = interactions.residents()
         inside = self.parents[: self.parts]
         return np.append(residents, [residents[inside == place].sum() for place in range(self.parts, len(self))])
+
+    def countries(self) -> tuple[tuple[str, ...], IntArray]:
+        """Return (k,) names of countries, and (p + c + 1,) the number of each place's among them; -1 for the world.
+
+        A part whose country is not known is one by itself.
+        """
+        itself = np.arange(len(self))
+        chosen, number = np.unique(np.where(self.parents == WORLD_ROW, itself, self.parents), return_inverse=True)
+        return tuple(self.names[place].removesuffix("/*") for place in chosen), np.append(number, NOWHERE)
 
     def homes_of(self, interactions: Interactions) -> IntArray:
         """Return (n,) the place of each listener of any interactions: their part if it is here, else its country."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -175,6 +176,20 @@ def test_who_is_not_learned_from_has_a_row_too_and_orders_are_of_the_others(
     assert len(found.listeners) == gather(some, settings=quick.models).shape[0] > 600
     assert np.isfinite(found.closeness.astype(float)).all()
     assert (found.closeness.astype(float).max(axis=1) > 0).all()
+
+
+def test_what_is_close_keeps_the_share_of_a_country_s_own_artists(rows: pl.DataFrame, quick: Settings) -> None:
+    """Where artists come from is known: of each third track, from the part that is a country by itself here."""
+    some = before(rows, 12)
+    own = some["track_id"].unique().sort()[::3].to_list()
+    known, lines = replace(past_of(some), origins=dict.fromkeys(own, PARTS[0])), lines_of(some)
+    on = quick.model_copy(update={"models": quick.models.model_copy(update={"local_share": True})})
+    plain, same, kept = (
+        affinities_of(past, lines=lines, atlas=ATLAS, settings=settings)  # type: ignore[arg-type]
+        for past, settings in ((past_of(some), on), (known, quick), (known, on))
+    )
+    np.testing.assert_array_equal(plain.closeness, same.closeness)
+    assert not np.array_equal(kept.columns, plain.columns)
 
 
 def test_few_nights_or_charts_of_another_atlas_teach_no_order(rows: pl.DataFrame, quick: Settings) -> None:

@@ -27,6 +27,7 @@ CATALOGUE = pl.DataFrame({"track_id": [f"t{i}" for i in range(30)]}).select(
     artist_id=pl.lit("a"),
     artist=pl.lit("artist"),
     released=pl.lit(None, pl.Date),
+    artist_country=pl.lit(None, pl.String),
 )
 assert CATALOGUE.schema == {name: column.dtype for name, column in Catalogue.columns().items()}
 

@@ -120,7 +120,7 @@ def window(
 
 
 def catalogue(tracks: Iterable[str] = TRACKS) -> pl.DataFrame:
-    rows = [(track, f"Song {track}", f"a-{track}", f"Band {track}", None) for track in tracks]
+    rows = [(track, f"Song {track}", f"a-{track}", f"Band {track}", None, None) for track in tracks]
     schema = {name: column.dtype for name, column in Catalogue.columns().items()}
     return pl.DataFrame(rows, schema=schema, orient="row")
 

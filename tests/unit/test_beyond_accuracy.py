@@ -5,6 +5,7 @@ import pytest
 from support.checkerboard import settings
 from support.listening import contributions
 
+from recsys.models import local_music
 from recsys.models.evaluation import beyond_accuracy
 from recsys.models.evaluation.beyond_accuracy import Background
 from recsys.models.interactions import Interactions, gather
@@ -94,15 +95,15 @@ ARTISTS = {"p": "local hero", "q": "quiet one", "x": "star"}
 
 def test_an_artist_is_local_where_twice_the_worlds_share_listens() -> None:
     """In P the hero's share is (20 + 10 * 1/2) / (20 + 10) = 5/6, in the world 1/2: less than twice it."""
-    assert not Background.of(local_world(), artists=ARTISTS).local.any()
+    assert not Background.of(local_world(), artists=ARTISTS).local.tracks.any()
 
 
 def test_shares_of_local_artists_in_history_and_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beyond_accuracy, "_AT_HOME", 1.5)
+    monkeypatch.setattr(local_music, "_AT_HOME", 1.5)
     known = local_world()
     background = Background.of(known, artists=ARTISTS)
     p, q, x = 0, 1, 2  # columns
-    assert background.local.tolist() == [[True, False, False], [False, True, False]]
+    assert background.local.tracks.tolist() == [[True, False, False], [False, True, False]]
     assert beyond_accuracy.local_share_played(np.arange(40), background) == 1 / 2
     both = Lists(np.array([0, 20]), lists([p, x], [p, q, x]).tracks, np.zeros((2, LENGTH), bool), np.ones(2, int))
     assert beyond_accuracy.local_share_listed(both, background) == pytest.approx((1 / 2 + 1 / 3) / 2)
@@ -117,5 +118,5 @@ def test_without_artists_or_countries_there_is_no_local_share(four: Interactions
 
 
 def test_a_track_without_an_artist_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beyond_accuracy, "_AT_HOME", 1.5)
-    assert not Background.of(local_world(), artists={"x": "star"}).local.any()
+    monkeypatch.setattr(local_music, "_AT_HOME", 1.5)
+    assert not Background.of(local_world(), artists={"x": "star"}).local.tracks.any()

@@ -19,8 +19,13 @@ def track(number: int, **changes: Any) -> dict[str, Any]:
 def test_every_format_reads_to_the_same_tracks_in_order(name: str, tmp_path: Path) -> None:
     source = write_listens(tmp_path / name, [track(2), track(1)])
     assert read_catalogue(source, max_bad_share=0.05).tracks.rows() == [
-        (f"t{i}", "Ó Gente", "a1", "Mariza", None) for i in (1, 2)
+        (f"t{i}", "Ó Gente", "a1", "Mariza", None, None) for i in (1, 2)
     ]
+
+
+def test_the_country_of_an_artist_is_there_as_far_as_it_is_told(tmp_path: Path) -> None:
+    source = write_listens(tmp_path / "catalogue.csv", [track(1, artist_country="PT"), track(2, artist_country=None)])
+    assert read_catalogue(source, max_bad_share=0.05).tracks["artist_country"].to_list() == ["PT", None]
 
 
 @pytest.mark.parametrize("released", ["2025-12-24", date(2025, 12, 24)])

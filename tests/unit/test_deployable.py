@@ -246,6 +246,22 @@ def test_only_what_is_served_is_trained(rows: pl.DataFrame, served: Served, monk
     assert answer == served.answer(own, limit=5)
 
 
+def test_lists_keep_the_share_of_a_country_s_own_artists_where_origins_are_known(rows: pl.DataFrame) -> None:
+    """Of all listeners of a country together; listeners whose place nobody knows get the same scores as ever."""
+    own = rows["track_id"].unique().sort()[::4].to_list()
+    parents, origins = dict.fromkeys(PARTS, "PT"), dict.fromkeys(own, "PT")
+    off, on = (
+        fit_served(rows, settings=settings, parents=parents, origins=origins)
+        for settings in (SETTINGS.model_copy(update={"local_share": share}) for share in (False, True))
+    )
+    is_own = pl.col("track_id").is_in(own).mean().alias("share")
+    played = rows.unique(["listener", "track_id"]).group_by("listener").agg(is_own)["share"].mean()
+    gaps = [abs(model.answers(rows, limit=10).select(is_own).item() - played) for model in (off, on)]
+    assert gaps[1] < min(0.01, gaps[0])
+    strangers = rows.head(50).with_columns(part=pl.lit(None, pl.String))
+    assert on.answers(strangers, limit=5).equals(off.answers(strangers, limit=5))
+
+
 def test_no_listener_is_in_the_fitted_model(rows: pl.DataFrame, served: Served) -> None:
     content = pickle.dumps(served)
     assert [listener for listener in rows["listener"].unique() if listener.encode() in content] == []

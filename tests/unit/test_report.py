@@ -19,6 +19,7 @@ from pipelines.report.maps import GAIN, LOSS, draw_map
 from pipelines.report.page import regional_gains, render
 from pipelines.report.wording import NAMES, sentences
 from recsys.geography.atlas import Atlas, load_atlas
+from recsys.models.evaluation.by_country import SCHEMA as COUNTRY_SCHEMA
 from recsys.models.evaluation.evaluation import Evaluation, evaluate
 from recsys.models.evaluation.intervals import sure
 from recsys.models.evaluation.report_tables import MODELS
@@ -215,6 +216,38 @@ def test_the_page_says_what_the_learned_order_goes_by(evaluation: Evaluation, at
     assert page.index("recent world") < page.index('<span class="said">+0.0500') < page.index('said">-0.0010')
     assert "no other was learned" not in page
     assert "no other was learned" in page_of(replace(evaluation, importances={}), atlas)
+
+
+def test_the_page_has_local_music_by_country_and_the_run_a_table(evaluation: Evaluation, atlas: Atlas) -> None:
+    assert "Nobody knows where artists come from" in page_of(evaluation, atlas)
+    rows = [("PT", 1200, 0.161, 0.158, -0.3), ("XX-rest", 12, 0.2, 0.25, 5.0)]
+    told = replace(evaluation, by_country=pl.DataFrame(rows, schema=COUNTRY_SCHEMA, orient="row"))
+    page = page_of(told, atlas)
+    cells = re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td>\s*<td>(.*?)</td><td>(.*?)</td>\s*<td>(.*?)</td></tr>", page)
+    assert cells == [("Portugal", "1,200", "16.1%", "15.8%", "-0.3"), ("XX-rest", "12", "20.0%", "25.0%", "+5.0")]
+
+
+def test_an_evaluation_tells_local_music_of_countries_with_enough_test_listeners(listened: pl.DataFrame) -> None:
+    """Of one country, half of whose tracks are by its own artists; what was played is the same with the setting off."""
+    models = load_settings(overrides={"models": {"factors": 8, "min_listeners_in_table": 5, "ranker": "none"}}).models
+    parents = dict.fromkeys(listened["part"].unique().to_list(), "PT")
+    own = listened["track_id"].unique().sort()[::2].to_list()
+    tables = {
+        on: evaluate(
+            listened,
+            settings=models.model_copy(update={"local_share": on}),
+            parents=parents,
+            origins=dict.fromkeys(own, "PT"),
+        ).by_country
+        for on in (True, False)
+    }
+    for table in tables.values():
+        assert table["country"].to_list() == ["PT"]
+        assert table["test_listeners"].item() > 100
+        points = 100 * (table["local_share_listed"] - table["local_share_played"])
+        assert table["points"].item() == pytest.approx(points.item())
+    assert tables[True]["local_share_played"].equals(tables[False]["local_share_played"])
+    assert tables[True]["local_share_listed"].item() != tables[False]["local_share_listed"].item()
 
 
 def test_dots_stand_where_their_values_are() -> None:

@@ -28,7 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ModelsSettings]
     """Put in the place of training: best at a ridge of 2 with EASE. Returns the listeners and settings of each call."""
     calls: list[tuple[int, ModelsSettings]] = []
 
-    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, **_: Mapping[str, str] | None) -> float:
         calls.append((rows["listener"].n_unique(), settings))
         return 0.5 - abs(np.log(settings.regularization / 2)) / 10 + 0.1 * (settings.engine == "ease")
 
@@ -71,7 +71,7 @@ def test_what_is_in_force_is_compared_with_where_the_experiment_changed_it(
 
 
 def test_settings_as_they_are_that_cannot_be_fitted_are_worth_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, **_: Mapping[str, str] | None) -> float:
         if settings == SETTINGS:
             raise InputError("nothing to learn from")
         return settings.regularization
@@ -97,7 +97,7 @@ def test_a_trial_below_the_median_is_given_up_after_a_look_at_some(measured: lis
 def test_a_trial_that_cannot_be_fitted_fails_and_the_search_goes_on(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def value(rows: pl.DataFrame, *, settings: ModelsSettings, parents: Mapping[str, str]) -> float:
+    def value(rows: pl.DataFrame, *, settings: ModelsSettings, **_: Mapping[str, str] | None) -> float:
         if settings.engine == "ease":
             raise error
         return settings.regularization

@@ -7,12 +7,11 @@ import numpy as np
 from scipy import sparse
 
 from recsys.models.interactions import IntArray, Interactions
-from recsys.models.metrics import NOTHING, SHOWN, BoolArray, Lists, Values, top
+from recsys.models.local_music import LocalMusic
+from recsys.models.metrics import NOTHING, SHOWN, Lists, Values, top
+from recsys.models.place_tree import NOWHERE
 
 THIRDS = ("niche", "middle", "mainstream")
-NOWHERE = -1
-_PRIOR = 10  # listeners: as many in a place count as much as the world's share
-_AT_HOME = 2  # times the world's share that a local artist has at home, at least
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,21 @@ class Background:
         (n, m) ones where a listener played a track.
     popularity : numpy.ndarray
         (m,) share of all listeners who played each track.
-    country : numpy.ndarray
-        (n,) number of each listener's country, or of the home where its country is not known; -1 where neither is.
-    local : numpy.ndarray, optional
-        (countries, m) whether the track's artist is local there; None where artists are not known.
+    local : LocalMusic, optional
+        None where artists are not known.
     """
 
     heard: sparse.csr_array = field(repr=False)
     popularity: Values = field(repr=False)
-    country: IntArray = field(repr=False)
-    local: BoolArray | None = field(repr=False)
+    local: LocalMusic | None = field(repr=False)
 
     @classmethod
     def of(cls, known: Interactions, *, artists: Mapping[str, str] | None = None) -> "Background":
-        """Count who played what; ``artists`` maps tracks to artists."""
+        """Count who played what; ``artists`` maps tracks to artists, for where nobody knows where these come from."""
         heard = known.confidence.copy()
         heard.data = np.ones(heard.nnz)
         popularity = np.asarray(heard.sum(axis=0)) / max(heard.shape[0], 1)
-        country = _countries(known)
-        return cls(heard, popularity, country, None if artists is None else _local(known, heard, country, artists))
+        return cls(heard, popularity, LocalMusic.of(known, artists=artists))
 
     def mean_popularity(self, listeners: IntArray) -> Values:
         """Return (len(listeners),) mean popularities of what each of them played."""
@@ -142,29 +137,22 @@ def local_share_listed(lists: Lists, background: Background) -> float:
     References
     ----------
     O. Lesota et al., "Traces of Globalization in Online Music Consumption Patterns and Results of Recommendation
-    Algorithms" (ISMIR 2022), who compare the countries of artists in histories and in lists. Where artists come from
-    is not known here: an artist is local to the country where its share of listeners, shrunk toward the world's by ten
-    listeners, is largest, if that is at least twice the world's.
+    Algorithms" (ISMIR 2022), who compare the countries of artists in histories and in lists. Where the catalogue does
+    not say where an artist comes from, its listeners do: see :mod:`recsys.models.local_music`.
     """
-    lists = lists.of(background.country[lists.listeners] != NOWHERE)
-    if background.local is None or not len(lists.listeners):
+    if background.local is None:
         return float("nan")
-    country = background.country[lists.listeners][:, None]
-    listed = lists.tracks[:, :SHOWN]
-    local = background.local[country, listed] & (listed != NOTHING)
-    return float((local.sum(axis=1) / np.maximum((listed != NOTHING).sum(axis=1), 1)).mean())
+    lists = lists.of(background.local.country[lists.listeners] != NOWHERE)
+    shares = background.local.shares_listed(lists.tracks, lists.listeners)
+    return float(shares.mean()) if len(shares) else float("nan")
 
 
 def local_share_played(listeners: IntArray, background: Background) -> float:
     """Return the mean share of tracks by artists local to the listener's country in what they played before."""
-    listeners = listeners[background.country[listeners] != NOWHERE]
-    if background.local is None or not len(listeners):
+    if background.local is None:
         return float("nan")
-    heard = background.heard[listeners]
-    number = np.diff(heard.indptr)
-    row = np.repeat(np.arange(len(listeners)), number)
-    local = background.local[background.country[listeners][row], heard.indices]
-    return float((np.bincount(row, weights=local, minlength=len(listeners)) / np.maximum(number, 1)).mean())
+    shares = background.local.shares_played(background.heard, listeners[background.local.country[listeners] != NOWHERE])
+    return float(shares.mean()) if len(shares) else float("nan")
 
 
 def _listings(lists: Lists, *, tracks: int) -> IntArray:
@@ -178,24 +166,3 @@ def _mean_listed(lists: Lists, values: Values) -> Values:
     listed = lists.tracks[:, :SHOWN]
     there = listed != NOTHING
     return np.asarray(np.where(there, values[listed], 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
-
-
-def _countries(known: Interactions) -> IntArray:
-    names = [parent or part for part, parent in zip(known.parts, known.parents, strict=True)]
-    number = {name: position for position, name in enumerate(sorted(set(names)))}
-    return np.array([*(number[name] for name in names), NOWHERE], dtype=np.int64)[known.homes]
-
-
-def _local(known: Interactions, heard: sparse.csr_array, country: IntArray, artists: Mapping[str, str]) -> BoolArray:
-    """Return (countries, m) whether a track's artist is local; a track without an artist is nobody's."""
-    names = [artists.get(track, "") for track in known.tracks]
-    artist_of = np.unique(names, return_inverse=True)[1]
-    credits = sparse.csr_array((np.ones(len(names)), (np.arange(len(names)), artist_of)))
-    plays = sparse.csr_array((heard @ credits) > 0).astype(np.float64)
-    there, places = np.flatnonzero(country != NOWHERE), country.max(initial=NOWHERE) + 1
-    at_home = sparse.csr_array((np.ones(len(there)), (country[there], there)), shape=(places, len(country)))
-    world = np.asarray(plays.sum(axis=0)) / max(len(country), 1)
-    listeners = np.asarray(at_home.sum(axis=1))[:, None]
-    share = ((at_home @ plays).toarray() + _PRIOR * world) / (listeners + _PRIOR)
-    local = (share == share.max(axis=0, initial=0)) & (share >= _AT_HOME * world)
-    return np.asarray(local[:, artist_of] & (np.array(names) != ""))

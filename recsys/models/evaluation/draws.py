@@ -93,6 +93,7 @@ def averaged(first: "Evaluation", others: Sequence["Evaluation"]) -> "Evaluation
         listeners=_of_listeners(drawn),
         importances={name: _mean(each.importances.get(name, np.nan) for each in every) for name in first.importances},
         by_popularity=_means([each.by_popularity for each in every], "model", "fifth"),
+        by_country=_means([each.by_country for each in every], "country"),
     )
 
 

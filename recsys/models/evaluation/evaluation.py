@@ -19,6 +19,8 @@ from recsys.models.collaborative import CURVE_SCHEMA, FEATURES, STEPS, Trained, 
 from recsys.models.evaluation import draws, report_tables
 from recsys.models.evaluation.baselines import fit_baselines
 from recsys.models.evaluation.beyond_accuracy import Background
+from recsys.models.evaluation.by_country import SCHEMA as COUNTRY_SCHEMA
+from recsys.models.evaluation.by_country import by_country
 from recsys.models.evaluation.by_popularity import SCHEMA, by_popularity
 from recsys.models.evaluation.report_tables import MODELS, SERVED, Ranked, Tested
 from recsys.models.fit_blend import pool_of
@@ -100,6 +102,9 @@ class Evaluation:
         :data:`~recsys.models.blending.TREE_FEATURES`, by test listeners; empty where there is none.
     by_popularity : polars.DataFrame
         One row per model and fifth of what was played; see :func:`~.by_popularity.by_popularity`.
+    by_country : polars.DataFrame
+        The share of a country's own artists in what was played and in what is served; see
+        :func:`~.by_country.by_country`.
     """
 
     metrics: Mapping[str, float] = field(repr=False)
@@ -116,6 +121,7 @@ class Evaluation:
     trained: Trained | None = field(default=None, repr=False)
     importances: Mapping[str, float] = field(default_factory=dict)
     by_popularity: pl.DataFrame = field(default_factory=partial(pl.DataFrame, schema=SCHEMA), repr=False)
+    by_country: pl.DataFrame = field(default_factory=partial(pl.DataFrame, schema=COUNTRY_SCHEMA), repr=False)
 
     @property
     def overlap(self) -> Mapping[str, float]:
@@ -129,6 +135,7 @@ def evaluate(
     settings: ModelsSettings,
     parents: Mapping[str, str] | None = None,
     artists: Mapping[str, str] | None = None,
+    origins: Mapping[str, str] | None = None,
     split: Kind = "temporal",
     times: int = 1,
     workers: int = 1,
@@ -148,7 +155,10 @@ def evaluate(
     parents : mapping of str to str, optional
         The country of every part.
     artists : mapping of str to str, optional
-        The artist of every track; without, shares of local artists are NaN.
+        The artist of every track: where nobody knows where any artist comes from, who is local is learned from
+        listeners. Without both, shares of local artists are NaN.
+    origins : mapping of str to str, optional
+        The country that the artist of a track comes from.
     split : {"temporal", "random"}
         A random split warns and is noted: its numbers are too good.
     times : int
@@ -174,7 +184,7 @@ def evaluate(
     if vocabulary(cut.past, at_least=settings.min_listeners_per_track).is_empty():
         return _nothing(f"No track was played by {settings.min_listeners_per_track} listeners before the test nights.")
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        job = _Job(cut, settings, parents, artists, note=RANDOM if split == "random" else "", told=told)
+        job = _Job(cut, settings, parents, artists, origins, note=RANDOM if split == "random" else "", told=told)
         return job.run(times=times, workers=workers)
 
 
@@ -186,6 +196,7 @@ class _Job:
     settings: ModelsSettings
     parents: Mapping[str, str] | None
     artists: Mapping[str, str] | None
+    origins: Mapping[str, str] | None
     note: str
     told: Told = _nobody
     span: tuple[float, float] = (0.0, 1.0)  # which share of the whole is over when this begins, and when it ends
@@ -226,7 +237,9 @@ class _Job:
         """Train, rank and measure; there are no lists where too few could be asked."""
         with self._timed("train"):
             nights = self.split.train, self.split.validation
-            learned = learn_and_train(*nights, settings=self.settings, parents=self.parents, began=self._tell)
+            learned = learn_and_train(
+                *nights, settings=self.settings, parents=self.parents, origins=self.origins, began=self._tell
+            )
         if note := self._too_few(learned):
             return replace(_nothing(note), trained=learned), {}
         with self._timed("baselines"):
@@ -291,6 +304,12 @@ class _Job:
             trained=learned,
             importances=self._importances(learned),
             by_popularity=by_popularity(ranked, new=self._new(learned), known=learned.known, at_least=tested.at_least),
+            by_country=by_country(
+                ranked[SERVED].unheard,
+                tested.background.heard,
+                local=tested.background.local,
+                at_least=tested.at_least,
+            ),
         )
 
     def _importances(self, learned: Trained) -> dict[str, float]:
