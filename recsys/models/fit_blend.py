@@ -148,6 +148,10 @@ def _with_trees(
     Of the sums that were tried it is the one whose tracks make the best lists of strangers once trees have put them in
     order: the sum with the best lists may leave out just what trees would put first.
 
+    Trees that must not hold it against a track that a model thinks more of it come first: strangers played the same
+    tracks on the same nights, and do not tell where trees without that bound know single tracks again. These are asked
+    where the others find nothing.
+
     The order is not used at all where its lists are no better than the best sum's, and not in parts where it makes them
     worse by more than a standard error. New parts, and listeners at home nowhere, get it.
 
@@ -161,15 +165,16 @@ def _with_trees(
     later : scipy.sparse.csr_array
     settings : ModelsSettings
     """
-    new = without(later, fitted.interactions.confidence)
+    new, alone = without(later, fitted.interactions.confidence), _some(worth, _LEARNERS["trees"])
     different = {one.weights.tobytes(): one for one in tried}.values()
-    ordered = (_in_order(fitted, one, new=new, settings=settings) for one in different)  # two at most are in memory
-    best = max(filter(None, ordered), key=_Ordered.worth, default=None)
-    if best is None or best.worth() <= _some(worth, _LEARNERS["trees"]).mean():
-        return tried[0]
-    worse = _named(fitted, _losing(best.gain, best.pool.homes, len(fitted.places)))
-    trees = learned_trees(best.pool, seed=settings.seed, rising=RISING)
-    return replace(best.parameters, trees=trees, summed=worse)
+    for rising in (RISING, None):
+        ordered = (_in_order(fitted, one, new=new, rising=rising, settings=settings) for one in different)
+        best = max(filter(None, ordered), key=_Ordered.worth, default=None)  # of whose pools two at most are in memory
+        if best is not None and best.worth() > alone.mean():
+            worse = _named(fitted, _losing(best.gain, best.pool.homes, len(fitted.places)))
+            trees = learned_trees(best.pool, seed=settings.seed, rising=rising)
+            return replace(best.parameters, trees=trees, summed=worse)
+    return tried[0]
 
 
 @dataclass(frozen=True)
@@ -186,11 +191,16 @@ class _Ordered:
 
 
 def _in_order(
-    fitted: Fitted, parameters: BlendParameters, *, new: sparse.csr_array, settings: ModelsSettings
+    fitted: Fitted,
+    parameters: BlendParameters,
+    *,
+    new: sparse.csr_array,
+    rising: Sequence[int] | None,
+    settings: ModelsSettings,
 ) -> _Ordered | None:
     """Put the best tracks by a weighted sum in the order of trees; None with too few listeners to learn from."""
     pool = pool_of(blend(fitted, parameters=parameters, settings=settings), new, at_most=_LEARNERS["trees"])
-    gain = gain_of_trees(pool, seed=settings.seed, rising=RISING)
+    gain = gain_of_trees(pool, seed=settings.seed, rising=rising)
     return None if gain is None else _Ordered(parameters, pool, gain)
 
 

@@ -10,7 +10,7 @@ from support.checkerboard import checkerboard, settings
 from support.listening import FIRST_NIGHT, world
 
 from recsys.models import fit_blend
-from recsys.models.blending import FEATURES, FIRST_GUESS, BlendParameters, blend
+from recsys.models.blending import FEATURES, FIRST_GUESS, RISING, BlendParameters, blend
 from recsys.models.fit_blend import gated, learn, pool_of
 from recsys.models.interactions import Interactions, gather, heard_later
 from recsys.models.metrics import ndcg_at_10, rank, without
@@ -166,19 +166,39 @@ def test_a_learned_order_is_used_where_strangers_gain(
 
 
 @pytest.mark.parametrize(
-    ("gains", "chosen"), [((0.1, 0.3), 1), ((0.3, 0.1), 0), ((-0.1, 0.1), 1), ((-0.1, -0.2), None)]
+    ("bound", "free", "chosen", "rising"),
+    [
+        ((0.1, 0.3), (0.5, 0.5), 1, RISING),
+        ((0.3, 0.1), (0.5, 0.5), 0, RISING),
+        ((-0.1, 0.1), (0.5, 0.5), 1, RISING),
+        ((-0.1, 0.0), (0.2, 0.1), 0, None),
+        ((-0.1, -0.2), (0.0, -0.1), None, None),
+    ],
 )
 def test_trees_stand_on_the_sum_whose_tracks_make_the_best_lists_in_their_order(
-    board: Interactions, monkeypatch: pytest.MonkeyPatch, gains: tuple[float, float], chosen: int | None
+    board: Interactions,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    bound: tuple[float, float],
+    free: tuple[float, float],
+    chosen: int | None,
+    rising: tuple[int, ...] | None,
 ) -> None:
     """Both sums put the world's best track first, so that their lists are worth the same before trees order them."""
-    keys, grown, given = settings(ranker="trees"), object(), iter(gains)
-    monkeypatch.setattr(fit_blend, "gain_of_trees", lambda pool, **_: np.full(len(pool.relevant), next(given)))
-    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, **_: grown)
+    gains = {RISING: iter(bound), None: iter(free)}
+    monkeypatch.setattr(
+        fit_blend, "gain_of_trees", lambda pool, *, seed, rising: np.full(len(pool.relevant), next(gains[rising]))
+    )
+    monkeypatch.setattr(fit_blend, "learned_trees", lambda pool, *, seed, rising: ("trees", rising))
     tried = [replace(BOTH, weights=weight * np.eye(6)[0]) for weight in (1, 2)]
-    fitted, alone = guessed(board, {}, ANSWERS), np.ones(50)
-    found = fit_blend._with_trees(fitted, tried=[*tried, tried[0]], worth=alone, later=LATER, settings=keys)
-    assert found.trees is (None if chosen is None else grown)
+    found = fit_blend._with_trees(
+        guessed(board, {}, ANSWERS),
+        tried=[*tried, tried[0]],
+        worth=np.ones(50),
+        later=LATER,
+        settings=settings(ranker="trees"),
+    )
+    assert found.trees == (None if chosen is None else ("trees", rising))
     assert found.weights is tried[chosen or 0].weights
 
 

@@ -83,6 +83,18 @@ def test_trees_of_one_half_are_judged_by_the_other() -> None:
     np.testing.assert_array_equal(gain_of_trees(last, seed=1), np.ones(600))
 
 
+def test_what_may_only_rise_is_never_held_against_a_track() -> None:
+    """Everybody plays the track whose first feature is smallest: trees that must not say so say nothing of it."""
+    given = pool(1, listeners=600)
+    given = replace(given, features=given.features * np.float32([-1, 1]))
+    values = np.stack([np.linspace(-3, 3, 100), np.zeros(100)], axis=1).astype(np.float32)
+    free, bound = (learned_trees(given, seed=1, rising=rising) for rising in (None, (1, 0)))
+    assert free is not None
+    assert bound is not None
+    assert np.diff(free.decision_function(values)).min() < 0
+    assert np.diff(bound.decision_function(values)).min() >= 0
+
+
 def test_a_feature_that_decides_is_important_and_noise_is_not() -> None:
     given = pool(1, listeners=600)
     trees = learned_trees(given, seed=1)
