@@ -77,7 +77,7 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """Give what is told how many are done of how many; a terminal shows it, and how long the rest will take."""
     if not progress_console.is_terminal:
         tell(what)
-    with _progress(MofNCompleteColumn()) as progress:
+    with _progress(MofNCompleteColumn(), transient=True) as progress:
         task = progress.add_task(what, total=None)
 
         def told(done: int, of: int) -> None:
@@ -85,6 +85,8 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
             _advance(progress, task, to=done)
 
         yield told
+    if progress_console.is_terminal:
+        _say_done(what)
 
 
 @contextmanager

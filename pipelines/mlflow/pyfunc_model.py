@@ -24,6 +24,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from pydantic import ValidationError
 
 from pipelines.base.job_context import JobContext, Sources
+from pipelines.base.terminal import log
 from pipelines.mlflow.run_tags import allowed_rows
 from recsys.errors import InputError, SettingsError
 from recsys.geography.atlas import countries
@@ -208,6 +209,8 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     sources = Sources(listens=workspace.root, catalogue=Path(catalogue or workspace.root))  # no listens are read
     job = JobContext(workspace, settings, sources, datetime.now(UTC))
     parents, origins = countries(job.atlas), job.origins if catalogue else {}
+    if models.local_share and not catalogue:
+        log.warning("lists do not keep the share of a country's own artists: model_config names no catalogue")
     served = fit_served(allowed_rows(job), settings=models, parents=parents, origins=origins)
     return Registered(served, frozenset(job.atlas.parts))
 

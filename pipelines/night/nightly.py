@@ -150,7 +150,7 @@ def rehearse(
     tracks, parts = job.catalogue.height, len(job.atlas.parts)
     judged = rehearse_complete(job, plan, accept=accept)
     rho = round(len(plan.due) * job.settings.privacy.rho_per_night, 6)
-    rows = [counted.rows for counted in judged.rows.values()]
+    rows = [each.rows for each in judged.rows.values()]
     return {"status": "dry run", "nights": len(plan.due), **_total(rows), "late_rows": plan.late_rows} | {
         "accepted": [night.isoformat() for night in judged.accepted],
         "tracks": tracks,

@@ -161,7 +161,6 @@ def _country(row: Mapping[str, Any], atlas: Atlas) -> dict[str, str]:
     place = atlas.places.get(row["country"])
     return {
         "name": place.name if place else row["country"],
-        "listeners": f"{row['test_listeners']:,}",
         "played": f"{row['local_share_played']:.1%}",
         "listed": f"{row['local_share_listed']:.1%}",
         "points": f"{row['points']:+.1f}",

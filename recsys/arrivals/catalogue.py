@@ -27,7 +27,7 @@ class ReadCatalogue:
     ----------
     tracks : polars.DataFrame
         Schema :class:`recsys.schemas.Catalogue`, sorted by ``track_id``; ``released`` is null where it is absent or no
-        date, and ``artist_country`` where it is absent.
+        date, and ``artist_country`` where it is absent or no code of two letters.
     counts : Counts
         Rows, and bad rows by reason: ``malformed_line``, ``missing_track_id``, ``missing_title``,
         ``missing_artist_id``, ``missing_artist``.
@@ -72,7 +72,14 @@ def read_catalogue(source: Path, *, max_bad_share: float) -> ReadCatalogue:
             f"{counts.what} has {len(twice)} rows with a track_id that is not theirs alone, the first in {first}",
             hint="Correct the catalogue and run again.",
         )
-    return ReadCatalogue(at_border(tracks.select(_TABLE.columns.keys()), Catalogue), counts)
+    found = tracks.select(_TABLE.columns.keys()).with_columns(_country(pl.col("artist_country")))
+    return ReadCatalogue(at_border(found, Catalogue), counts)
+
+
+def _country(text: pl.Expr) -> pl.Expr:
+    """Return a country's code in upper case; null where it is none."""
+    code = text.str.strip_chars().str.to_uppercase()
+    return pl.when(code.str.contains(r"^[A-Z]{2}$")).then(code)
 
 
 def _reason() -> pl.Expr:

@@ -95,6 +95,8 @@ class Residents:
     def _of(self, rows: IntArray, *, threads: int) -> FloatArray:
         place = np.searchsorted(self.rows[1:], rows, side="right")  # of the last one that is not after it
         known = self.rows[place] == rows
+        if known.all():
+            return self._vectors[place]
         found = np.empty((len(rows), self.factors.vectors.shape[1]), dtype=np.float32)
         found[known] = self._vectors[place[known]]
         found[~known] = self.factors.folded_in(self.interactions, rows[~known], threads=threads)

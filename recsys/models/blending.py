@@ -28,7 +28,7 @@ TREE_FEATURES = (
 
 _OF_MODELS = {"shared", "own", "beside", "summed", *(name for name in TREE_FEATURES if name.startswith("behind_best"))}
 RISING = tuple(int(name in _OF_MODELS) for name in TREE_FEATURES)
-"""1 for features of which more never speaks against a track: trees that may not say so learn less of what is chance."""
+"""1 for features of which trees must not hold more against a track: so they learn less of what is chance."""
 
 _OWN = FEATURES.index("own")
 _AT_ONCE = 200  # listeners whose features are in memory together

@@ -170,7 +170,9 @@ def _with_trees(
     for rising in (RISING, None):
         ordered = (_in_order(fitted, one, new=new, rising=rising, settings=settings) for one in different)
         best = max(filter(None, ordered), key=_Ordered.worth, default=None)  # of whose pools two at most are in memory
-        if best is not None and best.worth() > alone.mean():
+        if best is None:  # there are too few to learn from
+            break
+        if best.worth() > alone.mean():
             worse = _named(fitted, _losing(best.gain, best.pool.homes, len(fitted.places)))
             trees = learned_trees(best.pool, seed=settings.seed, rising=rising)
             return replace(best.parameters, trees=trees, summed=worse)

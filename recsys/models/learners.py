@@ -14,8 +14,8 @@ def drawn(interactions: Interactions, *, settings: ModelsSettings) -> IntArray:
     """Draw the listeners to learn from: everybody, or as many as ``max_training_listeners``, by keyed hash.
 
     Half of the draw is of all listeners alike and half of all places alike, so that the world's model is of the world,
-    and a small place keeps everybody it has, and its own model: by a draw of all listeners alike lists are no better on
-    the whole, and far worse in small places (docs/scale.md).
+    and a place of up to half of an even share keeps everybody it has: by a draw of all listeners alike lists are no
+    better on the whole, and far worse in small places (docs/scale.md).
 
     Both are one order: with n listeners in all, of whom n_p are at home in place p of P, its r-th listener by hash has
     the turn ``r / (n_p / n + 1 / P)``, and the earliest turns are drawn. So a larger bound draws the same listeners and

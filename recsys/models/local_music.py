@@ -49,8 +49,9 @@ class LocalMusic:
         """
         countries, number = Places.of(known).countries()
         country = number[known.homes]
-        if any(known.origins):
-            return cls(countries, country, _by_origin(known, countries))
+        by_origin = _by_origin(known, countries)
+        if by_origin.any():
+            return cls(countries, country, by_origin)
         return None if artists is None else cls(countries, country, _by_listeners(known, country, artists))
 
     def shares_played(self, heard: sparse.csr_array, listeners: IntArray) -> Values:

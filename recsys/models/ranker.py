@@ -200,7 +200,7 @@ def _logistic(pool: Pool) -> list[Weights]:
     importance = np.broadcast_to(1 / np.maximum(pool.played.sum(axis=1, keepdims=True), 1), pool.there.shape)
     model = LogisticRegression(max_iter=1000)
     model.fit(pool.features[pool.there], played, sample_weight=importance[pool.there])
-    return [np.asarray(model.coef_[0], dtype=np.float64)]
+    return [np.asarray(model.coef_[0], dtype=np.float64)] if model.coef_.any() else []
 
 
 def _climb(weights: Weights, worth: Callable[[Weights], float]) -> Weights:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from os import cpu_count
 from typing import Protocol
 
@@ -112,9 +112,9 @@ class Fitted:
     beside: TrackSide | None = field(default=None, repr=False)
     learners: IntArray | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def learned(self) -> Interactions:
-        """Return what was learned from."""
+        """What was learned from."""
         return self.interactions if self.learners is None else self.interactions.of(self.learners)
 
     def own(self, chosen: frozenset[int] | None = None) -> Own:
@@ -148,8 +148,9 @@ def fit(
     own. The places are fitted side by side, each by one thread, so that their number does not change a bit of the
     result.
     """
-    learners = drawn(interactions, settings=settings)
-    learned, places = interactions.of(learners), Places.of(interactions)
+    rows, places = drawn(interactions, settings=settings), Places.of(interactions)
+    learners = rows if len(rows) < interactions.shape[0] else None
+    learned = interactions if learners is None else interactions.of(learners)
     sizes = places.sizes(learned)
     with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
         world = _fit_world(learned, settings=settings, threads=threads, watch=watch)

@@ -220,11 +220,11 @@ def test_the_page_says_what_the_learned_order_goes_by(evaluation: Evaluation, at
 
 def test_the_page_has_local_music_by_country_and_the_run_a_table(evaluation: Evaluation, atlas: Atlas) -> None:
     assert "Nobody knows where artists come from" in page_of(evaluation, atlas)
-    rows = [("PT", 1200, 0.161, 0.158, -0.3), ("XX-rest", 12, 0.2, 0.25, 5.0)]
+    rows = [("PT", 0.161, 0.158, -0.3), ("XX-rest", 0.2, 0.25, 5.0)]
     told = replace(evaluation, by_country=pl.DataFrame(rows, schema=COUNTRY_SCHEMA, orient="row"))
     page = page_of(told, atlas)
-    cells = re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td>\s*<td>(.*?)</td><td>(.*?)</td>\s*<td>(.*?)</td></tr>", page)
-    assert cells == [("Portugal", "1,200", "16.1%", "15.8%", "-0.3"), ("XX-rest", "12", "20.0%", "25.0%", "+5.0")]
+    cells = re.findall(r"<tr><th>(.*?)</th><td>(.*?)</td>\s*<td>(.*?)</td>\s*<td>(.*?)</td></tr>", page)
+    assert cells == [("Portugal", "16.1%", "15.8%", "-0.3"), ("XX-rest", "20.0%", "25.0%", "+5.0")]
 
 
 def test_an_evaluation_tells_local_music_of_countries_with_enough_test_listeners(listened: pl.DataFrame) -> None:
@@ -243,11 +243,10 @@ def test_an_evaluation_tells_local_music_of_countries_with_enough_test_listeners
     }
     for table in tables.values():
         assert table["country"].to_list() == ["PT"]
-        assert table["test_listeners"].item() > 100
         points = 100 * (table["local_share_listed"] - table["local_share_played"])
         assert table["points"].item() == pytest.approx(points.item())
     assert tables[True]["local_share_played"].equals(tables[False]["local_share_played"])
-    assert tables[True]["local_share_listed"].item() != tables[False]["local_share_listed"].item()
+    assert tables[True]["local_share_listed"].item() != tables[False]["local_share_listed"].item()  # of all known ones
 
 
 def test_dots_stand_where_their_values_are() -> None:

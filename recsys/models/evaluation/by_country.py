@@ -13,7 +13,6 @@ from recsys.models.place_tree import NOWHERE
 
 SCHEMA: Mapping[str, type[pl.DataType]] = {
     "country": pl.String,
-    "test_listeners": pl.Int64,
     "local_share_played": pl.Float64,
     "local_share_listed": pl.Float64,
     "points": pl.Float64,
@@ -23,7 +22,8 @@ SCHEMA: Mapping[str, type[pl.DataType]] = {
 def by_country(lists: Lists, heard: sparse.csr_array, *, local: LocalMusic | None, at_least: int) -> pl.DataFrame:
     """Return a row for each country with enough listeners: shares of local tracks, means over its test listeners.
 
-    Where the countries without a row had too few listeners together, the smallest with enough have none either.
+    Where the countries without a row had too few listeners together, the smallest with enough have none either. No
+    number of listeners is told: less those of a country's regions, it would be the number of those not told of.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def by_country(lists: Lists, heard: sparse.csr_array, *, local: LocalMusic | Non
     Returns
     -------
     polars.DataFrame
-        ``country, test_listeners, local_share_played, local_share_listed`` (0 to 1) and ``points``, by how many
-        percentage points more is listed than was played.
+        ``country, local_share_played, local_share_listed`` (0 to 1) and ``points``, by how many percentage points
+        more is listed than was played.
     """
     if local is None:
         return pl.DataFrame(schema=SCHEMA)
@@ -52,6 +52,6 @@ def by_country(lists: Lists, heard: sparse.csr_array, *, local: LocalMusic | Non
     shares = (local.shares_played(heard, lists.listeners), local.shares_listed(lists.tracks, lists.listeners))
     sums = (np.bincount(country, weights=share, minlength=number) for share in shares)
     played, listed = (total / np.maximum(asked, 1) for total in sums)
-    columns = (local.countries, asked, played, listed, 100 * (listed - played))
+    columns = (local.countries, played, listed, 100 * (listed - played))
     told = may_be_told(counts, counts.sum(axis=0), at_least=at_least)
     return pl.DataFrame(dict(zip(SCHEMA, columns, strict=True)), schema=SCHEMA).filter(pl.Series(told)).sort("country")
