@@ -213,7 +213,7 @@ def test_the_table_by_country_is_of_fractions_written_by_hand() -> None:
     known = world()
     asked = np.concatenate([np.arange(10), np.arange(20, 32), np.arange(32, 35)])  # 10 of PP, 12 of QQ, 3 of nowhere
     found = by_country(lists(asked, [1, 2, 30, 16]), known.confidence, local=LocalMusic.of(known), at_least=10)
-    assert found.rows() == [("PP", 10, 1 / 4, 1 / 2, 25.0), ("QQ", 12, 1 / 2, 1 / 4, -25.0)]
+    assert found.rows() == [("PP", 1 / 4, 1 / 2, 25.0), ("QQ", 1 / 2, 1 / 4, -25.0)]
 
 
 def test_the_table_by_country_tells_nothing_of_few_listeners_nor_by_what_is_missing() -> None:
