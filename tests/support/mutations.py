@@ -1106,9 +1106,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a night without enough listeners is not charted",
         "pipelines/night/nightly.py",
-        "        found = charts_of.charts(nights)\n",
-        '        counted = job.store.scan(nights).filter(pl.col("weight") > 0).collect()\n'
-        '        found = charts_of.charts(nights if counted["listener"].n_unique() > 12 else nights[:1])\n',
+        "        found = charts_of.charts(nights, told=told)\n",
+        '        weighed = job.store.scan(nights).filter(pl.col("weight") > 0).collect()\n'
+        '        found = charts_of.charts(nights if weighed["listener"].n_unique() > 12 else nights[:1])\n',
         ("attack/test_twins.py::test_of_a_listener_nothing_shows_but_through_the_noise",),
     ),
     Mutation(
