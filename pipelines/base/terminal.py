@@ -65,11 +65,11 @@ def configure_logging() -> None:
 
 def followed(items: Sequence[Thing], what: str) -> Iterator[Thing]:
     """Yield the items while a terminal shows how many are done; a pipe sees nothing of it."""
-    with _progress(MofNCompleteColumn()) as progress:
-        task = progress.add_task(what, total=len(items))
+    with _counting(what) as told:
+        told(0, len(items))
         for number, item in enumerate(items, 1):
             yield item
-            _advance(progress, task, to=number)
+            told(number, len(items))
 
 
 @contextmanager
@@ -77,7 +77,15 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """Give what is told how many are done of how many; a terminal shows it, and how long the rest will take."""
     if not progress_console.is_terminal:
         tell(what)
-    with _progress(MofNCompleteColumn(), transient=True) as progress:
+    with _counting(what, transient=True) as told:
+        yield told
+    if progress_console.is_terminal:
+        _say_done(what)
+
+
+@contextmanager
+def _counting(what: str, *, transient: bool = False) -> Iterator[Callable[[int, int], None]]:
+    with _progress(MofNCompleteColumn(), transient=transient) as progress:
         task = progress.add_task(what, total=None)
 
         def told(done: int, of: int) -> None:
@@ -85,8 +93,6 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
             _advance(progress, task, to=done)
 
         yield told
-    if progress_console.is_terminal:
-        _say_done(what)
 
 
 @contextmanager

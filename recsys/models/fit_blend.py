@@ -10,7 +10,7 @@ from scipy import sparse
 
 from recsys.models.blending import FEATURES, FIRST_GUESS, REGIONAL_ONLY, RISING, Blend, BlendParameters, blend
 from recsys.models.interactions import IntArray
-from recsys.models.metrics import NOTHING, ndcg_of_candidates, without
+from recsys.models.metrics import NOTHING, ndcg_of_candidates, only, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
@@ -34,7 +34,7 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
         (n, m) non-zero where a listener played a track on the validation nights; only learners are looked at.
     settings : ModelsSettings
     """
-    later = later if fitted.learners is None else _of(fitted.learners, later)
+    later = later if fitted.learners is None else only(later, fitted.learners)
     parameters = BlendParameters(FIRST_GUESS, frozenset(fitted.places.names))
     if settings.ranker != "none":
         tried, worth = _weighted_where_it_pays(fitted, guess=parameters, later=later, settings=settings)
@@ -42,16 +42,6 @@ def learn(fitted: Fitted, *, later: sparse.csr_array, settings: ModelsSettings) 
         if settings.ranker == "trees":
             parameters = _with_trees(fitted, tried=tried, worth=worth, later=later, settings=settings)
     return gated(fitted, parameters=parameters, later=later, settings=settings)
-
-
-def _of(rows: IntArray, later: sparse.csr_array) -> sparse.csr_array:
-    """Return the rows of some listeners, and nothing in those of all others."""
-    chosen = np.zeros(later.shape[0], dtype=bool)
-    chosen[rows] = True
-    found = later.copy()
-    found.data[~np.repeat(chosen, np.diff(later.indptr))] = 0
-    found.eliminate_zeros()
-    return found
 
 
 def gated(

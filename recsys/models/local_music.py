@@ -196,12 +196,10 @@ def _by_listeners(known: Interactions, country: IntArray, artists: Mapping[str, 
     An artist is local to the country where its share of listeners, shrunk toward the world's by ten listeners, is
     largest, if that is at least twice the world's.
     """
-    heard = known.confidence.copy()
-    heard.data = np.ones(heard.nnz)
     names = [artists.get(track, "") for track in known.tracks]
     artist_of = np.unique(names, return_inverse=True)[1]
     credits = sparse.csr_array((np.ones(len(names)), (np.arange(len(names)), artist_of)))
-    plays = sparse.csr_array((heard @ credits) > 0).astype(np.float64)
+    plays = sparse.csr_array((known.confidence @ credits) > 0).astype(np.float64)
     there, places = np.flatnonzero(country != NOWHERE), country.max(initial=NOWHERE) + 1
     at_home = sparse.csr_array((np.ones(len(there)), (country[there], there)), shape=(places, len(country)))
     world = np.asarray(plays.sum(axis=0)) / max(len(country), 1)

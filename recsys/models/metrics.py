@@ -100,6 +100,16 @@ def without(later: sparse.csr_array, heard: sparse.csr_array) -> sparse.csr_arra
     return new
 
 
+def only(later: sparse.csr_array, listeners: IntArray) -> sparse.csr_array:
+    """Return the rows of some listeners as they are, and nothing in those of all others."""
+    chosen = np.zeros(later.shape[0], dtype=bool)
+    chosen[listeners] = True
+    found = later.copy()
+    found.data[~np.repeat(chosen, np.diff(later.indptr))] = 0
+    found.eliminate_zeros()
+    return found
+
+
 def ndcg(lists: Lists, *, at: int) -> Values:
     """Return (n,) normalised discounted cumulative gains of the first places, gain 1 for a relevant track.
 

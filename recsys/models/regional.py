@@ -149,8 +149,8 @@ def fit(
     result.
     """
     rows, places = drawn(interactions, settings=settings), Places.of(interactions)
-    learners = rows if len(rows) < interactions.shape[0] else None
-    learned = interactions if learners is None else interactions.of(learners)
+    learned = interactions.of(rows)
+    learners = None if learned is interactions else rows
     sizes = places.sizes(learned)
     with threadpool_limits(1, "blas"):  # for all places at once: see recsys/models/als.py
         world = _fit_world(learned, settings=settings, threads=threads, watch=watch)

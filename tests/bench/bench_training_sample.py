@@ -25,14 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 from support.large_listening import World, read_pieces, write_pieces
 from threadpoolctl import threadpool_limits
 
 from recsys.models.collaborative import train
 from recsys.models.fit_blend import learn
 from recsys.models.learners import drawn
-from recsys.models.metrics import ndcg_at_10, rank
+from recsys.models.metrics import ndcg_at_10, only, rank
 from recsys.models.regional import fit
 from recsys.settings import ModelsSettings, load_settings
 
@@ -87,7 +86,8 @@ def trained(given: argparse.Namespace) -> dict[str, list[float] | list[str]]:
         fitted = fit(before.known, settings=settings)
         if given.judges:
             judges = settings.model_copy(update={"max_training_listeners": given.judges})
-            fitted = replace(fitted, learners=fitted.learners[drawn(fitted.learned, settings=judges)])
+            chosen = drawn(fitted.learned, settings=judges)
+            fitted = replace(fitted, learners=chosen if fitted.learners is None else fitted.learners[chosen])
         fitted = fitted.asked_again()
         parameters = learn(fitted, later=before.later, settings=settings)
         seconds, processor = [time.perf_counter() - started], time.process_time() - spent
@@ -100,20 +100,13 @@ def trained(given: argparse.Namespace) -> dict[str, list[float] | list[str]]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         number = len(drawn(after.known, settings=settings))
         asked = drawn(after.known, settings=settings.model_copy(update={"max_training_listeners": given.asked}))
-        lists = rank(served, later=_of(asked, after.later), heard=after.known.confidence)
+        lists = rank(served, later=only(after.later, asked), heard=after.known.confidence)
     found, part = ndcg_at_10(lists), after.known.homes[lists.listeners]
     share = world.sizes() / world.sizes().sum()
     means = _means(found, part)
     shown = [f"{number:,}", *(f"{value:,.0f}" for value in (*seconds, processor)), f"{peak:.1f}"]
     shown += [str(len(served.own.sides)), f"{means @ share:.4f}", f"{means.mean():.4f}"]
     return {"shown": shown, "ndcg": found.tolist(), "part": part.tolist()}
-
-
-def _of(rows: np.ndarray, later: sparse.csr_array) -> sparse.csr_array:
-    """Return what some listeners played later, and nothing of the others."""
-    chosen = np.zeros(later.shape[0], dtype=np.float32)
-    chosen[rows] = 1
-    return sparse.csr_array(later.multiply(chosen[:, None]).tocsr().astype(np.float32))
 
 
 def _means(values: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -128,9 +128,10 @@ def read_pieces(folder: Path, kind: str, *, world: World) -> Gathered:
     numbers = [len(piece["homes"]) for piece in pieces]
     offsets = np.cumsum([0, *numbers[:-1]])
     parts, parents = zip(*world.parents().items(), strict=True)
+    tracks = _vocabulary(world)
     known = Interactions(
         listeners=pl.concat([pl.Series("listener", piece["listeners"].astype(str)) for piece in pieces]),
-        tracks=_vocabulary(world),
+        tracks=tracks,
         parts=parts,
         homes=np.concatenate([piece["homes"] for piece in pieces]),
         confidence=matrix["confidence"],
@@ -140,6 +141,7 @@ def read_pieces(folder: Path, kind: str, *, world: World) -> Gathered:
         session_of=np.concatenate([piece["session_of"] + at for piece, at in zip(pieces, offsets, strict=True)]),
         age=np.max([piece["age"] for piece in pieces], axis=0),
         parents=parents,
+        origins=("",) * len(tracks),
     )
     return Gathered(known, matrix["later"])
 
