@@ -179,6 +179,8 @@ def test_a_text_that_holds_a_position_is_refused(ana: Listener, text: str, capfd
         json.dumps({"text": "a" * 201, "language": "en"}).encode(),
         json.dumps({"text": "a" * 2_000, "language": "en"}).encode(),
         b"[" * 900,
+        b"[" * 900 + b"]" * 900,
+        b"[" * 4_000,
     ],
 )
 def test_a_body_that_does_not_fit_is_refused_in_our_words(ana: Listener, body: bytes) -> None:

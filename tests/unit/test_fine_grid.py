@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -39,9 +39,14 @@ def written_out(noisy: Noisy, prior: Prior) -> tuple[float, list[float]]:
 def test_means_and_quantiles_are_those_of_the_posterior(
     centre: float, width: float, departure: float, noise: float
 ) -> None:
-    """Noise as a share of what is expected, and the count off by so many deviations of both together."""
+    """Noise as a share of what is expected, and the count off by so many deviations of both together.
+
+    The noise is at least half a listener, and the count never further below nought than six deviations of it: no
+    release knows more, and no draw gets further.
+    """
     expected = np.exp(centre)
     off = departure * np.hypot(noise, np.expm1(min(width, 1))) * expected
+    assume(noise * expected > 0.5 and expected + off > -6 * noise * expected)
     noisy, prior = one(expected + off, noise * expected, centre=centre, width=width)
     mean, found = fine_grid.quantiles(noisy, prior, levels=LEVELS, points=64)
     wanted, quantiles = written_out(noisy, prior)

@@ -41,10 +41,8 @@ def _spans(noisy: Noisy, prior: Prior) -> tuple[Array, Array]:
     there, step = coarse_grid.weights(noisy, prior) > _LEAST_SHARE, prior.grid[1] - prior.grid[0]
     first = prior.grid[there.argmax(axis=-1)] - step
     last = prior.grid[len(prior.grid) - 1 - there[..., ::-1].argmax(axis=-1)] + step
-    reach = _REACH * np.sqrt(noisy.variance)
-    lower, upper = (
-        (np.log(np.maximum(noisy.counts + sign * reach, 1e-9)) - prior.centre) / prior.width for sign in (-1, 1)
-    )
+    reach, counts = _REACH * np.sqrt(noisy.variance), np.maximum(noisy.counts, 0)  # no true count is below nought
+    lower, upper = ((np.log(np.maximum(counts + sign * reach, 1e-9)) - prior.centre) / prior.width for sign in (-1, 1))
     both = np.maximum(first, lower) < np.minimum(last, upper)
     return np.where(both, np.maximum(first, lower), first), np.where(both, np.minimum(last, upper), last)
 

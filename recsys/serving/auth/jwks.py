@@ -1,7 +1,6 @@
 """Whose signature a token must bear: the development key, or the public keys of a JWKS that may change at any time."""
 
 import hmac
-import json
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import orjson
 import structlog
 from joserfc import jwk
 from joserfc.errors import InvalidKeyTypeError, MissingKeyError
@@ -29,7 +29,7 @@ _LONGEST = 1 << 18  # bytes of a JWKS
 _PATIENCE = 12  # times jwks_seconds that keys are trusted without having been seen again
 _TIMEOUT = 5  # seconds for an address to answer
 _LOOK = 1.0  # seconds between two looks at a file
-_BROKEN = (InputError, OSError, ValueError, HTTPException, RecursionError)  # whatever an address may answer
+_BROKEN = (InputError, OSError, ValueError, HTTPException)  # whatever an address may answer
 _HINT = "Name a file or an https:// address of a JWKS with Ed25519, P-256 or RSA (2048 bits) public keys."
 
 
@@ -204,7 +204,7 @@ def trusted_keys(text: bytes) -> dict[str | None, Key]:
     InputError, ValueError
         If it is no JWKS, or has two usable keys with one id.
     """
-    found = json.loads(text)
+    found = orjson.loads(text)
     listed = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise InputError("no list of keys", hint=_HINT)
