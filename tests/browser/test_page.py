@@ -258,8 +258,8 @@ def test_places_without_charts_are_asked_for_again_where_they_could_not_be_had(
     page.wait_for_timeout(400)  # until it rests, with all of the world in sight
     assert page.evaluate(ACCENTED) == 0
     visitor.unroute(away)
-    page.locator("#map canvas").hover()
     with page.expect_response("**/v1/regions/all.json"):
+        page.locator("#map canvas").hover()
         page.get_by_role("link", name="Portugal").first.hover()
         page.locator("#map canvas").hover()
     page.goto("/")
