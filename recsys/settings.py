@@ -32,6 +32,7 @@ _PREFIX = "HEARABOUTS__"
 EVERY_NOTICE = "*"  # among consents.earlier_notices
 
 LEAST_EARNED = 0.25  # of a night: enough for one track at half weight
+LEAST_MEMORY = 2.0  # GiB: a night of the sample world takes 1.6 in a single process (docs/scale.md)
 MOST_NOISE = 3e7  # squared listeners: the variance of the widest noise that is drawn
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +44,15 @@ def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         raise ValueError('needs at least one country code or region id, or ["*"]')
     return values
+
+
+def _enough_memory(gib: float) -> float:
+    if not (gib == 0 or LEAST_MEMORY <= gib < float("inf")):
+        raise ValueError(
+            f"expected 0, which is half of what there is, or at least {LEAST_MEMORY:g}: less is not enough "
+            "for a night of the sample world"
+        )
+    return gib
 
 
 def _ascending(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -238,6 +248,12 @@ class PrivacySettings(_Section):
                 "bounds, leave something to add to a night"
             )
         return self
+
+
+class MachineSettings(_Section):
+    """What commands may use of the machine that they run on; it decides nothing of what they make."""
+
+    memory_gib: Annotated[float, AfterValidator(_enough_memory)]
 
 
 class SparkSettings(_Section):
@@ -496,6 +512,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings
     candidates: CandidatesSettings
     store: StoreSettings
+    machine: MachineSettings
     spark: SparkSettings
     partner: PartnerSettings
     charts: ChartsSettings

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import cpu_count
 from typing import Any
 
 import polars as pl
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
+from pipelines.base.machine import side_by_side
 from pipelines.base.terminal import parts, step
 from pipelines.experiments.paired_runs import DRAWS, keep
 from pipelines.experiments.search import Found, search
@@ -27,10 +27,11 @@ from recsys.geography.atlas import countries
 from recsys.models.evaluation.evaluation import Evaluation, evaluate
 from recsys.models.evaluation.report_tables import MODELS, SERVED
 from recsys.models.interactions import nights
-from recsys.settings import ModelsSettings
+from recsys.settings import MachineSettings, ModelsSettings
 
 SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
 
+_DRAW = 1.5  # GiB that a process takes for another draw of an evaluation of the sample world (docs/scale.md)
 _FEW = 20_000  # rows: from so many on, a training takes longer than a process to begin
 
 BEST = "search.best.macro_ndcg_at_10"  # of the validation nights; NaN without a search, so that all runs have the key
@@ -80,15 +81,15 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
             artists=artists,
             origins=job.origins,
             times=times,
-            workers=workers_for(rows),
+            workers=workers_for(rows, machine=job.settings.machine),
             told=told,
         )
     return Measured(evaluation, {**tags_of_data(rows), DESCRIPTION: described(evaluation)})
 
 
-def workers_for(rows: pl.DataFrame) -> int:
+def workers_for(rows: pl.DataFrame, *, machine: MachineSettings) -> int:
     """Return how many processes may work beside a training on some contributions."""
-    return (cpu_count() or 1) if rows.height > _FEW else 1
+    return side_by_side(machine, each=_DRAW) if rows.height > _FEW else 1
 
 
 def described(evaluation: Evaluation) -> str:

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from os import cpu_count
 from typing import Any
 
 import polars as pl
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
+from pipelines.base.machine import side_by_side
 from pipelines.base.terminal import counted, followed, log, step, tell, tell_of
 from pipelines.experiments.evaluate import Measured, measure, workers_for
 from pipelines.experiments.paired_runs import keep
@@ -56,6 +56,7 @@ from recsys.releases.verify.audit import Finding
 from recsys.workspace import fingerprint
 
 _HERE = OneMachine()
+_DRAWING = 1.0  # GiB that a process takes that draws past charts of the sample world (docs/scale.md)
 
 
 def run_nightly(
@@ -101,7 +102,7 @@ def run_nightly(
         As :meth:`pipelines.base.job_context.JobContext.begun` says, and also the others.
     """
     started = time.monotonic()
-    at = opened(engine, settings=job.settings.spark)
+    at = opened(engine, settings=job.settings)
     with job.begun(without=skip), _forgetting(job) as forget_all:
         plan = plan_nights(job, through=through, skip=skip)
         _check_begun(plan, job)
@@ -222,7 +223,7 @@ def publish(job: JobContext) -> Published:
         found = charts_of.charts(nights, told=told)
     with step("contributions"):
         allowed = allowed_rows(job)
-    workers = workers_for(allowed)
+    workers = workers_for(allowed, machine=settings.machine)
     with history_outputs(workspace, atlas=job.atlas, settings=settings, workers=workers) as wait_for_outputs:
         measured = measure(allowed, job=job, models=settings.models)
         with step("lists"):
@@ -267,7 +268,7 @@ def _past_charts(job: JobContext) -> PastCharts:
         today=job.now.date(),
         settings=job.settings.history,
         window_nights=job.settings.charts.window_nights,
-        workers=cpu_count() or 1,
+        workers=side_by_side(job.settings.machine, each=_DRAWING),
     )
 
 

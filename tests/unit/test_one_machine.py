@@ -7,7 +7,6 @@ from contextlib import closing
 import polars as pl
 import pytest
 
-from pipelines.night.engines import one_machine
 from pipelines.night.engines.one_machine import OneMachine
 
 
@@ -31,7 +30,7 @@ def waiting_for_the_next(number: int, began: list[threading.Event]) -> Callable[
 def test_three_are_worked_on_at_a_time_and_come_in_their_order() -> None:
     began = [threading.Event() for _ in range(7)]
     tasks = [waiting_for_the_next(number, began) for number in range(7)]
-    assert list(one_machine._side_by_side(tasks)) == list(range(7))
+    assert list(OneMachine()._side_by_side(tasks)) == list(range(7))
 
 
 def test_no_more_are_taken_than_are_worked_on() -> None:
@@ -42,7 +41,7 @@ def test_no_more_are_taken_than_are_worked_on() -> None:
             taken.append(number)
             yield lambda number=number: number  # type: ignore[misc]
 
-    with closing(one_machine._side_by_side(tasks())) as done:
+    with closing(OneMachine()._side_by_side(tasks())) as done:
         assert next(done) == 0
         assert len(taken) == 3
 
@@ -53,7 +52,7 @@ def test_an_error_comes_in_its_place_and_leaves_no_thread() -> None:
     def broken() -> int:
         raise ValueError("of the second")
 
-    done = one_machine._side_by_side([lambda: 1, broken, lambda: 3, lambda: 4])
+    done = OneMachine()._side_by_side([lambda: 1, broken, lambda: 3, lambda: 4])
     assert next(done) == 1
     with pytest.raises(ValueError, match="of the second"):
         next(done)
@@ -69,7 +68,7 @@ def test_who_stops_early_waits_for_what_is_being_worked_on() -> None:
         ended.append(1)
         return 1
 
-    with closing(one_machine._side_by_side([lambda: 0, task, task, task])) as done:
+    with closing(OneMachine()._side_by_side([lambda: 0, task, task, task])) as done:
         assert next(done) == 0
     assert len(ended) == 2
     assert threading.active_count() == before

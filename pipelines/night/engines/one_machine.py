@@ -17,13 +17,22 @@ from recsys.cells.store import Buckets, Store
 
 Done = TypeVar("Done")
 
-_AT_ONCE = 4  # tasks at most, and no more than processors: each has some hundred megabytes in memory
+_AT_ONCE = 4  # tasks at most: more of them only wait for each other
 
 
 class OneMachine:
-    """Polars: see :class:`pipelines.night.engines.engine.Engine`."""
+    """Polars: see :class:`pipelines.night.engines.engine.Engine`.
+
+    Parameters
+    ----------
+    at_once : int
+        Tasks that are in memory at a time, at most.
+    """
 
     name = "polars"
+
+    def __init__(self, *, at_once: int = _AT_ONCE) -> None:
+        self.at_once = min(at_once, _AT_ONCE, pl.thread_pool_size())
 
     @contextmanager
     def bounded(
@@ -36,23 +45,21 @@ class OneMachine:
 
         with (
             store.bucketed(coarse(parts)) as buckets,
-            closing(_side_by_side(partial(task, *each) for each in buckets)) as done,  # before the stage goes
+            closing(self._side_by_side(partial(task, *each) for each in buckets)) as done,  # before the stage goes
         ):
             yield done
 
     def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Apply the function to some frames at a time."""
-        return _side_by_side(partial(function, frame) for frame in frames)
+        return self._side_by_side(partial(function, frame) for frame in frames)
 
-
-def _side_by_side(tasks: Iterable[Callable[[], Done]]) -> Generator[Done]:
-    """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""
-    at_once = min(_AT_ONCE, pl.thread_pool_size())
-    waiting: deque[Future[Done]] = deque()
-    with ThreadPoolExecutor(at_once) as threads:
-        for task in tasks:
-            waiting.append(threads.submit(task))
-            if len(waiting) == at_once:
+    def _side_by_side(self, tasks: Iterable[Callable[[], Done]]) -> Generator[Done]:
+        """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""
+        waiting: deque[Future[Done]] = deque()
+        with ThreadPoolExecutor(self.at_once) as threads:
+            for task in tasks:
+                waiting.append(threads.submit(task))
+                if len(waiting) == self.at_once:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -2,13 +2,16 @@
 
 import warnings
 
+from pipelines.base.machine import side_by_side
 from pipelines.night.engines.engine import Engine
 from pipelines.night.engines.one_machine import OneMachine
 from recsys.errors import SettingsError
-from recsys.settings import SparkSettings
+from recsys.settings import Settings
+
+_TASK = 0.5  # GiB that a bucket of a night of 100 million listens takes (docs/scale.md)
 
 
-def opened(name: str, *, settings: SparkSettings) -> Engine:
+def opened(name: str, *, settings: Settings) -> Engine:
     """Return the engine of a name, ``polars`` or ``spark``, ready to work.
 
     Raises
@@ -19,7 +22,7 @@ def opened(name: str, *, settings: SparkSettings) -> Engine:
         If the cluster cannot be reached, or is of another version.
     """
     if name == OneMachine.name:
-        return OneMachine()
+        return OneMachine(at_once=side_by_side(settings.machine, each=_TASK))
     try:
         with warnings.catch_warnings():
             # Its client does not know pandas 3 yet, of which nothing is used here.
@@ -30,4 +33,4 @@ def opened(name: str, *, settings: SparkSettings) -> Engine:
             f"--engine spark needs pyspark-client, which is not installed ({error.name})",
             hint="Install it: pip install 'hearabouts[spark]'.",
         ) from None
-    return connected(settings)
+    return connected(settings.spark)
