@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipelines.base.experiment_config import Config
 from pipelines.base.job_context import JobContext
-from pipelines.base.machine import side_by_side
+from pipelines.base.machine import PROCESS, side_by_side
 from pipelines.base.terminal import parts, step
 from pipelines.experiments.paired_runs import DRAWS, keep
 from pipelines.experiments.search import Found, search
@@ -31,7 +31,6 @@ from recsys.settings import MachineSettings, ModelsSettings
 
 SHOWN = ("macro_ndcg_at_10", "ndcg_at_10", "recall_at_20", "coverage")
 
-_DRAW = 1.5  # GiB that a process takes for another draw of an evaluation of the sample world (docs/scale.md)
 _FEW = 20_000  # rows: from so many on, a training takes longer than a process to begin
 
 BEST = "search.best.macro_ndcg_at_10"  # of the validation nights; NaN without a search, so that all runs have the key
@@ -89,7 +88,7 @@ def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, time
 
 def workers_for(rows: pl.DataFrame, *, machine: MachineSettings) -> int:
     """Return how many processes may work beside a training on some contributions."""
-    return side_by_side(machine, each=_DRAW) if rows.height > _FEW else 1
+    return side_by_side(machine, each=PROCESS) if rows.height > _FEW else 1
 
 
 def described(evaluation: Evaluation) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.base.job_context import JobContext
 from pipelines.base.left_out import leave_out
-from pipelines.base.machine import side_by_side
+from pipelines.base.machine import PROCESS, side_by_side
 from pipelines.base.terminal import counted, followed, log, step, tell, tell_of
 from pipelines.experiments.evaluate import Measured, measure, workers_for
 from pipelines.experiments.paired_runs import keep
@@ -56,7 +56,6 @@ from recsys.releases.verify.audit import Finding
 from recsys.workspace import fingerprint
 
 _HERE = OneMachine()
-_DRAWING = 1.0  # GiB that a process takes that draws past charts of the sample world (docs/scale.md)
 
 
 def run_nightly(
@@ -268,7 +267,7 @@ def _past_charts(job: JobContext) -> PastCharts:
         today=job.now.date(),
         settings=job.settings.history,
         window_nights=job.settings.charts.window_nights,
-        workers=side_by_side(job.settings.machine, each=_DRAWING),
+        workers=side_by_side(job.settings.machine, each=PROCESS),
     )
 
 
