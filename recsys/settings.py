@@ -32,7 +32,7 @@ _PREFIX = "HEARABOUTS__"
 EVERY_NOTICE = "*"  # among consents.earlier_notices
 
 LEAST_EARNED = 0.25  # of a night: enough for one track at half weight
-LEAST_MEMORY = 2.0  # GiB: a night of the sample world takes 1.6 in a single process (docs/scale.md)
+LEAST_MEMORY = 2.0  # GiB: a night of the sample world takes 1.5 in a single process (docs/scale.md)
 MOST_NOISE = 3e7  # squared listeners: the variance of the widest noise that is drawn
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -7,7 +7,7 @@ from recsys.settings import MachineSettings
 
 _GIB = 1 << 30
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # of a container
-PROCESS = 1.0  # GiB of a process that shares the work on the sample world: .8 to .9 were measured (docs/operating.md)
+PROCESS = 1.0  # GiB of a process that shares the work on the sample world: .8 to .9 were measured (docs/scale.md)
 _ALONE = 1.0  # GiB that the command has by itself meanwhile
 
 
