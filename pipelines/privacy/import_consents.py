@@ -1,16 +1,18 @@
 """The job that brings a consent log in: importing the same file twice changes nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from pipelines.base.terminal import log, tell_of
+from pipelines.base.terminal import counted, log, tell_of
 from recsys.arrivals import permission
 from recsys.arrivals.input_tables import files_of
 from recsys.consents.log import Entry, consent_log
 from recsys.settings import Settings
 from recsys.workspace import Workspace, digest
+
+_TELL = 10_000  # entries after which it is told how many there were
 
 
 def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> dict[str, Any]:
@@ -34,7 +36,9 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     key = workspace.listener_key()
     read = read_consents(file, key=key, settings=settings)
     known = _Known(settings.consents.in_force)
-    new = consent_log(workspace, settings=settings).append(known.count(read.entries), digest=_digest(file, key))
+    with counted("consents") as told:
+        entries = known.count(read.entries, told=lambda done: told(done, read.rows))
+        new = consent_log(workspace, settings=settings).append(entries, digest=_digest(file, key))
     if known.others:
         log.warning("consents under other notices allow nothing: see consents.notice_version", entries=known.others)
     return {"rows": read.rows, "new": new, "bad_rows": read.bad, "other_notices": known.others}
@@ -54,8 +58,11 @@ class _Known:
         self._notices = notices
         self.others = 0
 
-    def count(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        for entry in entries:
+    def count(self, entries: Iterable[Entry], *, told: Callable[[int], None]) -> Iterator[Entry]:
+        """Yield the entries, and tell now and then how many went by."""
+        for number, entry in enumerate(entries):
+            if number % _TELL == 0:
+                told(number)
             self.others += self._notices is not None and entry.notice_version not in self._notices
             yield entry
 
