@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import h3
@@ -39,6 +40,7 @@ BAD_CANARY = (91.2345671, -9.7654321)
 USERS = [f"user-{number}" for number in range(40)]
 
 
+@cache
 def traces() -> list[bytes]:
     """Every form in which a canary may show: text of falling precision, binary numbers, and finer cells."""
     degrees = [abs(value) for value in (*CANARY, *BAD_CANARY)]
