@@ -44,10 +44,11 @@ serve: $(VENV)/.ready page ## serve the published charts on http://127.0.0.1:800
 ui: $(VENV)/.ready ## open the leaderboard of the runs, on http://127.0.0.1:5000 or the MLflow server that they are on
 	@$(BIN)/hearabouts ui --workspace $(WORKSPACE)
 
-# Many tests start the command: what is compiled once is kept, whatever the environment says.
+# Many tests start the command: what is compiled once is kept, whatever the environment says. There are more workers than
+# cores, so that threads of a worker's own would only wait for those of the others.
 .PHONY: test
 test: $(VENV)/.ready page ## run the tests (PYTHON=python3.13 VENV=.venv-3.13 for those of another Python)
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n auto --dist worksteal --durations 25
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal --durations 25
 
 .PHONY: faults
 faults: $(VENV)/.ready page ## seed faults in the privacy code one by one, and see that tests notice each

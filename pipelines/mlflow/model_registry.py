@@ -194,28 +194,27 @@ class Registry:
 
     def champion(self) -> Champion | None:
         """Return the champion; None where nothing was promoted yet."""
-        found = self._called(CHAMPION)
-        if found is None:
-            return None
-        line = tuple(int(number) for number in self._named().tags.get(_LINE, "").split())
-        return replace(found, line=line)
+        named = self._named()
+        found = self._called(CHAMPION, named)
+        return replace(found, line=tuple(map(int, named.tags.get(_LINE, "").split()))) if found else None
 
     def challenger(self) -> Champion | None:
         """Return the version whose lists are compared with the champion's; None where there is none."""
-        return self._called(CHALLENGER)
+        return self._called(CHALLENGER, self._named())
 
-    def _called(self, alias: str) -> Champion | None:
-        named = self._named() if tracking.is_there(self._place) else None
+    def _called(self, alias: str, named: Any) -> Champion | None:
         version = named.aliases.get(alias) if named else None
         return self.version(int(version)) if version else None
 
     @property
     def has_versions(self) -> bool:
         """Whether anything was ever promoted here."""
-        return tracking.is_there(self._place) and self._named() is not None
+        return self._named() is not None
 
     def _named(self) -> Any:
         """Return the registered model; None where nothing was promoted yet."""
+        if not tracking.is_there(self._place):
+            return None
         found = self._store.search_registered_models(filter_string=f"name = '{MODEL}'")  # a server has many others
         return found[0] if found else None
 

@@ -103,8 +103,13 @@ STEPS = st.lists(
 )
 
 
+EVENTS = ("", "erased", "", "lost store", "new key", "", "run twice", "crash", "left out", "")
+
+
 @pytest.mark.slow
-@settings(max_examples=60)
+@example(steps=[(1, 30, event) for event in EVENTS * 4], caps=PRIVACY)  # all that happens, to who spends all there is
+@example(steps=[(3, 10, event) for event in EVENTS * 4], caps=privacy(10, 40, month=41, year=150))
+@settings(max_examples=25)
 @given(steps=STEPS, caps=SETTINGS)
 def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nights_run_twice(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, str]], caps: PrivacySettings
@@ -138,7 +143,7 @@ def test_no_window_exceeds_its_bound_over_erasures_lost_stores_new_keys_and_nigh
 
 
 @example(plays=[30] * 9, forgotten={5}, caps=PRIVACY)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     plays=st.lists(st.integers(0, 40), min_size=1, max_size=120),
     forgotten=st.sets(st.integers(0, 119)),
@@ -167,6 +172,7 @@ def test_being_forgotten_is_never_worth_anything(plays: list[int], forgotten: se
 
 
 @example(days=set(range(388, 400)), spree=[30] * 16)  # twelve nights in full just before, and on and on
+@settings(max_examples=30)
 @given(
     days=st.sets(st.integers(0, 399), max_size=120),
     spree=st.lists(st.integers(0, 30), min_size=1, max_size=60),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support.releasing import (
@@ -33,6 +33,7 @@ from recsys.workspace import digest
 
 ATLAS = small_atlas()
 SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(SOME, max_examples=12)  # releases, each written and brought to the disk
 
 # Listeners of a night: each in one part (or nowhere known) with at most nine tracks in full, candidates or not.
 _tracks = st.lists(st.sampled_from([*TRACKS, "other"]), max_size=PRIVACY.most_per_night - 1)
@@ -43,7 +44,13 @@ def rows(listeners: list[tuple[str | None, list[str]]]) -> list[tuple[str, str |
     return [(f"listener {i}", part, track) for i, (part, tracks) in enumerate(listeners) for track in tracks]
 
 
-@SOME
+# Everywhere somebody, here and there nobody, and tracks that are no candidates.
+_EVERYWHERE = [(part, ["t00", "t19", "other"]) for part in (*ATLAS.parts, "outside", None)]
+
+
+@example(listeners=[])
+@example(listeners=_EVERYWHERE)
+@FEW
 @given(listeners=_listeners)
 def test_a_release_covers_all_parts_and_candidates(listeners: list[tuple[str | None, list[str]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +60,8 @@ def test_a_release_covers_all_parts_and_candidates(listeners: list[tuple[str | N
     ]
 
 
-@SOME
+@example(sets=[{0, place} for place in range(9)], listeners=_EVERYWHERE)
+@FEW
 @given(sets=st.lists(st.sets(st.integers(0, 19)), min_size=9, max_size=9), listeners=_listeners)
 def test_a_release_has_each_rows_candidates_and_marks_all_else(
     sets: list[set[int]], listeners: list[tuple[str | None, list[str]]]
@@ -129,7 +137,9 @@ def test_a_candidates_noise_is_what_it_was_without_newcomers() -> None:
     assert (by_row["variance"] / SIGMA_SQUARED - 1).abs().max() < 6 * (2 / 2_000) ** 0.5
 
 
-@SOME
+@example(before=_EVERYWHERE, after=[])
+@example(before=[], after=_EVERYWHERE)
+@FEW
 @given(before=_listeners, after=_listeners)
 def test_released_bytes_never_change(
     before: list[tuple[str | None, list[str]]], after: list[tuple[str | None, list[str]]]

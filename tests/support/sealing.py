@@ -2,18 +2,25 @@
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 
 import polars as pl
 
 from recsys.sealed_files import SEALED, SealedFiles
-from recsys.settings import load_settings
+from recsys.settings import StoreSettings, load_settings
 from recsys.workspace import MANIFEST
 
 
 def sealed_in(private: Path) -> SealedFiles:
     """The sealed files of a private folder whose store key is where it is by default."""
-    return SealedFiles(private, load_settings().store)
+    return SealedFiles(private, _defaults())
+
+
+@cache
+def _defaults() -> StoreSettings:
+    """Read once: a search of all that a night wrote opens a thousand files."""
+    return load_settings().store
 
 
 def content_of(path: Path) -> bytes:

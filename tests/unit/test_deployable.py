@@ -252,7 +252,9 @@ def test_lists_keep_the_share_of_a_country_s_own_artists_where_origins_are_known
     parents, origins = dict.fromkeys(PARTS, "PT"), dict.fromkeys(own, "PT")
     off, on = (
         fit_served(rows, settings=settings, parents=parents, origins=origins)
-        for settings in (SETTINGS.model_copy(update={"local_share": share}) for share in (False, True))
+        for settings in (
+            SETTINGS.model_copy(update={"local_share": share, "ranker": "logistic"}) for share in (False, True)
+        )
     )
     is_own = pl.col("track_id").is_in(own).mean().alias("share")
     played = rows.unique(["listener", "track_id"]).group_by("listener").agg(is_own)["share"].mean()
