@@ -165,12 +165,8 @@ def run_night(job: JobContext, night: date, *, judged: Judged | None = None, eng
     Reads like the house: arrivals, cells, releases. Until the release everything can be done again after a crash with
     the same outcome; the release itself is done once.
     """
-    settings, store, after = job.settings, job.store, _last_released(job)
-    arrived, tally = _checked(job, night, judged)
-    make = partial(engine.bounded, coarse=_coarse(job, arrived), bound=_bound(job, night))
-    with arrived.unchanged(), make(arrived.parts, store=store, after=after) as bounded:
-        store.write_night(night, bounded, after=after)
-    remember_rows(job.workspace, night, tally)
+    settings, store = job.settings, job.store
+    tally = _take_in(job, night, judged=judged, engine=engine)
     candidates = _candidates(job, night)
     permissions = job.permissions  # of the moment in which the noise is drawn
     release.release(
@@ -188,6 +184,17 @@ def run_night(job: JobContext, night: date, *, judged: Judged | None = None, eng
     evaluations.expire(store.sealed, night, nights=settings.store.nights)
     store.sealed.expire(night - timedelta(days=settings.store.nights - 1))  # nothing is left that they open
     tell("night released", night=night.isoformat(), rows=tally.rows, bad_rows=tally.rows - tally.good)
+    return tally
+
+
+def _take_in(job: JobContext, night: date, *, judged: Judged | None, engine: Engine) -> Counts:
+    """Make the night's contributions of what arrived; whoever was permitted what is in memory no longer than that."""
+    store, after = job.store, _last_released(job)
+    arrived, tally = _checked(job, night, judged)
+    make = partial(engine.bounded, coarse=_coarse(job, arrived), bound=_bound(job, night))
+    with arrived.unchanged(), make(arrived.parts, store=store, after=after) as bounded:
+        store.write_night(night, bounded, after=after)
+    remember_rows(job.workspace, night, tally)
     return tally
 
 

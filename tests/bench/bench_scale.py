@@ -97,6 +97,7 @@ def hot_path(job: JobContext, folder: Path) -> Laps:
         yield "arrivals"
         job.store.write_night(NIGHT, bounded)
         yield "contributions"
+    del coarse  # with the permissions of the night, as in the product
     permissions = job.permissions
     true = release.true_counts(
         (still_allowed(some, permissions=permissions) for some in job.store.batches(NIGHT)),

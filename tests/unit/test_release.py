@@ -89,6 +89,22 @@ def test_who_adds_nothing_is_no_listener() -> None:
     assert true.select("weight", "listeners").rows() == [(2 * FULL, 2)]
 
 
+@pytest.mark.parametrize("few", [0, 1, 3, 100])
+def test_sums_of_some_listeners_add_up_in_whatever_pieces_they_come(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """Every listener by itself, and all at once; how much waits to be added up is another story."""
+    monkeypatch.setattr(release, "_FEW", few)
+    order = release.drawing_order(release.tiers(small_atlas(), settings=PRIVACY), atlas=small_atlas())
+    rows = [(f"listener {i}", "aa1" if i % 3 else "aa2", f"t{i % 4:02}") for i in range(12)]
+    rows += [(listener, part, "t07") for listener, part, _ in rows]
+    by_itself = [contributed(rows[i::12]) for i in range(12)]
+    once, apart = (
+        release.true_counts(frames, night=NIGHT, tracks=TRACKS, tiers=order, atlas=small_atlas(), settings=PRIVACY)
+        for frames in ([contributed(rows)], by_itself)
+    )
+    assert apart.equals(once)
+    assert sorted(once.filter(track=7)["listeners"]) == [4, 8]
+
+
 def test_every_cell_has_noise(tmp_path: Path) -> None:
     found = table(released(contributed([]), tmp_path))
     assert found["part"].to_list() == [part for part in found["part"].unique(maintain_order=True) for _ in TRACKS]

@@ -40,6 +40,7 @@ Mapped = Callable[[Callable[[pl.DataFrame], pl.DataFrame], Iterable[pl.DataFrame
 PURPOSE = CHARTS
 
 _NONE = pl.DataFrame(schema={"at": pl.UInt64, "weight": pl.Int32, "listeners": pl.Int32})
+_FEW = 1 << 20  # rows that wait to be added up, however few there are yet
 _TRACKS = 1 << 32  # more tracks than a catalogue has
 _BLOCK = 1 << 21  # counts at a time: memory of a release does not grow with its number of parts
 
@@ -249,9 +250,8 @@ def true_counts(
         If a listener adds more than the settings allow.
     """
     weights = partial(_weights, night=night, parts=atlas.parts, tracks=tracks, settings=settings)
-    found = pl.concat([_NONE, *mapped(weights, (_counted(some, night=night) for some in contributions))])
-    true = found.group_by("at").agg(pl.col("weight", "listeners").sum())
-    return _in_larger_places(true, atlas=atlas, tiers=tiers)
+    found = mapped(weights, (_counted(some, night=night) for some in contributions))
+    return _in_larger_places(_summed(found), atlas=atlas, tiers=tiers)
 
 
 def noisy_blocks(true: pl.DataFrame, *, tiers: Sequence[Tier], width: int) -> Iterator[Block]:
@@ -385,6 +385,24 @@ def _weights(
     return every.group_by("at").agg(weight.sum(), listeners=pl.len().cast(pl.Int32))
 
 
+def _summed(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Add up sums of some listeners each, as they come.
+
+    What came since is added up once it is as much as the sum so far: memory has twice the sum, not all of the frames,
+    and each row is added up a few times.
+    """
+    total, since = _NONE, list[pl.DataFrame]()
+    for frame in frames:
+        since.append(frame)
+        if sum(map(len, since)) > max(len(total), _FEW):
+            total, since = _added_up([total, *since]), []
+    return _added_up([total, *since])
+
+
+def _added_up(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames).group_by("at").agg(pl.col("weight", "listeners").sum())
+
+
 def _at(row: pl.Expr, track: pl.Expr) -> pl.Expr:
     """Return a row and a track, both as positions, as one number: it is grouped and sorted far faster than two."""
     return (row.cast(pl.UInt64) * _TRACKS + track).cast(pl.UInt64).alias("at")
@@ -421,6 +439,6 @@ def _in_larger_places(true: pl.DataFrame, *, atlas: Atlas, tiers: Sequence[Tier]
         placed.join(within.filter(which), on="part").select(_at(pl.col("row"), pl.col("track")), "weight", "listeners")
         for which in (of_one, ~of_one)
     )
-    summed = together.group_by("at").agg(pl.col("weight", "listeners").sum())
+    summed = _added_up([together])
     row, track = (pl.col("at") // _TRACKS).cast(pl.UInt32), (pl.col("at") % _TRACKS).cast(pl.UInt32)
     return pl.concat([alone, summed]).sort("at").select(row.alias("row"), track.alias("track"), "weight", "listeners")
