@@ -83,7 +83,7 @@ class Blend:
     listeners, and 0 where the world serves: the smaller a place, the more it is served the global model. z-scores are
     taken over the tracks that the own model knows. Who has played nothing yet gets what is played recently at home:
     weights learned beside a history say nothing without. Who has played something gets offsets beside, by which the
-    lists of a country keep the share of its own artists.
+    lists of a country keep the share of its own artists, as a whole and by place.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Blend:
     def scores(self, listeners: IntArray) -> FloatArray:
         """Return (len(listeners), m) weighted sums, the best unheard dealt out in their learned order, plus offsets.
 
-        Offsets are added last, so that shares are those of the lists as they are served.
+        Offsets come last, so that shares are those of the lists as they are served.
         """
         found = np.empty((len(listeners), self.own.world.width), dtype=np.float32)
         for some in self.blocks(listeners):
@@ -157,7 +157,8 @@ class Blend:
         scores = self._ordered(features, listeners)
         if self.offsets is None:
             return scores
-        return scores + self.offsets.of(self.own.homes[listeners]) * self._have_played(listeners)[:, None]
+        homes = np.where(self._have_played(listeners), self.own.homes[listeners], WORLD_ROW)
+        return self.offsets.added(scores, homes=homes, heard=self._heard(listeners))
 
     def _ordered(self, features: Sequence[FloatArray], listeners: IntArray) -> FloatArray:
         scores = self._summed(features, listeners)
@@ -200,10 +201,13 @@ class Blend:
     def _have_played(self, listeners: IntArray) -> BoolArray:
         return np.asarray(np.diff(self.own.interactions.confidence.indptr)[listeners] > 0)
 
+    def _heard(self, listeners: IntArray) -> BoolArray:
+        return np.asarray(self.own.interactions.confidence[listeners].toarray() != 0)
+
     def _candidates(
         self, scores: FloatArray, features: Sequence[FloatArray], listeners: IntArray
     ) -> tuple[IntArray, FloatArray]:
-        heard = self.own.interactions.confidence[listeners].toarray() != 0
+        heard = self._heard(listeners)
         columns = top(np.where(heard, np.float32(-np.inf), scores), min(_POOL, scores.shape[1]))
         world = (trend[[WORLD_ROW]] for trend in self.trends[:2])
         wide = [np.broadcast_to(f, scores.shape) for f in (*features, *world, scores)]

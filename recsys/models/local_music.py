@@ -7,15 +7,18 @@ import numpy as np
 from scipy import sparse
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
-from recsys.models.metrics import NOTHING, SHOWN, BoolArray, Model, Values, top
+from recsys.models.metrics import DISCOUNTS, NOTHING, SHOWN, BoolArray, Model, Values, top
 from recsys.models.place_tree import NOWHERE, Places
+from recsys.models.ranker import reordered
 from recsys.settings import ModelsSettings
 
 _PRIOR = 10  # listeners: as many in a place count as much as the world's share
 _AT_HOME = 2  # times the world's share that a local artist has at home, at least
-_JUDGES = 5_000  # listeners of a country at most, evenly out of all, by whose lists its offset is found
+_JUDGES = 5_000  # listeners of a country at most, evenly out of all, by whose lists its offsets are found
 _AT_ONCE = 200  # listeners whose scores of all tracks are in memory together
 _NEVER = np.float32(-np.inf)  # the score of what is not listed
+_ALIKE = np.ones(SHOWN)  # how places weigh where all do alike
+_ASTRAY = 0.005  # how far the share weighed by place may be off: to be nearer costs accuracy
 _BEYOND = 1.0  # standard deviations of a score: how far an offset goes beyond the last track it can move
 
 
@@ -86,35 +89,63 @@ class LocalMusic:
 
 @dataclass(frozen=True)
 class Offsets:
-    """What the scores of local tracks gain or lose in each country.
+    """What the scores of local tracks gain or lose in each country: to be listed at all, and then for their place.
+
+    The last number of each is 0, and to nowhere no track is local: so it is for who is at home nowhere.
 
     Parameters
     ----------
-    values : numpy.ndarray
-        (k + 1,) float32, the last 0: for who is at home nowhere.
+    listed : numpy.ndarray
+        (k + 1,) float32, by which it is chosen what stands in the first 10 places.
+    order : numpy.ndarray
+        (k + 1,) float32, by which these are put in order.
     tracks : numpy.ndarray
-        (k + 1, m) bool, whether the track is local to the country; to nowhere, none is.
+        (k + 1, m) bool, whether the track is local to the country.
     country : numpy.ndarray
         (p + c + 1,) number of the country of each place, and -1 for the world, which is last.
     """
 
-    values: FloatArray
+    listed: FloatArray
+    order: FloatArray
     tracks: BoolArray = field(repr=False)
     country: IntArray = field(repr=False)
 
-    def of(self, homes: IntArray) -> FloatArray:
-        """Return (len(homes), m) what is added to the scores of listeners at home in some places."""
+    def added(self, scores: FloatArray, *, homes: IntArray, heard: BoolArray) -> FloatArray:
+        """Return scores by which the share is kept; what is not among the first 10 has the first offset alone.
+
+        Parameters
+        ----------
+        scores : numpy.ndarray
+            (n, m).
+        homes : numpy.ndarray
+            (n,) place of each listener.
+        heard : numpy.ndarray
+            (n, m) bool, what is not listed.
+        """
         country = self.country[homes]
-        return np.asarray(self.values[country, None] * self.tracks[country])
+        local = self.tracks[country]
+        brought = np.asarray(scores + self.listed[country, None] * local)
+        columns = top(np.where(heard, _NEVER, brought), SHOWN)
+        own = np.take_along_axis(local, columns, axis=1)
+        order = np.take_along_axis(scores, columns, axis=1) + self.order[country, None] * own
+        return reordered(brought, columns=columns, order=np.asarray(order))
 
 
 def keeping_shares(served: Model, known: Interactions, *, settings: ModelsSettings) -> Offsets | None:
-    """Find for each country the offset by which its lists have the share of its own artists that was played there.
+    """Find for each country the offsets by which its lists have the share of its own artists that was played there.
 
     Adding the same to the scores of all local tracks of a country's listeners changes nothing in the order of local
     tracks, nor in that of others: as few places as can be are changed for the share. The share is the mean over
-    listeners, of what they have played and of the first 10 places of tracks that they have not. Without an offset:
-    countries with fewer than ``min_listeners_in_table`` listeners, and those without a track that could be moved.
+    listeners, of what they have played and of the first 10 places of tracks that they have not.
+
+    What is followed are the first places most, and it is part of what is held against next. So the share has to be
+    right by place, too, or lists that are followed carry it away, night by night. To stand in the first 10 costs least
+    at their end, and to stand further up is paid for by the place: these are two numbers. The first makes the share of
+    all 10 what was played; the second, of these 10 alone, is the least by which their share weighed by place
+    (``1 / log2(1 + place)``, as in NDCG) is that within half a point.
+
+    Without offsets: countries with fewer than ``min_listeners_in_table`` listeners, and those without a track that
+    could be moved.
 
     Parameters
     ----------
@@ -132,56 +163,92 @@ def keeping_shares(served: Model, known: Interactions, *, settings: ModelsSettin
     References
     ----------
     H. Steck, "Calibrated Recommendations" (RecSys 2018), whose lists have the shares of what a listener played; here
-    one number a country does it for all of its listeners together.
+    two numbers a country do it for all of its listeners together.
     """
     local = LocalMusic.of(known) if settings.local_share else None
     if local is None:
         return None
     residents = [np.flatnonzero(local.country == number) for number in range(len(local.countries))]
     at_least = settings.min_listeners_in_table
-    found = [_offset(served, known, local, rows) if len(rows) >= at_least else 0.0 for rows in residents]
+    found = [_both(served, known, local, rows) if len(rows) >= at_least else (0.0, 0.0) for rows in residents]
+    listed, order = np.array([*found, (0.0, 0.0)], dtype=np.float32).T
     nowhere = np.zeros((1, known.shape[1]), dtype=bool)
-    values = np.array([*found, 0.0], dtype=np.float32)
-    return Offsets(values, np.concatenate([local.tracks, nowhere]), Places.of(known).countries()[1])
+    return Offsets(listed, order, np.concatenate([local.tracks, nowhere]), Places.of(known).countries()[1])
 
 
-def _offset(served: Model, known: Interactions, local: LocalMusic, rows: IntArray) -> float:
-    """Return the offset for listeners of one country: it brings in the last local track that is wanted, not the next.
+def _both(served: Model, known: Interactions, local: LocalMusic, rows: IntArray) -> tuple[float, float]:
+    """Return the offsets for listeners of one country: what is listed, and its order.
 
-    The lists are asked for once: which offset brings each local track into them is known from the scores alone.
+    The lists are asked for once: which offset moves a track by a place is known from the scores alone.
     """
     rows = rows[:: -(-len(rows) // _JUDGES)]
     tracks, share = local.tracks[local.country[rows[0]]], local.shares_played(known.confidence, rows).mean()
     blocks = np.array_split(rows, len(rows) // _AT_ONCE + 1)
-    needed = np.concatenate([_needed(_unheard(served, known, some), tracks).ravel() for some in blocks])
-    always, movable = np.count_nonzero(needed == -np.inf), np.sort(needed[np.isfinite(needed)])
-    if not len(movable):
-        return 0.0
-    listed = np.minimum(known.shape[1] - np.diff(known.confidence.indptr)[rows], SHOWN).sum()
-    wanted = int(np.clip(round(share * listed) - always, 0, len(movable)))
-    steps = np.array([movable[0] - _BEYOND, *movable, movable[-1] + _BEYOND])
-    return float(steps[wanted : wanted + 2].mean())
+    unheard = (_unheard(served, known, some) for some in blocks)
+    own, other = map(np.concatenate, zip(*(_apart(scores, tracks) for scores in unheard), strict=True))
+    listed = _offset(own, other, weights=_ALIKE, least=share, most=share)
+    ten = _first(own, other, offset=listed)
+    return listed, _offset(*ten, weights=DISCOUNTS, least=share - _ASTRAY, most=share + _ASTRAY)
 
 
 def _unheard(served: Model, known: Interactions, rows: IntArray) -> FloatArray:
     return np.where(known.confidence[rows].toarray() != 0, _NEVER, served.scores(rows))
 
 
-def _needed(scores: FloatArray, local: BoolArray) -> Values:
-    """Return (n, 10) how far the best local tracks have to rise to be listed: the k-th, above the (11 - k)-th other.
-
-    It rises with k. It is negative for what is listed already, inf where there is no such local track, and -inf where
-    there are so few others that it is listed whatever is added.
-    """
-    best, others = _best(np.where(local, scores, _NEVER)), _best(np.where(local, _NEVER, scores))
-    there = best > _NEVER
-    return np.where(there, others[:, ::-1] - np.where(there, best, 0), np.inf)
+def _apart(scores: FloatArray, local: BoolArray) -> tuple[Values, Values]:
+    """Return (n, 10) the highest scores of local tracks, falling, and those of others; -inf after the last."""
+    return _best(np.where(local, scores, _NEVER)), _best(np.where(local, _NEVER, scores))
 
 
 def _best(scores: FloatArray) -> Values:
-    """Return (n, 10) the highest scores, falling; -inf after the last."""
     columns = top(scores, SHOWN)
     return np.where(columns == NOTHING, -np.inf, np.take_along_axis(scores, columns, axis=1)).astype(np.float64)
+
+
+def _first(own: Values, other: Values, *, offset: float) -> tuple[Values, Values]:
+    """Return the scores of local tracks and of others that are among the first 10 with an offset; -inf for the rest."""
+    place = np.arange(SHOWN)
+    in_list = own + offset > other[:, ::-1]  # the k-th, if it stands above the (11 - k)-th other
+    others = SHOWN - in_list.sum(axis=1, keepdims=True)
+    return np.where(in_list, own, -np.inf), np.where(place < others, other, -np.inf)
+
+
+def _offset(own: Values, other: Values, *, weights: Values, least: float, most: float) -> float:
+    """Return the offset nearest to 0 by which the share of local tracks, weighed by place, is in bounds.
+
+    Parameters
+    ----------
+    own, other : numpy.ndarray
+        (n, 10) scores of local tracks and of others, falling; -inf after the last.
+    weights : numpy.ndarray
+        (10,) of the places, not rising.
+    least, most : float
+    """
+    steps, weight = _steps(own, other, weights=weights)
+    if not len(steps):
+        return 0.0
+    listed = np.minimum(np.isfinite([own, other]).sum(axis=(0, 2)), SHOWN)
+    whole = np.append(0, np.cumsum(weights))[listed].sum()
+    now = weight[np.searchsorted(steps, 0)]
+    wanted = np.clip(now, least * whole, most * whole)
+    nearest = np.abs(weight - wanted).argmin()
+    bounds = np.array([steps[0] - _BEYOND, *steps, steps[-1] + _BEYOND])
+    return 0.0 if wanted == now else float(bounds[nearest : nearest + 2].mean())
+
+
+def _steps(own: Values, other: Values, *, weights: Values) -> tuple[Values, Values]:
+    """Return (s,) the offsets at which a local track moves up, rising, and (s + 1,) the weight of all between them.
+
+    The k-th local track passes the j-th other at the difference of their scores, and moves from place k + j to the one
+    before, whatever else moves. What is not there is passed by all.
+    """
+    there, place = np.isfinite(own)[:, :, None], np.add.outer(np.arange(SHOWN), np.arange(SHOWN))
+    gain = there * np.pad(-np.diff(weights, append=0), (0, SHOWN))[place]
+    needed = other[:, None, :] - np.where(there, own[:, :, None], 0)
+    moves = (gain > 0) & np.isfinite(needed)
+    order = np.argsort(needed[moves], kind="stable")
+    always = gain[needed == -np.inf].sum()
+    return needed[moves][order], always + np.append(0, np.cumsum(gain[moves][order]))
 
 
 def _by_origin(known: Interactions, countries: tuple[str, ...]) -> BoolArray:

@@ -16,6 +16,7 @@ Values = NDArray[np.float64]
 
 LENGTH = 100  # tracks of a ranked list: the longest cut-off of a metric
 SHOWN = 10  # the places that most of a metric's readers look at
+DISCOUNTS: Values = 1 / np.log2(np.arange(2, SHOWN + 2))  # of these places, in NDCG
 CUTS = (10, 20, 100)
 NOTHING = -1  # in a list that is longer than the tracks there are to rank
 _SCORES_AT_ONCE = 4_000_000  # float32: bounds the memory of ranking whatever the number of listeners

@@ -183,10 +183,13 @@ def test_what_is_close_keeps_the_share_of_a_country_s_own_artists(rows: pl.DataF
     some = before(rows, 12)
     own = some["track_id"].unique().sort()[::3].to_list()
     known, lines = replace(past_of(some), origins=dict.fromkeys(own, PARTS[0])), lines_of(some)
-    on = quick.model_copy(update={"models": quick.models.model_copy(update={"local_share": True})})
+    off, on = (
+        quick.model_copy(update={"models": quick.models.model_copy(update={"local_share": share})})
+        for share in (False, True)
+    )
     plain, same, kept = (
         affinities_of(past, lines=lines, atlas=ATLAS, settings=settings)  # type: ignore[arg-type]
-        for past, settings in ((past_of(some), on), (known, quick), (known, on))
+        for past, settings in ((past_of(some), on), (known, off), (known, on))
     )
     np.testing.assert_array_equal(plain.closeness, same.closeness)
     assert not np.array_equal(kept.columns, plain.columns)

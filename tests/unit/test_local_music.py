@@ -1,5 +1,7 @@
 """Local music: who is local, and that lists get the share of it that was played, by moving as little as can be."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,6 +22,7 @@ from recsys.models.regional import fit
 settings = partial(checkerboard.settings, local_share=True)
 COUNTRIES = {"P": "PP", "Q": "QQ"}
 TRACKS = [f"{number:02d}" for number in range(40)]
+PLACES = np.array([1 / math.log2(1 + place) for place in range(1, 11)])
 ORIGINS = dict.fromkeys(TRACKS[:15], "PP") | dict.fromkeys(TRACKS[15:20], "QQ")  # of the last 20: unknown
 
 
@@ -55,13 +58,23 @@ def lists_of(scores: np.ndarray, known: Interactions) -> np.ndarray:
 
 
 def listed(model: Table, known: Interactions, offsets: Offsets) -> np.ndarray:
+    return lists_of(added(model, known, offsets), known)
+
+
+def added(model: Table, known: Interactions, offsets: Offsets) -> np.ndarray:
     homes = Places.of(known).homes_of(known)
-    return lists_of(model.table + offsets.of(homes), known)
+    return offsets.added(model.table, homes=homes, heard=known.confidence.toarray() != 0)
 
 
 def share_listed(lists: np.ndarray, known: Interactions, rows: np.ndarray) -> float:
     local = LocalMusic.of(known)
     return float(local.shares_listed(lists[rows], rows).mean())
+
+
+def share_by_place(lists: np.ndarray, known: Interactions, rows: np.ndarray) -> float:
+    local = LocalMusic.of(known)
+    own = [[local.tracks[local.country[row], track] for track in lists[row]] for row in rows]
+    return float(np.mean(own @ PLACES) / PLACES.sum())
 
 
 def test_local_is_who_comes_from_there_whoever_listens() -> None:
@@ -92,6 +105,60 @@ def test_each_country_gets_the_share_that_was_played_there(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_each_country_gets_it_by_place_too(seed: int) -> None:
+    """Within half a point, and half of the largest step: of one of 20 (or 12) lists, from place 2 to 1.
+
+    The four tracks that are left for a listener in Q are two fifths of places, and can stand for half of their weight.
+    """
+    print("seed", seed)
+    known = world()
+    model = random_scores(known, seed=seed)
+    lists = listed(model, known, keeping_shares(model, known, settings=settings()))
+    local = LocalMusic.of(known)
+    for country, played in enumerate((1 / 4, 1 / 2)):
+        rows = np.flatnonzero(local.country == country)
+        step = (PLACES[0] - PLACES[1]) / PLACES.sum() / len(rows)
+        assert share_by_place(lists, known, rows) == pytest.approx(played, abs=0.005 + step / 2)
+
+
+def ten_unheard(own: Sequence[float]) -> tuple[Interactions, Table]:
+    """Everybody in P heard ten tracks, one of them local, and not ten more: "b" is local, others score from 9 to 1."""
+    heard, others = ["a", *(f"h{number}" for number in range(9))], [f"o{score}" for score in range(9, 0, -1)]
+    rows = [(f"p{i}", 0, "P", track, 1) for i in range(10) for track in heard]
+    rows += [("x", 0, None, track, 1) for track in ("b", *heard, *others)]
+    known = gather(contributions(rows), settings=settings(), parents=COUNTRIES, origins={"a": "PP", "b": "PP"})
+    table = np.tile([float(track[1:]) if track.startswith("o") else 0 for track in known.tracks], (11, 1))
+    table[:10, known.tracks.to_list().index("b")] = own
+    return known, Table(table.astype(np.float32))
+
+
+def test_the_order_is_changed_by_the_least_that_is_derived_by_hand() -> None:
+    """What is unheard is listed, whatever is added: the local track of each of ten lists, at their end.
+
+    There a place weighs 1 / log2(11) = .289, of the 4.544 of all ten; a tenth of the tracks played is local, and half a
+    point less of the weight is .4316. The fourth place weighs .4307, and with one of the ten in the third place the
+    mean were .4376. So all shall be fourth: past the other track of score 6, of which the last is 5.59 below, and not
+    past that of score 7, of which the first is 6.5 below.
+    """
+    known, model = ten_unheard([0.5 - 0.01 * i for i in range(10)])
+    offsets = keeping_shares(model, known, settings=settings())
+    assert offsets.listed.tolist() == [0, 0]
+    assert offsets.order.tolist() == pytest.approx([(5.59 + 6.5) / 2, 0], abs=1e-6)
+    lists = listed(model, known, offsets)[:10]
+    assert known.tracks.gather(lists[0]).to_list() == ["o9", "o8", "o7", "b", "o6", "o5", "o4", "o3", "o2", "o1"]
+    assert (lists == lists[0]).all()
+    np.testing.assert_array_equal(np.sort(added(model, known, offsets)), np.sort(model.table))  # dealt out again
+
+
+def test_an_order_that_is_within_half_a_point_is_left_as_it_is() -> None:
+    """Of ten local tracks one is third and nine are fourth: .4376, where .4316 to .4771 are as good."""
+    known, model = ten_unheard([7.5, *[6.5] * 9])
+    offsets = keeping_shares(model, known, settings=settings())
+    assert offsets.order.tolist() == offsets.listed.tolist() == [0, 0]
+    np.testing.assert_array_equal(added(model, known, offsets), model.table)
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_an_offset_changes_no_order_but_between_local_and_other_tracks(seed: int) -> None:
     print("seed", seed)
     known = world()
@@ -114,7 +181,7 @@ def test_the_share_rises_with_the_offset(seed: int) -> None:
     at_home = np.flatnonzero(local.country == 0)
     shares = []
     for value in np.linspace(-4, 4, 33, dtype=np.float32):
-        tried = replace(found, values=np.array([value, 0, 0], dtype=np.float32))
+        tried = replace(found, listed=np.array([value, 0, 0], dtype=np.float32))
         shares.append(share_listed(listed(model, known, tried), known, at_home))
     assert shares == sorted(shares)
     assert shares[0] < 1 / 4 < shares[-1]
@@ -124,25 +191,25 @@ def test_who_is_at_home_nowhere_has_no_offset() -> None:
     known = world()
     model = random_scores(known, seed=1)
     offsets = keeping_shares(model, known, settings=settings())
-    nowhere = Places.of(known).homes_of(known)[known.homes < 0]
-    assert len(nowhere) == 3
-    assert not offsets.of(nowhere).any()
+    assert (known.homes < 0).sum() == 3
+    rows = np.flatnonzero(known.homes < 0)
+    np.testing.assert_array_equal(added(model, known, offsets)[rows], model.table[rows])
 
 
 def test_a_country_of_few_listeners_and_one_without_local_tracks_have_none() -> None:
     few = world(q=9)
-    assert keeping_shares(random_scores(few, seed=2), few, settings=settings()).values[1] == 0
+    assert keeping_shares(random_scores(few, seed=2), few, settings=settings()).listed[1] == 0
     enough = world(q=10)
-    assert keeping_shares(random_scores(enough, seed=2), enough, settings=settings()).values[1] != 0
+    assert keeping_shares(random_scores(enough, seed=2), enough, settings=settings()).listed[1] != 0
     others = world(origins=dict.fromkeys(TRACKS[:15], "PP"))
-    assert keeping_shares(random_scores(others, seed=2), others, settings=settings()).values[1] == 0
+    assert keeping_shares(random_scores(others, seed=2), others, settings=settings()).listed[1] == 0
 
 
 def test_a_world_of_one_country_whose_tracks_are_all_local_has_nothing_to_move() -> None:
     known = world(q=0, nowhere=1, origins=dict.fromkeys(TRACKS, "PP"))
     model = random_scores(known, seed=3)
     offsets = keeping_shares(model, known, settings=settings())
-    assert offsets.values.tolist() == [0, 0]
+    assert offsets.listed.tolist() == offsets.order.tolist() == [0, 0]
     np.testing.assert_array_equal(listed(model, known, offsets), lists_of(model.table, known))
 
 
@@ -159,7 +226,8 @@ def test_fewer_tracks_than_a_list_has_places_are_all_listed() -> None:
     known = gather(contributions(rows), settings=settings(), parents=COUNTRIES, origins={"a": "PP", "c": "PP"})
     model = random_scores(known, seed=5)
     lists = listed(model, known, keeping_shares(model, known, settings=settings()))
-    assert np.isfinite(keeping_shares(model, known, settings=settings()).values).all()
+    offsets = keeping_shares(model, known, settings=settings())
+    assert np.isfinite([offsets.listed, offsets.order]).all()
     assert all(sorted(row[row != NOTHING]) == [2, 3] for row in lists[:12])
 
 
@@ -176,12 +244,13 @@ def test_without_the_setting_or_origins_there_are_no_offsets_and_the_same_bits()
     assert not np.array_equal(kept.scores(np.arange(35)), bare)
 
 
-def test_listeners_that_it_was_not_fitted_with_get_the_same_offset() -> None:
-    """But those who have played nothing get what is played at home, as it is."""
+def test_listeners_that_it_was_not_fitted_with_get_the_same_offsets() -> None:
+    """Where both are the same, all scores have it. But who has played nothing gets what is played at home, as it is."""
     known, keys = world(), settings()
     parameters = BlendParameters(np.array([1.0, 0.5, 0, 0.3, 0.6, 0]), frozenset({"P"}))
     served = train(known, parameters=parameters, settings=keys)["blend"]
-    half = replace(served, offsets=replace(served.offsets, values=np.array([0.5, 0.25, 0], dtype=np.float32)))
+    halves = np.array([0.5, 0.25, 0], dtype=np.float32)
+    half = replace(served, offsets=replace(served.offsets, listed=halves, order=halves))
     rows = [("a", 0, "P", "20", 1), ("b", 0, "Q", "20", 1), ("c", 0, None, "20", 1), ("d", 0, "P", "unknown", 1)]
     others = gather(contributions(rows), settings=keys, parents=COUNTRIES, tracks=known.tracks)
     with_, without = (each.fold_in(others).scores(np.arange(4)) for each in (half, replace(served, offsets=None)))
