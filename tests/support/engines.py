@@ -126,7 +126,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes], *, log: Path) -> None:
 
 def on(remote: str) -> Engine:
     """Return the engine at an address; this machine where there is none."""
-    settings = load_settings(overrides={"spark": {"remote": remote}}).spark
+    settings = load_settings(overrides={"spark": {"remote": remote}})
     return opened("spark" if remote else "polars", settings=settings)
 
 

@@ -32,7 +32,12 @@ class OneMachine:
     name = "polars"
 
     def __init__(self, *, at_once: int = _AT_ONCE) -> None:
-        self.at_once = min(at_once, _AT_ONCE, pl.thread_pool_size())
+        self._at_most = at_once
+
+    @property
+    def at_once(self) -> int:
+        """How many tasks are in memory at a time; to ask starts the threads of Polars."""
+        return min(self._at_most, _AT_ONCE, pl.thread_pool_size())
 
     @contextmanager
     def bounded(
@@ -56,10 +61,11 @@ class OneMachine:
     def _side_by_side(self, tasks: Iterable[Callable[[], Done]]) -> Generator[Done]:
         """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""
         waiting: deque[Future[Done]] = deque()
-        with ThreadPoolExecutor(self.at_once) as threads:
+        at_once = self.at_once
+        with ThreadPoolExecutor(at_once) as threads:
             for task in tasks:
                 waiting.append(threads.submit(task))
-                if len(waiting) == self.at_once:
+                if len(waiting) == at_once:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
