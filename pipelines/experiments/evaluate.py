@@ -69,7 +69,7 @@ class Done:
 def measure(rows: pl.DataFrame, *, job: JobContext, models: ModelsSettings, times: int = 1) -> Measured:
     """Measure the models on contributions that may be trained on: for a night and an experiment alike.
 
-    Where that is done several times, on all cores at once.
+    Where that is done several times, in as many processes as there are cores and as fit into memory.
     """
     artists = dict(job.catalogue.select("track_id", "artist_id").iter_rows())
     with parts("models") as told:

@@ -188,7 +188,7 @@ def run_night(job: JobContext, night: date, *, judged: Judged | None = None, eng
 
 
 def _take_in(job: JobContext, night: date, *, judged: Judged | None, engine: Engine) -> Counts:
-    """Make the night's contributions of what arrived; whoever was permitted what is in memory no longer than that."""
+    """Make the night's contributions of what arrived; permissions of its listens are in memory no longer than that."""
     store, after = job.store, _last_released(job)
     arrived, tally = _checked(job, night, judged)
     make = partial(engine.bounded, coarse=_coarse(job, arrived), bound=_bound(job, night))

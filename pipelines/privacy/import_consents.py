@@ -37,7 +37,7 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     read = read_consents(file, key=key, settings=settings)
     known = _Known(settings.consents.in_force)
     with counted("consents") as told:
-        entries = known.count(read.entries, told=lambda done: told(done, read.rows))
+        entries = known.count(read.entries, told=lambda done: told(done, read.rows - sum(read.bad.values())))
         new = consent_log(workspace, settings=settings).append(entries, digest=_digest(file, key))
     if known.others:
         log.warning("consents under other notices allow nothing: see consents.notice_version", entries=known.others)
@@ -60,11 +60,13 @@ class _Known:
 
     def count(self, entries: Iterable[Entry], *, told: Callable[[int], None]) -> Iterator[Entry]:
         """Yield the entries, and tell now and then how many went by."""
-        for number, entry in enumerate(entries):
-            if number % _TELL == 0:
-                told(number)
+        number = 0
+        for number, entry in enumerate(entries, 1):
             self.others += self._notices is not None and entry.notice_version not in self._notices
             yield entry
+            if number % _TELL == 0:
+                told(number)
+        told(number)
 
 
 def _digest(source: Path, key: bytes) -> str:

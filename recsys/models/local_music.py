@@ -19,6 +19,7 @@ _AT_ONCE = 200  # listeners whose scores of all tracks are in memory together
 _NEVER = np.float32(-np.inf)  # the score of what is not listed
 _ALIKE = np.ones(SHOWN)  # how places weigh where all do alike
 _ASTRAY = 0.005  # how far the share weighed by place may be off: to be nearer costs accuracy
+_APART = 1e-5  # standard deviations of a score: nearer to each other, offsets are the same in single precision
 _BEYOND = 1.0  # standard deviations of a score: how far an offset goes beyond the last track it can move
 
 
@@ -214,7 +215,10 @@ def _first(own: Values, other: Values, *, offset: float) -> tuple[Values, Values
 
 
 def _offset(own: Values, other: Values, *, weights: Values, least: float, most: float) -> float:
-    """Return the offset nearest to 0 by which the share of local tracks, weighed by place, is in bounds.
+    """Return an offset by which the share of local tracks, weighed by place, is in bounds or as near as can be; or 0.
+
+    It is 0 where none brings the share nearer, else in the middle between the moves of two tracks, and the share is at
+    the bound that is nearest to what it was.
 
     Parameters
     ----------
@@ -229,11 +233,13 @@ def _offset(own: Values, other: Values, *, weights: Values, least: float, most: 
         return 0.0
     listed = np.minimum(np.isfinite([own, other]).sum(axis=(0, 2)), SHOWN)
     whole = np.append(0, np.cumsum(weights))[listed].sum()
-    now = weight[np.searchsorted(steps, 0)]
-    wanted = np.clip(now, least * whole, most * whole)
-    nearest = np.abs(weight - wanted).argmin()
     bounds = np.array([steps[0] - _BEYOND, *steps, steps[-1] + _BEYOND])
-    return 0.0 if wanted == now else float(bounds[nearest : nearest + 2].mean())
+    here = np.searchsorted(steps, 0)
+    off = np.abs(weight - np.clip(weight[here], least * whole, most * whole))
+    as_it_is = off[here]
+    off[np.diff(bounds) < _APART] = np.inf  # tracks that stand alike move together: there is nothing between them
+    nearest = off.argmin()
+    return 0.0 if as_it_is <= off[nearest] else float(bounds[nearest : nearest + 2].mean())
 
 
 def _steps(own: Values, other: Values, *, weights: Values) -> tuple[Values, Values]:

@@ -1,6 +1,7 @@
 """Whatever is wrong with a token, the answer is the same 401 to the byte, under a key set and the development key."""
 
 import base64
+import codecs
 import hashlib
 import hmac
 import json
@@ -17,7 +18,7 @@ from joserfc.jws import JWSRegistry
 from support.edge import NOW, Client, publish, told
 from support.tokens import GOOD, KEYS, NAMES, jwks, part, secret, signed
 
-from recsys.errors import IdentityError
+from recsys.errors import IdentityError, InputError
 from recsys.serving.auth.jwks import ALGORITHMS, DevelopmentKey, trusted_keys
 from recsys.serving.auth.tokens import verify
 from recsys.settings import Settings, load_settings
@@ -199,6 +200,16 @@ def test_keys_that_are_no_public_signature_keys_are_not_trusted() -> None:
     named = {**EC.as_dict(private=False), "alg": "ES256", "use": "sig"}
     key = trusted_keys(json.dumps({"keys": [*others, named]}).encode())["ec"]
     assert [each.name for each in JWSRegistry.filter_algorithms(key, list(ALGORITHMS))] == ["ES256"]
+
+
+def test_a_set_that_begins_with_a_mark_of_its_encoding_is_read() -> None:
+    assert set(trusted_keys(codecs.BOM_UTF8 + jwks(EC, RSA))) == set(trusted_keys(jwks(EC, RSA)))
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_set_that_is_nested_deep_is_refused(depth: int) -> None:
+    with pytest.raises((InputError, ValueError)):
+        trusted_keys(b"[" * depth + b"]" * depth)
 
 
 @given(

@@ -1,12 +1,14 @@
 """The atlas: counted against the design's figures, and walked by hand for Portugal."""
 
+import json
 import pickle
 
 import h3
 import polars as pl
 import pytest
 
-from recsys.errors import SettingsError, UnknownPlaceError
+from recsys.errors import InputError, SettingsError, UnknownPlaceError
+from recsys.geography import atlas as atlas_
 from recsys.geography.atlas import Atlas, load_atlas
 from recsys.geography.spelling import searchable
 from recsys.settings import load_settings
@@ -116,3 +118,26 @@ def test_the_version_changes_with_the_service_area_and_stays_otherwise(world_atl
 
 def test_names_are_compared_without_case_and_accents() -> None:
     assert searchable(" São Paulo") == searchable("sao paulo ") == "sao paulo"
+
+
+def test_cities_are_read_however_they_are_laid_out() -> None:
+    """Two cities as GeoNames has them, with what is not read, close together and far apart."""
+    city = {
+        "name": 'A "b", {c}',
+        "countrycode": "PT",
+        "latitude": 38.5,
+        "longitude": -9,
+        "population": 7,
+        "timezone": "x",
+    }
+    cities = {"12": {**city, "alternatenames": ["d", "\u0441"]}, "3": {**city, "name": "e", "alternatenames": []}}
+    for text in (json.dumps(cities), json.dumps(cities, indent=1) + "\n", json.dumps(cities, separators=(",", ":"))):
+        found = atlas_._read(text.encode())
+        assert found["name"].to_list() == ['A "b", {c}', "e"]
+        assert found["alternatenames"].to_list() == [["d", "\u0441"], []]
+        assert found.columns == [*(key for key in city if key != "timezone"), "alternatenames"]
+
+
+def test_cities_without_what_is_read_of_them_are_refused() -> None:
+    with pytest.raises(InputError, match="lack what this release reads"):
+        atlas_._read(b'{"1": {"name": "a", "countrycode": "PT"}}')

@@ -27,7 +27,7 @@ def test_how_far_it_is_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch, tmp
     rows = 2 * len(PURPOSES)
     done = job.import_consents(file, workspace=workspace, settings=load_settings())
     assert done["new"] == rows
-    assert told == [(number, rows) for number in range(0, rows, 2)]
+    assert told == [(number, rows) for number in (*range(2, rows + 1, 2), rows)]
     told.clear()
     assert job.import_consents(file, workspace=workspace, settings=load_settings())["new"] == 0
     assert told == [], "nothing of a file is read again that was brought in"

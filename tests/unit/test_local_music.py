@@ -10,6 +10,7 @@ import pytest
 from support import checkerboard
 from support.listening import contributions
 
+from recsys.models import local_music
 from recsys.models.blending import BlendParameters, blend
 from recsys.models.collaborative import learn_and_train, train
 from recsys.models.evaluation.by_country import by_country
@@ -185,6 +186,18 @@ def test_the_share_rises_with_the_offset(seed: int) -> None:
         shares.append(share_listed(listed(model, known, tried), known, at_home))
     assert shares == sorted(shares)
     assert shares[0] < 1 / 4 < shares[-1]
+
+
+@pytest.mark.parametrize(("share", "listed"), [(0.06, 4), (0.1, 4), (0.04, 0), (0.0, 0)])
+def test_listeners_with_the_same_scores_move_together_or_stay_as_they_are(share: float, listed: int) -> None:
+    """Four alike, with one local track at .5 below ten others from 10 to 1: of 40 places it has none or four."""
+    own = np.full((4, 10), -np.inf)
+    own[:, 0] = 0.5
+    other = np.tile(np.arange(10.0, 0.0, -1), (4, 1))
+    offset = local_music._offset(own, other, weights=np.ones(10), least=share, most=share)
+    first, _ = local_music._first(own, other, offset=offset)
+    assert np.isfinite(first).sum() == listed
+    assert (offset == 0) == (listed == 0)
 
 
 def test_who_is_at_home_nowhere_has_no_offset() -> None:

@@ -92,7 +92,7 @@ def test_who_adds_nothing_is_no_listener() -> None:
 @pytest.mark.parametrize("few", [0, 1, 3, 100])
 def test_sums_of_some_listeners_add_up_in_whatever_pieces_they_come(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """Every listener by itself, and all at once; how much waits to be added up is another story."""
-    monkeypatch.setattr(release, "_FEW", few)
+    monkeypatch.setattr(release, "_WAITING", few)
     order = release.drawing_order(release.tiers(small_atlas(), settings=PRIVACY), atlas=small_atlas())
     rows = [(f"listener {i}", "aa1" if i % 3 else "aa2", f"t{i % 4:02}") for i in range(12)]
     rows += [(listener, part, "t07") for listener, part, _ in rows]

@@ -25,14 +25,14 @@ class OneMachine:
 
     Parameters
     ----------
-    at_once : int
-        Tasks that are in memory at a time, at most.
+    at_most : int
+        Tasks that may be in memory at a time.
     """
 
     name = "polars"
 
-    def __init__(self, *, at_once: int = _AT_ONCE) -> None:
-        self._at_most = at_once
+    def __init__(self, *, at_most: int = _AT_ONCE) -> None:
+        self._at_most = at_most
 
     @property
     def at_once(self) -> int:

@@ -22,7 +22,7 @@ def opened(name: str, *, settings: Settings) -> Engine:
         If the cluster cannot be reached, or is of another version.
     """
     if name == OneMachine.name:
-        return OneMachine(at_once=side_by_side(settings.machine, each=_TASK))
+        return OneMachine(at_most=side_by_side(settings.machine, each=_TASK))
     try:
         with warnings.catch_warnings():
             # Its client does not know pandas 3 yet, of which nothing is used here.

@@ -40,7 +40,7 @@ Mapped = Callable[[Callable[[pl.DataFrame], pl.DataFrame], Iterable[pl.DataFrame
 PURPOSE = CHARTS
 
 _NONE = pl.DataFrame(schema={"at": pl.UInt64, "weight": pl.Int32, "listeners": pl.Int32})
-_FEW = 1 << 20  # rows that wait to be added up, however few there are yet
+_WAITING = 1 << 20  # rows that wait to be added up, however few there are yet
 _TRACKS = 1 << 32  # more tracks than a catalogue has
 _BLOCK = 1 << 21  # counts at a time: memory of a release does not grow with its number of parts
 
@@ -388,13 +388,13 @@ def _weights(
 def _summed(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Add up sums of some listeners each, as they come.
 
-    What came since is added up once it is as much as the sum so far: memory has twice the sum, not all of the frames,
-    and each row is added up a few times.
+    What came since is added up once it is as much as the sum so far: memory has a few times the sum, and not all of the
+    frames, and each row is added up a few times.
     """
     total, since = _NONE, list[pl.DataFrame]()
     for frame in frames:
         since.append(frame)
-        if sum(map(len, since)) > max(len(total), _FEW):
+        if sum(map(len, since)) > max(len(total), _WAITING):
             total, since = _added_up([total, *since]), []
     return _added_up([total, *since])
 

@@ -3,6 +3,7 @@
 import hmac
 import time
 import urllib.request
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -204,7 +205,7 @@ def trusted_keys(text: bytes) -> dict[str | None, Key]:
     InputError, ValueError
         If it is no JWKS, or has two usable keys with one id.
     """
-    found = orjson.loads(text)
+    found = orjson.loads(text.removeprefix(BOM_UTF8))
     listed = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise InputError("no list of keys", hint=_HINT)
