@@ -15,11 +15,12 @@ from recsys.serving.requests.query import size_of_list
 from recsys.serving.routes.charts import Limit, Parameters
 from recsys.serving.snapshot.place import coarse_cell
 from recsys.serving.snapshot.response_cache import SCOPE
+from recsys.serving.state.direct_route import DirectRoute
 from recsys.serving.state.endpoint import parts_of
 from recsys.serving.state.listener import Listener
 from recsys.settings import ConsentsSettings
 
-router = APIRouter()
+router = APIRouter(route_class=DirectRoute)  # where its time counts
 
 
 class TrendingParameters(Parameters):
@@ -49,7 +50,7 @@ async def trending(
     Without consent to `personalisation` the listener's plays are ignored, and the list comes in the order for all.
     With consent to `feedback` what the listener has hidden is left out.
     """
-    parts = parts_of(request)  # not as a dependency: this is the route where its time counts
+    parts = parts_of(request)
     settings = parts.settings
     published = await parts.current.get_aside()
     limit = size_of_list(query.limit, settings=settings, most=settings.charts.size)

@@ -31,23 +31,27 @@ class SignedIn:
     opted_out: bool
 
 
+def signed_in(request: Request) -> SignedIn:
+    """Return who is asking.
+
+    Raises
+    ------
+    IdentityError
+        If there is no token or anything is wrong with it.
+    PositionError
+        If the token carries a position.
+    """
+    found = request.scope["state"].get(LISTENER)
+    if not isinstance(found, str):
+        raise found or refusal()
+    return SignedIn(found, parts_of(request).clock(), opts_out(request.scope))
+
+
 class _Bearer(HTTPBearer):
     """The scheme of the OpenAPI document, which gives a route who is asking, as the layer in front of it found."""
 
     async def __call__(self, request: Request) -> SignedIn:  # type: ignore[override]  # nobody needs the token itself
-        """Return who is asking.
-
-        Raises
-        ------
-        IdentityError
-            If there is no token or anything is wrong with it.
-        PositionError
-            If the token carries a position.
-        """
-        found = request.scope["state"].get(LISTENER)
-        if not isinstance(found, str):
-            raise found or refusal()
-        return SignedIn(found, parts_of(request).clock(), opts_out(request.scope))
+        return signed_in(request)
 
 
 _bearer = _Bearer(
