@@ -27,6 +27,7 @@ from recsys.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipelines.base.job_context import Sources
+    from recsys.locations import Location
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample"
 SHOWN = 3  # regions whose charts end a night, beside the world's
@@ -85,9 +86,9 @@ COMMON = Common()
 def nightly(
     *,
     through: date | None = None,
-    listens: Path | None = None,
-    consents: Path | None = None,
-    catalogue: Path | None = None,
+    listens: str | None = None,
+    consents: str | None = None,
+    catalogue: str | None = None,
     engine: Literal["polars", "spark"] = "polars",
     skip: Annotated[tuple[date, ...], Parameter(negative="")] = (),
     accept: Annotated[tuple[str, ...], Parameter(negative="")] = (),
@@ -103,7 +104,8 @@ def nightly(
     through
         The last night to run, as YYYY-MM-DD (a UTC day); by default the last that is over.
     listens
-        A file, a folder of files, or a folder of date=YYYY-MM-DD/ partitions: Parquet, CSV (also .gz) or NDJSON.
+        A file, a folder of files, or a folder of date=YYYY-MM-DD/ partitions: Parquet, CSV (also .gz) or NDJSON. It may
+        lie in an object store, as s3://BUCKET/FOLDER; so may the others.
     consents
         A consents file to import first.
     catalogue
@@ -139,7 +141,7 @@ def nightly(
 def evaluate(
     *,
     config: Path | None = None,
-    catalogue: Path | None = None,
+    catalogue: str | None = None,
     draws: Annotated[int, Parameter(validator=Number(gte=1))] = 3,
     common: Common = COMMON,
 ) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def evaluate(
     file = _settings_file(common.settings, catalogue=catalogue)
     workspace = Workspace(common.workspace)
     settings, champion = settings_of(file, overrides={"models": experiment.models}, workspace=workspace)
-    sources = Sources(SAMPLE / "listens", catalogue or SAMPLE / "catalogue.parquet")
+    sources = Sources(SAMPLE / "listens", _located(catalogue) or SAMPLE / "catalogue.parquet")
     job = JobContext(workspace, settings, sources, datetime.now(UTC), champion)
     in_force = settings if not experiment.models else settings_of(file, workspace=workspace)[0]
     done = run_evaluate(job, config=experiment, times=draws, in_force=in_force.models)
@@ -308,8 +310,8 @@ def partner(
     from_: Annotated[date, Parameter(name="--from")],
     to: date,
     out: Path | None = None,
-    consents: Path | None = None,
-    catalogue: Path | None = None,
+    consents: str | None = None,
+    catalogue: str | None = None,
     common: Common = COMMON,
 ) -> dict[str, Any]:
     """Make the partner file of a period: noisy numbers of those listeners alone who allow partner statistics.
@@ -342,8 +344,8 @@ def partner(
     sample = catalogue is None
     sources = Sources(
         listens=SAMPLE / "listens",
-        catalogue=catalogue or SAMPLE / "catalogue.parquet",
-        consents=SAMPLE / "consents.parquet" if sample else consents,
+        catalogue=_located(catalogue) or SAMPLE / "catalogue.parquet",
+        consents=SAMPLE / "consents.parquet" if sample else _located(consents),
     )
     file = _settings_file(common.settings, catalogue=catalogue)
     job = JobContext(Workspace(common.workspace), common.read(file), sources, datetime.now(UTC))
@@ -458,7 +460,7 @@ def sample(
 
 
 @consents_app.command(name="import")
-def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
+def import_(file: str, *, common: Common = COMMON) -> dict[str, Any]:
     """Append the entries of a consents file to the workspace's log; a second time changes nothing.
 
     Parameters
@@ -467,10 +469,11 @@ def import_(file: Path, *, common: Common = COMMON) -> dict[str, Any]:
         Parquet, CSV (also .gz) or NDJSON with user_id, purpose, state, at and notice_version.
     """
     from pipelines.privacy.import_consents import import_consents
+    from recsys.locations import location
 
     workspace, settings = common.opened()
     with workspace.locked():
-        return import_consents(file, workspace=workspace, settings=settings)
+        return import_consents(location(file), workspace=workspace, settings=settings)
 
 
 @consents_app.command
@@ -662,16 +665,17 @@ def _fail(error: RecsysError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def _settings_file(settings: Path | None, *, catalogue: Path | None) -> Path | None:
+def _settings_file(settings: Path | None, *, catalogue: str | None) -> Path | None:
     """Return the settings file; the sample's where the catalogue is the sample's too."""
     return settings or (SAMPLE / "settings.toml" if catalogue is None else None)
 
 
 def _sources(
-    listens: Path | None, consents: Path | None, catalogue: Path | None, settings: Path | None
+    listens: str | None, consents: str | None, catalogue: str | None, settings: Path | None
 ) -> tuple["Sources", Path | None]:
     """Return what to read and the settings file; without any argument both are the sample's."""
     from pipelines.base.job_context import Sources
+    from recsys.locations import location
 
     if listens is None and consents is None and catalogue is None:
         sample = Sources(SAMPLE / "listens", SAMPLE / "catalogue.parquet", SAMPLE / "consents.parquet")
@@ -681,7 +685,14 @@ def _sources(
             "--listens and --catalogue go together, and one of them is missing",
             hint="Give both, or neither (and no --consents) for the sample world.",
         )
-    return Sources(listens, catalogue, consents), settings
+    return Sources(location(listens), location(catalogue), _located(consents)), settings
+
+
+def _located(text: str | None) -> "Location | None":
+    """Return where a file that may be given lies."""
+    from recsys.locations import location
+
+    return None if text is None else location(text)
 
 
 def _show_charts(workspace: Workspace) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 # Control characters, lone surrogates, line separators, and what turns the direction of text or cannot be seen; the
 # joiners of Persian words and of emoji (U+200C, U+200D) stay.
@@ -12,13 +11,6 @@ _CONTROL = re.compile(
 )
 _SPACES = "\t\n\r\x0b\x0c\x85\u2028\u2029"
 _DECIMAL = re.compile(r"\d+[.,]\d{3,}")
-# Names that writers of tables give by themselves, and those of the contract: none can be a value of a row.
-_ORDINARY_NAME = re.compile(
-    r"date=\d{4}-\d{2}-\d{2}"
-    r"|((listens|consents|catalogue)([-_]\d{4}-\d{2}-\d{2})?|part-\d{1,6}(-[0-9a-f-]{36}(-c\d{3})?)?)"
-    r"(\.snappy)?\.(parquet|csv|csv\.gz|ndjson)",
-    re.IGNORECASE,
-)
 
 
 def printable(text: str) -> str:
@@ -38,32 +30,9 @@ def names(found: Collection[str], *, known: Collection[str]) -> str:
     return ", ".join([*sorted(set(found) & set(known)), *counted])
 
 
-def place(path: Path, *, source: Path) -> str:
-    """Return where a file of an input lies, for a message.
-
-    What a person named on the command line is shown as it was typed. What was found in there is shown by its name only
-    where it has an ordinary one, because a name may be a value too: else it is counted, in the order of the names.
-    """
-    shown, at = given(source), source
-    for part in path.relative_to(source).parts:
-        ordinary = _ORDINARY_NAME.fullmatch(part)
-        shown += f"/{part}" if ordinary else _counted(at / part)
-        at /= part
-    return shown
-
-
-def given(path: Path) -> str:
-    """Return a path that a person typed, with its decimals hidden: they may be a position."""
+def given(path: object) -> str:
+    """Return a path or address that a person typed, with its decimals hidden: they may be a position."""
     return _DECIMAL.sub("…", printable(str(path)))
-
-
-def _counted(path: Path) -> str:
-    """Tell which of its folder a file is, or was until it was taken away."""
-    try:
-        beside = {path.name, *(other.name for other in path.parent.iterdir())}
-    except OSError:
-        return " (which is gone)"
-    return f" (number {1 + sum(name < path.name for name in beside)} of {len(beside)} by name)"
 
 
 def _as_json(character: str) -> str:

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.errors import InputError, NotReadyError, SettingsError
+
+if TYPE_CHECKING:
+    from recsys.locations import Location  # whose client of object stores the endpoint needs not
 
 MANIFEST = "manifest.json"
 KEY_BYTES = 32  # of a secret
@@ -383,7 +386,7 @@ def _bring_to_disk(stage: Path) -> None:
         fsync(path)
 
 
-def digest(path: Path) -> str:
+def digest(path: "Location") -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

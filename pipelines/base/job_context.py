@@ -7,7 +7,6 @@ from datetime import date, datetime
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 
 import polars as pl
 
@@ -22,6 +21,7 @@ from recsys.consents.log import ConsentLog, Purpose, consent_log, marks_of
 from recsys.consents.marks import Marks
 from recsys.consents.witness import Witness, check_key, witness_of
 from recsys.geography.atlas import Atlas, load_atlas
+from recsys.locations import Location
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.budget.witnessing import check_clock, check_spends, check_witness
 from recsys.releases.counts import release
@@ -37,14 +37,14 @@ class Sources:
 
     Parameters
     ----------
-    listens, catalogue : Path
-    consents : Path or None
+    listens, catalogue : Location
+    consents : Location or None
         A consents file to import first; None where the workspace's own log is complete.
     """
 
-    listens: Path
-    catalogue: Path
-    consents: Path | None = None
+    listens: Location
+    catalogue: Location
+    consents: Location | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
-from pathlib import Path
 
 import dataframely as dy
 import polars as pl
@@ -18,6 +17,7 @@ from pipelines.report.maps import draw_map
 from pipelines.report.page import render
 from recsys.arrivals.input_tables import Counts, files_of
 from recsys.geography.atlas import Atlas
+from recsys.locations import Location
 from recsys.models.blending import TREE_FEATURES
 from recsys.models.collaborative import FEATURES
 from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
@@ -71,7 +71,7 @@ _CONSENTS = {
 }
 
 
-def _digest(source: Path) -> str:
+def _digest(source: Location) -> str:
     """Return the digest of a file, or one over those of a folder."""
     return digest(source) if source.is_file() else digest_of([file.path for file in files_of(source)])
 
@@ -179,14 +179,12 @@ def named(by_part: pl.DataFrame, *, atlas: Atlas) -> pl.DataFrame:
     return pl.concat([names, by_part], how="horizontal")
 
 
-def listens_files(source: Path, *, nights: Sequence[date]) -> list[Path]:
+def listens_files(source: Location, *, nights: Sequence[date]) -> list[Location]:
     """Return the files that hold the listens of some nights: those of their partitions, or all of a flat input."""
-    if source.is_file():
-        return [source]
-    partitions = [folder for night in nights if (folder := source / f"date={night}").is_dir()]
-    return sorted(file for folder in partitions or [source] for file in folder.rglob("*") if file.is_file())
+    partitions = [folder for night in sorted(nights) if (folder := source / f"date={night}").is_dir()]
+    return [file.path for folder in partitions or [source] for file in files_of(folder)]
 
 
-def digest_of(files: Sequence[Path]) -> str:
+def digest_of(files: Sequence[Location]) -> str:
     """Return one SHA-256 over the digests of several files."""
     return sha256("".join(digest(file) for file in files).encode()).hexdigest()

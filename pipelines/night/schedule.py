@@ -11,6 +11,7 @@ from pipelines.base.left_out import left_out
 from recsys.arrivals import listens
 from recsys.arrivals.input_tables import Counts
 from recsys.errors import InputError, UsageError
+from recsys.locations import Location
 from recsys.releases.budget.ledger import Ledger
 from recsys.releases.counts import release
 from recsys.workspace import Workspace, make_folder, replace_file
@@ -97,7 +98,7 @@ def check_records(workspace: Workspace) -> None:
         _rows_counted(workspace, date.fromisoformat(file.stem))
 
 
-def _check_asked(present: Mapping[date, int], *, source: Path, through: date | None) -> None:
+def _check_asked(present: Mapping[date, int], *, source: Location, through: date | None) -> None:
     if not present:
         raise InputError(f"{source} has no night with a listen", hint="Check --listens.")
     if through and through < min(present):

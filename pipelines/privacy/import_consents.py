@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from pipelines.base.terminal import counted, log, tell_of
 from recsys.arrivals import permission
 from recsys.arrivals.input_tables import files_of
 from recsys.consents.log import Entry, consent_log
+from recsys.locations import Location
 from recsys.settings import Settings
 from recsys.workspace import Workspace, digest
 
 _TELL = 10_000  # entries after which it is told how many there were
 
 
-def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> dict[str, Any]:
+def import_consents(file: Location, *, workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """Append the entries of a consents file to the workspace's log.
 
     A file that was imported already adds nothing. Of a longer one nothing is taken in about who was erased since, and
@@ -44,7 +44,7 @@ def import_consents(file: Path, *, workspace: Workspace, settings: Settings) -> 
     return {"rows": read.rows, "new": new, "bad_rows": read.bad, "other_notices": known.others}
 
 
-def read_consents(file: Path, *, key: bytes, settings: Settings) -> permission.ReadConsents:
+def read_consents(file: Location, *, key: bytes, settings: Settings) -> permission.ReadConsents:
     """Read and check a consents file, without changing the log."""
     read = permission.read_entries(file, key=key, max_bad_share=settings.arrivals.max_bad_share)
     tell_of(read.counts)
@@ -69,7 +69,7 @@ class _Known:
         told(number)
 
 
-def _digest(source: Path, key: bytes) -> str:
+def _digest(source: Location, key: bytes) -> str:
     """Return what tells one import from another: the bytes read, and the key that turns users into listeners."""
     digests = "".join(digest(file.path) for file in files_of(source))
     return blake2b(digests.encode(), key=key, digest_size=16).hexdigest()

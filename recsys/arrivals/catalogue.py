@@ -1,7 +1,6 @@
 """Read the catalogue: which tracks can be played, what they are called, and by whom they are."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -9,6 +8,7 @@ from recsys.arrivals import input_tables
 from recsys.arrivals.input_tables import AT, Counts
 from recsys.arrivals.parsing import FAULT, Kind
 from recsys.errors import InputError
+from recsys.locations import Location
 from recsys.printable import given
 from recsys.schemas import Catalogue, at_border
 
@@ -37,12 +37,12 @@ class ReadCatalogue:
     counts: Counts
 
 
-def read_catalogue(source: Path, *, max_bad_share: float) -> ReadCatalogue:
+def read_catalogue(source: Location, *, max_bad_share: float) -> ReadCatalogue:
     """Read and check the whole catalogue.
 
     Parameters
     ----------
-    source : Path
+    source : Location
         A Parquet, CSV (also .gz) or NDJSON file, or a folder of them.
     max_bad_share : float
         Share of rows, 0 to 1; a single row may be bad in any case.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
+from operator import attrgetter
 
 import polars as pl
 
@@ -13,7 +13,8 @@ from recsys.arrivals.parsing import Kind, fits, parse
 from recsys.arrivals.text_files import MALFORMED, ROW
 from recsys.causes import not_ready
 from recsys.errors import InputError, NotReadyError
-from recsys.printable import given, names, place
+from recsys.locations import Location, place
+from recsys.printable import given, names
 from recsys.schemas import READ_FAILURES
 
 AT = "at_row"
@@ -54,7 +55,7 @@ class TableFile:
 
     Parameters
     ----------
-    path, source : Path
+    path, source : Location
         The file, and what was named on the command line or found there, in which it lies.
     size : int
         Bytes.
@@ -62,8 +63,8 @@ class TableFile:
         Nanoseconds since 1970.
     """
 
-    path: Path
-    source: Path
+    path: Location
+    source: Location
     size: int
     modified: int
 
@@ -180,7 +181,7 @@ class Counts:
         return self
 
 
-def files_of(source: Path) -> tuple[TableFile, ...]:
+def files_of(source: Location) -> tuple[TableFile, ...]:
     """List the files of one table: the file itself, or those of a folder, sorted by name.
 
     Names that begin with ``.`` or ``_`` (markers such as ``_SUCCESS``) are no data.
@@ -192,7 +193,7 @@ def files_of(source: Path) -> tuple[TableFile, ...]:
     """
     if not source.exists():
         raise InputError(f"there is no {given(source)}", hint="Check the path.")
-    inside = sorted(source.iterdir()) if source.is_dir() else [source]
+    inside: list[Location] = sorted(source.iterdir(), key=attrgetter("name")) if source.is_dir() else [source]
     paths = [path for path in inside if path == source or not path.name.startswith((".", "_"))]
     for path in paths:
         if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
@@ -307,7 +308,7 @@ def _is_whole(file: TableFile) -> bool:
     return True
 
 
-def _found(path: Path, *, source: Path) -> TableFile:
+def _found(path: Location, *, source: Location) -> TableFile:
     status = path.stat()
     return TableFile(path, source, status.st_size, status.st_mtime_ns)
 
@@ -326,7 +327,7 @@ def _check_columns(file: TableFile, found: Mapping[str, pl.DataType], *, table: 
 @lru_cache(maxsize=4096)  # the keys of an NDJSON file are those of all its lines
 def _types(file: TableFile) -> Mapping[str, pl.DataType]:
     if not file.is_text:
-        return pl.scan_parquet(file.path, hive_partitioning=False, glob=False).collect_schema()
+        return pl.scan_parquet(str(file.path), hive_partitioning=False, glob=False).collect_schema()
     found = text_files.columns_of(file.path)
     if found is None:
         raise InputError(f"{file} tells no columns: it is no text in UTF-8, or not of its suffix", hint=_HINT)
@@ -343,7 +344,7 @@ def _open(file: TableFile, *, columns: tuple[str, ...]) -> pl.LazyFrame:
     path = file.path.absolute()
     if file.is_text:
         return text_files.scan(path, columns=columns)
-    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
+    rows = pl.scan_parquet(str(path), hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
     return rows.with_columns(pl.col(ROW).cast(pl.UInt64), pl.lit(value=False).alias(MALFORMED))
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
 from itertools import pairwise
-from pathlib import Path
 
 import polars as pl
 
@@ -23,7 +22,8 @@ from recsys.arrivals import input_tables
 from recsys.arrivals.input_tables import Counts, TableFile
 from recsys.arrivals.parsing import EARLIEST, FAULT, FAULTS, INSTANT, Kind, is_float, literal, parse, position_faults
 from recsys.errors import InputError
-from recsys.printable import given, place
+from recsys.locations import Location, place
+from recsys.printable import given
 from recsys.schemas import Listens, at_border
 
 _TABLE = input_tables.Table(
@@ -83,7 +83,7 @@ class CheckedNight:
     ----------
     night : date
         The UTC day.
-    source : Path
+    source : Location
         Where the rows come from, for messages.
     parts : sequence of Part
         The parsed rows, file by file.
@@ -96,7 +96,7 @@ class CheckedNight:
     """
 
     night: date
-    source: Path
+    source: Location
     parts: Sequence[Part]
     check: Callable[[pl.LazyFrame], pl.LazyFrame]
     files: Sequence[TableFile] = ()
@@ -139,12 +139,12 @@ class CheckedNight:
                 file.confirm_unchanged()
 
 
-def nights(source: Path, *, now: datetime) -> dict[date, int]:
+def nights(source: Location, *, now: datetime) -> dict[date, int]:
     """Return how many rows each night of the input has; the values add up to the rows of the input.
 
     Parameters
     ----------
-    source : Path
+    source : Location
         A file, a folder of files, or a folder of ``date=YYYY-MM-DD/`` partitions.
     now : datetime
         With a time zone; later rows have no night of their own (see the top of the module).
@@ -167,7 +167,7 @@ def nights(source: Path, *, now: datetime) -> dict[date, int]:
     return dict(_days(source, _flat_files(source), now=now).rows)
 
 
-def files_of_night(source: Path, night: date, *, now: datetime) -> dict[str, int]:
+def files_of_night(source: Location, night: date, *, now: datetime) -> dict[str, int]:
     """Return how many rows of a night each file has, by the file's name; parameters and errors as of :func:`nights`."""
     partitions = _partitions(source)
     if partitions:
@@ -176,12 +176,12 @@ def files_of_night(source: Path, night: date, *, now: datetime) -> dict[str, int
     return {file.path.name: rows for file in _flat_files(source) if (rows := _tally(file, now=now).get(night, 0))}
 
 
-def read_night(source: Path, night: date, *, catalogue: pl.DataFrame, now: datetime) -> CheckedNight:
+def read_night(source: Location, night: date, *, catalogue: pl.DataFrame, now: datetime) -> CheckedNight:
     """Find one night's rows and how each of them is to be checked, without reading them yet.
 
     Parameters
     ----------
-    source : Path
+    source : Location
         As for :func:`nights`.
     night : date
         The UTC day.
@@ -230,7 +230,7 @@ def check_share(counts: Counts, *, max_bad_share: float) -> Counts:
     return counts
 
 
-def _partitions(source: Path) -> dict[date, Path]:
+def _partitions(source: Location) -> dict[date, Location]:
     """List the ``date=`` folders of a source in the order of time; none where the input is flat."""
     if not source.is_dir():
         return {}
@@ -242,7 +242,7 @@ def _partitions(source: Path) -> dict[date, Path]:
     return dict(sorted((_day_of(folder, source=source), folder) for folder in folders))
 
 
-def _day_of(folder: Path, *, source: Path) -> date:
+def _day_of(folder: Location, *, source: Location) -> date:
     try:
         return datetime.strptime(folder.name, f"{_PARTITION}%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
@@ -251,7 +251,7 @@ def _day_of(folder: Path, *, source: Path) -> date:
         ) from None
 
 
-def _flat_files(source: Path) -> tuple[TableFile, ...]:
+def _flat_files(source: Location) -> tuple[TableFile, ...]:
     files = input_tables.files_of(source)
     if not files:
         raise InputError(f"{given(source)} holds no file", hint="Check the path, and whether the delivery arrived.")
@@ -310,7 +310,7 @@ def _start(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _days(source: Path, files: Sequence[TableFile], *, now: datetime) -> _Days:
+def _days(source: Location, files: Sequence[TableFile], *, now: datetime) -> _Days:
     found: Counter[date | None] = Counter()
     for file in files:
         found.update(_tally(file, now=now))
@@ -336,7 +336,7 @@ def _begin(days: Mapping[date, int], *, rows: int) -> date:
     return begin
 
 
-def _no_day(source: Path, files: Sequence[TableFile], *, now: datetime) -> InputError:
+def _no_day(source: Location, files: Sequence[TableFile], *, now: datetime) -> InputError:
     rows = _together(_partition(files)).with_columns(known=True)
     reason = _reason(EARLIEST.date(), now=now, begin=EARLIEST.date()).alias("reason")
     counts = input_tables.count(rows.with_columns(reason), what=f"{given(source)}", files=files)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from recsys.arrivals.input_tables import Counts, TableFile
 from recsys.arrivals.parsing import EARLIEST, FAULT, INSTANT, Kind, is_float
 from recsys.consents.log import ConsentLog, Entry, Purpose, State
 from recsys.consents.marks import about, never
+from recsys.locations import Location
 from recsys.printable import given
 from recsys.schemas import Contributions, Listens, at_border
 from recsys.workspace import listener_of
@@ -95,12 +95,12 @@ class Permissions:
         return replace(self, spans=spans, today=self.today.clear())
 
 
-def read_entries(source: Path, *, key: bytes, max_bad_share: float) -> ReadConsents:
+def read_entries(source: Location, *, key: bytes, max_bad_share: float) -> ReadConsents:
     """Check a consents file, and read its good rows as entries of the consent log.
 
     Parameters
     ----------
-    source : Path
+    source : Location
         A file or a folder (section 3.1 of the design).
     key : bytes
         Turns user ids into listeners (:func:`recsys.workspace.listener_of`).

@@ -6,17 +6,18 @@ that one which is cut meanwhile is no crash.
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from itertools import chain
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from recsys.locations import Location
 from recsys.schemas import READ_FAILURES
 
 ROW, MALFORMED = "row", "malformed"
@@ -30,12 +31,12 @@ _FIELD = r',(?:"(?:[^"]|"")*"|[^",]*)'
 _Lines = tuple[int, list[bytes]]  # the number of the first line, and the lines
 
 
-def scan(path: Path, *, columns: Sequence[str]) -> pl.LazyFrame:
+def scan(path: Location, *, columns: Sequence[str]) -> pl.LazyFrame:
     """Scan a file lazily, and in one streaming pass.
 
     Parameters
     ----------
-    path : Path
+    path : Location
         Its suffix, in capitals or not, says what it is.
     columns : sequence of str
         From :func:`columns_of`.
@@ -51,7 +52,7 @@ def scan(path: Path, *, columns: Sequence[str]) -> pl.LazyFrame:
     return register_io_source(source, schema=schema)
 
 
-def columns_of(path: Path) -> list[str] | None:
+def columns_of(path: Location) -> list[str] | None:
     """Return the names in the header of a CSV file, or all keys of an NDJSON file; none where there is no line.
 
     Where there are lines, and none of them can tell a name, it is None.
@@ -59,14 +60,14 @@ def columns_of(path: Path) -> list[str] | None:
     return _keys(path) if _is_json(path) else _header(path)
 
 
-def _header(path: Path) -> list[str] | None:
+def _header(path: Location) -> list[str] | None:
     for line in chain.from_iterable(lines for _, lines in _numbered(path)):
         fields, tiled = _split(pl.Series([line], dtype=pl.Binary))
         return list(fields[0]) if tiled[0] else None
     return []
 
 
-def _keys(path: Path) -> list[str] | None:
+def _keys(path: Location) -> list[str] | None:
     found: dict[str, None] = {}
     any_line = False
     for _, lines in _numbered(path):
@@ -78,7 +79,7 @@ def _keys(path: Path) -> list[str] | None:
 
 
 def _frames(
-    path: Path,
+    path: Location,
     wanted: list[str] | None,
     predicate: pl.Expr | None,
     n_rows: int | None,
@@ -98,7 +99,7 @@ def _frames(
             return
 
 
-def _read_csv(path: Path, columns: list[str]) -> Iterator[pl.DataFrame]:
+def _read_csv(path: Location, columns: list[str]) -> Iterator[pl.DataFrame]:
     is_header = True
     for first, lines in _blocks(path):
         rows = _with_numbers(first, lines)
@@ -146,7 +147,7 @@ def _text_of(line: bytes | None) -> str | None:
         return None
 
 
-def _read_json(path: Path, columns: list[str]) -> Iterator[pl.DataFrame]:
+def _read_json(path: Location, columns: list[str]) -> Iterator[pl.DataFrame]:
     for first, lines in _blocks(path):
         rows = _with_numbers(first, lines)
         frame = _parsed(rows["line"].to_list(), schema=dict.fromkeys(columns, pl.String()))
@@ -202,13 +203,13 @@ def _with_numbers(first: int, lines: list[bytes]) -> pl.DataFrame:
     return numbered.filter(~pl.col("line").is_in([b"", b"\r"]))
 
 
-def _numbered(path: Path) -> Iterator[_Lines]:
+def _numbered(path: Location) -> Iterator[_Lines]:
     """Yield the lines that hold a character."""
     for first, lines in _blocks(path):
         yield first, [line for line in lines if line not in {b"", b"\r"}]
 
 
-def _blocks(path: Path) -> Iterator[_Lines]:
+def _blocks(path: Location) -> Iterator[_Lines]:
     """Yield all lines, many at a time, with the number of the first; of a line that is too long, only some."""
     first, rest = 1, b""
     with _open(path) as file:
@@ -221,17 +222,22 @@ def _blocks(path: Path) -> Iterator[_Lines]:
     yield first, [rest]
 
 
-def _next(file: IO[bytes]) -> bytes:
+def _next(file: BufferedIOBase) -> bytes:
     try:
         return file.read(_BLOCK)
     except (EOFError, zlib.error) as error:
         raise OSError("damaged") from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    opened: Callable[..., IO[bytes]] = gzip.open if path.name.lower().endswith(".gz") else open  # type: ignore[assignment]
-    return opened(path, "rb")
+@contextmanager
+def _open(path: Location) -> Iterator[BufferedIOBase]:
+    with path.open("rb") as file:
+        if path.name.lower().endswith(".gz"):
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file
 
 
-def _is_json(path: Path) -> bool:
+def _is_json(path: Location) -> bool:
     return path.name.lower().endswith(".ndjson")

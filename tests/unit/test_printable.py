@@ -11,7 +11,8 @@ from rich.table import Table
 
 from pipelines.base import terminal
 from recsys.errors import InputError
-from recsys.printable import escaped, given, names, place, printable
+from recsys.locations import place
+from recsys.printable import escaped, given, names, printable
 
 ODD = ["Escape [/]", "Ctrl [/home]", "Song [feat. Ana]", "[link=https://example.org]x[/link]", ":heart: of [red]glass"]
 HOSTILE = "\x1b[31mred\x1b[0m \x9b2J\x07 \u202etxt.exe\u2066 \x00\x7f a\r\nb\u2028c"
