@@ -129,7 +129,7 @@ def run_nightly(
                 rows = [run_night(job, night, judged=judged, engine=at) for night in followed(plan.due, "nights")]
             logbook.log_inputs(run, job.sources, nights=plan.due)
             write_account(job)  # before the snapshot, which tells of it in its public files
-            published = publish(job)
+            published = publish(job, engine=at)
             done = _summary(plan, rows, published) | {"consents": imported}
             done |= {"accepted": [night.isoformat() for night in accepted]}
             done |= {"audit": {key: round(value, 4) for key, value in audited.metrics().items()}}
@@ -220,7 +220,7 @@ class Published:
     measured: Measured
 
 
-def publish(job: JobContext) -> Published:
+def publish(job: JobContext, *, engine: Engine = _HERE) -> Published:
     """Derive the charts from released counts, train and measure the models, and swap the snapshot."""
     settings, workspace = job.settings, job.workspace
     with counted("charts") as told:
@@ -234,7 +234,7 @@ def publish(job: JobContext) -> Published:
         measured = measure(allowed, job=job, models=settings.models)
         with step("lists"):
             past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
-            lists = personal_lists(job, past=past, lines=found.lines)
+            lists = personal_lists(job, past=past, lines=found.lines, spread=engine.map)
             lists = with_challenger(job, lists, past=past, lines=found.lines)
         with step("next week and open data"):
             wait_for_outputs()

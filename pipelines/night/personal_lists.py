@@ -25,6 +25,7 @@ from recsys.models.cold_start import Folding
 from recsys.models.collaborative import Trained, learn_and_train, train
 from recsys.models.interactions import IntArray, Interactions, gather, heard_later, nights
 from recsys.models.metrics import Model, without
+from recsys.models.regional import Spread
 from recsys.models.splitting import Split, split_rows
 from recsys.settings import ListsSettings, Settings
 
@@ -34,7 +35,12 @@ _Example = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 
 
 def personal_lists(
-    job: JobContext, *, past: "Past", lines: pl.DataFrame, settings: Settings | None = None
+    job: JobContext,
+    *,
+    past: "Past",
+    lines: pl.DataFrame,
+    settings: Settings | None = None,
+    spread: Spread | None = None,
 ) -> Affinities:
     """Train on all that is allowed, and return what is close to each listener.
 
@@ -51,9 +57,11 @@ def personal_lists(
         The Chart of this night.
     settings : Settings, optional
         Others than the job's.
+    spread : callable, optional
+        Fits the models of places elsewhere.
     """
     with threadpool_limits(1, "blas"):  # bits of a product depend on the number of BLAS threads
-        return affinities_of(past, lines=lines, atlas=job.atlas, settings=settings or job.settings)
+        return affinities_of(past, lines=lines, atlas=job.atlas, settings=settings or job.settings, spread=spread)
 
 
 def write_personal_lists(job: JobContext, affinities: Affinities, *, past: "Past", lines: pl.DataFrame) -> None:
@@ -100,12 +108,14 @@ class Past:
             return None
 
 
-def affinities_of(past: Past, *, lines: pl.DataFrame, atlas: Atlas, settings: Settings) -> Affinities:
+def affinities_of(
+    past: Past, *, lines: pl.DataFrame, atlas: Atlas, settings: Settings, spread: Spread | None = None
+) -> Affinities:
     """Return what is close to each listener by a model of all rows, with the orders that the last nights teach."""
     known = gather(past.rows, settings=settings.models, parents=countries(atlas), origins=past.origins)
     if 0 in known.shape:
         return replace(nobody(), orders=default_orders(new=settings.lists.new))
-    model, orders = _model_and_orders(known, past, atlas=atlas, settings=settings)
+    model, orders = _model_and_orders(known, past, atlas=atlas, settings=settings, spread=spread)
     night = past.rows["night"].dt.to_string().max()
     return _affinities(model, known, lines=lines, orders=orders, settings=settings.lists, night=str(night))
 
@@ -144,7 +154,9 @@ def examples_of(
     return _padded(examples, relevant=np.diff(new.indptr)[rows])
 
 
-def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings: Settings) -> tuple[Model, Orders]:
+def _model_and_orders(
+    known: Interactions, past: Past, *, atlas: Atlas, settings: Settings, spread: Spread | None
+) -> tuple[Model, Orders]:
     """Return the blend of all rows, and the orders; those by default where there is too little to learn from."""
     models, orders = settings.models, default_orders(new=settings.lists.new)
     split = split_rows(past.rows, settings=models) or Split(past.rows, past.rows.clear(), past.rows.clear())
@@ -161,7 +173,7 @@ def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings
         learners = settings.lists.learners
         examples = examples_of(affinities, some, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
-    return train(known, parameters=before.parameters, settings=models)["blend"], orders
+    return train(known, parameters=before.parameters, settings=models, spread=spread)["blend"], orders
 
 
 def _affinities(

@@ -8,7 +8,7 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares, _als
 from scipy import sparse
 
-from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.interactions import FloatArray, IntArray, Interactions, TrainingMatrices
 from recsys.settings import ModelsSettings
 
 _FOLD_STEPS = 12  # of conjugate gradients from zero: the lists they give equal those of an exact solution
@@ -125,17 +125,17 @@ def fit_world(
 
 
 def fit_place(
-    interactions: Interactions, rows: IntArray, *, world: Factors | None, settings: ModelsSettings, threads: int = 1
+    matrices: TrainingMatrices, *, world: Factors | None, settings: ModelsSettings, threads: int = 1
 ) -> Factors:
     """Factorize the matrix of a place's listeners: from the world's vectors on by a few sweeps, or alone.
 
-    The parameters are those of :func:`fit_world`; ``rows`` are the place's listeners, and without ``world`` the place
+    The parameters are those of :func:`fit_world`, the matrices of the place's listeners; without ``world`` the place
     starts from its own random vectors, with as many sweeps as the world has, and no longer ones than it has listeners:
     products of longer ones can be no other. A track that nobody in the place plays gets no vector.
     """
-    examples = interactions.confidence[rows]
-    columns = np.unique(examples.indices).astype(np.int64)
-    start = world.vectors[columns] if world else _random(len(columns), settings=settings, at_most=len(rows))
+    examples = matrices.confidence
+    columns, listeners = np.unique(examples.indices).astype(np.int64), examples.shape[0]
+    start = world.vectors[columns] if world else _random(len(columns), settings=settings, at_most=listeners)
     sweeps = settings.regional_iterations if world else settings.iterations
     ridge = settings.regional_regularization
     return _fit(examples, columns, start, sweeps=sweeps, ridge=ridge, threads=threads)

@@ -11,7 +11,7 @@ from recsys.models.fit_blend import learn
 from recsys.models.interactions import Interactions, gather, heard_later, vocabulary
 from recsys.models.local_music import keeping_shares
 from recsys.models.metrics import Model
-from recsys.models.regional import Fitted, Global, fit, fit_alone
+from recsys.models.regional import Fitted, Global, Spread, fit, fit_alone
 from recsys.settings import ModelsSettings
 
 __all__ = [
@@ -143,7 +143,12 @@ def parameters_of(
 
 
 def train(
-    interactions: Interactions, *, parameters: BlendParameters, settings: ModelsSettings, threads: int = 0
+    interactions: Interactions,
+    *,
+    parameters: BlendParameters,
+    settings: ModelsSettings,
+    threads: int = 0,
+    spread: Spread | None = None,
 ) -> Mapping[str, Model]:
     """Fit the models of a night on all data, and mix them as the parameters of earlier nights say.
 
@@ -154,13 +159,15 @@ def train(
     settings : ModelsSettings
     threads : int
         0 means all cores; their number does not change a bit of the result.
+    spread : callable, optional
+        Fits the places elsewhere (:data:`recsys.models.regional.Spread`).
 
     Returns
     -------
     mapping of str to Model
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
-    fitted = fit(interactions, settings=parameters.engines(settings), threads=threads)
+    fitted = fit(interactions, settings=parameters.engines(settings), threads=threads, spread=spread)
     return _models(fitted, _served(fitted, parameters=parameters, settings=settings), settings=settings)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.interactions import FloatArray, IntArray, Interactions, TrainingMatrices
 from recsys.settings import ModelsSettings
 
 
@@ -76,17 +76,16 @@ class ExampleWeights:
 
 def fit_world(interactions: Interactions, *, settings: ModelsSettings) -> TrackWeights | ExampleWeights:
     """Learn the weights of all listeners."""
-    return fit_ease(interactions, np.arange(interactions.shape[0]), ridge=settings.ease_ridge, settings=settings)
+    matrices = TrainingMatrices(interactions.confidence, interactions.sessions)
+    return fit_ease(matrices, ridge=settings.ease_ridge, settings=settings)
 
 
-def fit_place(interactions: Interactions, rows: IntArray, *, settings: ModelsSettings) -> TrackWeights | ExampleWeights:
+def fit_place(matrices: TrainingMatrices, *, settings: ModelsSettings) -> TrackWeights | ExampleWeights:
     """Learn the weights of a place's listeners alone."""
-    return fit_ease(interactions, rows, ridge=settings.ease_regional_ridge, settings=settings)
+    return fit_ease(matrices, ridge=settings.ease_regional_ridge, settings=settings)
 
 
-def fit_ease(
-    interactions: Interactions, rows: IntArray, *, ridge: float, settings: ModelsSettings
-) -> TrackWeights | ExampleWeights:
+def fit_ease(matrices: TrainingMatrices, *, ridge: float, settings: ModelsSettings) -> TrackWeights | ExampleWeights:
     """Learn the weights that predict best what listeners play from what else they play, by the smaller inverse.
 
     With X the plays (log2(1 + plays)) of the listeners and S the ones of their sessions, weight w of the sessions and
@@ -95,9 +94,8 @@ def fit_ease(
 
     Parameters
     ----------
-    interactions : Interactions
-    rows : numpy.ndarray
-        The listeners to learn from.
+    matrices : TrainingMatrices
+        Of the listeners to learn from.
     ridge : float
     settings : ModelsSettings
         ``ease_dropout`` and ``sitting_weight``.
@@ -108,13 +106,13 @@ def fit_ease(
     towards the Identity" (NeurIPS 2020) for the dropout. With repeated plays a session can weigh more than its
     listener, which is why the last term stops at zero: every ridge stays positive.
     """
-    plays = interactions.confidence[rows]
+    plays = matrices.confidence.copy()
     plays.data = (plays.data - 1) / np.float32(settings.alpha * np.log(2))
     columns = np.unique(plays.indices).astype(np.int64)
     if not len(columns):
-        return TrackWeights(columns, np.zeros((0, 0), dtype=np.float32), interactions.shape[1])
+        return TrackWeights(columns, np.zeros((0, 0), dtype=np.float32), plays.shape[1])
     examples = plays[:, columns]
-    squares, sessions = _squares(examples), interactions.sessions_of(rows)[:, columns]
+    squares, sessions = _squares(examples), matrices.sessions[:, columns]
     ridges = ridge + settings.ease_dropout * squares
     weight = settings.sitting_weight if sessions.shape[0] else 0.0  # who has no sessions has plays alone
     if weight:
@@ -122,7 +120,7 @@ def fit_ease(
         both = [np.float32(np.sqrt(1 - weight)) * examples, np.float32(np.sqrt(weight)) * sessions]
         examples = sparse.csr_array(sparse.vstack(both), dtype=np.float32)
     kind = _by_examples if examples.shape[0] < len(columns) else _by_tracks
-    return kind(examples, ridges, columns=columns, width=interactions.shape[1])
+    return kind(examples, ridges, columns=columns, width=plays.shape[1])
 
 
 def _by_tracks(

@@ -17,6 +17,22 @@ FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class TrainingMatrices:
+    """What a model of n listeners learns from, and no more: it may go to another machine.
+
+    Parameters
+    ----------
+    confidence : scipy.sparse.csr_array
+        (n, m), as in :class:`Interactions`.
+    sessions : scipy.sparse.csr_array
+        (s, m) theirs.
+    """
+
+    confidence: sparse.csr_array
+    sessions: sparse.csr_array
+
+
+@dataclass(frozen=True)
 class Interactions:
     """What n listeners played of the m tracks of the vocabulary. Rows and columns are in the order of their ids.
 
@@ -97,6 +113,10 @@ class Interactions:
         """Return the sessions of some listeners, in the order of the listeners."""
         first, last = np.searchsorted(self.session_of, rows), np.searchsorted(self.session_of, rows, side="right")
         return self.sessions[np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)] or [rows])]
+
+    def matrices(self, rows: IntArray) -> TrainingMatrices:
+        """Return what a model of some listeners, by their sorted rows, learns from."""
+        return TrainingMatrices(self.confidence[rows], self.sessions_of(rows))
 
     def residents(self) -> IntArray:
         """Return (p,) the number of listeners at home in each part."""

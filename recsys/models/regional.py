@@ -1,6 +1,6 @@
 """Regional models: the world's model, what every large enough place departs from it, and who is served which."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from recsys.models import als, ease
-from recsys.models.interactions import FloatArray, IntArray, Interactions
+from recsys.models.interactions import FloatArray, IntArray, Interactions, TrainingMatrices
 from recsys.models.learners import drawn
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
@@ -33,6 +33,12 @@ class TrackSide(Protocol):
     def columns(self) -> IntArray:
         """The tracks that the model knows."""
         ...
+
+
+PlaceMatrices = tuple[int, TrainingMatrices]
+PlaceSide = tuple[int, TrackSide]
+Spread = Callable[[Callable[[PlaceMatrices], PlaceSide], Iterable[PlaceMatrices]], Iterable[PlaceSide]]
+"""Applies a function, which fits one place, to each of many, in whatever order and on whatever machine."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +145,19 @@ class Fitted:
 
 
 def fit(
-    interactions: Interactions, *, settings: ModelsSettings, threads: int = 0, watch: als.Watch | None = None
+    interactions: Interactions,
+    *,
+    settings: ModelsSettings,
+    threads: int = 0,
+    watch: als.Watch | None = None,
+    spread: Spread | None = None,
 ) -> Fitted:
     """Fit the world, and let every place with enough listeners depart from it; and the world by the engine beside.
 
     All learn from the same listeners, who are drawn where there are too many (:func:`~recsys.models.learners.drawn`);
     everybody else is folded in when asked for. A country with a single part would repeat it, and has no model of its
     own. The places are fitted side by side, each by one thread, so that their number does not change a bit of the
-    result.
+    result; by default on this machine.
     """
     rows, places = drawn(interactions, settings=settings), Places.of(interactions)
     learned = interactions.of(rows)
@@ -156,7 +167,7 @@ def fit(
         world = _fit_world(learned, settings=settings, threads=threads, watch=watch)
         fit_place = _fit_place(world, settings=settings)
         chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
-        sides = _fit_places(learned, places, chosen, fit_place, threads=threads)
+        sides = _fit_places(learned, places, chosen, fit_place, spread=spread or _threads(threads))
         beside = _fit_beside(learned, settings=settings, threads=threads)
     return Fitted(interactions, places, sizes, world, sides, beside, learners)
 
@@ -169,7 +180,7 @@ def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> 
     parts = range(fitted.places.parts)
     with threadpool_limits(1, "blas"):
         fit_place = _fit_place(None, settings=settings)
-        sides = _fit_places(fitted.learned, fitted.places, parts, fit_place, threads=threads)
+        sides = _fit_places(fitted.learned, fitted.places, parts, fit_place, spread=_threads(threads))
     return replace(fitted.own(frozenset(parts)), sides=sides)
 
 
@@ -177,7 +188,7 @@ def _of_residents(side: TrackSide, interactions: Interactions, rows: IntArray) -
     return als.Residents(side, interactions, rows) if isinstance(side, als.Factors) else side
 
 
-_FitPlace = Callable[[Interactions, IntArray], TrackSide]
+_FitPlace = Callable[[TrainingMatrices], TrackSide]
 
 
 def _fit_world(
@@ -209,8 +220,22 @@ def _large_enough(places: Places, sizes: IntArray, *, at_least: int) -> list[int
 
 
 def _fit_places(
-    interactions: Interactions, places: Places, chosen: Sequence[int], fit_place: _FitPlace, *, threads: int
+    interactions: Interactions, places: Places, chosen: Sequence[int], fit_place: _FitPlace, *, spread: Spread
 ) -> Mapping[int, TrackSide]:
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        fitted = pool.map(lambda place: fit_place(interactions, places.rows(interactions, place)), chosen)
-        return dict(zip(chosen, fitted, strict=True))
+    matrices = ((place, interactions.matrices(places.rows(interactions, place))) for place in chosen)
+    return dict(spread(partial(_placed, fit_place), matrices))
+
+
+def _placed(fit_place: _FitPlace, matrices: PlaceMatrices) -> PlaceSide:
+    place, learned = matrices
+    return place, fit_place(learned)
+
+
+def _threads(number: int) -> Spread:
+    """Return what fits places by some threads of this process, or by one a core."""
+
+    def spread(function: Callable[[PlaceMatrices], PlaceSide], places: Iterable[PlaceMatrices]) -> Iterator[PlaceSide]:
+        with ThreadPoolExecutor(number or cpu_count()) as pool:
+            yield from pool.map(function, places)
+
+    return spread

@@ -4,13 +4,14 @@ Run it with ``python tests/bench/bench_engines.py [LISTENS] [LISTENERS] [PAIRS]`
 100,000 listeners, three pairs). The same night, in ten files, is read, permitted, coarsened, bounded, stored and
 counted by Polars in this process and by a Sail server in a process of its own, in turn, in pairs. Printed are the
 medians of seconds and of processor seconds (of the server and of this process together), whether contributions,
-balances and counts are equal row for row, and the bytes of each kind that travel to and from an engine.
+balances and counts are equal row for row, and the bytes of each kind that travel to and from an engine. Then the models
+of 100 places of 20,000 listeners are fitted by both in the same way.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 import polars as pl
 import psutil
 from support.engines import on, sail
+from support.listening import world
 
 from pipelines.night.coarse_listens import coarse_listens
 from pipelines.night.engines import spark_tasks as tasks
@@ -30,6 +32,8 @@ from recsys.arrivals.permission import Permissions
 from recsys.cells.contributions import bound
 from recsys.cells.store import Store
 from recsys.geography.atlas import Atlas, load_atlas
+from recsys.models.interactions import gather
+from recsys.models.regional import fit
 from recsys.releases.counts import release
 from recsys.settings import load_settings
 from recsys.workspace import listener_of
@@ -131,6 +135,24 @@ def print_bytes(work: Work, tables: list, *, listens: int, listeners: int) -> No
     print(f"{contributions.height:,} contributions of {balances.height:,} listeners")
 
 
+def print_training(engines: Mapping[str, Engine], *processes: psutil.Process, pairs: int) -> None:
+    """Print how long it takes to fit the world and the models of its places, which are the same to the bit."""
+    settings = SETTINGS.models.model_copy(update={"min_listeners_per_region": 20})
+    rows = world(1, listeners=20_000, tracks=2_000, parts=100, nights=10, plays=30)
+    known, took, found = gather(rows, settings=settings), {name: [] for name in engines}, {}
+    for name, engine in list(engines.items()) * pairs:
+        spent, started = sum(map(_processor, processes)), time.perf_counter()
+        found[name] = fit(known, settings=settings, spread=engine.map)
+        took[name].append((time.perf_counter() - started, sum(map(_processor, processes)) - spent))
+    left, right = found.values()
+    assert all(np.array_equal(left.sides[at].vectors, right.sides[at].vectors) for at in left.sides | right.sides)
+    for name, seconds in took.items():
+        wall, processor = (median(column) for column in zip(*seconds, strict=True))
+        print(
+            f"world and {len(left.sides)} places on {name}: {wall:.1f} s, {processor:.1f} processor seconds (medians)"
+        )
+
+
 def main() -> None:
     listens, listeners, pairs = (
         int(given) if given else default
@@ -152,6 +174,7 @@ def main() -> None:
                 took["polars"].append(one[:2])
                 took["sail"].append(other[:2])
                 assert all(a.equals(b) for a, b in zip(one[2], other[2], strict=True)), "the tables differ"
+            print_training({"polars": polars, "sail": spark}, here, there, pairs=pairs)
         print(
             f"{listens:,} listens of {listeners:,} listeners in {FILES} files, {pairs} pairs, tables equal row for row"
         )

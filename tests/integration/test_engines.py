@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 import pytest
 from support.commands import Run
 from support.engines import end_it_all, end_once, need, on, sail, spark
+from support.listening import world
 from support.night import (
     FARO,
     FIRST,
@@ -43,8 +45,10 @@ from recsys.cells.contributions import bound
 from recsys.cells.earnings import BALANCES
 from recsys.consents.log import Entry, Purpose, State
 from recsys.errors import NotReadyError, PrivacyBudgetError, SettingsError
+from recsys.models.interactions import gather
+from recsys.models.regional import fit
 from recsys.releases.counts import release
-from recsys.settings import Settings
+from recsys.settings import Settings, load_settings
 from recsys.workspace import listener_of
 
 USERS = [f"user-{number:03}" for number in range(60)]
@@ -101,6 +105,26 @@ def test_a_refusal_on_a_worker_is_the_night_s(engine: Engine) -> None:
 def test_an_engine_counts_any_number_of_frames(engine: Engine) -> None:
     frames = [pl.DataFrame({"number": [number]}) for number in range(21)]
     assert sorted(frame.item() for frame in engine.map(doubled, iter(frames))) == list(range(0, 42, 2))
+
+
+@pytest.mark.parametrize("kind", ["als", "ease"])
+def test_models_of_places_are_those_of_one_process_bit_for_bit(engine: Engine, kind: str) -> None:
+    rows = world(11, listeners=300, tracks=60, parts=4, nights=10, plays=30)
+    keys = {"engine": kind, "min_listeners_per_region": 10, "min_listeners_per_track": 3}
+    settings = load_settings(overrides={"models": keys}).models
+    known = gather(rows, settings=settings, parents=dict.fromkeys(rows["part"].unique(), "PT"))
+    here, there = (fit(known, settings=settings, spread=spread) for spread in (None, engine.map))
+    assert sorted(there.sides) == sorted(here.sides) != []
+    everybody = np.arange(known.shape[0])
+    for place, side in here.sides.items():
+        assert type(there.sides[place]) is type(side)
+        np.testing.assert_array_equal(there.sides[place].scores(known, everybody), side.scores(known, everybody))
+
+
+def test_many_things_are_sent_as_they_fit_into_messages(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.night.engines.spark._MESSAGE", 5_000)
+    things = [secrets.token_bytes(number * 1_000) for number in range(12)]
+    assert sorted(on(remote).map(len, iter(things))) == [number * 1_000 for number in range(12)]
 
 
 def test_each_piece_of_work_has_a_session_that_is_released(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:

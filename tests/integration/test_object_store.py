@@ -117,9 +117,8 @@ def test_a_whole_night_from_a_bucket(folder: Path, bucket: str, tmp_path: Path, 
     """By the command line; on an engine, too, whose workers read the objects themselves."""
     address = uploaded(folder, bucket)
     settings = tmp_path / "settings.toml"
-    settings.write_text(
-        f'{AREA_IN_TOML}[arrivals]\nmax_bad_share = 0.2\n[store]\nbuckets = 4\n[tracking]\nfolder = "{tmp_path}/mlruns"\n'
-    )
+    few = "[arrivals]\nmax_bad_share = 0.2\n[store]\nbuckets = 4\n"
+    settings.write_text(f'{AREA_IN_TOML}{few}[tracking]\nfolder = "{tmp_path}/mlruns"\n')
     input_ = ("--listens", address / "listens", "--catalogue", address / "catalogue.csv", "--consents")
     done = hearabouts(
         "nightly", *input_, address / "consents.csv", "--workspace", tmp_path / "w", "--settings", settings

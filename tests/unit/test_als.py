@@ -53,7 +53,7 @@ def test_the_loss_of_every_sweep_is_watched_and_falls(board: Interactions) -> No
 def test_a_place_knows_the_tracks_that_are_played_there(board: Interactions) -> None:
     shared = fit_world(board, settings=settings())
     before = shared.vectors.copy()
-    even = fit_place(board, board.rows_of(0), world=shared, settings=settings())
+    even = fit_place(board.matrices(board.rows_of(0)), world=shared, settings=settings())
     assert even.columns.tolist() == list(range(0, 50, 2))
     assert not even.scores(board, EVERYBODY)[:, 1::2].any()
     np.testing.assert_array_equal(shared.vectors, before)
@@ -61,13 +61,13 @@ def test_a_place_knows_the_tracks_that_are_played_there(board: Interactions) -> 
 
 def test_a_place_alone_has_no_longer_vectors_than_listeners(board: Interactions) -> None:
     few = board.rows_of(0)[:3]
-    assert fit_place(board, few, world=None, settings=settings()).vectors.shape[1] == 3 < settings().factors
+    assert fit_place(board.matrices(few), world=None, settings=settings()).vectors.shape[1] == 3 < settings().factors
     shared = fit_world(board, settings=settings())
-    assert fit_place(board, few, world=shared, settings=settings()).vectors.shape[1] == settings().factors
+    assert fit_place(board.matrices(few), world=shared, settings=settings()).vectors.shape[1] == settings().factors
 
 
 def test_nothing_to_learn_from_gives_zeros(board: Interactions) -> None:
-    nobody = fit_place(board, np.array([], dtype=np.int64), world=None, settings=settings())
+    nobody = fit_place(board.matrices(np.array([], dtype=np.int64)), world=None, settings=settings())
     assert not nobody.scores(board, EVERYBODY).any()
 
 
@@ -77,7 +77,7 @@ def test_no_vector_is_in_the_printed_form(board: Interactions) -> None:
 
 def test_residents_get_the_same_bits_whoever_is_asked_with_them(board: Interactions) -> None:
     here = board.rows_of(0)
-    factors = fit_place(board, here, world=fit_world(board, settings=settings()), settings=settings())
+    factors = fit_place(board.matrices(here), world=fit_world(board, settings=settings()), settings=settings())
     residents = Residents(factors, board, here)
     for rows in (here, here[::-1], here[3:5]):
         np.testing.assert_array_equal(residents.scores(board, rows), factors.scores(board, rows))

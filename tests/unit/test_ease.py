@@ -32,7 +32,7 @@ def dense_scores(known: Interactions, rows: np.ndarray, *, ridge: float) -> np.n
 @pytest.mark.parametrize(("few", "form"), [(False, TrackWeights), (True, ExampleWeights)])
 def test_both_forms_are_the_definition(known: Interactions, few: bool, form: type) -> None:
     rows = np.arange(2) if few else np.arange(known.shape[0])
-    model = fit_ease(known, rows, ridge=5.0, settings=settings(**KEYS))
+    model = fit_ease(known.matrices(rows), ridge=5.0, settings=settings(**KEYS))
     assert isinstance(model, form)
     everybody = np.arange(known.shape[0])
     np.testing.assert_allclose(model.scores(known, everybody), dense_scores(known, rows, ridge=5.0), atol=2e-5)
@@ -43,7 +43,7 @@ def test_repeated_nights_leave_every_ridge_positive() -> None:
     rows = [("a", night, None, track, 1) for night in range(10) for track in "xy"]
     keys = settings(sitting_weight=0.9, ease_dropout=0)
     known = gather(contributions([*rows, ("b", 0, None, "z", 1)]), settings=keys)
-    scores = fit_ease(known, np.arange(2), ridge=0.1, settings=keys).scores(known, np.arange(2))
+    scores = fit_ease(known.matrices(np.arange(2)), ridge=0.1, settings=keys).scores(known, np.arange(2))
     assert np.isfinite(scores).all()
     assert scores[0, 0] == pytest.approx(scores[0, 1], rel=1e-4)
     assert scores[0, 0] > scores[0, 2] == pytest.approx(0, abs=1e-6)
@@ -53,7 +53,7 @@ def test_without_sessions_plays_count_alone() -> None:
     """Everybody has one track a night, so that there is no session, whatever sessions weigh."""
     alone = contributions([("a", 0, None, "x", 1), ("a", 1, None, "y", 2), ("b", 0, None, "y", 1)])
     found = [
-        fit_ease(gather(alone, settings=keys), np.arange(2), ridge=1.0, settings=keys).scores(
+        fit_ease(gather(alone, settings=keys).matrices(np.arange(2)), ridge=1.0, settings=keys).scores(
             gather(alone, settings=keys), np.arange(2)
         )
         for keys in (settings(sitting_weight=0.0), settings(sitting_weight=0.5))

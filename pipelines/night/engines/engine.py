@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -12,7 +12,9 @@ from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
 
 Coarse = Callable[[Sequence[Part]], pl.LazyFrame]
-Count = Callable[[pl.DataFrame], pl.DataFrame]
+
+Thing = TypeVar("Thing")
+Done = TypeVar("Done")
 
 
 class Bound(Protocol):
@@ -61,6 +63,13 @@ class Engine(Protocol):
         """
         ...
 
-    def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Apply a function to each of some frames, in whatever order; errors as of :meth:`bounded`."""
+    def map(self, function: Callable[[Thing], Done], things: Iterable[Thing]) -> Iterator[Done]:
+        """Apply a function to each of some things, in whatever order; errors as of :meth:`bounded`.
+
+        Parameters
+        ----------
+        function : callable
+            Can be pickled, and so can what it takes and gives. On other machines BLAS has one thread for it.
+        things : iterable
+        """
         ...

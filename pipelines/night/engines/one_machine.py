@@ -6,16 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
-from typing import TypeVar
 
 import polars as pl
 
-from pipelines.night.engines.engine import Bound, Coarse, Count
+from pipelines.night.engines.engine import Bound, Coarse, Done, Thing
 from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
-
-Done = TypeVar("Done")
 
 _AT_ONCE = 4  # tasks at most: more of them only wait for each other
 
@@ -54,9 +51,9 @@ class OneMachine:
         ):
             yield done
 
-    def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Apply the function to some frames at a time."""
-        return self._side_by_side(partial(function, frame) for frame in frames)
+    def map(self, function: Callable[[Thing], Done], things: Iterable[Thing]) -> Iterator[Done]:
+        """Apply the function to some things at a time."""
+        return self._side_by_side(partial(function, thing) for thing in things)
 
     def _side_by_side(self, tasks: Iterable[Callable[[], Done]]) -> Generator[Done]:
         """Yield what comes of tasks, in their order; one of them alone does not keep all processors busy."""

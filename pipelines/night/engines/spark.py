@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
 from functools import partial
-from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import polars as pl
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from pyspark.errors import PySparkException, PySparkValueError
@@ -25,7 +23,7 @@ from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.session import SparkSession
 
 from pipelines.night.engines import spark_tasks as tasks
-from pipelines.night.engines.engine import Bound, Coarse, Count
+from pipelines.night.engines.engine import Bound, Coarse, Done, Thing
 from recsys.arrivals.listens import Part
 from recsys.cells.contributions import Bounded
 from recsys.cells.store import Buckets, Store
@@ -37,7 +35,7 @@ _PORT = 15_002  # of Spark Connect, where an address names none
 _PATIENCE = 10  # seconds until a server that does not answer is none
 _RETRIES = 6  # of a request, over about a minute: as long may a server be away
 _KNOWN = "4."  # versions of Spark Connect that this release was tried with
-_AT_ONCE = 8  # frames that one job counts: a server takes 128 MiB in a message
+_MESSAGE = 64 << 20  # bytes, about, that one job is sent: a server takes 128 MiB in a message
 _DIED = "failed in the middle of the work"
 _STATUS = re.compile(r"StatusCode\.(\w+)")
 
@@ -78,12 +76,10 @@ class Spark:
             rows = listens.mapInArrow(split, tasks.COLUMNS).unionByName(_frame(saved, session=session, key=key))
             yield _things(rows.groupBy("bucket").applyInArrow(join, tasks.COLUMNS), key=key)
 
-    def map(self, function: Count, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Apply the function to some frames at a time, each of them a task."""
-        rest = iter(frames)
+    def map(self, function: Callable[[Thing], Done], things: Iterable[Thing]) -> Iterator[Done]:
+        """Apply the function to as many things at a time as a message holds, each of them a task."""
         with self._refusing(), self._session() as session:
-            while some := list(islice(rest, _AT_ONCE)):
-                yield from _called(function, some, session=session)
+            yield from _called(function, things, session=session)
 
     def check(self) -> None:
         """Refuse a server whose workers would not compute what this machine computes.
@@ -138,11 +134,24 @@ class Spark:
         ) from None
 
 
-def _called(function: Callable[[Any], Any], things: Sequence[Any], *, session: SparkSession) -> Iterator[Any]:
+def _called(function: Callable[[Any], Any], things: Iterable[Any], *, session: SparkSession) -> Iterator[Any]:
     key = secrets.token_bytes(KEY_BYTES)
     call = partial(tasks.call_each, work=tasks.seal(function, key=key), key=key)
-    rows = _frame(enumerate(things), session=session, key=key).repartition(len(things))
-    yield from _things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
+    for some in _messages(tasks.table_of([(0, thing)], key=key) for thing in things):
+        rows = session.createDataFrame(pa.concat_tables(some)).repartition(len(some))
+        yield from _things(rows.mapInArrow(call, tasks.COLUMNS), key=key)
+
+
+def _messages(tables: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
+    """Yield tables as they come, together as many as make a message."""
+    some: list[pa.Table] = []
+    for table in tables:
+        some.append(table)
+        if sum(each.nbytes for each in some) >= _MESSAGE:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _frame(rows: Iterable[tuple[int, object]], *, session: SparkSession, key: bytes) -> DataFrame:

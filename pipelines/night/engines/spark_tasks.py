@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from polars.exceptions import PanicException
+from threadpoolctl import threadpool_limits
 
 from pipelines.base.code_digest import code_digest
 from recsys.causes import not_ready
@@ -33,7 +34,7 @@ COLUMNS = "bucket int, sealed binary"
 _CODEC = "zstd"
 _NONCE, _SIZE = 12, 8  # bytes
 _ROWS = 1_000_000  # coarse listens of a file that are in memory at a time
-_COMPARED = ("polars", "polars-h3", "pyarrow")  # packages that decide what comes of a row
+_COMPARED = ("polars", "polars-h3", "pyarrow", "numpy", "scipy", "implicit")  # what decides what comes of a task
 _FAILURES = (Exception, PanicException)  # a panic of Polars' Rust code is no Exception
 
 
@@ -94,10 +95,11 @@ def bound_bucket(table: pa.Table, *, work: bytes, key: bytes) -> pa.Table:
 
 
 def call_each(batches: Iterator[pa.RecordBatch], *, work: bytes, key: bytes) -> Iterator[pa.RecordBatch]:
-    """Call a function with each of some things."""
+    """Call a function with each of some things; bits of a product depend on how many threads BLAS has."""
     function = _work(work, key=key)
-    for thing in _things(batches, key=key):
-        yield _row(0, _attempted(partial(function, thing)), key=key)
+    with threadpool_limits(1, "blas"):
+        for thing in _things(batches, key=key):
+            yield _row(0, _attempted(partial(function, thing)), key=key)
 
 
 def versions(_: object = None) -> dict[str, str]:
