@@ -13,7 +13,7 @@ from pipelines.mlflow import tracking
 from pipelines.mlflow.model_card import DESCRIPTION, card
 from pipelines.mlflow.model_registry import CHALLENGER, CHAMPION, MODEL, Champion, LoggedRun, Registry
 from pipelines.mlflow.pyfunc_model import SETTINGS_FILE
-from pipelines.mlflow.run_tags import ATLAS_VERSION, CODE_DIGEST, COMMIT, DATA_DIGEST, LOCK_DIGEST, NIGHT
+from pipelines.mlflow.run_tags import ATLAS_VERSION, CATALOGUE, CODE_DIGEST, COMMIT, DATA_DIGEST, LOCK_DIGEST, NIGHT
 from pipelines.mlflow.tracking import Store
 from recsys.errors import InputError, NotBetterError, UnknownRunError, UsageError
 from recsys.models.evaluation.report_tables import MODELS, SERVED
@@ -232,7 +232,7 @@ def _registered(store: Store, run: LoggedRun, *, workspace: Path, settings_file:
         config={
             "workspace": str(workspace.resolve()),
             "settings": str(settings_file.resolve()) if settings_file else "",
-            "catalogue": "",
+            "catalogue": run.tags.get(CATALOGUE, ""),
         },
         about=tracking.About(DESCRIPTION, card(run), {key: run.tags[key] for key in _ORIGIN if key in run.tags}),
     )

@@ -28,6 +28,7 @@ from pipelines.base.terminal import log
 from pipelines.mlflow.run_tags import allowed_rows
 from recsys.errors import InputError, SettingsError
 from recsys.geography.atlas import countries
+from recsys.locations import Location, location
 from recsys.models.deployable import Served, fit_served
 from recsys.settings import ModelsSettings, load_settings
 from recsys.workspace import Workspace
@@ -192,9 +193,9 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     path : str
         The artifact.
     config : mapping of str to str
-        ``workspace``, ``settings`` and ``catalogue`` (files, or empty); given anew by
-        ``load_model(uri, model_config={...})``. Without a catalogue, artists are at home nowhere, and lists do not keep
-        the share of a country's own ones (``models.local_share``).
+        ``workspace``, ``settings`` and ``catalogue`` (files, or empty), as they were where the run was evaluated; given
+        anew by ``load_model(uri, model_config={...})``. Without a catalogue, artists are at home nowhere, and lists do
+        not keep the share of a country's own ones (``models.local_share``).
     """
     workspace = Workspace(Path(config["workspace"]))
     if not workspace.private.is_dir():
@@ -205,14 +206,22 @@ def _load_pyfunc(path: str, config: Mapping[str, str]) -> Registered:
     file = config.get("settings") or None
     settings = load_settings(Path(file) if file else None, workspace=workspace.root)
     models = _models(json.loads((Path(path) / SETTINGS_FILE).read_text(encoding="utf-8")), others=settings.models)
-    catalogue = config.get("catalogue") or None
-    sources = Sources(listens=workspace.root, catalogue=Path(catalogue or workspace.root))  # no listens are read
+    catalogue = _catalogue(config.get("catalogue") or "")
+    sources = Sources(listens=workspace.root, catalogue=catalogue or workspace.root)  # no listens are read
     job = JobContext(workspace, settings, sources, datetime.now(UTC))
     parents, origins = countries(job.atlas), job.origins if catalogue else {}
     if models.local_share and not catalogue:
-        log.warning("lists do not keep the share of a country's own artists: model_config names no catalogue")
+        log.warning(
+            "lists do not keep the share of a country's own artists: model_config names no catalogue that is there"
+        )
     served = fit_served(allowed_rows(job), settings=models, parents=parents, origins=origins)
     return Registered(served, frozenset(job.atlas.parts))
+
+
+def _catalogue(named: str) -> Location | None:
+    """Return where the catalogue lies; None where none is named, or it is not there."""
+    found = location(named) if named else None
+    return found if found and found.exists() else None
 
 
 def _models(registered: Mapping[str, str], *, others: ModelsSettings) -> ModelsSettings:

@@ -15,9 +15,10 @@ from pipelines.mlflow.handover import run_of
 from pipelines.mlflow.run_record import Run
 from recsys.arrivals.permission import still_allowed
 from recsys.models.interactions import trained
+from recsys.printable import given
 
 CODE_DIGEST, DATA_DIGEST, CHAMPION_VERSION, NIGHT = "code.digest", "data.digest", "champion.version", "night"
-ATLAS_VERSION = "atlas.version"
+ATLAS_VERSION, CATALOGUE = "atlas.version", "catalogue"
 COMMIT, LOCK_DIGEST = "mlflow.source.git.commit", "lock.digest"  # the first is what MLflow's page shows as the version
 NO_CHAMPION = "none"
 
@@ -40,6 +41,7 @@ def tags_of(job: JobContext, *, engine: str = "polars") -> dict[str, str]:
         "engine": engine,
         ATLAS_VERSION: job.atlas.version,
         CHAMPION_VERSION: job.champion,
+        CATALOGUE: given(job.sources.catalogue.absolute()),
         **origin(),
     }
 

@@ -72,6 +72,7 @@ def test_the_commands_of_the_page_run_in_order(hearabouts: Run, world: Path) -> 
     assert champion is not None
     assert (champion.version, champion.run.name) == (1, "evaluate")  # where the last command goes back to
     runs = list(registry.runs())
+    assert all(Path(run.tags["catalogue"]).is_file() for run in runs)
     assert {run.tags["data.digest"] for run in runs} == {champion.run.data}  # one workspace, one consent log
     assert len({frozenset(run.params) for run in runs}) == 1
     measured = [{key for key in run.metrics if key.split(".")[0] not in OF_A_KIND} for run in runs]

@@ -56,7 +56,12 @@ def log_run(
     asked = {"min_listeners_in_table": 1, **(models or {})}
     keys = load_settings().model_copy().flat() | {f"models.{key}": value for key, value in asked.items()}
     digests = {"data.digest": data, "code.digest": code, "atlas.version": atlas}
-    tags = {**digests, "night": LAST_NIGHT.isoformat(), "champion.version": "none"}
+    tags = {
+        **digests,
+        "night": LAST_NIGHT.isoformat(),
+        "champion.version": "none",
+        "catalogue": str(folder / "tracks.csv"),
+    }
     spool = workspace_of(folder).unlogged
     with run_of(spool, store, experiment="evaluate", name=name, params=keys, tags=tags) as run:
         if measured:

@@ -29,6 +29,8 @@ def test_a_version_tells_what_it_is_how_good_it_was_and_where_it_comes_from(mlru
     assert "`engine` als" in version.description
     assert {"data.digest", "code.digest", "atlas.version", "night"} <= set(version.tags)
     saved = mlflow.models.Model.load(f"models:/{MODEL}@champion")
+    assert saved.flavors["python_function"]["config"]["catalogue"] == run.tags["catalogue"]
+    assert Path(run.tags["catalogue"]).is_absolute()
     assert [(column.name, column.type.name) for column in saved.signature.inputs] == [
         (name, dtype) for name, dtype in INPUT.items()
     ]
