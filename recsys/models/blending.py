@@ -14,6 +14,7 @@ from recsys.models.regional import Fitted, Global, Own
 from recsys.models.trees import Trees
 from recsys.models.trends import TRENDS, standardized, trends
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 FEATURES = ("shared", "own", "beside", *TRENDS)
 TREE_FEATURES = (
@@ -117,8 +118,11 @@ class Blend:
         Offsets come last, so that shares are those of the lists as they are served.
         """
         found = np.empty((len(listeners), self.own.world.width), dtype=np.float32)
-        for some in self.blocks(listeners):
+
+        def score(some: IntArray) -> None:
             found[some] = self.scored(self.features(listeners[some]), listeners[some])
+
+        in_threads(score, self.blocks(listeners))
         return found
 
     def blocks(self, listeners: IntArray) -> Sequence[IntArray]:

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from recsys.models.interactions import FloatArray, IntArray
 from recsys.models.metrics import NOTHING, BoolArray, Values, ndcg_of_candidates
 from recsys.models.trees import Trees
+from recsys.threads import in_threads
 
 Weights = NDArray[np.float64]
 
@@ -214,7 +215,7 @@ def _climb(weights: Weights, worth: Callable[[Weights], float]) -> Weights:
     for step in _STEPS:
         while True:
             moves = [weights + move for move in step * np.vstack([np.eye(len(weights)), -np.eye(len(weights))])]
-            values = [worth(move) for move in moves]
+            values = in_threads(worth, moves)
             if max(values) <= best:
                 break
             best, weights = max(values), moves[int(np.argmax(values))]

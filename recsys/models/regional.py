@@ -1,10 +1,8 @@
 """Regional models: the world's model, what every large enough place departs from it, and who is served which."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from os import cpu_count
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +13,7 @@ from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.models.learners import drawn
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 
 class TrackSide(Protocol):
@@ -211,6 +210,7 @@ def _large_enough(places: Places, sizes: IntArray, *, at_least: int) -> list[int
 def _fit_places(
     interactions: Interactions, places: Places, chosen: Sequence[int], fit_place: _FitPlace, *, threads: int
 ) -> Mapping[int, TrackSide]:
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
-        fitted = pool.map(lambda place: fit_place(interactions, places.rows(interactions, place)), chosen)
-        return dict(zip(chosen, fitted, strict=True))
+    fitted = in_threads(
+        lambda place: fit_place(interactions, places.rows(interactions, place)), chosen, threads=threads
+    )
+    return dict(zip(chosen, fitted, strict=True))
