@@ -161,7 +161,7 @@ def _model_and_orders(known: Interactions, past: Past, *, atlas: Atlas, settings
         learners = settings.lists.learners
         examples = examples_of(affinities, some, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
-    return train(known, parameters=before.parameters, settings=models)["blend"], orders
+    return train(known, parameters=before.parameters, settings=models, again=True)["blend"], orders
 
 
 def _affinities(

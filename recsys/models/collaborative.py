@@ -143,7 +143,12 @@ def parameters_of(
 
 
 def train(
-    interactions: Interactions, *, parameters: BlendParameters, settings: ModelsSettings, threads: int = 0
+    interactions: Interactions,
+    *,
+    parameters: BlendParameters,
+    settings: ModelsSettings,
+    threads: int = 0,
+    again: bool = False,
 ) -> Mapping[str, Model]:
     """Fit the models of a night on all data, and mix them as the parameters of earlier nights say.
 
@@ -154,6 +159,8 @@ def train(
     settings : ModelsSettings
     threads : int
         0 means all cores; their number does not change a bit of the result.
+    again : bool
+        Whether all listeners are going to be asked for, whom the models then remember: they are never to be written.
 
     Returns
     -------
@@ -161,6 +168,7 @@ def train(
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
     fitted = fit(interactions, settings=parameters.engines(settings), threads=threads)
+    fitted = fitted.asked_again() if again else fitted
     return _models(fitted, _served(fitted, parameters=parameters, settings=settings), settings=settings)
 
 
