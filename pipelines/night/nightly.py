@@ -26,10 +26,10 @@ from pipelines.night.completeness import Acceptance, Judged, check_complete, reh
 from pipelines.night.engines.engine import Bound, Coarse, Engine
 from pipelines.night.engines.one_machine import OneMachine
 from pipelines.night.engines.opening import opened
-from pipelines.night.history_outputs import history_outputs
 from pipelines.night.interleaving import compare_lists, of_those_who_tell, with_challenger
 from pipelines.night.personal_lists import Lists, Past, personal_lists, write_personal_lists
 from pipelines.night.public_files import write_public
+from pipelines.night.public_outputs import public_outputs
 from pipelines.night.schedule import Plan, check_records, plan_nights, remember_rows
 from pipelines.privacy.forget import forgetting
 from pipelines.privacy.import_consents import import_consents, read_consents
@@ -47,6 +47,7 @@ from recsys.errors import InputError, NotReadyError
 from recsys.releases.budget.accounting import summary
 from recsys.releases.budget.ledger import CHARTS
 from recsys.releases.charts import charts
+from recsys.releases.charts.charts import Charts
 from recsys.releases.charts.place_memory import with_memory
 from recsys.releases.counts import release
 from recsys.releases.counts.candidates import Candidates, candidates_for
@@ -230,28 +231,35 @@ def publish(job: JobContext, *, engine: Engine = _HERE) -> Published:
     with step("contributions"):
         allowed = allowed_rows(job)
     workers = workers_for(allowed, machine=settings.machine)
-    with history_outputs(workspace, atlas=job.atlas, settings=settings, workers=workers) as wait_for_outputs:
+    with _public_outputs(job, found, workers=workers) as wait_for_snapshot:
         measured = measure(allowed, job=job, models=settings.models)
         with step("lists"):
             past = _past(job, nights, lists=charts_of.lists, allowed=allowed, measured=measured)
             lists = personal_lists(job, past=past, lines=found.lines, spread=engine.map)
             lists = with_challenger(job, lists, past=past, lines=found.lines)
-        with step("next week and open data"):
-            wait_for_outputs()
-    with step("snapshot"):
-        write_personal_lists(job, of_those_who_tell(job, lists), past=past, lines=found.lines)
-        id_ = publishing.publish(
-            workspace,
-            charts=found,
-            catalogue=job.catalogue,
-            atlas=job.atlas,
-            nights=found.nights,
-            settings_digest=settings.digest(),
-            ledger_numbers=found.ledger_numbers,
-            write_public=partial(write_public, workspace=workspace, settings=settings),
-            rendering=rendering(settings),
-        )
+        with step("snapshot"):
+            id_ = wait_for_snapshot()
+    write_personal_lists(job, of_those_who_tell(job, lists), past=past, lines=found.lines)
+    publishing.lead_to(workspace, id_)
     return Published(id_, found.nights, found.lines["place"].n_unique(), measured)
+
+
+def _public_outputs(job: JobContext, charts: Charts, *, workers: int) -> AbstractContextManager[Callable[[], str]]:
+    """Write what follows from charts alone beside what the block does, and yield what waits for the snapshot's id."""
+    settings, workspace = job.settings, job.workspace
+    write_snapshot = partial(
+        publishing.write,
+        workspace,
+        charts=charts,
+        catalogue=job.catalogue,
+        atlas=job.atlas,
+        nights=charts.nights,
+        settings_digest=settings.digest(),
+        ledger_numbers=charts.ledger_numbers,
+        write_public=partial(write_public, workspace=workspace, settings=settings),
+        rendering=rendering(settings),
+    )
+    return public_outputs(write_snapshot, workspace=workspace, atlas=job.atlas, settings=settings, workers=workers)
 
 
 def _past(job: JobContext, nights: Sequence[date], *, lists: Lists, allowed: pl.DataFrame, measured: Measured) -> Past:

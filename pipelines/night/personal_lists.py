@@ -173,7 +173,8 @@ def _model_and_orders(
         learners = settings.lists.learners
         examples = examples_of(affinities, some, later=split.test, lines=lines, atlas=atlas, learners=learners)
         orders = learn_orders(examples, new=settings.lists.new)
-    return train(known, parameters=before.parameters, settings=models, spread=spread)["blend"], orders
+    trained = train(known, parameters=before.parameters, settings=models, again=True, spread=spread)
+    return trained["blend"], orders
 
 
 def _affinities(

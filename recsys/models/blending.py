@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.models.interactions import FloatArray, IntArray, Interactions
 from recsys.models.local_music import Offsets
@@ -12,8 +11,10 @@ from recsys.models.metrics import BoolArray, Values, top
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.models.ranker import Weights, reordered
 from recsys.models.regional import Fitted, Global, Own
+from recsys.models.trees import Trees
 from recsys.models.trends import TRENDS, standardized, trends
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 FEATURES = ("shared", "own", "beside", *TRENDS)
 TREE_FEATURES = (
@@ -50,7 +51,7 @@ class BlendParameters:
         The parts and countries whose own model is used; see :func:`recsys.models.fit_blend.gated`.
     gains : mapping of str to float
         NDCG at 10 that the own model of a part adds to its parent's, by its validation listeners.
-    trees : HistGradientBoostingClassifier, optional
+    trees : Trees, optional
         The order of the best tracks; without, it is that of the weighted sum.
     summed : frozenset of str
         The parts where it is that of the weighted sum, whatever the trees say.
@@ -61,7 +62,7 @@ class BlendParameters:
     weights: Weights
     open_gates: frozenset[str] = field(repr=False)
     gains: Mapping[str, float] = field(default_factory=dict, repr=False)
-    trees: HistGradientBoostingClassifier | None = field(default=None, repr=False)
+    trees: Trees | None = field(default=None, repr=False)
     summed: frozenset[str] = field(default=frozenset(), repr=False)
     beside: bool = False
 
@@ -95,7 +96,7 @@ class Blend:
         (3, p + c + 1, m) z-scores, of each place and of the world; see :func:`recsys.models.trends.trends`.
     weights : numpy.ndarray
         (p + c + 1, 6) float32 of each place, in the order of ``FEATURES``, shrinkage and gates applied.
-    trees : HistGradientBoostingClassifier, optional
+    trees : Trees, optional
     summed : numpy.ndarray
         (p + c + 1,) bool of each place, whether its listeners' tracks stay in the order of the weighted sum.
     offsets : Offsets, optional
@@ -107,7 +108,7 @@ class Blend:
     places: Places = field(repr=False)
     trends: FloatArray = field(repr=False)
     weights: FloatArray = field(repr=False)
-    trees: HistGradientBoostingClassifier | None = field(repr=False)
+    trees: Trees | None = field(repr=False)
     summed: BoolArray = field(repr=False)
     offsets: Offsets | None = field(default=None, repr=False)
 
@@ -117,8 +118,11 @@ class Blend:
         Offsets come last, so that shares are those of the lists as they are served.
         """
         found = np.empty((len(listeners), self.own.world.width), dtype=np.float32)
-        for some in self.blocks(listeners):
+
+        def score(some: IntArray) -> None:
             found[some] = self.scored(self.features(listeners[some]), listeners[some])
+
+        in_threads(score, self.blocks(listeners))
         return found
 
     def blocks(self, listeners: IntArray) -> Sequence[IntArray]:

@@ -148,6 +148,7 @@ def train(
     parameters: BlendParameters,
     settings: ModelsSettings,
     threads: int = 0,
+    again: bool = False,
     spread: Spread | None = None,
 ) -> Mapping[str, Model]:
     """Fit the models of a night on all data, and mix them as the parameters of earlier nights say.
@@ -159,6 +160,8 @@ def train(
     settings : ModelsSettings
     threads : int
         0 means all cores; their number does not change a bit of the result.
+    again : bool
+        Whether all listeners are going to be asked for, whom the models then remember: they are never to be written.
     spread : callable, optional
         Fits the places elsewhere (:data:`recsys.models.regional.Spread`).
 
@@ -168,6 +171,7 @@ def train(
         ``global``, ``regional`` and ``blend``; what every region would be alone is of no use to a night.
     """
     fitted = fit(interactions, settings=parameters.engines(settings), threads=threads, spread=spread)
+    fitted = fitted.asked_again() if again else fitted
     return _models(fitted, _served(fitted, parameters=parameters, settings=settings), settings=settings)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from recsys.models.metrics import NOTHING, ndcg_of_candidates, only, without
 from recsys.models.ranker import Pool, gain_of_trees, learned_trees, learned_weights
 from recsys.models.regional import Fitted
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 _LEARNERS = {"weights": 4000, "trees": 20_000}  # listeners: six numbers need fewer than trees
 _ROUNDS = 2  # of learning the weights: a third changed nothing
@@ -221,24 +223,30 @@ def _ndcg_by_sums(blends: Sequence[Blend], new: sparse.csr_array) -> NDArray[np.
     """
     judges, heard = np.flatnonzero(np.diff(new.indptr)), blends[0].own.interactions.confidence
     found = np.empty((len(blends), len(judges)))
-    for some in blends[0].blocks(judges):
+
+    def judge(some: IntArray) -> None:
         rows = judges[some]
         features, unheard = blends[0].features(rows), heard[rows].toarray() == 0
         played, relevant = new[rows].toarray() != 0, np.diff(new.indptr)[rows]
         for number, one in enumerate(blends):
             scores = one.scored(features, rows)
             found[number, some] = ndcg_of_candidates(scores, there=unheard, played=played, relevant=relevant)
+
+    in_threads(judge, blends[0].blocks(judges))
     return found
 
 
 def _ndcg_of_lists(served: Blend, new: sparse.csr_array, listeners: IntArray) -> NDArray[np.float64]:
     """Return (n,) NDCG at 10 of the unheard tracks of listeners who played one later, in the blend's order."""
     found = np.empty(len(listeners))
-    for some in served.blocks(listeners):
+
+    def judge(some: IntArray) -> None:
         rows = listeners[some]
         features, there, played = _pooled(served, new, rows)
         order, relevant = served.order(features, rows), np.diff(new.indptr)[rows]
         found[some] = ndcg_of_candidates(order, there=there, played=played, relevant=relevant)
+
+    in_threads(judge, served.blocks(listeners))
     return found
 
 
@@ -282,7 +290,7 @@ def pool_of(guess: Blend, new: sparse.csr_array, *, at_most: int) -> Pool:
     """
     learners = _some(np.flatnonzero(np.diff(new.indptr)), at_most)
     rows = [learners[some] for some in guess.blocks(learners)]
-    blocks, learners = [_pooled(guess, new, some) for some in rows], np.concatenate(rows)
+    blocks, learners = in_threads(partial(_pooled, guess, new), rows), np.concatenate(rows)
     features, there, played = (np.concatenate(column) for column in zip(*blocks, strict=True))
     return Pool(features, there, played, np.diff(new.indptr)[learners], guess.own.homes[learners])
 

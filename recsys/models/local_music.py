@@ -11,6 +11,7 @@ from recsys.models.metrics import DISCOUNTS, NOTHING, SHOWN, BoolArray, Model, V
 from recsys.models.place_tree import NOWHERE, Places
 from recsys.models.ranker import reordered
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 _PRIOR = 10  # listeners: as many in a place count as much as the world's share
 _AT_HOME = 2  # times the world's share that a local artist has at home, at least
@@ -185,8 +186,8 @@ def _both(served: Model, known: Interactions, local: LocalMusic, rows: IntArray)
     rows = rows[:: -(-len(rows) // _JUDGES)]
     tracks, share = local.tracks[local.country[rows[0]]], local.shares_played(known.confidence, rows).mean()
     blocks = np.array_split(rows, len(rows) // _AT_ONCE + 1)
-    unheard = (_unheard(served, known, some) for some in blocks)
-    own, other = map(np.concatenate, zip(*(_apart(scores, tracks) for scores in unheard), strict=True))
+    best = in_threads(lambda some: _apart(_unheard(served, known, some), tracks), blocks)
+    own, other = map(np.concatenate, zip(*best, strict=True))
     listed = _offset(own, other, weights=_ALIKE, least=share, most=share)
     ten = _first(own, other, offset=listed)
     return listed, _offset(*ten, weights=DISCOUNTS, least=share - _ASTRAY, most=share + _ASTRAY)

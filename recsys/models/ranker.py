@@ -10,6 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from recsys.models.interactions import FloatArray, IntArray
 from recsys.models.metrics import NOTHING, BoolArray, Values, ndcg_of_candidates
+from recsys.models.trees import Trees
+from recsys.threads import in_threads
 
 Weights = NDArray[np.float64]
 
@@ -46,7 +48,7 @@ class Pool:
         """Return the mean NDCG at 10 of the pool in the order of the weighted sum."""
         return float(self._ndcg(self.features @ weights.astype(np.float32)).mean())
 
-    def gain(self, trees: HistGradientBoostingClassifier) -> Values:
+    def gain(self, trees: Trees) -> Values:
         """Return (n,) how much more NDCG at 10 the pool has in the order of trees than as the first guess gave it."""
         return self._ordered(trees) - self.given()
 
@@ -54,7 +56,7 @@ class Pool:
         """Return (n,) NDCG at 10 of the pool as the first guess gave it."""
         return self._ndcg(-np.arange(self.there.shape[1], dtype=np.float32))
 
-    def importances(self, trees: HistGradientBoostingClassifier, *, seed: int) -> Values:
+    def importances(self, trees: Trees, *, seed: int) -> Values:
         """Return (f,) how much NDCG at 10 the order of trees loses where a feature's values are dealt out anew.
 
         They go to any track of any listener, so that the feature says nothing and is as large as before; of features
@@ -76,7 +78,7 @@ class Pool:
         """Return the pool of some of the listeners."""
         return Pool(*(getattr(self, column.name)[listeners] for column in fields(self)))
 
-    def _ordered(self, trees: HistGradientBoostingClassifier) -> Values:
+    def _ordered(self, trees: Trees) -> Values:
         ordered = trees.decision_function(self.features.reshape(-1, self.features.shape[-1])).astype(np.float32)
         return self._ndcg(ordered.reshape(self.there.shape))
 
@@ -109,9 +111,7 @@ def gain_of_trees(pool: Pool, *, seed: int, rising: Sequence[int] | None = None)
     return gain
 
 
-def learned_trees(
-    pool: Pool, *, seed: int, rising: Sequence[int] | None = None
-) -> HistGradientBoostingClassifier | None:
+def learned_trees(pool: Pool, *, seed: int, rising: Sequence[int] | None = None) -> Trees | None:
     """Grow small trees that tell played from unplayed tracks; none with too few listeners to learn from.
 
     Only listeners who played a track of their pool later can teach an order. A home weighs as the root of its
@@ -129,7 +129,7 @@ def learned_trees(
         return None
     sizes = np.bincount(asked.homes + 1)[asked.homes + 1]
     importance = np.broadcast_to((1 / np.sqrt(sizes))[:, None], asked.there.shape)[asked.there]
-    trees = HistGradientBoostingClassifier(
+    growing = HistGradientBoostingClassifier(
         max_iter=60,
         learning_rate=0.1,
         max_leaf_nodes=8,
@@ -140,7 +140,7 @@ def learned_trees(
         random_state=seed,
     )
     features = rounded(asked.features[asked.there], most=_VALUES)
-    return trees.fit(features, asked.played[asked.there], sample_weight=importance / importance.mean())
+    return Trees.of(growing.fit(features, asked.played[asked.there], sample_weight=importance / importance.mean()))
 
 
 def rounded(features: FloatArray, *, most: int) -> FloatArray:
@@ -215,7 +215,7 @@ def _climb(weights: Weights, worth: Callable[[Weights], float]) -> Weights:
     for step in _STEPS:
         while True:
             moves = [weights + move for move in step * np.vstack([np.eye(len(weights)), -np.eye(len(weights))])]
-            values = [worth(move) for move in moves]
+            values = in_threads(worth, moves)
             if max(values) <= best:
                 break
             best, weights = max(values), moves[int(np.argmax(values))]

@@ -1,10 +1,8 @@
 """Regional models: the world's model, what every large enough place departs from it, and who is served which."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from os import cpu_count
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +13,7 @@ from recsys.models.interactions import FloatArray, IntArray, Interactions, Train
 from recsys.models.learners import drawn
 from recsys.models.place_tree import WORLD_ROW, Places
 from recsys.settings import ModelsSettings
+from recsys.threads import in_threads
 
 
 class TrackSide(Protocol):
@@ -167,7 +166,7 @@ def fit(
         world = _fit_world(learned, settings=settings, threads=threads, watch=watch)
         fit_place = _fit_place(world, settings=settings)
         chosen = _large_enough(places, sizes, at_least=settings.min_listeners_per_region)
-        sides = _fit_places(learned, places, chosen, fit_place, spread=spread or _threads(threads))
+        sides = _fit_places(learned, places, chosen, fit_place, threads=threads, spread=spread)
         beside = _fit_beside(learned, settings=settings, threads=threads)
     return Fitted(interactions, places, sizes, world, sides, beside, learners)
 
@@ -180,7 +179,7 @@ def fit_alone(fitted: Fitted, *, settings: ModelsSettings, threads: int = 0) -> 
     parts = range(fitted.places.parts)
     with threadpool_limits(1, "blas"):
         fit_place = _fit_place(None, settings=settings)
-        sides = _fit_places(fitted.learned, fitted.places, parts, fit_place, spread=_threads(threads))
+        sides = _fit_places(fitted.learned, fitted.places, parts, fit_place, threads=threads)
     return replace(fitted.own(frozenset(parts)), sides=sides)
 
 
@@ -220,22 +219,23 @@ def _large_enough(places: Places, sizes: IntArray, *, at_least: int) -> list[int
 
 
 def _fit_places(
-    interactions: Interactions, places: Places, chosen: Sequence[int], fit_place: _FitPlace, *, spread: Spread
+    interactions: Interactions,
+    places: Places,
+    chosen: Sequence[int],
+    fit_place: _FitPlace,
+    *,
+    threads: int,
+    spread: Spread | None = None,
 ) -> Mapping[int, TrackSide]:
-    matrices = ((place, interactions.matrices(places.rows(interactions, place))) for place in chosen)
-    return dict(spread(partial(_placed, fit_place), matrices))
+    def matrices(place: int) -> TrainingMatrices:
+        return interactions.matrices(places.rows(interactions, place))
+
+    if spread is None:
+        fitted = in_threads(lambda place: fit_place(matrices(place)), chosen, threads=threads)
+        return dict(zip(chosen, fitted, strict=True))
+    return dict(spread(partial(_placed, fit_place), ((place, matrices(place)) for place in chosen)))
 
 
 def _placed(fit_place: _FitPlace, matrices: PlaceMatrices) -> PlaceSide:
     place, learned = matrices
     return place, fit_place(learned)
-
-
-def _threads(number: int) -> Spread:
-    """Return what fits places by some threads of this process, or by one a core."""
-
-    def spread(function: Callable[[PlaceMatrices], PlaceSide], places: Iterable[PlaceMatrices]) -> Iterator[PlaceSide]:
-        with ThreadPoolExecutor(number or cpu_count()) as pool:
-            yield from pool.map(function, places)
-
-    return spread

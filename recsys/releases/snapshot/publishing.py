@@ -63,7 +63,7 @@ class Snapshot:
             return database.chart(place, chart) or []
 
 
-def publish(
+def write(
     workspace: Workspace,
     *,
     charts: Charts,
@@ -75,10 +75,9 @@ def publish(
     write_public: Callable[[Path, Mapping[str, Any]], None] | None = None,
     rendering: Mapping[str, int | str] | None = None,
 ) -> str:
-    """Write a snapshot, verify it, and point to it; the same content has the same id and changes nothing.
+    """Write and verify a snapshot that nothing points to yet; the same content has the same id and changes nothing.
 
-    Tracks that the catalogue does not hold any more are left out, and ranks close up. The last seven snapshots are
-    kept; the current one always is.
+    Tracks that the catalogue does not hold any more are left out, and ranks close up.
 
     Parameters
     ----------
@@ -143,11 +142,22 @@ def publish(
                 read_manifest(stage / PUBLIC)
             write_manifest(stage, facts, names=_vouched(stage))
         read_manifest(folder)
+    return name
+
+
+def publish(workspace: Workspace, **content: Any) -> str:
+    """Write a snapshot as :func:`write` does, and point to it; return its id."""
+    name = write(workspace, **content)
+    lead_to(workspace, name)
+    return name
+
+
+def lead_to(workspace: Workspace, name: str) -> None:
+    """Point to a snapshot that was written, and keep the last seven; the current one always is."""
     if pointer(workspace) != name:
         point_to(workspace, name)
     link_public(workspace)
     _prune(workspace, current=name)
-    return name
 
 
 def current(workspace: Workspace) -> Snapshot:

@@ -1,7 +1,10 @@
-"""What is made of the chart history while models learn: in another process or in this one, the same."""
+"""What is made of the charts while models learn: in another process or in this one, the same."""
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from support.edge import items
 from support.releasing import NIGHT, contributed, released, small_atlas
 
-from pipelines.night.history_outputs import history_outputs
+from pipelines.night.public_outputs import public_outputs
 from recsys.artifacts.chart_history import Night, append
 from recsys.errors import RecsysError
 from recsys.settings import Settings
@@ -40,9 +43,19 @@ def files(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.data)): path.read_bytes() for path in every}
 
 
+def last_night(workspace: Workspace) -> str:
+    """Stand in for what writes a snapshot, which tells of the open data."""
+    return f"the last night is {max(path.name for path in workspace.data.glob('*-*-*'))}"
+
+
+def outputs(workspace: Workspace, settings: Settings, *, workers: int) -> AbstractContextManager[Callable[[], str]]:
+    write_snapshot, atlas = partial(last_night, workspace), small_atlas()
+    return public_outputs(write_snapshot, workspace=workspace, atlas=atlas, settings=settings, workers=workers)
+
+
 def write(workspace: Workspace, settings: Settings, *, workers: int) -> dict[str, bytes]:
-    with history_outputs(workspace, atlas=small_atlas(), settings=settings, workers=workers) as wait:
-        wait()
+    with outputs(workspace, settings, workers=workers) as wait:
+        assert wait() == "the last night is 2026-10-03"
     return files(workspace)
 
 
@@ -58,7 +71,7 @@ def test_what_fails_is_told_to_whoever_waits(workspace: Workspace, settings: Set
     workspace.history.write_bytes(b"no database" * 100)
     with (
         pytest.raises(RecsysError, match="history"),
-        history_outputs(workspace, atlas=small_atlas(), settings=settings, workers=workers) as wait,
+        outputs(workspace, settings, workers=workers) as wait,
     ):
         wait()
     assert not files(workspace)
@@ -68,7 +81,7 @@ def test_when_models_fail_nobody_goes_on_writing_and_the_next_run_does(
     workspace: Workspace, settings: Settings
 ) -> None:
     others = set(active_children())
-    with pytest.raises(KeyError), history_outputs(workspace, atlas=small_atlas(), settings=settings, workers=2):
+    with pytest.raises(KeyError), outputs(workspace, settings, workers=2):
         raise KeyError
     assert set(active_children()) <= others
     with workspace.locked():

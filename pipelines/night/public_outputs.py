@@ -1,4 +1,4 @@
-"""What the night makes of the chart history alone: the forecasts of next week, and the open data."""
+"""What the night makes of its charts alone: the forecasts of next week, the open data, and the snapshot."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +11,22 @@ from recsys.releases.snapshot.open_data import write_open_data
 from recsys.settings import Settings
 from recsys.workspace import Workspace
 
+WriteSnapshot = Callable[[], str]
+"""Returns the id of what it wrote."""
+
 
 @contextmanager
-def history_outputs(
-    workspace: Workspace, *, atlas: Atlas, settings: Settings, workers: int
-) -> Iterator[Callable[[], object]]:
-    """Write them in another process while the block goes on, and yield what waits until they are written.
+def public_outputs(
+    write_snapshot: WriteSnapshot, *, workspace: Workspace, atlas: Atlas, settings: Settings, workers: int
+) -> Iterator[Callable[[], str]]:
+    """Write them in another process while the block goes on, and yield what waits for them and returns the snapshot.
 
     Nothing that models learn goes into them, and nothing of them into models.
 
     Parameters
     ----------
+    write_snapshot : callable
+        Is called after all others, which are told of in a snapshot's files.
     workspace : Workspace
         Whose chart history has its last night.
     atlas : Atlas
@@ -34,10 +39,12 @@ def history_outputs(
     NotReadyError
         If the other process is killed.
     """
-    with mapping(partial(_write, atlas=atlas.without_cities, settings=settings), workers=workers) as mapped:
-        yield partial(list, mapped([workspace]))
+    write = partial(_write, workspace=workspace, atlas=atlas, settings=settings)
+    with mapping(write, workers=workers) as mapped:
+        yield partial(next, mapped([write_snapshot]))
 
 
-def _write(workspace: Workspace, *, atlas: Atlas, settings: Settings) -> None:
+def _write(write_snapshot: WriteSnapshot, *, workspace: Workspace, atlas: Atlas, settings: Settings) -> str:
     forecast_next_week(workspace, atlas=atlas, charts=settings.charts, settings=settings.forecasts)
     write_open_data(workspace, atlas=atlas)
+    return write_snapshot()
