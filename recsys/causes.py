@@ -11,7 +11,9 @@ from recsys.errors import NotReadyError
 from recsys.printable import given
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how Polars' Rust code repeats what the system said
-_BROKEN_OFF = "object-store error"  # how Polars begins what an object store, or the way to it, refused
+OF_A_STORE = "object-store error"
+"""How Polars begins what an object store, or the way to it, refused."""
+
 _DEEPEST = 8  # exceptions in a chain that are looked at
 _SHOWN = 200  # characters of a file's name
 
@@ -40,7 +42,9 @@ _BROKEN = Cause("the disk fails to read or write", "Look at the disk (`dmesg`) b
 _GONE = Cause("it is gone", "Something else removed or moved it meanwhile, or it was never there: check the path.")
 _LARGE = Cause("a file may not grow so large", "Raise the limit (`ulimit -f`), then run the same command again.")
 _MEMORY = Cause("no memory is left", "Free memory, or give the machine more; then run the same command again.")
-_UNREACHED = Cause("the object store does not answer, or broke off", "Run the same command again once it answers.")
+_UNREACHED = Cause(
+    "the object store does not answer, broke off, or does not let us in", "See to it, then run the same command again."
+)
 _LOCKED = Cause("it is locked, another job is using it", "Wait until that has finished and try again.")
 _CLOSED = Cause(  # SQLite does not say why
     "it cannot be opened",
@@ -122,7 +126,7 @@ def _said(error: BaseException) -> Cause | None:
     if isinstance(error, OSError) or type(error).__module__.startswith("polars"):
         told = str(error)
         number = _OS_ERROR.search(told)
-        return _BY_NUMBER.get(int(number[1])) if number else _UNREACHED if _BROKEN_OFF in told else None
+        return _BY_NUMBER.get(int(number[1])) if number else _UNREACHED if OF_A_STORE in told else None
     return None
 
 

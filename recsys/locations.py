@@ -14,18 +14,22 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from obstore import open_reader
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import ObjectStore, from_url
 
-from recsys.errors import NotReadyError, UsageError
+from recsys.causes import OF_A_STORE
+from recsys.errors import InputError, NotReadyError, UsageError
 from recsys.printable import given
 
-SCHEMES = ("s3", "gs", "abfss")
-"""Of Amazon's S3 and whatever speaks like it, of Google's Cloud Storage, and of Azure's Data Lake."""
-
+# Of Amazon's S3 and whatever speaks like it, of Google's Cloud Storage, and of Azure's Data Lake. What is typed has no
+# query and no user: both may be secrets.
+_ADDRESS = re.compile(
+    r"((?:s3|gs)://[a-z0-9][a-z0-9._-]+|abfss://[a-z0-9-]+@[a-z0-9]+\.dfs\.core\.windows\.net)"
+    r"(?:/([^?#\x00-\x1f\x7f\ud800-\udfff]*))?"
+)
+_MARKED = "_$folder$"  # the end of an object's name by which Hadoop marks a folder
 # Names that writers of tables give by themselves, and those of the contract: none can be a value of a row.
 _ORDINARY_NAME = re.compile(
     r"date=\d{4}-\d{2}-\d{2}"
@@ -107,15 +111,13 @@ class ObjectAddress:
             return False
 
     def is_dir(self) -> bool:
-        """Tell whether anything lies in here."""
-        return next(self.iterdir(), None) is not None
+        """Tell whether anything lies in here, or a mark says that this is a folder."""
+        return bool(self._listed())
 
     def iterdir(self) -> Iterator["ObjectAddress"]:
-        """Yield what lies right in here, but for the empty object by which some programs mark a folder."""
-        with _asking(self) as store:
-            found = store.list_with_delimiter(self.key or None)
-        keys = (*found["common_prefixes"], *(each["path"] for each in found["objects"]))
-        yield from (ObjectAddress(self.root, key) for key in keys if key != self.key)
+        """Yield what lies right in here, but for the empty objects by which some programs mark folders."""
+        keys = (key for key in self._listed() if key != self.key and not key.endswith(_MARKED))
+        yield from (ObjectAddress(self.root, key) for key in keys)
 
     def stat(self) -> Status:
         """Return the state of an object; a FileNotFoundError says that there is none."""
@@ -124,8 +126,13 @@ class ObjectAddress:
         return Status(told["size"], (told["last_modified"] - _EPOCH) // _MICROSECOND * 1000)
 
     def open(self, _mode: str = "rb") -> io.BufferedReader:
-        """Open an object to read its bytes, block by block."""
+        """Open an object to read its bytes, block by block; an OSError says that it cannot be, as of a file."""
         return io.BufferedReader(_Blocks(self), _BLOCK)
+
+    def _listed(self) -> list[str]:
+        with _asking(self) as store:
+            found = store.list_with_delimiter(self.key or None)
+        return [*found["common_prefixes"], *(each["path"] for each in found["objects"])]
 
 
 Location = Path | ObjectAddress
@@ -145,15 +152,16 @@ def location(text: str) -> Location:
     """
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         return Path(text)
-    split = urlsplit(text)
-    has_more = split.query or split.fragment or split.password is not None
-    if split.scheme not in SCHEMES or not split.netloc or has_more:
+    found = _ADDRESS.fullmatch(text)
+    root, key = (found[1], (found[2] or "").strip("/")) if found else ("", "")
+    if not root or (key and not {"", ".", ".."}.isdisjoint(key.split("/"))):
         raise UsageError(
             "the address of the input is none that can be read",
-            hint=f"Give a path, or {', '.join(f'{scheme}://' for scheme in SCHEMES)} with a bucket and the way from "
-            "there. Credentials and endpoint are in the environment, not in the address.",
+            hint="Give a path, or s3://BUCKET/WAY, gs://BUCKET/WAY, or "
+            "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/WAY. Credentials and endpoint are in the environment, not "
+            "in the address.",
         )
-    return ObjectAddress(f"{split.scheme}://{split.netloc}", split.path.strip("/"))
+    return ObjectAddress(root, key)
 
 
 def place(path: Location, *, source: Location) -> str:
@@ -184,6 +192,11 @@ def _asking(address: ObjectAddress) -> Iterator[ObjectStore]:
     """Give the store, whose own words about what it refuses hold addresses and more."""
     try:
         yield _store(address.root)
+    except InvalidPathError:
+        raise InputError(
+            f"{given(address)} holds an object whose name cannot be read",
+            hint="Rename it: a name has no two slashes in a row, no part of dots alone and no control character.",
+        ) from None
     except BaseError as error:
         raise NotReadyError(
             f"the object store of {given(address)} does not answer, knows no such bucket, or does not let us in "
@@ -197,13 +210,21 @@ def _store(root: str) -> ObjectStore:
     return from_url(root, retry_config=_PATIENCE)
 
 
+@contextmanager
+def _broken_off() -> Iterator[None]:
+    """Turn what goes wrong while an object is read into what Polars makes of its own reading."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise OSError(OF_A_STORE) from error
+
+
 class _Blocks(io.RawIOBase):
     """The bytes of an object, for :class:`io.BufferedReader`."""
 
     def __init__(self, address: ObjectAddress) -> None:
-        self._address = address
-        with _asking(address) as store:
-            self._file = open_reader(store, address.key, buffer_size=_BLOCK)
+        with _broken_off():
+            self._file = open_reader(_store(address.root), address.key, buffer_size=_BLOCK)
 
     def readable(self) -> bool:
         """Tell that it can be read."""
@@ -211,9 +232,7 @@ class _Blocks(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read some bytes into a buffer."""
-        try:
+        with _broken_off():
             found = self._file.read(len(buffer))
-        except BaseError as error:
-            raise OSError("object-store error") from error  # which is told as Polars' own
         buffer[: len(found)] = found
         return len(found)

@@ -11,14 +11,14 @@ import pytest
 from support.commands import Run
 from support.engines import sail
 from support.night import AREA_IN_TOML, NOW, TRACKS, night_of, plays, write_catalogue, write_consents, write_listens
-from support.object_store import SECRET, mark_folder, put, s3, uploaded
+from support.object_store import SECRET, mark_folder, new_bucket, put, refusing, s3, uploaded
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow.logbook import digest_of, listens_files
 from recsys import locations
 from recsys.arrivals import listens
 from recsys.arrivals.catalogue import read_catalogue
-from recsys.arrivals.input_tables import files_of
+from recsys.arrivals.input_tables import columns_of, files_of
 from recsys.arrivals.permission import read_entries
 from recsys.errors import InputError, NotReadyError
 from recsys.locations import Location, ObjectAddress, location
@@ -173,8 +173,50 @@ def test_a_damaged_object_is_named(folder: Path, bucket: str) -> None:
         night(address / "listens", address / "catalogue.csv")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz", ".ndjson"])
+def test_an_object_that_may_not_be_read_is_not_damaged(
+    suffix: str, folder: Path, bucket: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = uploaded(folder, bucket) / f"listens/date={NIGHT}"
+    with refusing(suffix, environment=environment) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way)
+        locations._store.cache_clear()
+        files = [file for file in files_of(address) if file.path.name.endswith(suffix)]
+        assert files
+        with pytest.raises(NotReadyError, match="the object store does not answer, broke off, or does not let us in"):
+            columns_of(files[0])
+
+
+def test_marks_of_folders_are_none_of_their_files(bucket: str) -> None:
+    address = new_bucket(bucket) / "listens"
+    mark_folder(address)
+    mark_folder(address / f"date={NIGHT}")
+    put(address / f"date={night_of(1)}_$folder$", b"")
+    put(address / f"date={night_of(1)}" / "listens.csv", b"user_id,track_id,played_at\n")
+    assert listens.nights(address, now=NOW) == {NIGHT: 0, night_of(1): 0}
+
+
+def test_a_name_that_the_client_does_not_take_is_said(bucket: str) -> None:
+    address = new_bucket(bucket) / "listens"
+    mark_folder(address / "" / "x")  # two slashes in a row
+    with pytest.raises(InputError, match="holds an object whose name cannot be read"):
+        listens.nights(address, now=NOW)
+
+
 @pytest.mark.parametrize(
-    "text", ["ftp://music/listens", "s3://", "s3:///listens", "s3://a:b@music/listens", "gs://music/x?key=secret"]
+    "text",
+    [
+        *("ftp://music/listens", "s3://", "s3:///listens", "s3://a:b@music/listens", "gs://music/x?key=secret"),
+        *(
+            "s3://[music/x",
+            "s3://mu sic/x",
+            "s3://secret@music/x",
+            "s3://music:1/x",
+            "s3://music/a//b",
+            "s3://music/../x",
+        ),
+        *("s3://music/\udce9", "s3://music/a\nb", "abfss://music/x"),
+    ],
 )
 def test_an_address_of_another_kind_is_refused_and_not_repeated(text: str, tmp_path: Path, hearabouts: Run) -> None:
     done = hearabouts("nightly", "--listens", text, "--catalogue", "x", "--workspace", tmp_path / "w")

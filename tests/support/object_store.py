@@ -1,13 +1,16 @@
 """An object store on this machine, with buckets of its own: moto's server, which speaks S3, in a process of its own."""
 
+import http.client
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,49 @@ def uploaded(folder: Path, bucket: str) -> ObjectAddress:
         if file.is_file():
             put(root / str(file.relative_to(folder)), file.read_bytes())
     return root
+
+
+@contextmanager
+def refusing(suffix: str, *, environment: dict[str, str]) -> Iterator[str]:
+    """Give the address of a way to the store on which the content of some objects, and nothing else, is refused."""
+
+    class Way(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._pass_on()
+
+        def do_GET(self) -> None:
+            if self.path.partition("?")[0].endswith(suffix):
+                self._answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
+            else:
+                self._pass_on()
+
+        def _pass_on(self) -> None:
+            connection = http.client.HTTPConnection(environment["AWS_ENDPOINT_URL"].removeprefix("http://"))
+            connection.request(self.command, self.path, headers=dict(self.headers))
+            found = connection.getresponse()
+            kept = {name: value for name, value in found.getheaders() if name.lower() not in _OF_THE_WAY}
+            self._answer(found.status, kept, found.read())
+            connection.close()
+
+        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+_OF_THE_WAY = {"transfer-encoding", "connection", "server", "date"}
 
 
 def _put(name: str) -> None:
