@@ -16,15 +16,18 @@ from support.object_store import SECRET, mark_folder, new_bucket, put, refusing,
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow.logbook import digest_of, listens_files
 from recsys import locations
-from recsys.arrivals import listens
+from recsys.arrivals import input_tables, listens
 from recsys.arrivals.catalogue import read_catalogue
 from recsys.arrivals.input_tables import columns_of, files_of
 from recsys.arrivals.permission import read_entries
+from recsys.causes import not_ready
 from recsys.errors import InputError, NotReadyError
 from recsys.locations import Location, ObjectAddress, location
+from recsys.schemas import to_the_end
 from recsys.settings import load_settings
-from recsys.workspace import Workspace
+from recsys.workspace import Workspace, digest
 
+REFUSED = "the object store does not answer, broke off, or does not let us in"
 USERS = [f"user-{number:03}" for number in range(30)]
 NIGHT = night_of(0)
 
@@ -177,14 +180,26 @@ def test_a_damaged_object_is_named(folder: Path, bucket: str) -> None:
 def test_an_object_that_may_not_be_read_is_not_damaged(
     suffix: str, folder: Path, bucket: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whenever that happens: when columns are looked at, when rows are read, or all again for a digest."""
     address = uploaded(folder, bucket) / f"listens/date={NIGHT}"
-    with refusing(suffix, environment=environment) as way:
+    tracks = read_catalogue(folder / "catalogue.csv", max_bad_share=0).tracks
+    with refusing(environment) as (way, refused):
         monkeypatch.setenv("AWS_ENDPOINT_URL", way)
         locations._store.cache_clear()
-        files = [file for file in files_of(address) if file.path.name.endswith(suffix)]
-        assert files
-        with pytest.raises(NotReadyError, match="the object store does not answer, broke off, or does not let us in"):
-            columns_of(files[0])
+        checked = listens.read_night(address.parent, NIGHT, catalogue=tracks, now=NOW)
+        assert checked.counts().rows > 0
+        refused.add(suffix)
+        with pytest.raises(NotReadyError, match=REFUSED), to_the_end("the night's listens"):
+            checked.listens.collect(engine="streaming")
+        with pytest.raises(NotReadyError, match=REFUSED):
+            checked.counts()
+        file = next(file for file in checked.files if file.path.name.endswith(suffix))
+        with pytest.raises(OSError, match="object-store") as failed:
+            digest(file.path)
+        assert not_ready(failed.value) is not None  # as the command line says it
+        input_tables._types.cache_clear()
+        with pytest.raises(NotReadyError, match=REFUSED):
+            columns_of(file)
 
 
 def test_marks_of_folders_are_none_of_their_files(bucket: str) -> None:

@@ -71,15 +71,16 @@ def uploaded(folder: Path, bucket: str) -> ObjectAddress:
 
 
 @contextmanager
-def refusing(suffix: str, *, environment: dict[str, str]) -> Iterator[str]:
-    """Give the address of a way to the store on which the content of some objects, and nothing else, is refused."""
+def refusing(environment: dict[str, str]) -> Iterator[tuple[str, set[str]]]:
+    """Give the address of a way to the store, and the ends of names whose content it refuses: none as yet."""
+    refused: set[str] = set()
 
     class Way(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self._pass_on()
 
         def do_GET(self) -> None:
-            if self.path.partition("?")[0].endswith(suffix):
+            if self.path.partition("?")[0].endswith(tuple(refused)):
                 self._answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
             else:
                 self._pass_on()
@@ -105,7 +106,7 @@ def refusing(suffix: str, *, environment: dict[str, str]) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http://127.0.0.1:{server.server_port}", refused
         finally:
             server.shutdown()
 
