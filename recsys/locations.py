@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from obstore import open_reader
 from obstore.exceptions import BaseError, InvalidPathError
@@ -138,8 +138,6 @@ class ObjectAddress:
 Location = Path | ObjectAddress
 """Where a table lies."""
 
-Somewhere = TypeVar("Somewhere", Path, ObjectAddress)
-
 
 def location(text: str) -> Location:
     """Return what a person names on the command line: an address where a scheme is before it, else a path.
@@ -189,17 +187,20 @@ def _counted(path: Location) -> str:
 
 @contextmanager
 def _asking(address: ObjectAddress) -> Iterator[ObjectStore]:
-    """Give the store, whose own words about what it refuses hold addresses and more."""
+    """Give the store, whose own words about what it refuses hold addresses and more.
+
+    Of an address no more is told than the bucket: the names in there may be values.
+    """
     try:
         yield _store(address.root)
     except InvalidPathError:
         raise InputError(
-            f"{given(address)} holds an object whose name cannot be read",
+            f"{given(address.root)} holds an object whose name cannot be read",
             hint="Rename it: a name has no two slashes in a row, no part of dots alone and no control character.",
         ) from None
     except BaseError as error:
         raise NotReadyError(
-            f"the object store of {given(address)} does not answer, knows no such bucket, or does not let us in "
+            f"the object store {given(address.root)} does not answer, knows no such bucket, or does not let us in "
             f"({type(error).__name__})",
             hint="Check the address, and what the environment says: credentials, region and endpoint.",
         ) from None
