@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from obstore import open_reader
 from obstore.exceptions import BaseError, InvalidPathError
@@ -39,7 +40,8 @@ _ORDINARY_NAME = re.compile(
 )
 _BLOCK = 4 << 20  # bytes of an object that are asked for at a time
 _PATIENCE: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_PATIENCE_OF_POLARS = {"timeout": "60s", "max_retries": 1}  # a request; by itself it would wait for ever
+_EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
 
 class Status(NamedTuple):
@@ -50,7 +52,7 @@ class Status(NamedTuple):
     st_size : int
         Bytes.
     st_mtime_ns : int
-        When it was written, in nanoseconds since 1970; stores tell seconds.
+        When it was written, in nanoseconds since 1970: stores tell seconds, and the rest is of the tag of its content.
     """
 
     st_size: int
@@ -123,7 +125,8 @@ class ObjectAddress:
         """Return the state of an object; a FileNotFoundError says that there is none."""
         with _asking(self) as store:
             told = store.head(self.key)
-        return Status(told["size"], (told["last_modified"] - _EPOCH) // _MICROSECOND * 1000)
+        seconds, tag = (told["last_modified"] - _EPOCH) // _SECOND, crc32((told["e_tag"] or "").encode())
+        return Status(told["size"], seconds * 10**9 + tag % 10**9)
 
     def open(self, _mode: str = "rb") -> io.BufferedReader:
         """Open an object to read its bytes, block by block; an OSError says that it cannot be, as of a file."""
@@ -160,6 +163,11 @@ def location(text: str) -> Location:
             "in the address.",
         )
     return ObjectAddress(root, key)
+
+
+def options_of(path: Location) -> dict[str, Any] | None:
+    """Return what Polars is to be told beside a path: how long an object store may take for what it is asked."""
+    return _PATIENCE_OF_POLARS if isinstance(path, ObjectAddress) else None
 
 
 def place(path: Location, *, source: Location) -> str:

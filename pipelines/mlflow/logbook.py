@@ -15,7 +15,7 @@ from pipelines.mlflow.metric_keys import COMPARED, HEADLINE, logged_keys
 from pipelines.mlflow.run_record import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
-from recsys.arrivals.input_tables import Counts, files_of
+from recsys.arrivals.input_tables import Counts, TableFile, files_of, reading
 from recsys.geography.atlas import Atlas
 from recsys.locations import Location
 from recsys.models.blending import TREE_FEATURES
@@ -73,7 +73,8 @@ _CONSENTS = {
 
 def _digest(source: Location) -> str:
     """Return the digest of a file, or one over those of a folder."""
-    return digest(source) if source.is_file() else digest_of([file.path for file in files_of(source)])
+    files = files_of(source)
+    return _digest_of(files[0]) if source.is_file() else digest_of(files)
 
 
 @contextmanager
@@ -179,12 +180,17 @@ def named(by_part: pl.DataFrame, *, atlas: Atlas) -> pl.DataFrame:
     return pl.concat([names, by_part], how="horizontal")
 
 
-def listens_files(source: Location, *, nights: Sequence[date]) -> list[Location]:
+def listens_files(source: Location, *, nights: Sequence[date]) -> list[TableFile]:
     """Return the files that hold the listens of some nights: those of their partitions, or all of a flat input."""
     partitions = [folder for night in sorted(nights) if (folder := source / f"date={night}").is_dir()]
-    return [file.path for folder in partitions or [source] for file in files_of(folder)]
+    return [file for folder in partitions or [source] for file in files_of(folder)]
 
 
-def digest_of(files: Sequence[Location]) -> str:
-    """Return one SHA-256 over the digests of several files."""
-    return sha256("".join(digest(file) for file in files).encode()).hexdigest()
+def digest_of(files: Sequence[TableFile]) -> str:
+    """Return one SHA-256 over the digests of several files; an error names the file that cannot be read."""
+    return sha256("".join(map(_digest_of, files)).encode()).hexdigest()
+
+
+def _digest_of(file: TableFile) -> str:
+    with reading(file):
+        return digest(file.path)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from recsys.arrivals.parsing import Kind, fits, parse
 from recsys.arrivals.text_files import MALFORMED, ROW
 from recsys.causes import not_ready
 from recsys.errors import InputError, NotReadyError
-from recsys.locations import Location, place
+from recsys.locations import Location, options_of, place
 from recsys.printable import given, names
 from recsys.schemas import READ_FAILURES
 
@@ -327,7 +328,7 @@ def _check_columns(file: TableFile, found: Mapping[str, pl.DataType], *, table: 
 @lru_cache(maxsize=4096)  # the keys of an NDJSON file are those of all its lines
 def _types(file: TableFile) -> Mapping[str, pl.DataType]:
     if not file.is_text:
-        return pl.scan_parquet(str(file.path), hive_partitioning=False, glob=False).collect_schema()
+        return _scan(file.path).collect_schema()
     found = text_files.columns_of(file.path)
     if found is None:
         raise InputError(f"{file} tells no columns: it is no text in UTF-8, or not of its suffix", hint=_HINT)
@@ -344,8 +345,12 @@ def _open(file: TableFile, *, columns: tuple[str, ...]) -> pl.LazyFrame:
     path = file.path.absolute()
     if file.is_text:
         return text_files.scan(path, columns=columns)
-    rows = pl.scan_parquet(str(path), hive_partitioning=False, glob=False, row_index_name=ROW, row_index_offset=1)
+    rows = _scan(path, row_index_name=ROW, row_index_offset=1)
     return rows.with_columns(pl.col(ROW).cast(pl.UInt64), pl.lit(value=False).alias(MALFORMED))
+
+
+def _scan(path: Location, **how: Any) -> pl.LazyFrame:
+    return pl.scan_parquet(str(path), hive_partitioning=False, glob=False, storage_options=options_of(path), **how)
 
 
 def _expected(table: Table) -> str:

@@ -11,7 +11,7 @@ import pytest
 from support.commands import Run
 from support.engines import sail
 from support.night import AREA_IN_TOML, NOW, TRACKS, night_of, plays, write_catalogue, write_consents, write_listens
-from support.object_store import SECRET, mark_folder, new_bucket, put, refusing, s3, uploaded
+from support.object_store import SECRET, bad_way, mark_folder, new_bucket, put, s3, uploaded
 
 from pipelines.base.job_context import JobContext, Sources
 from pipelines.mlflow.logbook import digest_of, listens_files
@@ -161,6 +161,10 @@ def test_an_object_that_is_replaced_meanwhile_is_not_taken(folder: Path, bucket:
     address = uploaded(folder, bucket) / f"listens/date={NIGHT}/part-1.csv"
     (file,) = files_of(address)
     file.confirm_unchanged()
+    content = bytes(address.open().read())
+    put(address, content[::-1])  # as long, and within the same second
+    with pytest.raises(NotReadyError, match="changed while it was read"):
+        file.confirm_unchanged()
     put(address, b"user_id,track_id,played_at\n")
     with pytest.raises(NotReadyError, match="changed while it was read"):
         file.confirm_unchanged()
@@ -183,12 +187,12 @@ def test_an_object_that_may_not_be_read_is_not_damaged(
     """Whenever that happens: when columns are looked at, when rows are read, or all again for a digest."""
     address = uploaded(folder, bucket) / f"listens/date={NIGHT}"
     tracks = read_catalogue(folder / "catalogue.csv", max_bad_share=0).tracks
-    with refusing(environment) as (way, refused):
+    with bad_way(environment) as (way, bad):
         monkeypatch.setenv("AWS_ENDPOINT_URL", way)
         locations._store.cache_clear()
         checked = listens.read_night(address.parent, NIGHT, catalogue=tracks, now=NOW)
         assert checked.counts().rows > 0
-        refused.add(suffix)
+        bad[suffix] = "refuse"
         with pytest.raises(NotReadyError, match=REFUSED), to_the_end("the night's listens"):
             checked.listens.collect(engine="streaming")
         with pytest.raises(NotReadyError, match=REFUSED):
@@ -198,6 +202,21 @@ def test_an_object_that_may_not_be_read_is_not_damaged(
             digest(file.path)
         assert not_ready(failed.value) is not None  # as the command line says it
         input_tables._types.cache_clear()
+        with pytest.raises(NotReadyError, match=REFUSED):
+            columns_of(file)
+
+
+def test_a_store_that_stalls_is_not_waited_for_for_ever(
+    folder: Path, bucket: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Polars, that is: obstore gives up by itself after half a minute."""
+    address = uploaded(folder, bucket) / f"listens/date={NIGHT}"
+    monkeypatch.setattr(locations, "_PATIENCE_OF_POLARS", {"timeout": "1s", "max_retries": 0})
+    with bad_way(environment) as (way, bad):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way)
+        locations._store.cache_clear()
+        file = next(file for file in files_of(address) if file.path.name.endswith(".parquet"))
+        bad[".parquet"] = "stall"
         with pytest.raises(NotReadyError, match=REFUSED):
             columns_of(file)
 

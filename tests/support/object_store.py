@@ -71,19 +71,25 @@ def uploaded(folder: Path, bucket: str) -> ObjectAddress:
 
 
 @contextmanager
-def refusing(environment: dict[str, str]) -> Iterator[tuple[str, set[str]]]:
-    """Give the address of a way to the store, and the ends of names whose content it refuses: none as yet."""
-    refused: set[str] = set()
+def bad_way(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give the address of a way to the store, and the ends of names whose content it will ``refuse`` or ``stall``."""
+    bad: dict[str, str] = {}
+    over = threading.Event()
 
     class Way(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self._pass_on()
 
         def do_GET(self) -> None:
-            if self.path.partition("?")[0].endswith(tuple(refused)):
-                self._answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
-            else:
-                self._pass_on()
+            path = self.path.partition("?")[0]
+            match next((how for suffix, how in bad.items() if path.endswith(suffix)), ""):
+                case "refuse":
+                    self._answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
+                case "stall":
+                    self._answer(206, {"Content-Length": "1000", "Content-Range": "bytes 0-999/1000"}, b"PAR1")
+                    over.wait()
+                case _:
+                    self._pass_on()
 
         def _pass_on(self) -> None:
             connection = http.client.HTTPConnection(environment["AWS_ENDPOINT_URL"].removeprefix("http://"))
@@ -106,8 +112,9 @@ def refusing(environment: dict[str, str]) -> Iterator[tuple[str, set[str]]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", refused
+            yield f"http://127.0.0.1:{server.server_port}", bad
         finally:
+            over.set()
             server.shutdown()
 
 
