@@ -15,7 +15,7 @@ from pipelines.mlflow.metric_keys import COMPARED, HEADLINE, logged_keys
 from pipelines.mlflow.run_record import Run
 from pipelines.report.maps import draw_map
 from pipelines.report.page import render
-from recsys.arrivals.input_tables import Counts, TableFile, files_of, reading
+from recsys.arrivals.input_tables import Counts, TableFile, digest_of, files_of
 from recsys.geography.atlas import Atlas
 from recsys.locations import Location
 from recsys.models.blending import TREE_FEATURES
@@ -24,7 +24,6 @@ from recsys.models.evaluation.evaluation import SECONDS, SIZES, Evaluation
 from recsys.models.evaluation.report_tables import METRICS_OF_MODELS, MODELS, SERVED
 from recsys.releases.budget.accounting import summary
 from recsys.schemas import Contributions, Listens
-from recsys.workspace import digest
 
 _SERVED, _SHARED = f"{SERVED}.ndcg_at_10", "global.ndcg_at_10"  # columns of the regions, whose difference is the map
 
@@ -32,7 +31,7 @@ _SERVED, _SHARED = f"{SERVED}.ndcg_at_10", "global.ndcg_at_10"  # columns of the
 def log_inputs(run: Run, sources: Sources, *, nights: Sequence[date]) -> None:
     """Log the digests of what was read: the listens of the nights, if there are any, the catalogue, the consents."""
     if nights:
-        listens = digest_of(listens_files(sources.listens, nights=nights))
+        listens = digest_of_all(listens_files(sources.listens, nights=nights))
         run.dataset("listens", listens, source="what the app's backend delivers a night", columns=_types(Listens))
     run.dataset("catalogue", _digest(sources.catalogue), source="the tracks", columns=_CATALOGUE)
     if sources.consents:
@@ -74,7 +73,7 @@ _CONSENTS = {
 def _digest(source: Location) -> str:
     """Return the digest of a file, or one over those of a folder."""
     files = files_of(source)
-    return _digest_of(files[0]) if source.is_file() else digest_of(files)
+    return digest_of(files[0]) if source.is_file() else digest_of_all(files)
 
 
 @contextmanager
@@ -186,11 +185,6 @@ def listens_files(source: Location, *, nights: Sequence[date]) -> list[TableFile
     return [file for folder in partitions or [source] for file in files_of(folder)]
 
 
-def digest_of(files: Sequence[TableFile]) -> str:
-    """Return one SHA-256 over the digests of several files; an error names the file that cannot be read."""
-    return sha256("".join(map(_digest_of, files)).encode()).hexdigest()
-
-
-def _digest_of(file: TableFile) -> str:
-    with reading(file):
-        return digest(file.path)
+def digest_of_all(files: Sequence[TableFile]) -> str:
+    """Return one SHA-256 over the digests of several files."""
+    return sha256("".join(map(digest_of, files)).encode()).hexdigest()

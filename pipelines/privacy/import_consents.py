@@ -6,11 +6,11 @@ from typing import Any
 
 from pipelines.base.terminal import counted, log, tell_of
 from recsys.arrivals import permission
-from recsys.arrivals.input_tables import files_of
+from recsys.arrivals.input_tables import digest_of, files_of
 from recsys.consents.log import Entry, consent_log
 from recsys.locations import Location
 from recsys.settings import Settings
-from recsys.workspace import Workspace, digest
+from recsys.workspace import Workspace
 
 _TELL = 10_000  # entries after which it is told how many there were
 
@@ -71,5 +71,5 @@ class _Known:
 
 def _digest(source: Location, key: bytes) -> str:
     """Return what tells one import from another: the bytes read, and the key that turns users into listeners."""
-    digests = "".join(digest(file.path) for file in files_of(source))
+    digests = "".join(map(digest_of, files_of(source)))
     return blake2b(digests.encode(), key=key, digest_size=16).hexdigest()

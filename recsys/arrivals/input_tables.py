@@ -17,6 +17,7 @@ from recsys.errors import InputError, NotReadyError
 from recsys.locations import Location, options_of, place
 from recsys.printable import given, names
 from recsys.schemas import READ_FAILURES
+from recsys.workspace import digest
 
 AT = "at_row"
 """The column that tells where a row stands: its file's number, then its line (of Parquet: its row)."""
@@ -273,6 +274,12 @@ def where(at: int, *, files: Sequence[TableFile]) -> str:
     """Return where a row stands, by its ``at_row``: ``line 5 of listens.csv``."""
     file = files[at // _FILE]
     return f"{'line' if file.is_text else 'row'} {at % _FILE} of {file}"
+
+
+def digest_of(file: TableFile) -> str:
+    """Return the SHA-256 of a file in hex; errors as of :func:`reading`, which name it."""
+    with reading(file):
+        return digest(file.path)
 
 
 @contextmanager

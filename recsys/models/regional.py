@@ -230,7 +230,7 @@ def _fit_places(
     def matrices(place: int) -> TrainingMatrices:
         return interactions.matrices(places.rows(interactions, place))
 
-    if spread is None:
+    if spread is None:  # then each thread takes what is of its place, and not all of it lies there at once
         fitted = in_threads(lambda place: fit_place(matrices(place)), chosen, threads=threads)
         return dict(zip(chosen, fitted, strict=True))
     return dict(spread(partial(_placed, fit_place), ((place, matrices(place)) for place in chosen)))

@@ -9,8 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from recsys.compiled import compiled
 from recsys.models.interactions import FloatArray, IntArray
-
-Values = NDArray[np.float64]
+from recsys.models.metrics import Values
 
 _LEAF = -1
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from support.edge import bearer, decide
+from support.ports import free_port, wait_for
 from support.sealing import sealed_in
 from support.serving import Server, publish_many
 
@@ -289,23 +290,6 @@ def running(command: list[str], port: int, **environment: str) -> Iterator[None]
             yield
         finally:
             program.terminate()
-
-
-def wait_for(port: int) -> None:
-    for _ in range(1_200):  # a minute, on a machine that is busy
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"nothing listens on {port}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
-from bench_edge import free_port, running, wrk
+from bench_edge import running, wrk
+from support.ports import free_port
 from support.proxying import nginx, program
 from support.serving import publish_many
 

@@ -18,7 +18,8 @@ import h3
 import httpx
 import pytest
 from support.edge import LISBON, PORTO, bearer, publish
-from support.proxying import configured, free_port, nginx, program
+from support.ports import free_port
+from support.proxying import configured, nginx, program
 from support.serving import Server
 
 from recsys.releases.snapshot.publishing import _prune, link_public

@@ -14,7 +14,7 @@ from support.night import AREA_IN_TOML, NOW, TRACKS, night_of, plays, write_cata
 from support.object_store import SECRET, bad_way, mark_folder, new_bucket, put, s3, uploaded
 
 from pipelines.base.job_context import JobContext, Sources
-from pipelines.mlflow.logbook import digest_of, listens_files
+from pipelines.mlflow.logbook import digest_of_all, listens_files
 from recsys import locations
 from recsys.arrivals import input_tables, listens
 from recsys.arrivals.catalogue import read_catalogue
@@ -112,7 +112,7 @@ def test_consents_and_digests_are_those_of_the_folder(folder: Path, bucket: str)
     here = read_entries(folder / "consents.csv", key=bytes(32), max_bad_share=0)
     there = read_entries(address / "consents.csv", key=bytes(32), max_bad_share=0)
     assert list(there.entries) == list(here.entries)
-    digests = [digest_of(listens_files(each / "listens", nights=[NIGHT])) for each in (folder, address)]
+    digests = [digest_of_all(listens_files(each / "listens", nights=[NIGHT])) for each in (folder, address)]
     assert digests[0] == digests[1]
 
 

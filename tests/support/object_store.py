@@ -3,10 +3,8 @@
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from obstore.store import from_url
-from support.proxying import free_port
+from support.ports import free_port, wait_for
 
 from recsys.locations import ObjectAddress
 
@@ -39,7 +37,7 @@ def s3() -> Iterator[dict[str, str]]:
     command = [program, "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            _wait_for(port)
+            wait_for(port)
             yield environment
         finally:
             server.terminate()
@@ -124,14 +122,3 @@ _OF_THE_WAY = {"transfer-encoding", "connection", "server", "date"}
 def _put(name: str) -> None:
     address = f"{os.environ['AWS_ENDPOINT_URL']}/{name}"
     urllib.request.urlopen(urllib.request.Request(address, method="PUT"), timeout=60).close()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError("the object store does not answer")

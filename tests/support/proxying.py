@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.ports import free_port
 
 from recsys.workspace import Workspace
 
@@ -61,12 +62,6 @@ def configured(workspace: Workspace, *, endpoint: str, port: int, folder: Path) 
         text, changed = re.subn(before, lambda _, after=after: after, text)
         assert changed == 1, before
     return text
-
-
-def free_port() -> int:
-    """A port that nobody listens on, at least now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

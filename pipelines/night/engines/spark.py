@@ -144,12 +144,13 @@ def _called(function: Callable[[Any], Any], things: Iterable[Any], *, session: S
 
 def _messages(tables: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
     """Yield tables as they come, together as many as make a message."""
-    some: list[pa.Table] = []
+    some, size = list[pa.Table](), 0
     for table in tables:
         some.append(table)
-        if sum(each.nbytes for each in some) >= _MESSAGE:
+        size += table.nbytes
+        if size >= _MESSAGE:
             yield some
-            some = []
+            some, size = [], 0
     if some:
         yield some
 
